@@ -1,0 +1,71 @@
+// Package auth decides one login: it finds the user in the directory, binds as that user with the password
+// given, and judges the answer. It knows LDAP through ldappool and nothing of HTTP.
+package auth
+
+import (
+	"context"
+	"time"
+
+	"authsvc/ldappool"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// Directory is what a login needs of the directory; *ldappool.Pool is one. An error is always a fault: what the
+// directory answered, whatever its result code, comes as a result.
+type Directory interface {
+	// Search runs one search as the service identity.
+	Search(ctx context.Context, req *ldap.SearchRequest) (*ldappool.SearchResult, error)
+	// Bind asks whether password belongs to dn (simple bind, RFC 4513 section 5.1.3).
+	Bind(ctx context.Context, dn, password string, controls ...ldap.Control) (*ldappool.BindResult, error)
+}
+
+// Credentials are what a caller wants to know the truth about, and who asks.
+type Credentials struct {
+	Username string
+	Password string
+	// RequestID and Client are not judged: they go to the Observer with the result, so that a line in the log
+	// can be found again.
+	RequestID string
+	Client    string
+}
+
+// Result is the end of one login.
+type Result struct {
+	Outcome Outcome
+	// Detail, with BadRequest, is what is wrong with the input: it names the field and the rule, never a value.
+	Detail string
+	// User is set with OK only.
+	User *User
+	// RetryAfter, where not zero, is how long the caller should wait before it asks again.
+	RetryAfter time.Duration
+	// Cause is the operator's explanation of anything but OK. It goes to the log, never to the caller.
+	Cause error
+	// DN is the entry that was tried, where one was found. It goes to the log; the caller has it from User.
+	DN string
+	// Phases are the times the login's steps took.
+	Phases Phases
+}
+
+// User is the entry that logged in.
+type User struct {
+	// Username is the entry's own name, which may differ in spelling from what was typed. With a DN template it
+	// is what was typed.
+	Username string
+	DN       string
+	// Attributes are those that were asked for and that the entry has. A value that is not valid UTF-8 is base64.
+	Attributes map[string][]string
+}
+
+// Phases are the parts of one login's time. A phase that did not happen is zero.
+type Phases struct {
+	Wait   time.Duration // for connections, both lanes together, with dialling where that was needed
+	Search time.Duration // the directory's answers to searches
+	Bind   time.Duration // the directory's answer to the user's bind
+	Total  time.Duration // from first to last
+}
+
+// Observer is told of every login that ended, after the fact and in the login's own goroutine. It must not block.
+type Observer interface {
+	LoginDone(ctx context.Context, c Credentials, r Result)
+}

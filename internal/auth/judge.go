@@ -1,0 +1,84 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"authsvc/ldappool"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// retryAfter is what a caller is told to wait when the directory is away or the queue is full. The pool looks for an
+// absent directory every second at least.
+const retryAfter = time.Second
+
+// directoryError is an answer of the directory that is no verdict on a password: what it was asked, and its own words.
+type directoryError struct {
+	op     string
+	result ldappool.Result
+}
+
+func (e *directoryError) Error() string {
+	name, ok := ldap.LDAPResultCodeMap[e.result.Code]
+	if !ok {
+		name = "unknown result code"
+	}
+	msg := fmt.Sprintf("%s %s: %s (%d)", e.op, e.result.Server, name, e.result.Code)
+	if e.result.Diagnostic != "" {
+		msg += ": " + e.result.Diagnostic
+	}
+	return msg
+}
+
+// judgeFault says what a fault of the pool is to a caller. It never is a verdict.
+func judgeFault(err error) Result {
+	r := Result{Cause: err}
+	switch {
+	case errors.Is(err, ldappool.ErrTimeout):
+		r.Outcome = DirectoryTimeout
+	case errors.Is(err, ldappool.ErrOverloaded):
+		r.Outcome, r.RetryAfter = Overloaded, retryAfter
+	case errors.Is(err, ldappool.ErrUnavailable), errors.Is(err, ldappool.ErrConnLost), errors.Is(err, ldappool.ErrClosed):
+		r.Outcome, r.RetryAfter = DirectoryUnavailable, retryAfter
+	case errors.Is(err, context.DeadlineExceeded):
+		r.Outcome = DirectoryTimeout
+	default:
+		r.Outcome = InternalError
+	}
+	return r
+}
+
+// judgeSearch says what a search's result code means. OK means that the entries are all there are, or enough to see that
+// there are too many. That the base does not exist, or that the service identity may not see it (both are noSuchObject,
+// 32), is a fault: nothing is known of the user then.
+func judgeSearch(r ldappool.Result) Result {
+	switch r.Code {
+	case ldap.LDAPResultSuccess, ldap.LDAPResultSizeLimitExceeded:
+		return Result{Outcome: OK}
+	case ldap.LDAPResultTimeLimitExceeded:
+		return Result{Outcome: DirectoryTimeout, Cause: &directoryError{"search", r}}
+	}
+	return Result{Outcome: DirectoryUnavailable, RetryAfter: retryAfter, Cause: &directoryError{"search", r}}
+}
+
+// judgeBind says what the result code of a user's bind means (RFC 4511 section 4.2.2 and appendix A). Only what speaks
+// of this password or this entry is a verdict; all else is a fault, never a guess. unknown is the outcome where the
+// directory says that there is no such entry.
+func judgeBind(r ldappool.Result, unknown Outcome) Result {
+	cause := &directoryError{"bind", r}
+	switch r.Code {
+	case ldap.LDAPResultSuccess:
+		return Result{Outcome: OK}
+	case ldap.LDAPResultInvalidCredentials,
+		ldap.LDAPResultInappropriateAuthentication: // the entry has no password at all
+		return Result{Outcome: InvalidPassword, Cause: cause}
+	case ldap.LDAPResultNoSuchObject:
+		return Result{Outcome: unknown, Cause: cause}
+	case ldap.LDAPResultInvalidDNSyntax, ldap.LDAPResultProtocolError:
+		return Result{Outcome: InternalError, Cause: cause}
+	}
+	return Result{Outcome: DirectoryUnavailable, RetryAfter: retryAfter, Cause: cause}
+}

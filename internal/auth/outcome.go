@@ -1,0 +1,87 @@
+package auth
+
+import "fmt"
+
+// Outcome is what one login came to. Its numeric value is the status that callers read; the names and texts
+// belong to it and never change. Outcomes up to NotPermitted are the directory's own verdict; TooManyAttempts
+// and BadRequest mean that it was not asked; the rest are faults, which say nothing about a password.
+type Outcome uint8
+
+// The outcomes, by status.
+const (
+	OK                   Outcome = iota // the directory accepted the password
+	InvalidUser                         // no such user, or more than one
+	InvalidPassword                     // the directory refused the password
+	AccountLocked                       // locked after too many failures, or by an administrator
+	AccountDisabled                     // switched off by an administrator
+	AccountExpired                      // past the account's own end
+	PasswordExpired                     // the password is too old
+	MustChangePassword                  // the password must be changed before it is of use
+	NotPermitted                        // not in a required group, or not now, or not from there
+	TooManyAttempts                     // throttled before the directory was asked
+	BadRequest                          // malformed, empty or over-long input
+	DirectoryUnavailable                // no server could be reached, or it refused to serve
+	Overloaded                          // the queue for a connection is full, or its deadline passed
+	DirectoryTimeout                    // the directory took the question and did not answer in time
+	InternalError                       // a fault of the service itself
+	CallerRefused                       // the caller has no key or certificate that fits
+
+	outcomeCount
+)
+
+// outcomes is the table of CONTRACT: the code for programs and the message for people.
+var outcomes = [outcomeCount]struct{ code, message string }{
+	OK:                   {"ok", "auth ok"},
+	InvalidUser:          {"invalid_user", "invalid user"},
+	InvalidPassword:      {"invalid_password", "invalid password"},
+	AccountLocked:        {"account_locked", "account locked"},
+	AccountDisabled:      {"account_disabled", "account disabled"},
+	AccountExpired:       {"account_expired", "account expired"},
+	PasswordExpired:      {"password_expired", "password expired"},
+	MustChangePassword:   {"must_change_password", "password must be changed"},
+	NotPermitted:         {"not_permitted", "not permitted"},
+	TooManyAttempts:      {"too_many_attempts", "too many attempts"},
+	BadRequest:           {"bad_request", "bad request"},
+	DirectoryUnavailable: {"directory_unavailable", "directory unavailable"},
+	Overloaded:           {"overloaded", "overloaded"},
+	DirectoryTimeout:     {"directory_timeout", "directory timeout"},
+	InternalError:        {"internal_error", "internal error"},
+	CallerRefused:        {"caller_refused", "caller refused"},
+}
+
+// Outcomes returns every outcome in order of status.
+func Outcomes() []Outcome {
+	all := make([]Outcome, outcomeCount)
+	for i := range all {
+		all[i] = Outcome(i)
+	}
+	return all
+}
+
+// Status is the number that callers read.
+func (o Outcome) Status() int { return int(o) }
+
+// Code is the outcome's name for programs: snake case, stable.
+func (o Outcome) Code() string {
+	if o >= outcomeCount {
+		return fmt.Sprintf("outcome_%d", uint8(o))
+	}
+	return outcomes[o].code
+}
+
+// Message is the outcome's text for people: stable, and the same for every user.
+func (o Outcome) Message() string {
+	if o >= outcomeCount {
+		return o.Code()
+	}
+	return outcomes[o].message
+}
+
+// String is the Code.
+func (o Outcome) String() string { return o.Code() }
+
+// IsVerdict tells whether the directory itself decided: statuses 0 to 8.
+func (o Outcome) IsVerdict() bool { return o <= NotPermitted }
+
+// IsFault tells whether the service could not find out: statuses 11 to 14.
+func (o Outcome) IsFault() bool { return o >= DirectoryUnavailable && o <= InternalError }

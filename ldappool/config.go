@@ -1,0 +1,117 @@
+package ldappool
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// BindRetry says when a user's bind that died with its connection is sent once more.
+type BindRetry uint8
+
+// The rules. Neither sends a bind again after an answer or after a timeout.
+const (
+	// RetryNoResponse: on a connection that was used or kept before and died with no byte of answer (the rule that
+	// net/http follows), and wherever no byte was sent.
+	RetryNoResponse BindRetry = iota
+	// RetryUnsent: only where no byte was sent, for directories that count a bind when it arrives.
+	RetryUnsent
+)
+
+// Config says what a Pool connects to and how. The zero value of a field takes its default.
+type Config struct {
+	// Servers are URLs, first choice first: ldap://host:389, ldaps://host, ldapi://%2frun%2fslapd%2fldapi.
+	Servers []string
+	// StartTLS upgrades ldap:// connections (RFC 4511 section 4.14) before anything else is sent on them.
+	StartTLS bool
+	// TLS is the base of every TLS connection's configuration; nil is the system's roots and TLS 1.2. ServerName
+	// is taken from the URL where it is empty.
+	TLS *tls.Config
+
+	// BindDN and BindPassword are the service identity that searches. Both empty: searches are anonymous.
+	BindDN, BindPassword string
+	// BindOnly says that Search is not going to be called: no connection is kept for it, and servers are
+	// probed by a connection without the service identity.
+	BindOnly bool
+
+	// DialTimeout bounds TCP, TLS and the service bind together. Default 3 s.
+	DialTimeout time.Duration
+	// RequestTimeout bounds one search or bind. Default 5 s.
+	RequestTimeout time.Duration
+	// BindRetry is the rule for a bind whose connection died.
+	BindRetry BindRetry
+
+	// MaxConns bounds the connections of both lanes together, those being dialled included. Default 32, at least 1.
+	MaxConns int
+	// MinIdleConns is how many idle connections each lane keeps warm. Default 2; -1 is none.
+	MinIdleConns int
+	// MaxIdleTime is how long a connection may lie unused. Default 5 min.
+	MaxIdleTime time.Duration
+	// MaxLifetime is how old a connection may get; each gets up to 10% less, so that they do not end together.
+	// Default 30 min.
+	MaxLifetime time.Duration
+	// HealthCheckInterval is the pace of upkeep, and how long an idle connection may be quiet before it is
+	// pinged. Default 15 s.
+	HealthCheckInterval time.Duration
+	// MaxWait bounds a caller's wait for a connection. Default 2 s.
+	MaxWait time.Duration
+	// MaxWaiters bounds the callers that wait at one time. Default 1000; -1 is none.
+	MaxWaiters int
+
+	// Trace is told what happens.
+	Trace Trace
+}
+
+// withDefaults returns a copy with every zero field set.
+func (c Config) withDefaults() Config {
+	c.Servers = append([]string(nil), c.Servers...)
+	def(&c.DialTimeout, 3*time.Second)
+	def(&c.RequestTimeout, 5*time.Second)
+	def(&c.MaxConns, 32)
+	def(&c.MinIdleConns, 2)
+	def(&c.MaxIdleTime, 5*time.Minute)
+	def(&c.MaxLifetime, 30*time.Minute)
+	def(&c.HealthCheckInterval, 15*time.Second)
+	def(&c.MaxWait, 2*time.Second)
+	def(&c.MaxWaiters, 1000)
+	c.MinIdleConns = max(c.MinIdleConns, 0)
+	c.MaxWaiters = max(c.MaxWaiters, 0)
+	return c
+}
+
+func def[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// validate reports every field that is wrong, by name and bound. c has its defaults.
+func (c Config) validate() error {
+	var errs []error
+	wrong := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("ldappool: Config.%s %s", field, fmt.Sprintf(format, args...)))
+	}
+	if len(c.Servers) == 0 {
+		wrong("Servers", "is empty: name at least one URL such as ldap://ldap.example.org")
+	}
+	if (c.BindDN == "") != (c.BindPassword == "") {
+		wrong("BindDN", "and BindPassword belong together: a DN without a password binds as nobody (RFC 4513 section 5.1.2)")
+	}
+	if c.MaxConns < 1 {
+		wrong("MaxConns", "is %d, the least is 1", c.MaxConns)
+	}
+	for _, d := range []struct {
+		field string
+		value time.Duration
+	}{
+		{"DialTimeout", c.DialTimeout}, {"RequestTimeout", c.RequestTimeout}, {"MaxIdleTime", c.MaxIdleTime},
+		{"MaxLifetime", c.MaxLifetime}, {"HealthCheckInterval", c.HealthCheckInterval}, {"MaxWait", c.MaxWait},
+	} {
+		if d.value < 0 {
+			wrong(d.field, "is %v, it must be positive", d.value)
+		}
+	}
+	return errors.Join(errs...)
+}

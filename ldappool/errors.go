@@ -1,0 +1,57 @@
+package ldappool
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The sentinels of everything that can go wrong. Test with [errors.Is]; the error itself is an [*OpError].
+var (
+	// ErrUnavailable occurs when no server could be reached, when none let the service identity bind, or when the
+	// pool knows that from a moment ago.
+	ErrUnavailable = errors.New("ldappool: directory unavailable")
+	// ErrOverloaded occurs when too many callers wait for a connection already, or when MaxWait or the caller's
+	// deadline passed while all connections were in use.
+	ErrOverloaded = errors.New("ldappool: no connection free")
+	// ErrTimeout occurs when the directory took a request and did not answer it within RequestTimeout or the
+	// caller's deadline. Whether it acted on it is not known.
+	ErrTimeout = errors.New("ldappool: directory timeout")
+	// ErrConnLost occurs when a connection was cut, or said something that is no LDAP, with a request under way,
+	// and sending it once more was not allowed or ended in the same way.
+	ErrConnLost = errors.New("ldappool: connection lost")
+	// ErrClosed occurs on a pool that is closed or closing.
+	ErrClosed = errors.New("ldappool: pool closed")
+	// ErrInvalidRequest occurs when a request cannot be sent as it is: an empty password, or a filter that does
+	// not compile. Nothing was sent.
+	ErrInvalidRequest = errors.New("ldappool: invalid request")
+)
+
+// OpError is the error of every operation: what was tried, where, and what came of it.
+type OpError struct {
+	Op     string        // "search" or "bind"
+	Server string        // the server's URL; empty where none was involved
+	Wait   time.Duration // how long the operation waited for connections
+	Kind   error         // one of the sentinels
+	Err    error         // the cause; nil where the sentinel says it all
+}
+
+// Error names the operation, the server and the cause.
+func (e *OpError) Error() string {
+	at := e.Op
+	if e.Server != "" {
+		at += " " + e.Server
+	}
+	if e.Err == nil {
+		return fmt.Sprintf("%s: %v", at, e.Kind)
+	}
+	return fmt.Sprintf("%s: %v: %v", at, e.Kind, e.Err)
+}
+
+// Unwrap gives the sentinel and the cause to [errors.Is] and [errors.As].
+func (e *OpError) Unwrap() []error {
+	if e.Err == nil {
+		return []error{e.Kind}
+	}
+	return []error{e.Kind, e.Err}
+}

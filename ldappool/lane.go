@@ -1,0 +1,250 @@
+package ldappool
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/puddle/v2"
+)
+
+// resource is a connection as puddle holds it.
+type resource = *puddle.Resource[*conn]
+
+// lane is one of the pool's two kinds of connections. puddle keeps them, most recently used first; who gets which, who
+// waits and when to dial is decided here, because both lanes share MaxConns.
+type lane struct {
+	pool  *Pool
+	name  Lane
+	index int
+	store *puddle.Pool[*conn]
+
+	// Guarded by Pool.mu.
+	idle, inUse, dialing int
+	waiting              list.List // of *waiter, first come first served
+	acquired             int64
+}
+
+// waiter is a caller that waits for a connection.
+type waiter struct {
+	got chan grant // of capacity 1
+}
+
+// grant is what a waiter gets: a connection or an error.
+type grant struct {
+	res resource
+	err error
+}
+
+// lease is a connection in the hands of a caller.
+type lease struct {
+	*conn
+	res resource
+}
+
+// size counts the lane's connections, those being dialled included. Pool.mu is held.
+func (l *lane) size() int { return l.idle + l.inUse + l.dialing }
+
+// hungry tells whether callers wait that no dial under way will serve. Pool.mu is held.
+func (l *lane) hungry() bool { return l.waiting.Len() > l.dialing }
+
+// borrow takes a connection that is fit for use, and says how long that took. With proven, it has just shown a sign of
+// life: a caller that lost one connection is not sent to another that died at the same moment.
+func (l *lane) borrow(ctx context.Context, proven bool) (lease, time.Duration, error) {
+	began := time.Now()
+	b, err := l.fit(ctx, began.Add(l.pool.cfg.MaxWait), proven)
+	wait := time.Since(began)
+	var op *OpError
+	if errors.As(err, &op) {
+		op.Wait = wait
+	}
+	if hook := l.pool.cfg.Trace.Acquired; hook != nil {
+		hook(ctx, AcquireEvent{Lane: l.name, Wait: wait, Err: err})
+	}
+	return b, wait, err
+}
+
+// fit takes connections until one is good.
+func (l *lane) fit(ctx context.Context, until time.Time, proven bool) (lease, error) {
+	for {
+		res, err := l.take(ctx, until)
+		if err != nil {
+			return lease{}, err
+		}
+		b := lease{res.Value(), res}
+		now := time.Now()
+		if reason, bad := l.pool.unfit(b.conn, now); bad {
+			b.retire(reason)
+			continue
+		}
+		if b.fresh || !proven && now.Sub(b.quiet) <= pingAfter && b.server.is() == ServerUsable {
+			return b, nil
+		}
+		err = b.check(ctx)
+		if err == nil {
+			return b, nil
+		}
+		if time.Now().After(until) {
+			return lease{}, &OpError{Op: string(l.name), Server: b.server.url, Kind: ErrUnavailable, Err: err}
+		}
+	}
+}
+
+// check pings the connection and retires it where that fails.
+func (b lease) check(ctx context.Context) error {
+	began, idle := time.Now(), time.Since(b.quiet)
+	err := b.ping(ctx)
+	if hook := b.lane.pool.cfg.Trace.Pinged; hook != nil {
+		hook(PingEvent{Lane: b.lane.name, Server: b.server.url, Idle: idle, Took: time.Since(began), Err: err})
+	}
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		b.retire(RetiredCanceled)
+	default:
+		b.lane.pool.blame(b.server, err)
+		b.retire(RetiredPing)
+	}
+	return fmt.Errorf("ping: %w", err)
+}
+
+// take gets an idle connection, or waits for one until then at the latest. What it gets may be in any condition.
+func (l *lane) take(ctx context.Context, until time.Time) (resource, error) {
+	p := l.pool
+	p.mu.Lock()
+	if err := l.admit(ctx); err != nil {
+		p.refused++
+		p.unlock()
+		return nil, err
+	}
+	if l.idle > 0 && l.waiting.Len() == 0 {
+		res := l.pop()
+		res.Value().fresh = false // it was kept for a while
+		p.unlock()
+		return res, nil
+	}
+	if l.waiting.Len()+l.other().waiting.Len() >= p.cfg.MaxWaiters {
+		p.refused++
+		p.unlock()
+		return nil, &OpError{Op: string(l.name), Kind: ErrOverloaded, Err: errors.New("too many callers wait already")}
+	}
+	w := &waiter{got: make(chan grant, 1)}
+	place := l.waiting.PushBack(w)
+	p.dispatch()
+	p.unlock()
+	return l.await(ctx, w, place, until)
+}
+
+// admit refuses a caller that cannot be served at all. Pool.mu is held.
+func (l *lane) admit(ctx context.Context) error {
+	switch {
+	case l.pool.closed:
+		return &OpError{Op: string(l.name), Kind: ErrClosed}
+	case ctx.Err() != nil:
+		return l.gaveUp(ctx)
+	case !l.pool.promising(l):
+		return l.pool.whyNot(string(l.name))
+	}
+	return nil
+}
+
+// await waits for what w is granted.
+func (l *lane) await(ctx context.Context, w *waiter, place *list.Element, until time.Time) (resource, error) {
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	select {
+	case g := <-w.got:
+		return g.res, g.err
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	p := l.pool
+	p.mu.Lock()
+	defer p.unlock()
+	select {
+	case g := <-w.got: // in the same moment
+		return g.res, g.err
+	default:
+	}
+	l.waiting.Remove(place)
+	p.refused++
+	return nil, l.gaveUp(ctx)
+}
+
+// gaveUp is the error of a caller whose wait was too long. Where the lane has no connection at all, that is not for
+// want of a free one. Pool.mu is held.
+func (l *lane) gaveUp(ctx context.Context) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return &OpError{Op: string(l.name), Kind: context.Canceled}
+	}
+	if l.idle+l.inUse == 0 {
+		return l.pool.whyNot(string(l.name))
+	}
+	return &OpError{Op: string(l.name), Kind: ErrOverloaded, Err: errors.New("waited too long for a free connection")}
+}
+
+// pop takes the most recently used idle connection; there must be one. Pool.mu is held.
+func (l *lane) pop() resource {
+	// puddle would dial where it has none idle; it always has, since l.idle counts them and Pool.mu guards both.
+	res, err := l.store.TryAcquire(context.Background())
+	if err != nil {
+		panic("ldappool: bug: puddle has fewer idle connections than the lane: " + err.Error())
+	}
+	l.idle--
+	l.inUse++
+	l.acquired++
+	return res
+}
+
+// serve gives idle connections to those who wait. Pool.mu is held.
+func (l *lane) serve() {
+	for l.idle > 0 && l.waiting.Len() > 0 {
+		l.grant(grant{res: l.pop()})
+	}
+}
+
+// grant gives g to the caller that waits longest. Pool.mu is held.
+func (l *lane) grant(g grant) {
+	w := l.waiting.Remove(l.waiting.Front()).(*waiter)
+	w.got <- g
+}
+
+// release gives the connection back: to a caller that waits, or to the idle ones. With used, it served a caller; upkeep,
+// which does not, leaves MaxIdleTime running.
+func (b lease) release(used bool) {
+	p, l := b.lane.pool, b.lane
+	now := time.Now()
+	b.fresh = false
+	if used {
+		b.used = now
+	}
+	reason, bad := p.unfit(b.conn, now)
+	p.mu.Lock()
+	defer p.unlock()
+	if !bad && p.cedes(l) {
+		reason, bad = RetiredRebalanced, true
+	}
+	switch {
+	case bad:
+		p.retire(b, reason)
+	case l.waiting.Len() > 0:
+		l.acquired++
+		l.grant(grant{res: b.res})
+	default:
+		l.inUse--
+		l.idle++
+		b.res.Release()
+		p.returned()
+	}
+}
+
+// retire ends the connection.
+func (b lease) retire(reason RetireReason) {
+	p := b.lane.pool
+	p.mu.Lock()
+	defer p.unlock()
+	p.retire(b, reason)
+}

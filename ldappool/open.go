@@ -1,0 +1,264 @@
+package ldappool
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// pinned is the context key of the server that a dial is to go to.
+type pinned struct{}
+
+// dispatch brings the pool to rest after a change: it probes servers that are due, serves callers that wait, dials for
+// those it cannot serve, and turns away those that nothing will. p.mu is held.
+func (p *Pool) dispatch() {
+	if p.closed {
+		p.retireIdle(func(*conn) (RetireReason, bool) { return RetiredClosed, true })
+		p.returned()
+		return
+	}
+	for _, s := range p.servers {
+		if s.probe == probeDue && p.place(p.probeLane(), true) {
+			s.probe = probeRunning
+			p.dial(p.probeLane(), s)
+		}
+	}
+	p.abandoned()
+	first, second := p.lanes[0], p.lanes[1]
+	if second.size() < first.size() {
+		first, second = second, first
+	}
+	for _, l := range []*lane{first, second} {
+		l.serve()
+		for l.hungry() && p.dialing < maxDials && p.best() != nil && p.place(l, false) {
+			p.dial(l, nil)
+		}
+		if l.waiting.Len() > 0 && !p.promising(l) {
+			err := p.whyNot(string(l.name))
+			for l.waiting.Len() > 0 {
+				p.refused++
+				l.grant(grant{err: err})
+			}
+		}
+	}
+}
+
+// probeLane is where probes belong: what they dial does what a login's first step does.
+func (p *Pool) probeLane() *lane {
+	if p.cfg.BindOnly {
+		return p.lanes[1]
+	}
+	return p.lanes[0]
+}
+
+// share is what each lane may always have of MaxConns.
+func (p *Pool) share() int { return max(p.cfg.MaxConns/2, 1) }
+
+// place finds room for one more connection of lane l. Where there is none it may have an idle connection closed, whose
+// room is there when that is done: of the other lane what l's share entitles it to, or what the other has not used for
+// a while; for a probe, any. p.mu is held.
+func (p *Pool) place(l *lane, probe bool) bool {
+	if p.conns < p.cfg.MaxConns {
+		return true
+	}
+	if p.closing > 0 {
+		return false
+	}
+	claim := l.size() < p.share()
+	now := time.Now()
+	for _, from := range []*lane{l.other(), l} {
+		if from == l && !probe {
+			break
+		}
+		taken := from.takeIdle(1, func(c *conn) bool { return probe || claim || now.Sub(c.used) > pingAfter })
+		for _, b := range taken {
+			p.retire(b, RetiredRebalanced)
+			return false
+		}
+	}
+	return false
+}
+
+// cedes tells whether a connection that comes back to lane l should be closed to make room: for a probe, or for the
+// other lane where that has less than its share and callers that wait. p.mu is held.
+func (p *Pool) cedes(l *lane) bool {
+	if p.conns < p.cfg.MaxConns || p.closing > 0 {
+		return false
+	}
+	for _, s := range p.servers {
+		if s.probe == probeDue {
+			return true
+		}
+	}
+	o := l.other()
+	return o.hungry() && o.size() < p.share() && p.best() != nil
+}
+
+// dial opens a connection in the background, in room that place found. p.mu is held.
+func (p *Pool) dial(l *lane, to *server) {
+	p.conns++
+	p.dialing++
+	p.dials++
+	l.dialing++
+	p.work.Go(func() {
+		began := time.Now()
+		err := l.store.CreateResource(context.WithValue(p.ctx, pinned{}, to))
+		p.mu.Lock()
+		defer p.unlock()
+		p.dialing--
+		l.dialing--
+		if err != nil {
+			p.conns--
+			p.dialErrors++
+		} else {
+			l.idle++
+		}
+		if to != nil {
+			p.probed(to, began, err)
+		}
+	})
+}
+
+// connect is puddle's constructor: a connection of lane l that has spoken LDAP with its server, and in the search lane
+// is bound as the service identity. puddle's context has no deadline; the one here is DialTimeout.
+func (p *Pool) connect(ctx context.Context, l *lane) (*conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.DialTimeout)
+	defer cancel()
+	s, probe := ctx.Value(pinned{}).(*server)
+	if probe = probe && s != nil; !probe {
+		p.mu.Lock()
+		s = p.best()
+		p.unlock()
+		if s == nil {
+			return nil, errors.New("no usable server")
+		}
+	}
+	began := time.Now()
+	c, err := p.handshake(ctx, l, s)
+	if hook := p.cfg.Trace.Dialed; hook != nil {
+		hook(DialEvent{Lane: l.name, Server: s.url, Took: time.Since(began), Err: err, Probe: probe})
+	}
+	p.mu.Lock()
+	defer p.unlock()
+	if err != nil {
+		p.suspect(s, err)
+		return nil, err
+	}
+	p.live[c] = struct{}{}
+	s.conns[l.index]++
+	return c, nil
+}
+
+// handshake dials s and proves that it answers.
+func (p *Pool) handshake(ctx context.Context, l *lane, s *server) (*conn, error) {
+	w, err := s.endpoint.dial(ctx, p.dialNet)
+	if err != nil {
+		return nil, err
+	}
+	c := newConn(l, s, w)
+	if err := p.introduce(ctx, c); err != nil {
+		c.close(RetiredProtocol)
+		return nil, err
+	}
+	return c, nil
+}
+
+// introduce does the first exchange on a connection: the service bind, or where there is none a ping. A server that
+// takes connections and does not answer is found out here and not by a login; and one that closes connections which
+// never asked anything (Active Directory does after 120 s) has been asked.
+func (p *Pool) introduce(ctx context.Context, c *conn) error {
+	if c.lane.name == BindLane || p.cfg.BindDN == "" {
+		if _, err := c.search(ctx, p.cfg.DialTimeout, rootDSE()); err != nil {
+			return &stepError{"ping", err}
+		}
+		return nil
+	}
+	r, err := c.bind(ctx, p.cfg.DialTimeout, p.cfg.BindDN, p.cfg.BindPassword, nil)
+	if err != nil {
+		return &stepError{"service bind", err}
+	}
+	if r.Code != ldap.LDAPResultSuccess {
+		return &stepError{"service bind", &refused{r.Result}}
+	}
+	return nil
+}
+
+// takeIdle takes up to n idle connections that want says, the least recently used first. p.mu is held.
+func (l *lane) takeIdle(n int, want func(*conn) bool) []lease {
+	if l.idle == 0 {
+		return nil
+	}
+	var taken []lease
+	all := l.store.AcquireAllIdle() // most recently used first
+	for i := len(all) - 1; i >= 0; i-- {
+		res := all[i]
+		if len(taken) < n && want(res.Value()) {
+			l.idle--
+			l.inUse++
+			taken = append(taken, lease{res.Value(), res})
+			continue
+		}
+		res.ReleaseUnused()
+	}
+	return taken
+}
+
+// retireIdle ends the idle connections that bad says. p.mu is held.
+func (p *Pool) retireIdle(bad func(*conn) (RetireReason, bool)) {
+	for _, l := range p.lanes {
+		for _, b := range l.takeIdle(l.idle, func(c *conn) bool { _, is := bad(c); return is }) {
+			reason, _ := bad(b.conn)
+			p.retire(b, reason)
+		}
+	}
+}
+
+// unfit tells whether a connection must not be used any more, and why.
+func (p *Pool) unfit(c *conn, now time.Time) (RetireReason, bool) {
+	if e := c.wire.over(); e != nil {
+		return e.reason, true
+	}
+	switch {
+	case c.generation != p.generation.Load():
+		return RetiredReplaced, true
+	case c.server.is() == ServerDown:
+		return RetiredServerDown, true
+	case now.After(c.expires):
+		return RetiredMaxLifetime, true
+	case now.Sub(c.used) > p.cfg.MaxIdleTime:
+		return RetiredMaxIdle, true
+	}
+	return "", false
+}
+
+// retire ends a connection that somebody has. Its room is free when it is closed. p.mu is held.
+func (p *Pool) retire(b lease, reason RetireReason) {
+	b.lane.inUse--
+	p.closing++
+	b.conn.retired = reason
+	b.res.Destroy()
+	p.returned()
+}
+
+// bury is puddle's destructor: it closes a connection in bounded time and gives its room back.
+func (p *Pool) bury(c *conn) {
+	seen := c.wire.over()
+	now := time.Now()
+	e := RetireEvent{Lane: c.lane.name, Server: c.server.url, Reason: c.retired, Age: now.Sub(c.born), Idle: now.Sub(c.quiet)}
+	if seen != nil {
+		e.Err = seen.err
+	}
+	c.close(c.retired)
+	if hook := p.cfg.Trace.Retired; hook != nil {
+		hook(e)
+	}
+	p.mu.Lock()
+	defer p.unlock()
+	delete(p.live, c)
+	c.server.conns[c.lane.index]--
+	p.retired[c.retired]++
+	p.conns--
+	p.closing--
+}

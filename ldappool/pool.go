@@ -1,0 +1,235 @@
+package ldappool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+	"github.com/jackc/puddle/v2"
+)
+
+// Pool is a pool of connections to a directory. Its methods may be called by many goroutines at once.
+type Pool struct {
+	cfg     Config
+	dialNet dialFunc
+	ctx     context.Context // of the pool's own work; ends with Close
+	cancel  context.CancelFunc
+	work    sync.WaitGroup // goroutines of the pool's own: dials, upkeep
+	kicked  chan struct{}  // of capacity 1: upkeep is wanted now
+	gone    chan struct{}  // closed when Close has nothing left to do
+
+	lanes      [2]*lane // search, bind
+	servers    []*server
+	generation atomic.Uint64 // of the configuration
+
+	mu      sync.Mutex // guards what follows, and what server and lane say
+	conns   int        // connections that count against MaxConns: dialled, open, or not yet closed
+	dialing int        // of them, those being dialled
+	closing int        // of them, those retired and not yet closed
+	live    map[*conn]struct{}
+	closed  bool
+	drained chan struct{} // closed when the pool is closed and no caller has a connection
+	pending []func()      // hooks to be called once mu is free
+
+	retired                             map[RetireReason]int64
+	dials, dialErrors, retries, refused int64
+}
+
+// maxDials bounds the connections being dialled at one time, so that a directory that comes back is not met by a herd.
+const maxDials = 8
+
+// New makes a pool and begins to connect. It does not wait for a directory and does not fail for want of one: operations
+// say so. It fails where cfg is wrong, and names every field that is.
+func New(cfg Config) (*Pool, error) { return newPool(cfg, netDial) }
+
+func newPool(cfg Config, dial dialFunc) (*Pool, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	p := &Pool{
+		cfg: cfg, dialNet: dial, kicked: make(chan struct{}, 1), gone: make(chan struct{}),
+		live: map[*conn]struct{}{}, drained: make(chan struct{}), retired: map[RetireReason]int64{},
+	}
+	var errs []error
+	for i, raw := range cfg.Servers {
+		e, err := parseEndpoint(raw, cfg)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("ldappool: Config.Servers: %w", err))
+		}
+		p.servers = append(p.servers, &server{url: raw, rank: i, endpoint: e, since: time.Now(), probe: probeDue})
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	for i, name := range []Lane{SearchLane, BindLane} {
+		p.lanes[i] = &lane{pool: p, name: name, index: i}
+		if err := p.lanes[i].open(); err != nil {
+			return nil, err
+		}
+	}
+	p.work.Add(1)
+	go p.upkeep()
+	p.mu.Lock()
+	defer p.unlock()
+	return p, nil
+}
+
+// open makes the lane's store. Its size is no limit: MaxConns is the pool's, and puddle counts a connection until its
+// destructor is done.
+func (l *lane) open() (err error) {
+	l.store, err = puddle.NewPool(&puddle.Config[*conn]{
+		Constructor: func(ctx context.Context) (*conn, error) { return l.pool.connect(ctx, l) },
+		Destructor:  l.pool.bury,
+		MaxSize:     int32(min(2*l.pool.cfg.MaxConns, 1<<20)), //nolint:gosec // bounded
+	})
+	return err
+}
+
+func (l *lane) other() *lane { return l.pool.lanes[1-l.index] }
+
+// later has a hook called as soon as the lock is free: hooks may write a log, and that may take long. p.mu is held.
+func (p *Pool) later(hook func()) { p.pending = append(p.pending, hook) }
+
+// unlock brings what was changed to its consequences, frees p.mu, and calls the hooks.
+func (p *Pool) unlock() {
+	p.dispatch()
+	hooks := p.pending
+	p.pending = nil
+	p.mu.Unlock()
+	for _, hook := range hooks {
+		hook()
+	}
+}
+
+// Search asks the directory as the service identity. req is not changed. A result of any code is a result; an error is a
+// fault and matches one of the sentinels, or ctx's own error where the caller has gone.
+//
+// A search whose connection was lost is sent once more, on a connection that has just been seen to work.
+func (p *Pool) Search(ctx context.Context, req *ldap.SearchRequest) (*SearchResult, error) {
+	var answer *SearchResult
+	wait, err := p.do(ctx, p.lanes[0], "search", func(c *conn) (r *Result, err error) {
+		if answer, err = c.search(ctx, p.cfg.RequestTimeout, req); err != nil {
+			return nil, err
+		}
+		return &answer.Result, nil
+	}, func(f *fault, _ bool) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	answer.Wait = wait
+	return answer, nil
+}
+
+// Bind asks the directory whether password belongs to dn, by a simple bind (RFC 4513 section 5.1.3) with controls. The
+// result's code is the verdict: 0 yes, 49 (invalidCredentials) no, others as the server has them. An error is a fault
+// and never a verdict; it matches one of the sentinels, or ctx's own error where the caller has gone.
+//
+// An empty password, which a directory takes for an anonymous bind and lets succeed (RFC 4513 section 5.1.2), is
+// refused with ErrInvalidRequest. When a bind is sent a second time is Config.BindRetry's to say.
+func (p *Pool) Bind(ctx context.Context, dn, password string, controls ...ldap.Control) (*BindResult, error) {
+	if dn == "" || password == "" {
+		return nil, &OpError{Op: "bind", Kind: ErrInvalidRequest, Err: errors.New("a bind needs a DN and a password")}
+	}
+	var answer *BindResult
+	wait, err := p.do(ctx, p.lanes[1], "bind", func(c *conn) (r *Result, err error) {
+		if answer, err = c.bind(ctx, p.cfg.RequestTimeout, dn, password, controls); err != nil {
+			return nil, err
+		}
+		return &answer.Result, nil
+	}, p.mayRebind)
+	if err != nil {
+		return nil, err
+	}
+	answer.Wait = wait
+	return answer, nil
+}
+
+// mayRebind tells whether a bind that was lost with its connection may be sent again: it is known not to have left, or
+// it met a connection that had been kept and died without a word, as one does that the server cut meanwhile.
+func (p *Pool) mayRebind(f *fault, fresh bool) bool {
+	return !f.sent || p.cfg.BindRetry == RetryNoResponse && !f.answered && !fresh
+}
+
+// do runs an operation on a connection of lane l, twice at most, and says how long it waited for connections.
+func (p *Pool) do(ctx context.Context, l *lane, op string, send func(*conn) (*Result, error), again func(f *fault, fresh bool) bool) (time.Duration, error) {
+	var waited time.Duration
+	for retry := false; ; retry = true {
+		b, wait, err := l.borrow(ctx, retry)
+		waited += wait
+		if err != nil {
+			return waited, describe(op, nil, waited, err)
+		}
+		fresh := b.fresh
+		err = p.run(ctx, b, op, retry, send)
+		if err == nil {
+			return waited, nil
+		}
+		var f *fault
+		if retry || !errors.As(err, &f) || f.kind != ErrConnLost || !again(f, fresh) {
+			return waited, describe(op, b.conn, waited, err)
+		}
+		p.mu.Lock()
+		p.retries++
+		p.unlock()
+	}
+}
+
+// run does one operation on b and gives b back, or ends it where the operation did.
+func (p *Pool) run(ctx context.Context, b lease, op string, retry bool, send func(*conn) (*Result, error)) error {
+	began := time.Now()
+	r, err := send(b.conn)
+	var f *fault
+	if errors.As(err, &f) {
+		if f.kind == ErrTimeout {
+			p.blame(b.server, err)
+		}
+		b.retire(f.reason)
+	} else {
+		b.release(true)
+	}
+	if hook := p.cfg.Trace.Operated; hook != nil {
+		e := OperationEvent{Op: op, Server: b.server.url, Took: time.Since(began), Retry: retry}
+		if err != nil {
+			e.Err = describe(op, b.conn, 0, err)
+		} else {
+			e.Code = r.Code
+		}
+		hook(ctx, e)
+	}
+	return err
+}
+
+// blame notes a fault that may be the server's doing: one of time, not of a single connection.
+func (p *Pool) blame(s *server, err error) {
+	var f *fault
+	if !errors.As(err, &f) || f.kind != ErrTimeout {
+		return
+	}
+	p.mu.Lock()
+	defer p.unlock()
+	p.suspect(s, err)
+}
+
+// describe makes the error that a caller gets.
+func describe(op string, c *conn, wait time.Duration, err error) error {
+	e := &OpError{Op: op, Wait: wait, Kind: ErrInvalidRequest, Err: err}
+	var known *OpError
+	var f *fault
+	switch {
+	case errors.As(err, &known):
+		*e = *known
+		e.Op, e.Wait = op, wait
+	case errors.As(err, &f):
+		e.Kind, e.Err = f.kind, f.err
+	}
+	if c != nil {
+		e.Server = c.server.url
+	}
+	return e
+}

@@ -1,0 +1,30 @@
+package ldappool
+
+import (
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// Result is what the directory answered to one operation (LDAPResult, RFC 4511 section 4.1.9). Any result code is
+// a result, none is an error.
+type Result struct {
+	Code       uint16         // result code, RFC 4511 appendix A; ldap.LDAPResultSuccess is 0
+	MatchedDN  string         // the part of the name that does exist, with noSuchObject
+	Diagnostic string         // the server's own words, for operators
+	Controls   []ldap.Control // response controls
+	Server     string         // URL of the server that answered
+	Wait       time.Duration  // time spent waiting for a connection
+	Took       time.Duration  // time from the request to its answer
+}
+
+// BindResult is the directory's answer to a simple bind.
+type BindResult struct{ Result }
+
+// SearchResult is the directory's answer to a search. With sizeLimitExceeded (4) and its like, Entries holds what
+// came before.
+type SearchResult struct {
+	Result
+	Entries    []*ldap.Entry
+	References []string // continuation references (RFC 4511 section 4.5.3), which are not followed
+}

@@ -1,0 +1,220 @@
+package ldappool
+
+import (
+	"errors"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// The pace of probes to a server that fails. A probe is one connection and one bind: a second is a pace that no
+// directory notices, and an outage's end is noticed soon. A refused service bind is another matter: each try counts
+// against the account.
+const (
+	probeSoonest  = 100 * time.Millisecond
+	probeLatest   = time.Second
+	refusalPause  = 30 * time.Second
+	refusalLatest = 15 * time.Minute
+)
+
+// server is one of the directory's servers and what is known of it.
+type server struct {
+	url      string
+	rank     int // place in Config.Servers
+	endpoint endpoint
+
+	answered atomic.Int64  // when it last answered anything, in Unix nanoseconds; 0: never
+	state    atomic.Uint32 // a ServerState; written under Pool.mu
+
+	// Guarded by Pool.mu.
+	since    time.Time // of the state
+	lastErr  error
+	conns    [2]int // open connections, by lane
+	probe    probe
+	timer    *time.Timer // of the next probe, where one is due later
+	refusals int         // refused service binds in a row
+}
+
+// probe is where the check of a server stands.
+type probe uint8
+
+const (
+	probeNone    probe = iota // not due, or due when the timer says
+	probeDue                  // waits for a place among the connections
+	probeRunning              // dials
+)
+
+func (s *server) is() ServerState { return ServerState(s.state.Load()) }
+
+// answeredSince tells whether the server answered anything after t.
+func (s *server) answeredSince(t time.Time) bool { return s.answered.Load() > t.UnixNano() }
+
+// refused is a service bind that the directory turned down. It is a fault of the configuration, not of the network.
+type refused struct{ result Result }
+
+func (r *refused) Error() string {
+	msg := "the service identity was refused: " + ldap.LDAPResultCodeMap[r.result.Code]
+	if r.result.Diagnostic != "" {
+		msg += " (" + r.result.Diagnostic + ")"
+	}
+	return msg
+}
+
+// countsAgainstAccount tells whether err is a refusal that the directory may count (invalidCredentials, 49).
+func countsAgainstAccount(err error) bool {
+	var r *refused
+	return errors.As(err, &r) && r.result.Code == ldap.LDAPResultInvalidCredentials
+}
+
+// setState changes the state and tells the hook. Pool.mu is held.
+func (p *Pool) setState(s *server, to ServerState, err error) {
+	from := s.is()
+	if err != nil {
+		s.lastErr = err
+	}
+	if from == to {
+		return
+	}
+	s.state.Store(uint32(to))
+	s.since = time.Now()
+	if hook := p.cfg.Trace.ServerChanged; hook != nil {
+		p.later(func() { hook(ServerEvent{Server: s.url, From: from, To: to, Err: err}) })
+	}
+}
+
+// suspect notes that something failed which may be the server's doing. One probe settles it. Pool.mu is held.
+func (p *Pool) suspect(s *server, err error) {
+	s.lastErr = err
+	switch {
+	case p.closed || s.is() != ServerUsable:
+	case countsAgainstAccount(err):
+		p.setState(s, ServerSuspect, err)
+		p.refuse(s)
+	default:
+		p.setState(s, ServerSuspect, err)
+		s.probe = probeDue
+	}
+}
+
+// probed notes how a probe that began at began went. Pool.mu is held.
+func (p *Pool) probed(s *server, began time.Time, err error) {
+	s.probe = probeNone
+	switch {
+	case p.closed:
+	case err == nil:
+		s.refusals = 0
+		p.setState(s, ServerUsable, nil)
+		p.kick()
+	case countsAgainstAccount(err):
+		p.setState(s, p.worse(s, began, err), err)
+		p.refuse(s)
+	default:
+		p.setState(s, p.worse(s, began, err), err)
+		p.probeIn(s, pause(time.Since(s.since)))
+	}
+	if s.is() == ServerDown {
+		p.retireIdle(func(c *conn) (RetireReason, bool) { return RetiredServerDown, c.server == s })
+	}
+}
+
+// worse is the state of a server whose probe failed. While connections that it has still work, it is not down: one that
+// takes no more connections, or no longer takes the service password, still serves those it has.
+func (p *Pool) worse(s *server, began time.Time, err error) ServerState {
+	if s.answeredSince(began) || countsAgainstAccount(err) && s.conns[p.probeLane().index] > 0 {
+		return ServerSuspect
+	}
+	return ServerDown
+}
+
+// abandoned takes down servers that nothing is left of: in doubt, without a connection and without a probe about to
+// tell. Pool.mu is held.
+func (p *Pool) abandoned() {
+	for _, s := range p.servers {
+		if s.is() == ServerSuspect && s.probe == probeNone && s.conns == [2]int{} {
+			p.setState(s, ServerDown, s.lastErr)
+		}
+	}
+}
+
+// refuse schedules the next try after a refused service bind: ever more rarely.
+func (p *Pool) refuse(s *server) {
+	s.refusals++
+	p.probeIn(s, min(refusalPause<<min(s.refusals-1, 8), refusalLatest))
+}
+
+// probeIn has the server probed after d. Pool.mu is held.
+func (p *Pool) probeIn(s *server, d time.Duration) {
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.timer = time.AfterFunc(d, func() {
+		p.mu.Lock()
+		defer p.unlock()
+		if !p.closed && s.probe == probeNone && s.is() != ServerUsable {
+			s.probe = probeDue
+			p.dispatch()
+		}
+	})
+}
+
+// pause is the time to the next probe of a server that has been failing for so long: a tenth of that, so that
+// waiting adds little to any outage, within bounds, and less up to a tenth so that instances do not probe in step.
+func pause(failing time.Duration) time.Duration {
+	d := min(max(failing/10, probeSoonest), probeLatest)
+	return d - rand.N(d/10)
+}
+
+// best is the first server that may be dialled, or nil. Pool.mu is held.
+func (p *Pool) best() *server {
+	for _, s := range p.servers {
+		if s.is() == ServerUsable {
+			return s
+		}
+	}
+	return nil
+}
+
+// promising tells whether a caller in lane l can hope for a connection: one may be dialled, one is there that may come
+// back, or a probe is about to tell. Pool.mu is held.
+func (p *Pool) promising(l *lane) bool {
+	for _, s := range p.servers {
+		switch s.is() {
+		case ServerUsable:
+			return true
+		case ServerSuspect:
+			if s.probe != probeNone || s.conns[l.index] > 0 {
+				return true
+			}
+		case ServerDown:
+		}
+	}
+	return false
+}
+
+// whyNot is the error of a caller that no server can serve: what each was seen to do. Pool.mu is held.
+func (p *Pool) whyNot(op string) *OpError {
+	e := &OpError{Op: op, Kind: ErrUnavailable}
+	if len(p.servers) == 1 {
+		e.Server, e.Err = p.servers[0].url, p.servers[0].lastErr
+		return e
+	}
+	var errs []error
+	for _, s := range p.servers {
+		if s.lastErr != nil {
+			errs = append(errs, &serverError{s.url, s.lastErr})
+		}
+	}
+	e.Err = errors.Join(errs...)
+	return e
+}
+
+// serverError puts a server's name to its error.
+type serverError struct {
+	url string
+	err error
+}
+
+func (e *serverError) Error() string { return e.url + ": " + e.err.Error() }
+func (e *serverError) Unwrap() error { return e.err }

@@ -1,0 +1,112 @@
+package ldappool
+
+import "time"
+
+// ServerState is what the pool thinks of a server.
+type ServerState uint8
+
+// The states.
+const (
+	// ServerSuspect: something failed, or nothing was tried yet. A probe is under way or due; connections that
+	// work go on working.
+	ServerSuspect ServerState = iota
+	// ServerUsable: it answered, and nothing failed since.
+	ServerUsable
+	// ServerDown: probes fail. No caller waits for it; probes go on in the background.
+	ServerDown
+)
+
+// String is "suspect", "usable" or "down".
+func (s ServerState) String() string {
+	switch s {
+	case ServerSuspect:
+		return "suspect"
+	case ServerUsable:
+		return "usable"
+	case ServerDown:
+		return "down"
+	}
+	return "unknown"
+}
+
+// Stat is a snapshot of the pool. Nothing in it changes afterwards.
+type Stat struct {
+	MaxConns int
+	Search   LaneStat
+	Bind     LaneStat
+	Servers  []ServerStat // in the order of Config.Servers
+	// Retired counts the connections that left, by reason, since the start. Every reason is in it.
+	Retired map[RetireReason]int64
+	// Dials, DialErrors, Retries, Refused count since the start: attempts at a connection, those that failed,
+	// operations sent a second time, and callers turned away without a connection.
+	Dials, DialErrors, Retries, Refused int64
+}
+
+// LaneStat is one lane's part of a Stat.
+type LaneStat struct {
+	Idle, InUse, Dialing int // connections now
+	Waiting              int // callers now
+	Acquired             int64
+}
+
+// ServerStat is one server's part of a Stat.
+type ServerStat struct {
+	URL      string
+	State    ServerState
+	Since    time.Time // of the state
+	Answered time.Time // when it last answered anything; zero if it never did
+	LastErr  error     // what was seen last; stays after recovery
+	Conns    int       // open connections to it
+}
+
+// Usable tells whether a login can be tried now: some server is usable, or was a moment ago and is not known to
+// be down.
+func (s *Stat) Usable() bool {
+	for _, srv := range s.Servers {
+		if srv.State == ServerUsable || srv.State == ServerSuspect && !srv.Answered.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// Answered tells whether the directory has answered anything since the pool was made.
+func (s *Stat) Answered() bool {
+	for _, srv := range s.Servers {
+		if !srv.Answered.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// Stat takes a snapshot.
+func (p *Pool) Stat() *Stat {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := &Stat{
+		MaxConns: p.cfg.MaxConns, Search: p.lanes[0].stat(), Bind: p.lanes[1].stat(), Retired: map[RetireReason]int64{},
+		Dials: p.dials, DialErrors: p.dialErrors, Retries: p.retries, Refused: p.refused,
+	}
+	for _, reason := range retireReasons {
+		s.Retired[reason] = p.retired[reason]
+	}
+	for _, srv := range p.servers {
+		s.Servers = append(s.Servers, srv.stat())
+	}
+	return s
+}
+
+// stat is the lane's part of a snapshot. Pool.mu is held.
+func (l *lane) stat() LaneStat {
+	return LaneStat{Idle: l.idle, InUse: l.inUse, Dialing: l.dialing, Waiting: l.waiting.Len(), Acquired: l.acquired}
+}
+
+// stat is the server's part of a snapshot. Pool.mu is held.
+func (s *server) stat() ServerStat {
+	out := ServerStat{URL: s.url, State: s.is(), Since: s.since, LastErr: s.lastErr, Conns: s.conns[0] + s.conns[1]}
+	if nanos := s.answered.Load(); nanos != 0 {
+		out.Answered = time.Unix(0, nanos)
+	}
+	return out
+}

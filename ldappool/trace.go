@@ -1,0 +1,109 @@
+package ldappool
+
+import (
+	"context"
+	"time"
+)
+
+// Lane names the two kinds of connections.
+type Lane string
+
+// The lanes.
+const (
+	SearchLane Lane = "search" // bound as the service identity
+	BindLane   Lane = "bind"   // for users' binds
+)
+
+// Trace holds hooks that the pool calls when something happens. Each may be nil and then costs nothing. They run
+// in the pool's own or in a caller's goroutine, several at once, and must not block or call the pool.
+type Trace struct {
+	// Acquired: a caller got a connection, or did not.
+	Acquired func(ctx context.Context, e AcquireEvent)
+	// Operated: an operation on a connection ended. A retried operation calls it twice.
+	Operated func(ctx context.Context, e OperationEvent)
+	// Dialed: an attempt to open a connection ended.
+	Dialed func(e DialEvent)
+	// Pinged: an idle connection was asked for a sign of life.
+	Pinged func(e PingEvent)
+	// Retired: a connection left the pool.
+	Retired func(e RetireEvent)
+	// ServerChanged: a server's state changed.
+	ServerChanged func(e ServerEvent)
+}
+
+// AcquireEvent tells of the wait for a connection.
+type AcquireEvent struct {
+	Lane Lane
+	Wait time.Duration
+	Err  error // nil, or an *OpError
+}
+
+// OperationEvent tells of one request and its answer.
+type OperationEvent struct {
+	Op     string // "search" or "bind"
+	Server string
+	Took   time.Duration
+	Code   uint16 // LDAP result code, where Err is nil
+	Err    error  // nil, or an *OpError
+	Retry  bool   // it is sent for the second time
+}
+
+// DialEvent tells of one attempt at a connection: TCP, TLS and first bind together.
+type DialEvent struct {
+	Lane   Lane
+	Server string
+	Took   time.Duration
+	Err    error
+	Probe  bool // made by the background check of a server, not for want of a connection
+}
+
+// PingEvent tells of one ping.
+type PingEvent struct {
+	Lane   Lane
+	Server string
+	Idle   time.Duration // how long the connection had been quiet
+	Took   time.Duration
+	Err    error
+}
+
+// RetireEvent tells of a connection's end.
+type RetireEvent struct {
+	Lane   Lane
+	Server string
+	Reason RetireReason
+	Age    time.Duration
+	Idle   time.Duration // how long it had been quiet when its end was noticed
+	Err    error         // what was seen, where the network or the server ended it
+}
+
+// ServerEvent tells of a server's change of state.
+type ServerEvent struct {
+	Server   string
+	From, To ServerState
+	Err      error // why, where the change is for the worse
+}
+
+// RetireReason says why a connection left the pool.
+type RetireReason string
+
+// The reasons.
+const (
+	RetiredPeerClosed  RetireReason = "peer_closed"  // the server or something between closed or reset it
+	RetiredNotice      RetireReason = "notice"       // Notice of Disconnection, RFC 4511 section 4.4.1
+	RetiredProtocol    RetireReason = "protocol"     // it sent what nobody asked for, or what is no LDAP
+	RetiredTimeout     RetireReason = "timeout"      // a request on it was not answered in time
+	RetiredCanceled    RetireReason = "canceled"     // the caller went away in the middle of a request
+	RetiredPing        RetireReason = "ping_failed"  // it gave no sign of life
+	RetiredMaxIdle     RetireReason = "max_idle"     // idle for MaxIdleTime
+	RetiredMaxLifetime RetireReason = "max_lifetime" // as old as it may get
+	RetiredReplaced    RetireReason = "replaced"     // dialled with a configuration that is no longer the pool's
+	RetiredServerDown  RetireReason = "server_down"  // its server was found to be down
+	RetiredRebalanced  RetireReason = "rebalanced"   // given up so that the other lane can have one
+	RetiredClosed      RetireReason = "pool_closed"  // the pool closes
+)
+
+// retireReasons lists the reasons, for snapshots.
+var retireReasons = []RetireReason{
+	RetiredPeerClosed, RetiredNotice, RetiredProtocol, RetiredTimeout, RetiredCanceled, RetiredPing,
+	RetiredMaxIdle, RetiredMaxLifetime, RetiredReplaced, RetiredServerDown, RetiredRebalanced, RetiredClosed,
+}

@@ -1,0 +1,183 @@
+package ldappool
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// warmPace is the least time between two rounds of dials that no caller waits for: a server that takes connections
+// and closes them is not dialled in a loop.
+const warmPace = time.Second
+
+// kick wants upkeep now: a connection ended, or a server came back.
+func (p *Pool) kick() {
+	select {
+	case p.kicked <- struct{}{}:
+	default:
+	}
+}
+
+// upkeep retires idle connections before they grow old and as soon as they die, keeps the rest alive, and replaces what
+// is missing. It is one goroutine, for the pool's life.
+func (p *Pool) upkeep() {
+	defer p.work.Done()
+	pace := min(p.cfg.HealthCheckInterval, p.cfg.MaxIdleTime/4, p.cfg.MaxLifetime/10)
+	round := time.NewTimer(pace)
+	defer round.Stop()
+	var warmed time.Time
+	for {
+		select {
+		case <-p.ctx.Done():
+			return
+		case <-p.kicked:
+			p.sweep()
+		case <-round.C:
+			p.sweep()
+			p.pingQuiet()
+		}
+		next := pace
+		if since := time.Since(warmed); since >= warmPace {
+			p.warm()
+			warmed = time.Now()
+		} else {
+			next = min(pace, warmPace-since)
+		}
+		round.Reset(next)
+	}
+}
+
+// sweep retires the idle connections that are of no more use.
+func (p *Pool) sweep() {
+	now := time.Now()
+	p.mu.Lock()
+	defer p.unlock()
+	p.retireIdle(func(c *conn) (RetireReason, bool) { return p.unfit(c, now) })
+}
+
+// pingQuiet pings the connections that have been quiet for HealthCheckInterval, one at a time, so that callers find all
+// others at their place. A ping starts the server's and every firewall's clock anew.
+func (p *Pool) pingQuiet() {
+	for _, l := range p.lanes {
+		for {
+			b, ok := l.stalest(p.cfg.HealthCheckInterval)
+			if !ok {
+				break
+			}
+			if b.check(p.ctx) == nil {
+				b.release(false)
+			}
+			if p.ctx.Err() != nil {
+				return
+			}
+		}
+	}
+}
+
+// stalest takes the connection that was used least recently of those that have been quiet for d.
+func (l *lane) stalest(d time.Duration) (lease, bool) {
+	now := time.Now()
+	l.pool.mu.Lock()
+	defer l.pool.unlock()
+	for _, b := range l.takeIdle(1, func(c *conn) bool { return now.Sub(c.quiet) >= d }) {
+		return b, true
+	}
+	return lease{}, false
+}
+
+// warm dials what is missing of MinIdleConns, within each lane's share.
+func (p *Pool) warm() {
+	p.mu.Lock()
+	defer p.unlock()
+	for _, l := range p.lanes {
+		if p.cfg.BindOnly && l.name == SearchLane {
+			continue
+		}
+		for !p.closed && p.best() != nil && l.idle+l.dialing-l.waiting.Len() < p.cfg.MinIdleConns &&
+			l.size() < p.share() && p.conns < p.cfg.MaxConns && p.dialing < maxDials {
+			p.dial(l, nil)
+		}
+	}
+}
+
+// closeGrace is how much longer than its context Close may take to tidy up when callers did not end in time.
+const closeGrace = 100 * time.Millisecond
+
+// Close refuses new operations, lets those under way end, and closes every connection. When ctx ends first, it cuts
+// the connections under them, and returns ctx's error a tenth of a second later at the latest. Close may be called again;
+// each call waits for the end.
+func (p *Pool) Close(ctx context.Context) error {
+	p.shut()
+	var err error
+	select {
+	case <-p.drained:
+	case <-ctx.Done():
+		err = ctx.Err()
+		p.cut()
+	}
+	if err == nil {
+		select {
+		case <-p.gone:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	select {
+	case <-p.gone:
+	case <-time.After(closeGrace):
+	}
+	return err
+}
+
+// shut closes the pool to callers, once, and starts what ends it.
+func (p *Pool) shut() {
+	p.mu.Lock()
+	defer p.unlock()
+	if p.closed {
+		return
+	}
+	p.closed = true
+	p.cancel()
+	for _, s := range p.servers {
+		if s.timer != nil {
+			s.timer.Stop()
+		}
+	}
+	for _, l := range p.lanes {
+		for l.waiting.Len() > 0 {
+			l.grant(grant{err: &OpError{Op: string(l.name), Kind: ErrClosed}})
+		}
+	}
+	go p.finish()
+}
+
+// finish waits for everything of the pool's own, and for every connection to be closed.
+func (p *Pool) finish() {
+	p.work.Wait()
+	for _, l := range p.lanes {
+		l.store.Close()
+	}
+	close(p.gone)
+}
+
+// returned notes that a caller gave a connection back, which Close may be waiting for. p.mu is held.
+func (p *Pool) returned() {
+	if !p.closed || p.lanes[0].inUse+p.lanes[1].inUse > 0 {
+		return
+	}
+	select {
+	case <-p.drained:
+	default:
+		close(p.drained)
+	}
+}
+
+// cut ends every connection under whoever has it.
+func (p *Pool) cut() {
+	p.mu.Lock()
+	defer p.unlock()
+	for c := range p.live {
+		c.wire.end(RetiredClosed, errors.New("the pool was closed"))
+	}
+}
