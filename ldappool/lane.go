@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/puddle/v2"
@@ -29,7 +30,8 @@ type lane struct {
 
 // waiter is a caller that waits for a connection.
 type waiter struct {
-	got chan grant // of capacity 1
+	since time.Time
+	got   chan grant // of capacity 1
 }
 
 // grant is what a waiter gets: a connection or an error.
@@ -49,6 +51,15 @@ func (l *lane) size() int { return l.idle + l.inUse + l.dialing }
 
 // hungry tells whether callers wait that no dial under way will serve. Pool.mu is held.
 func (l *lane) hungry() bool { return l.waiting.Len() > l.dialing }
+
+// before tells whether l, rather than the other lane less some of its connections, is to get the next place: it is the
+// smaller, or as large and its callers have waited longer. Pool.mu is held.
+func (l *lane) before(o *lane, less int) bool {
+	if l.size() != o.size()-less || l.waiting.Len() == 0 || o.waiting.Len() == 0 {
+		return l.size() < o.size()-less
+	}
+	return l.waiting.Front().Value.(*waiter).since.Before(o.waiting.Front().Value.(*waiter).since)
+}
 
 // borrow takes a connection that is fit for use, and says how long that took. With proven, it has just shown a sign of
 // life: a caller that lost one connection is not sent to another that died at the same moment.
@@ -131,7 +142,7 @@ func (l *lane) take(ctx context.Context, until time.Time) (resource, error) {
 		p.unlock()
 		return nil, &OpError{Op: string(l.name), Kind: ErrOverloaded, Err: errors.New("too many callers wait already")}
 	}
-	w := &waiter{got: make(chan grant, 1)}
+	w := &waiter{since: time.Now(), got: make(chan grant, 1)}
 	place := l.waiting.PushBack(w)
 	p.dispatch()
 	p.unlock()
@@ -174,13 +185,13 @@ func (l *lane) await(ctx context.Context, w *waiter, place *list.Element, until 
 	return nil, l.gaveUp(ctx)
 }
 
-// gaveUp is the error of a caller whose wait was too long. Where the lane has no connection at all, that is not for
-// want of a free one. Pool.mu is held.
+// gaveUp is the error of a caller whose wait was too long. Where the lane has no connection at all and could have one,
+// that is not for want of a free one. Pool.mu is held.
 func (l *lane) gaveUp(ctx context.Context) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return &OpError{Op: string(l.name), Kind: context.Canceled}
 	}
-	if l.idle+l.inUse == 0 {
+	if l.idle+l.inUse == 0 && (l.dialing > 0 || l.pool.best() == nil) {
 		return l.pool.whyNot(string(l.name))
 	}
 	return &OpError{Op: string(l.name), Kind: ErrOverloaded, Err: errors.New("waited too long for a free connection")}
@@ -224,7 +235,11 @@ func (b lease) release(used bool) {
 	reason, bad := p.unfit(b.conn, now)
 	p.mu.Lock()
 	defer p.unlock()
-	if !bad && p.cedes(l) {
+	switch {
+	case bad:
+	case p.closed: // the lane's store may be closed too, and would end the connection unseen
+		reason, bad = RetiredClosed, true
+	case p.cedes(l):
 		reason, bad = RetiredRebalanced, true
 	}
 	switch {
@@ -236,8 +251,21 @@ func (b lease) release(used bool) {
 	default:
 		l.inUse--
 		l.idle++
-		b.res.Release()
-		p.returned()
+		if used {
+			b.res.Release()
+		} else {
+			l.putBack(b.res)
+		}
+	}
+}
+
+// putBack makes a connection that upkeep had idle again, at its old place: on top of the others it would be the next to
+// be used, and none of them would ever be idle for long. Pool.mu is held.
+func (l *lane) putBack(res resource) {
+	all := append(l.store.AcquireAllIdle(), res)
+	slices.SortStableFunc(all, func(a, b resource) int { return a.Value().used.Compare(b.Value().used) })
+	for _, res := range all {
+		res.ReleaseUnused()
 	}
 }
 

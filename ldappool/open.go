@@ -26,12 +26,14 @@ func (p *Pool) dispatch() {
 		}
 	}
 	p.abandoned()
+	for _, l := range p.lanes {
+		l.serve() // before the other lane looks for idle connections to have closed
+	}
 	first, second := p.lanes[0], p.lanes[1]
-	if second.size() < first.size() {
+	if second.before(first, 0) {
 		first, second = second, first
 	}
 	for _, l := range []*lane{first, second} {
-		l.serve()
 		for l.hungry() && p.dialing < maxDials && p.best() != nil && p.place(l, false) {
 			p.dial(l, nil)
 		}
@@ -93,7 +95,7 @@ func (p *Pool) cedes(l *lane) bool {
 		}
 	}
 	o := l.other()
-	return o.hungry() && o.size() < p.share() && p.best() != nil
+	return o.hungry() && o.size() < p.share() && o.before(l, 1) && p.best() != nil
 }
 
 // dial opens a connection in the background, in room that place found. p.mu is held.

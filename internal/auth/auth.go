@@ -39,7 +39,8 @@ type Result struct {
 	User *User
 	// RetryAfter, where not zero, is how long the caller should wait before it asks again.
 	RetryAfter time.Duration
-	// Cause is the operator's explanation of anything but OK. It goes to the log, never to the caller.
+	// Cause is the operator's explanation of anything but OK, and BadRequest, which Detail explains. It goes to the
+	// log, never to the caller.
 	Cause error
 	// DN is the entry that was tried, where one was found. It goes to the log; the caller has it from User.
 	DN string

@@ -33,17 +33,23 @@ func (e *directoryError) Error() string {
 	return msg
 }
 
-// judgeFault says what a fault of the pool is to a caller. It never is a verdict.
+// judgeFault says what a fault of the pool is to a caller. It never is a verdict. Where the pool says of what kind it is,
+// that counts, and not what is behind it: a directory can be unavailable because it timed out.
 func judgeFault(err error) Result {
 	r := Result{Cause: err}
+	kind := err
+	var op *ldappool.OpError
+	if errors.As(err, &op) {
+		kind = op.Kind
+	}
 	switch {
-	case errors.Is(err, ldappool.ErrTimeout):
+	case errors.Is(kind, ldappool.ErrTimeout):
 		r.Outcome = DirectoryTimeout
-	case errors.Is(err, ldappool.ErrOverloaded):
+	case errors.Is(kind, ldappool.ErrOverloaded):
 		r.Outcome, r.RetryAfter = Overloaded, retryAfter
-	case errors.Is(err, ldappool.ErrUnavailable), errors.Is(err, ldappool.ErrConnLost), errors.Is(err, ldappool.ErrClosed):
+	case errors.Is(kind, ldappool.ErrUnavailable), errors.Is(kind, ldappool.ErrConnLost), errors.Is(kind, ldappool.ErrClosed):
 		r.Outcome, r.RetryAfter = DirectoryUnavailable, retryAfter
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(kind, context.DeadlineExceeded):
 		r.Outcome = DirectoryTimeout
 	default:
 		r.Outcome = InternalError

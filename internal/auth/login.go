@@ -116,6 +116,7 @@ func (l *login) find(ctx context.Context) Result {
 			return judgeFault(err)
 		}
 		if r := judgeSearch(answer.Result); r.Outcome != OK {
+			r.Cause = fmt.Errorf("base %q: %w", base, r.Cause)
 			return r
 		}
 		found = merge(found, answer.Entries)
@@ -158,9 +159,11 @@ func (l *login) describe(e *ldap.Entry) User {
 			if u.Attributes == nil {
 				u.Attributes = make(map[string][]string, len(l.cfg.Attributes))
 			}
-			for _, v := range a.Values {
-				u.Attributes[name] = append(u.Attributes[name], text(v))
+			values := make([]string, len(a.Values))
+			for i, v := range a.Values {
+				values[i] = text(v)
 			}
+			u.Attributes[name] = values
 		}
 	}
 	return u

@@ -1,0 +1,29 @@
+package api
+
+import (
+	"net/http"
+	"net/http/pprof"
+
+	"github.com/labstack/echo/v4"
+)
+
+// AdminHandler serves the admin listener: probes with each server's state, the API's description, the profiler,
+// and metrics at /metrics; nil leaves that out.
+func (s *Server) AdminHandler(metrics http.Handler) http.Handler {
+	e := s.newEcho()
+	s.routeCommon(e, s.healthzServers)
+	if metrics != nil {
+		route(e, "/metrics", echo.WrapHandler(metrics), http.MethodGet, http.MethodHead)
+	}
+	for path, h := range map[string]http.HandlerFunc{
+		"/debug/pprof/*":       pprof.Index,
+		"/debug/pprof/cmdline": pprof.Cmdline,
+		"/debug/pprof/profile": pprof.Profile,
+		"/debug/pprof/symbol":  pprof.Symbol,
+		"/debug/pprof/trace":   pprof.Trace,
+	} {
+		// The symbol table is asked by POST, with addresses as the body.
+		route(e, path, echo.WrapHandler(h), http.MethodGet, http.MethodHead, http.MethodPost)
+	}
+	return e
+}

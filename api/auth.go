@@ -1,0 +1,79 @@
+package api
+
+import (
+	"mime"
+	"net/http"
+	"strings"
+
+	"authsvc/internal/auth"
+
+	"github.com/labstack/echo/v4"
+)
+
+// pathAuth is where logins are asked for.
+const pathAuth = "/auth"
+
+// The two kinds of body.
+const (
+	typeJSON = "application/json"
+	typeForm = "application/x-www-form-urlencoded"
+)
+
+// postAuth answers one login. It runs to its end whether the caller waits or not.
+func (s *Server) postAuth(c echo.Context) error {
+	creds, err := s.credentials(c)
+	if err != nil {
+		return err
+	}
+	creds.RequestID, creds.Client = requestID(c), c.RealIP()
+	r := s.authenticator.Authenticate(c.Request().Context(), creds)
+	return s.answer(c, httpStatus(r.Outcome, s.always200), r)
+}
+
+// credentials reads the request's body. The buffer that held the password is wiped and given back before the
+// login begins, which may take long.
+func (s *Server) credentials(c echo.Context) (auth.Credentials, error) {
+	req := c.Request()
+	mediaType, err := bodyType(req.Header)
+	if err != nil {
+		return auth.Credentials{}, err
+	}
+	if req.ContentLength > maxBody {
+		return auth.Credentials{}, errBodyTooLarge
+	}
+	buf := s.requests.Get().(*requestBuffer)
+	defer func() {
+		buf.wipe()
+		s.requests.Put(buf)
+	}()
+	if err := buf.read(req.Body); err != nil {
+		return auth.Credentials{}, err
+	}
+	bodyRead(c)
+	if mediaType == typeForm {
+		return decodeForm(buf.bytes())
+	}
+	return buf.decodeJSON()
+}
+
+// bodyType returns typeJSON or typeForm, whichever the one Content-Type says.
+func bodyType(h http.Header) (string, error) {
+	if _, encoded := h[echo.HeaderContentEncoding]; encoded {
+		return "", errContentEncoding
+	}
+	given := h[echo.HeaderContentType]
+	if len(given) != 1 {
+		return "", errContentType
+	}
+	if given[0] == typeJSON || given[0] == typeForm { // spares parsing what nearly everyone sends
+		return given[0], nil
+	}
+	mediaType, params, err := mime.ParseMediaType(given[0])
+	if err != nil || mediaType != typeJSON && mediaType != typeForm {
+		return "", errContentType
+	}
+	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
+		return "", errContentType
+	}
+	return mediaType, nil
+}

@@ -1,0 +1,136 @@
+package api_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"authsvc/api"
+
+	"github.com/stretchr/testify/require"
+)
+
+// sick is a directory that answered once and is not usable now.
+var sick = api.HealthStatus{Answered: true, Servers: []api.ServerStatus{
+	{Address: "ldap://a:389", State: "down", Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), LastError: "refused \xff"},
+	{Address: "ldap://b:389", State: "suspect"},
+}}
+
+func TestContract_Probes(t *testing.T) {
+	t.Parallel()
+	well := api.HealthStatus{Usable: true, Answered: true}
+	for _, c := range []struct {
+		name   string
+		path   string
+		status api.HealthStatus
+		drain  bool
+		want   int
+		body   string
+	}{
+		{"livez is well whatever the directory does", "/livez", api.HealthStatus{}, true, 200, "ok"},
+		{"readyz waits for the directory's first answer", "/readyz", api.HealthStatus{}, false, 503, "unavailable"},
+		{"readyz is well once the directory has answered", "/readyz", well, false, 200, "ok"},
+		{"readyz stays well when the directory fails later", "/readyz", sick, false, 200, "ok"},
+		{"readyz is unwell while draining", "/readyz", well, true, 503, "draining"},
+		{"healthz is well while a server is usable", "/healthz", well, true, 200, "ok"},
+		{"healthz is unwell while none is", "/healthz", sick, false, 503, "unavailable"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t)
+			h.health.set(c.status)
+			if c.drain {
+				h.Drain()
+			}
+			for _, handler := range []http.Handler{h.Handler(), h.AdminHandler(nil)} {
+				rec := httptest.NewRecorder()
+				handler.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, c.path, nil))
+				require.Equal(t, c.want, rec.Code)
+				require.Contains(t, rec.Body.String(), `{"status":"`+c.body+`"`)
+				head := httptest.NewRecorder()
+				handler.ServeHTTP(head, httptest.NewRequest(http.MethodHead, c.path, nil))
+				require.Equal(t, c.want, head.Code)
+				require.Equal(t, rec.Header().Get("Content-Length"), head.Header().Get("Content-Length"))
+			}
+			require.Equal(t, `{"status":"`+c.body+"\"}\n", h.get(t, http.MethodGet, c.path).Body.String(),
+				"the main listener tells no more than that")
+		})
+	}
+}
+
+func TestLoginsAreServedWhileDraining(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.Drain()
+	require.Equal(t, http.StatusOK, h.post(t, typeJSON, goodJSON).Code)
+}
+
+func TestTheAdminListenerNamesTheServers(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.health.set(sick)
+	rec := httptest.NewRecorder()
+	req := httptest.NewRequest(http.MethodGet, "/healthz", nil)
+	h.AdminHandler(nil).ServeHTTP(rec, req)
+	h.doc.checkResponse(t, req, rec)
+	require.Equal(t, `{"status":"unavailable","servers":[`+
+		`{"address":"ldap://a:389","state":"down","since":"2026-01-02T03:04:05Z","last_error":"refused `+"\ufffd"+`"},`+
+		`{"address":"ldap://b:389","state":"suspect"}]}`+"\n", rec.Body.String())
+}
+
+func TestTheAdminListenerHasMetricsAndTheProfilerButNoLogin(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metric 1\n") })
+	admin := h.AdminHandler(metrics)
+	serve := func(method, target string) *httptest.ResponseRecorder {
+		rec := httptest.NewRecorder()
+		admin.ServeHTTP(rec, httptest.NewRequest(method, target, strings.NewReader("")))
+		require.NotEmpty(t, rec.Header().Get("X-Request-ID"), target)
+		return rec
+	}
+	for target, want := range map[string]string{
+		"/metrics": "metric 1", "/openapi.yaml": "openapi: 3.1.0", "/debug/pprof/": "goroutine",
+		"/debug/pprof/goroutine?debug=1": "goroutine profile", "/debug/pprof/cmdline": os.Args[0],
+		"/debug/pprof/symbol": "num_symbols",
+	} {
+		rec := serve(http.MethodGet, target)
+		require.Equal(t, http.StatusOK, rec.Code, target)
+		require.Contains(t, rec.Body.String(), want, target)
+	}
+	for target, want := range map[string]int{
+		"/auth": 404, "/debug/pprof": 404, "/debug/pprof/nothing": 404, "/metrics": 405, "/debug/pprof/symbol": 200,
+	} {
+		require.Equal(t, want, serve(http.MethodPost, target).Code, target)
+	}
+	require.Equal(t, "GET, HEAD, POST", serve(http.MethodDelete, "/debug/pprof/heap").Header().Get("Allow"))
+	require.Empty(t, h.auth.all())
+
+	rec := httptest.NewRecorder()
+	h.AdminHandler(nil).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	require.Equal(t, http.StatusNotFound, rec.Code)
+}
+
+func TestAPanicOnTheAdminListenerIsStatus14(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	rec := httptest.NewRecorder()
+	h.AdminHandler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("metrics") })).
+		ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	requireInternalError(t, rec)
+	require.Empty(t, h.observer.all())
+}
+
+func TestAnAnswerThatCannotBeMadeIsStatus14(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.health.set(api.HealthStatus{Servers: []api.ServerStatus{{Since: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}}})
+	rec := httptest.NewRecorder()
+	h.AdminHandler(nil).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/healthz", nil))
+	requireInternalError(t, rec)
+	require.Contains(t, h.log.String(), "request failed")
+}

@@ -1,0 +1,152 @@
+package api_test
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"authsvc/api"
+	"authsvc/internal/auth"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestTheDescriptionAndTheRoutesAreTheSame(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	var described []string
+	for path, item := range h.doc.root["paths"].(object) {
+		for method := range item.(object) {
+			described = append(described, strings.ToUpper(method)+" "+path)
+		}
+	}
+	require.ElementsMatch(t, h.Routes(), described)
+}
+
+func TestTheDescriptionNamesEveryOutcome(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	schema := h.doc.root["components"].(object)["schemas"].(object)["Answer"].(object)
+	properties := schema["properties"].(object)
+	var statuses, codes, pairs []any
+	for _, o := range auth.Outcomes() {
+		statuses = append(statuses, o.Status())
+		codes = append(codes, o.Code())
+		pair := object{"status": object{"const": o.Status()}, "code": object{"const": o.Code()}}
+		if o != auth.BadRequest {
+			pair["message"] = object{"const": o.Message()}
+		}
+		pairs = append(pairs, object{"properties": pair})
+	}
+	require.Equal(t, statuses, properties["status"].(object)["enum"])
+	require.Equal(t, codes, properties["code"].(object)["enum"])
+	require.Equal(t, pairs, schema["oneOf"])
+}
+
+// Every documented answer can be had. That no other comes is checked wherever the tests serve a request.
+func TestEveryDescribedAnswerIsGiven(t *testing.T) {
+	t.Parallel()
+	given := map[string]bool{}
+	h := newHarness(t)
+	note := func(method, path string, status int) { given[method+" "+path+" "+strconv.Itoa(status)] = true }
+	for _, o := range auth.Outcomes() {
+		h.answering(auth.Result{Outcome: o})
+		note("POST", "/auth", h.post(t, typeJSON, goodJSON).Code)
+	}
+	note("POST", "/auth", h.post(t, "text/plain", goodJSON).Code)
+	note("POST", "/auth", h.post(t, typeJSON, strings.Repeat(" ", 16385)).Code)
+	require.Equal(t, http.StatusMethodNotAllowed, h.get(t, http.MethodGet, "/auth").Code)
+	note("POST", "/auth", http.StatusMethodNotAllowed) // described where a reader looks for it
+	for _, status := range []api.HealthStatus{{}, {Usable: true, Answered: true}} {
+		h.health.set(status)
+		for _, path := range []string{"/livez", "/readyz", "/healthz", "/openapi.yaml"} {
+			for _, method := range []string{http.MethodGet, http.MethodHead} {
+				note(method, path, h.get(t, method, path).Code)
+			}
+		}
+	}
+	for path, item := range h.doc.root["paths"].(object) {
+		for method, op := range item.(object) {
+			for status := range op.(object)["responses"].(object) {
+				require.True(t, given[strings.ToUpper(method)+" "+path+" "+status], "%s %s %s", method, path, status)
+			}
+		}
+	}
+}
+
+func TestEveryExampleFitsItsSchema(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	examples := 0
+	var walk func(node any, at string)
+	walk = func(node any, at string) {
+		switch n := node.(type) {
+		case object:
+			if schema, ok := n["schema"]; ok {
+				if one, ok := n["example"]; ok {
+					examples++
+					require.Empty(t, h.doc.problems(schema, one, at))
+				}
+				named, _ := n["examples"].(object)
+				for name, one := range named {
+					examples++
+					require.Empty(t, h.doc.problems(schema, one.(object)["value"], at+"/"+name))
+				}
+			}
+			for name, sub := range n {
+				walk(sub, at+"/"+name)
+			}
+		case []any:
+			for _, sub := range n {
+				walk(sub, at)
+			}
+		}
+	}
+	walk(h.doc.root, "#")
+	require.Greater(t, examples, 15)
+}
+
+func TestTheDescriptionIsServedAsYAML(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	rec := h.get(t, http.MethodGet, "/openapi.yaml")
+	require.Equal(t, http.StatusOK, rec.Code)
+	require.Equal(t, "application/yaml", rec.Header().Get("Content-Type"))
+	require.True(t, strings.HasPrefix(rec.Body.String(), "openapi: 3.1.0\n"))
+}
+
+// The checker itself must be able to fail.
+func TestTheSchemaCheckerSeesWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	answerSchema := object{"$ref": "#/components/schemas/Answer"}
+	good := func() object {
+		return object{"status": 3.0, "code": "account_locked", "message": "account locked", "request_id": "a"}
+	}
+	require.Empty(t, h.doc.problems(answerSchema, good(), "body"))
+	for name, spoil := range map[string]func(object){
+		"a field is missing":           func(o object) { delete(o, "request_id") },
+		"a field is unknown":           func(o object) { o["extra"] = 1.0 },
+		"a type is wrong":              func(o object) { o["message"] = 1.0 },
+		"status and code do not match": func(o object) { o["status"] = 4.0 },
+		"a code is unknown":            func(o object) { o["code"] = "x" },
+		"a pattern does not match":     func(o object) { o["request_id"] = "a b" },
+		"a nested field is missing":    func(o object) { o["user"] = object{"dn": "x"} },
+		"an attribute is no list": func(o object) {
+			o["user"] = object{"dn": "x", "username": "y", "attributes": object{"cn": "z"}}
+		},
+	} {
+		body := good()
+		spoil(body)
+		require.NotEmpty(t, h.doc.problems(answerSchema, body, "body"), name)
+	}
+	server := object{"$ref": "#/components/schemas/Server"}
+	require.NotEmpty(t, h.doc.problems(server, object{"address": "a", "state": "down", "since": "noon"}, "server"))
+	require.Empty(t, h.doc.problems(server,
+		object{"address": "a", "state": "down", "since": time.Now().Format(time.RFC3339)}, "server"))
+	require.NotEmpty(t, h.doc.problems(object{"multipleOf": 2}, 3, "unknown keyword"))
+	require.True(t, slices.Contains(h.Routes(), "POST /auth"))
+}

@@ -1,0 +1,115 @@
+package api
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"authsvc/internal/auth"
+
+	"github.com/labstack/echo/v4"
+)
+
+// Authenticator decides one login; *auth.Authenticator is one. It detaches itself from ctx where an attempt must
+// outlive its caller, and tells its own observer.
+type Authenticator interface {
+	Authenticate(ctx context.Context, c auth.Credentials) auth.Result
+}
+
+// Config is what the HTTP side can be told. The zero value works: no proxy is trusted, nothing is logged.
+type Config struct {
+	// Logger gets panics, at error, and what net/http has to say about connections, at debug.
+	Logger *slog.Logger
+	// Observer is told of the requests to /auth that are refused before the Authenticator sees them, and of those
+	// that end in a panic. All others the Authenticator tells.
+	Observer auth.Observer
+	// TrustedProxies are the peers whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+	// Always200 answers statuses 0 to 8 with HTTP 200.
+	Always200 bool
+	// AuthTimeout is the longest that Authenticate takes: answers may be written for longer than that.
+	AuthTimeout time.Duration
+}
+
+// Server serves logins. It has handlers for two listeners, which the caller opens and closes.
+type Server struct {
+	log           *slog.Logger
+	observer      auth.Observer
+	authenticator Authenticator
+	health        Health
+	always200     bool
+	client        echo.IPExtractor
+	limits        limits
+	main          *echo.Echo
+	draining      atomic.Bool
+	requests      sync.Pool // of *requestBuffer
+	answers       sync.Pool // of *[]byte
+}
+
+// New returns a Server that asks a about logins and h about the directory's health.
+func New(cfg Config, a Authenticator, h Health) *Server {
+	s := &Server{
+		log:           cfg.Logger,
+		observer:      cfg.Observer,
+		authenticator: a,
+		health:        h,
+		always200:     cfg.Always200,
+		client:        clientAddress(cfg.TrustedProxies),
+		limits:        defaultLimits(cfg.AuthTimeout),
+		requests:      sync.Pool{New: func() any { return new(requestBuffer) }},
+		answers:       sync.Pool{New: func() any { return new([]byte) }},
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.main = s.newEcho()
+	s.routeCommon(s.main, s.healthz)
+	route(s.main, pathAuth, s.postAuth, http.MethodPost)
+	return s
+}
+
+// Handler serves the main listener: logins, probes and the API's description.
+func (s *Server) Handler() http.Handler { return s.main }
+
+// Drain makes /readyz answer 503 from now on, so that balancers send no more logins. Those that come are served.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// newEcho returns a router without routes, whose every answer, errors and panics too, is this package's.
+func (s *Server) newEcho() *echo.Echo {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.Logger.SetOutput(io.Discard)
+	e.HTTPErrorHandler = func(err error, c echo.Context) { s.fail(c, err) }
+	e.IPExtractor = s.client
+	e.Use(s.around)
+	return e
+}
+
+// routeCommon adds what both listeners serve.
+func (s *Server) routeCommon(e *echo.Echo, healthz echo.HandlerFunc) {
+	route(e, "/livez", s.livez, http.MethodGet, http.MethodHead)
+	route(e, "/readyz", s.readyz, http.MethodGet, http.MethodHead)
+	route(e, "/healthz", healthz, http.MethodGet, http.MethodHead)
+	route(e, "/openapi.yaml", openAPI, http.MethodGet, http.MethodHead)
+}
+
+// route serves path with h for methods, and refuses every other method by name. Left to itself, echo would answer
+// OPTIONS with a 204 and offer it in Allow.
+func route(e *echo.Echo, path string, h echo.HandlerFunc, methods ...string) {
+	allow := methods[0]
+	for _, m := range methods[1:] {
+		allow += ", " + m
+	}
+	for _, m := range methods {
+		e.Add(m, path, h)
+	}
+	e.RouteNotFound(path, func(c echo.Context) error {
+		c.Response().Header().Set(echo.HeaderAllow, allow)
+		return errMethodNotAllowed
+	})
+}

@@ -1,0 +1,22 @@
+package main
+
+import (
+	"authsvc/config"
+)
+
+// config shows the effective settings, or the reference of all there are.
+func (p *program) config(args []string) error {
+	f := p.flags("config", "Shows every setting, its value (secrets masked) and where it came from.")
+	reference := f.Bool("reference", false, "print the reference of all settings as Markdown")
+	if err := p.parse(f, args); err != nil {
+		return err
+	}
+	if *reference {
+		return config.WriteReference(p.stdout)
+	}
+	cfg, err := config.Load(p.environ)
+	if err != nil {
+		return &usageError{err}
+	}
+	return cfg.WriteSettings(p.stdout)
+}

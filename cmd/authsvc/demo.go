@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+	"time"
+
+	"authsvc/config"
+	"authsvc/internal/demo"
+)
+
+// The demo's usual ports; where one is taken, any that is free.
+const (
+	demoLDAPAddr  = "127.0.0.1:3890"
+	demoHTTPAddr  = "127.0.0.1:8080"
+	demoAdminAddr = "127.0.0.1:9090"
+)
+
+// demo runs the service on an embedded directory.
+func (p *program) demo(ctx context.Context, args []string) error {
+	f := p.flags("demo", "Runs the service on an embedded directory with sample users, on loopback, and prints what to try. Of the\nenvironment, only LOG_LEVEL and LOG_FORMAT are heeded.")
+	cut := f.Duration("cut-idle", 0, "have the directory reset every connection that is idle for so long, as `5s`; 0 is never")
+	if err := p.parse(f, args); err != nil {
+		return err
+	}
+	if *cut < 0 {
+		return &usageError{errors.New("demo: -cut-idle must not be negative, as in -cut-idle 5s")}
+	}
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	addrs, err := freeAddrs(ctx, demoLDAPAddr, demoHTTPAddr, demoAdminAddr)
+	if err != nil {
+		return err
+	}
+	cfg, err := config.Load(p.demoEnviron("LDAP_URL=ldap://"+addrs[0], "HTTP_ADDR="+addrs[1], "ADMIN_ADDR="+addrs[2]))
+	if err != nil {
+		return &usageError{err}
+	}
+	directory, err := demo.Start(demo.Config{Addr: addrs[0], CutIdle: *cut, Logger: newLogger(cfg, p.stdout)})
+	if err != nil {
+		return err
+	}
+	s, err := newService(ctx, cfg, p.stdout)
+	if err != nil {
+		return errors.Join(err, directory.Close())
+	}
+	p.shout(directory, addrs, *cut)
+	return errors.Join(s.run(ctx), directory.Close())
+}
+
+// demoEnviron is the demo's configuration, with what of the environment it heeds.
+func (p *program) demoEnviron(more ...string) []string {
+	environ := append([]string{
+		"LDAP_BIND_DN=" + demo.ServiceDN, "LDAP_BIND_PASSWORD=" + demo.ServicePassword,
+		"LDAP_BASE_DN=" + demo.PeopleDN, "LDAP_ATTRIBUTES=cn,mail", "LOG_FORMAT=text",
+	}, more...)
+	for _, v := range p.environ {
+		if strings.HasPrefix(v, "LOG_LEVEL=") || strings.HasPrefix(v, "LOG_FORMAT=") {
+			environ = append(environ, v)
+		}
+	}
+	return environ
+}
+
+// freeAddrs gives addresses that can be listened on now: those wanted, or others on the same host.
+func freeAddrs(ctx context.Context, wanted ...string) ([]string, error) {
+	var free []string
+	var lc net.ListenConfig
+	for _, addr := range wanted {
+		l, err := lc.Listen(ctx, "tcp", addr)
+		if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES) {
+			host, _, _ := net.SplitHostPort(addr)
+			l, err = lc.Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
+		}
+		if err != nil {
+			return nil, err
+		}
+		// Held until all are found, so that no two are the same.
+		defer l.Close()
+		free = append(free, l.Addr().String())
+	}
+	return free, nil
+}
+
+// shout says that this is a demo, and what to try.
+func (p *program) shout(d *demo.Directory, addrs []string, cut time.Duration) {
+	u := d.Users()[0]
+	fmt.Fprintf(p.stdout, `
+  *** THIS IS A DEMO: an embedded directory whose passwords anybody can read. Put nothing behind it. ***
+
+  Try it, from another terminal:
+
+    %s
+    # {"status":0,... "message":"auth ok"}
+
+    %s
+    # {"status":1,... "message":"invalid user"}
+
+    %s
+    # {"status":2,... "message":"invalid password"}
+
+`, curl(addrs[1], u.Username, u.Password), curl(addrs[1], "nobody", "whatever"), curl(addrs[1], u.Username, "wrong"))
+	fmt.Fprintf(p.stdout, "  Sample users (the password is the name with -password behind it):\n\n")
+	for _, u := range d.Users() {
+		fmt.Fprintf(p.stdout, "    %-14s %s\n", u.Username, u.Password)
+	}
+	fmt.Fprintf(p.stdout, "\n  Health   http://%s/healthz\n  Metrics  http://%s/metrics\n", addrs[1], addrs[2])
+	if cut > 0 {
+		fmt.Fprintf(p.stdout, "  The directory resets every connection that is idle for %v. No login will notice.\n", cut)
+	}
+	fmt.Fprintf(p.stdout, "\n  Ctrl-C ends it.\n\n")
+}
+
+// curl is the command that logs in.
+func curl(addr, username, password string) string {
+	return fmt.Sprintf(`curl -s http://%s/auth -H 'Content-Type: application/json' -d '{"username":"%s","password":"%s"}'`, addr, username, password)
+}

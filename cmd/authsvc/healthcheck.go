@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"authsvc/config"
+)
+
+// healthcheckTimeout is how long the local service may take to say how it is.
+const healthcheckTimeout = 3 * time.Second
+
+// healthcheck asks the local service's /healthz, for a container that holds no other client.
+func (p *program) healthcheck(ctx context.Context, args []string) error {
+	f := p.flags("healthcheck", "Asks /healthz of the service at HTTP_ADDR on this machine. Exit code 0: a directory server is\nusable. 1: none is, or the service does not answer.")
+	if err := p.parse(f, args); err != nil {
+		return err
+	}
+	cfg, err := config.Load(p.environ)
+	if err != nil {
+		return &usageError{err}
+	}
+	addr, err := localAddr(cfg.HTTP.Addr)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthcheckTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/healthz", nil)
+	if err != nil {
+		return err
+	}
+	// A transport of its own: the service is on this machine, no proxy of the environment is between.
+	transport := &http.Transport{DisableKeepAlives: true}
+	resp, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		return fmt.Errorf("the service does not answer: %w", err)
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<16)) // its code says it all
+	if resp.StatusCode != http.StatusOK {
+		return errors.New("no directory server is usable")
+	}
+	return nil
+}
+
+// localAddr is where to reach a listener from this machine: on loopback where it listens everywhere.
+func localAddr(listen string) (string, error) {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return "", err
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+		if ip != nil && ip.To4() == nil {
+			host = "::1"
+		}
+	}
+	return net.JoinHostPort(host, port), nil
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"strings"
+
+	"authsvc/config"
+)
+
+// newLogger makes the log that LOG_LEVEL and LOG_FORMAT ask for.
+func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: cfg.Log.Level}
+	if cfg.Log.Format == "text" {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// announce logs what the service is, what it connects to, and how; and what in that an operator should know.
+func (s *service) announce() {
+	b, ldap := thisBuild(), s.cfg.LDAP
+	bind := ldap.BindDN
+	if bind == "" {
+		bind = "anonymous"
+	}
+	attrs := []any{
+		"version", b.version, "commit", b.commit, "go", b.goVersion,
+		"listen", s.main.Addr().String(), "directory", strings.Join(ldap.URLs, ","), "start_tls", ldap.StartTLS, "bind_dn", bind,
+	}
+	if ldap.UserDNTemplate != "" {
+		attrs = append(attrs, "user_dn_template", ldap.UserDNTemplate)
+	} else {
+		attrs = append(attrs, "base_dn", strings.Join(ldap.BaseDNs, ";"), "user_filter", ldap.UserFilter)
+	}
+	if s.admin.server != nil {
+		attrs = append(attrs, "admin", s.admin.Addr().String())
+	}
+	s.log.Info("starting", attrs...)
+	for _, warning := range s.cfg.Warnings {
+		s.log.Warn(warning)
+	}
+}

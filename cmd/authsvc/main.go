@@ -1,0 +1,86 @@
+// Command authsvc answers over HTTP whether a password belongs to a user, says the LDAP directory.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2 // wrong usage or configuration
+)
+
+const usage = `authsvc answers over HTTP whether a password belongs to a user, says the LDAP directory.
+
+usage: authsvc [command]
+
+  serve         run the service, configured by the environment (the default)
+  demo          run the service on an embedded directory with sample users
+  config        show every setting, its value and where it came from
+  healthcheck   ask the local service whether a directory server is usable
+  version       show the version
+
+"authsvc command -h" tells more of a command.
+`
+
+// program is one run of the command: what it was called with, and where its words go.
+type program struct {
+	environ        []string
+	stdout, stderr io.Writer
+}
+
+// usageError is a command line or a configuration that is wrong.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func main() {
+	p := &program{environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr}
+	os.Exit(p.run(context.Background(), os.Args[1:]))
+}
+
+// run runs a command to its end and gives the exit code.
+func (p *program) run(ctx context.Context, args []string) int {
+	err := p.command(ctx, args)
+	var wrong *usageError
+	switch {
+	case err == nil, errors.Is(err, errHelp):
+		return exitOK
+	case errors.As(err, &wrong):
+		fmt.Fprintf(p.stderr, "authsvc: %v\n", err)
+		return exitUsage
+	}
+	fmt.Fprintf(p.stderr, "authsvc: %v\n", err)
+	return exitFailed
+}
+
+// command finds the command and runs it.
+func (p *program) command(ctx context.Context, args []string) error {
+	name, rest := "serve", args
+	if len(args) > 0 {
+		name, rest = args[0], args[1:]
+	}
+	switch name {
+	case "serve":
+		return p.serve(ctx, rest)
+	case "demo":
+		return p.demo(ctx, rest)
+	case "config":
+		return p.config(rest)
+	case "healthcheck":
+		return p.healthcheck(ctx, rest)
+	case "version":
+		return p.version(rest)
+	case "help", "-h", "-help", "--help":
+		_, err := io.WriteString(p.stdout, usage)
+		return err
+	}
+	return &usageError{fmt.Errorf("there is no command %q; try authsvc help", name)}
+}

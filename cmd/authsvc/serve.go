@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+	"os/signal"
+	"syscall"
+
+	"authsvc/config"
+)
+
+// serve runs the service until SIGTERM or SIGINT.
+func (p *program) serve(ctx context.Context, args []string) error {
+	f := p.flags("serve", "Runs the service. All settings come from the environment: see authsvc config --reference.")
+	if err := p.parse(f, args); err != nil {
+		return err
+	}
+	cfg, err := config.Load(p.environ)
+	if err != nil {
+		return &usageError{err}
+	}
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	s, err := newService(ctx, cfg, p.stdout)
+	if err != nil {
+		return err
+	}
+	return s.run(ctx)
+}
+
+// untilSignal gives a context that ends at the first SIGTERM or SIGINT. The second one does what it does to any program:
+// it ends it at once.
+func untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"authsvc/api"
+	"authsvc/config"
+	"authsvc/internal/auth"
+	"authsvc/internal/telemetry"
+	"authsvc/ldappool"
+)
+
+// service is the rooms, wired: everything between the listeners and the directory.
+type service struct {
+	cfg   *config.Config
+	log   *slog.Logger
+	pool  *ldappool.Pool
+	api   *api.Server
+	main  listener
+	admin listener // its server is nil where the admin listener is off
+}
+
+// listener is an open port and what serves it.
+type listener struct {
+	net.Listener
+	server *http.Server
+}
+
+// newService opens the listeners and begins to connect to the directory, which may be absent. logs takes the log.
+func newService(ctx context.Context, cfg *config.Config, logs io.Writer) (_ *service, err error) {
+	s := &service{cfg: cfg, log: newLogger(cfg, logs)}
+	b := thisBuild()
+	tel := telemetry.New(telemetry.Options{Logger: s.log, Version: b.version, Commit: b.commit})
+	defer func() {
+		if err != nil {
+			s.abandon()
+		}
+	}()
+	if s.main.Listener, err = listen(ctx, "HTTP_ADDR", cfg.HTTP.Addr); err != nil {
+		return nil, err
+	}
+	if cfg.Admin.Addr != "" {
+		if s.admin.Listener, err = listen(ctx, "ADMIN_ADDR", cfg.Admin.Addr); err != nil {
+			return nil, err
+		}
+	}
+	if s.pool, err = newPool(cfg, tel.Trace()); err != nil {
+		return nil, err
+	}
+	tel.WatchPool(s.pool.Stat)
+	authenticator, err := auth.New(authConfig(cfg), s.pool, tel)
+	if err != nil {
+		return nil, err
+	}
+	s.api = api.New(api.Config{
+		Logger: s.log, Observer: tel, TrustedProxies: cfg.HTTP.TrustedProxies,
+		Always200: cfg.Auth.Always200, AuthTimeout: cfg.Auth.Timeout,
+	}, authenticator, poolHealth{s.pool})
+	s.main.server = s.api.HTTPServer()
+	if s.admin.Listener != nil {
+		s.admin.server = s.api.AdminHTTPServer(tel.Handler())
+	}
+	return s, nil
+}
+
+func listen(ctx context.Context, variable, addr string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", variable, err)
+	}
+	return l, nil
+}
+
+// abandon closes what newService had opened before it failed.
+func (s *service) abandon() {
+	for _, l := range []net.Listener{s.main.Listener, s.admin.Listener} {
+		if l != nil {
+			_ = l.Close() // nothing was served on it
+		}
+	}
+	if s.pool != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = s.pool.Close(ctx) // the error that matters is the one that got us here
+	}
+}
+
+// run serves until ctx ends or a listener fails, then drains: requests under way are answered, the pool is closed. All
+// of that within HTTP_SHUTDOWN_TIMEOUT.
+func (s *service) run(ctx context.Context) error {
+	s.announce()
+	failed := make(chan error, 2)
+	serving := 0
+	for _, l := range []listener{s.main, s.admin} {
+		if l.server != nil {
+			serving++
+			go func() { failed <- l.server.Serve(l.Listener) }()
+		}
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+		s.log.Info("draining", "timeout", s.cfg.HTTP.ShutdownTimeout.String())
+	case err = <-failed:
+		serving--
+	}
+	err = errors.Join(err, s.drain())
+	for range serving {
+		if e := <-failed; !errors.Is(e, http.ErrServerClosed) {
+			err = errors.Join(err, e)
+		}
+	}
+	if err == nil {
+		s.log.Info("stopped")
+	}
+	return err
+}
+
+// drain ends the service: the main listener first, then the pool that its requests used, then the admin listener,
+// which so can be asked to the end.
+func (s *service) drain() error {
+	s.api.Drain()
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.HTTP.ShutdownTimeout)
+	defer cancel()
+	err := shutdown(ctx, "main", s.main.server)
+	if e := s.pool.Close(ctx); e != nil {
+		err = errors.Join(err, fmt.Errorf("the pool did not drain in time: %w", e))
+	}
+	if s.admin.server != nil {
+		err = errors.Join(err, shutdown(ctx, "admin", s.admin.server))
+	}
+	return err
+}
+
+// shutdown answers what is under way and cuts what is not answered in time.
+func shutdown(ctx context.Context, name string, server *http.Server) error {
+	if err := server.Shutdown(ctx); err != nil {
+		_ = server.Close() // whatever it says, nothing is served any more
+		return fmt.Errorf("the %s listener did not drain in time: %w", name, err)
+	}
+	return nil
+}
+
+// poolHealth tells the api how the directory does.
+type poolHealth struct{ pool *ldappool.Pool }
+
+func (h poolHealth) Health() api.HealthStatus {
+	stat := h.pool.Stat()
+	out := api.HealthStatus{Usable: stat.Usable(), Answered: stat.Answered()}
+	for _, s := range stat.Servers {
+		server := api.ServerStatus{Address: s.URL, State: s.State.String(), Since: s.Since}
+		if s.LastErr != nil {
+			server.LastError = s.LastErr.Error()
+		}
+		out.Servers = append(out.Servers, server)
+	}
+	return out
+}

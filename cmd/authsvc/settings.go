@@ -1,0 +1,46 @@
+package main
+
+import (
+	"authsvc/config"
+	"authsvc/internal/auth"
+	"authsvc/ldappool"
+)
+
+// newPool makes the pool that cfg asks for. It does not wait for the directory.
+func newPool(cfg *config.Config, trace ldappool.Trace) (*ldappool.Pool, error) {
+	tls, err := cfg.LDAP.TLSConfig()
+	if err != nil {
+		return nil, err
+	}
+	retry := ldappool.RetryNoResponse
+	if cfg.LDAP.BindRetry == "unsent" {
+		retry = ldappool.RetryUnsent
+	}
+	return ldappool.New(ldappool.Config{
+		Servers: cfg.LDAP.URLs, StartTLS: cfg.LDAP.StartTLS, TLS: tls,
+		BindDN: cfg.LDAP.BindDN, BindPassword: cfg.LDAP.BindPassword.Reveal(), BindOnly: cfg.LDAP.UserDNTemplate != "",
+		DialTimeout: cfg.LDAP.DialTimeout, RequestTimeout: cfg.LDAP.RequestTimeout, BindRetry: retry,
+		MaxConns: cfg.Pool.MaxConns, MinIdleConns: none(cfg.Pool.MinIdleConns),
+		MaxIdleTime: cfg.Pool.MaxIdleTime, MaxLifetime: cfg.Pool.MaxLifetime, HealthCheckInterval: cfg.Pool.HealthCheckInterval,
+		MaxWait: cfg.Pool.MaxWait, MaxWaiters: none(cfg.Pool.MaxWaiters),
+		Trace: trace,
+	})
+}
+
+// none says zero to ldappool, whose zero value is the default.
+func none(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+// authConfig says how logins are done.
+func authConfig(cfg *config.Config) auth.Config {
+	l := &cfg.LDAP
+	return auth.Config{
+		BaseDNs: l.BaseDNs, Filter: l.UserFilter, OneLevel: l.UserScope == "one",
+		NameAttribute: l.UserNameAttribute, Attributes: l.Attributes,
+		DNTemplate: l.UserDNTemplate, Timeout: cfg.Auth.Timeout,
+	}
+}

@@ -1,0 +1,87 @@
+// Package config turns the environment into a typed [Config]. Nothing else in the program reads the environment.
+//
+// [Load] reports every problem at once, each with the variable, what is wrong with it and an example of what would be
+// right. Secrets are of type [Secret], which cannot be printed or marshalled.
+package config
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Config is the whole configuration. docs/configuration.md tells what each variable means; the struct tags hold its name
+// and default.
+type Config struct {
+	LDAP  LDAP
+	Pool  Pool
+	Auth  Auth
+	HTTP  HTTP
+	Admin Admin
+	Log   Log
+
+	// Warnings are what an operator should know of settings that are allowed and unwise.
+	Warnings []string
+
+	settings []setting
+}
+
+// LDAP says where the directory is, how to reach it, and how a user is found in it.
+type LDAP struct {
+	URLs                  List     `env:"LDAP_URL"` // normalized: scheme and host, and a port where one was given
+	StartTLS              bool     `env:"LDAP_START_TLS" envDefault:"false"`
+	CAFile                string   `env:"LDAP_CA_FILE"`
+	CertFile              string   `env:"LDAP_CERT_FILE"`
+	KeyFile               string   `env:"LDAP_KEY_FILE"`
+	TLSServerName         string   `env:"LDAP_TLS_SERVER_NAME"`
+	TLSMinVersion         string   `env:"LDAP_TLS_MIN_VERSION" envDefault:"1.2"`
+	TLSInsecureSkipVerify bool     `env:"LDAP_TLS_INSECURE_SKIP_VERIFY" envDefault:"false"`
+	BindDN                string   `env:"LDAP_BIND_DN"` // empty: searches are anonymous
+	BindPassword          Secret   `env:"LDAP_BIND_PASSWORD"`
+	BaseDNs               DNList   `env:"LDAP_BASE_DN"`
+	UserFilter            string   `env:"LDAP_USER_FILTER" envDefault:"(uid={username})"`
+	UserNameAttribute     string   `env:"LDAP_USER_NAME_ATTRIBUTE" envDefault:"uid"`
+	UserScope             string   `env:"LDAP_USER_SCOPE" envDefault:"sub"` // sub or one
+	UserDNTemplate        string   `env:"LDAP_USER_DN_TEMPLATE"`            // where set, no search is done
+	Attributes            List     `env:"LDAP_ATTRIBUTES"`
+	DialTimeout           duration `env:"LDAP_DIAL_TIMEOUT" envDefault:"3s"`
+	RequestTimeout        duration `env:"LDAP_REQUEST_TIMEOUT" envDefault:"5s"`
+	BindRetry             string   `env:"LDAP_BIND_RETRY" envDefault:"no_response"` // no_response or unsent
+}
+
+// Pool bounds the connections to the directory.
+type Pool struct {
+	MaxConns            int      `env:"LDAP_POOL_MAX_CONNS" envDefault:"32"`
+	MinIdleConns        int      `env:"LDAP_POOL_MIN_IDLE_CONNS" envDefault:"2"`
+	MaxIdleTime         duration `env:"LDAP_POOL_MAX_IDLE_TIME" envDefault:"5m"`
+	MaxLifetime         duration `env:"LDAP_POOL_MAX_LIFETIME" envDefault:"30m"`
+	HealthCheckInterval duration `env:"LDAP_POOL_HEALTH_CHECK_INTERVAL" envDefault:"15s"`
+	MaxWait             duration `env:"LDAP_POOL_MAX_WAIT" envDefault:"2s"`
+	MaxWaiters          int      `env:"LDAP_POOL_MAX_WAITERS" envDefault:"1000"`
+}
+
+// Auth says how a login is decided and told.
+type Auth struct {
+	Timeout   duration `env:"AUTH_TIMEOUT" envDefault:"10s"`
+	Always200 bool     `env:"AUTH_ALWAYS_200" envDefault:"false"`
+}
+
+// HTTP is the main listener.
+type HTTP struct {
+	Addr            string     `env:"HTTP_ADDR" envDefault:":8080"`
+	TrustedProxies  PrefixList `env:"HTTP_TRUSTED_PROXIES"`
+	ShutdownTimeout duration   `env:"HTTP_SHUTDOWN_TIMEOUT" envDefault:"10s"`
+}
+
+// Admin is the admin listener.
+type Admin struct {
+	Addr string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9090"` // empty: there is none
+}
+
+// Log is the log's shape.
+type Log struct {
+	Level  slog.Level `env:"LOG_LEVEL" envDefault:"info"`
+	Format string     `env:"LOG_FORMAT" envDefault:"json"` // json or text
+}
+
+// duration keeps the tags above short.
+type duration = time.Duration

@@ -1,0 +1,33 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+)
+
+// WriteSettings writes every variable's effective value and where it came from, secrets masked.
+func (c *Config) WriteSettings(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "VARIABLE\tVALUE\tSOURCE")
+	for _, s := range c.settings {
+		value := s.value
+		if value == "" {
+			value = "(none)"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\n", s.name, printable(value), printable(s.source))
+	}
+	return t.Flush()
+}
+
+// printable quotes what would break a line or a column.
+func printable(value string) string {
+	if strings.ContainsFunc(value, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return strconv.Quote(value)
+	}
+	return value
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

@@ -1,0 +1,84 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// List is a list whose items stand between commas. White space around an item is not part of it.
+type List []string
+
+// UnmarshalText reads a list.
+func (l *List) UnmarshalText(text []byte) error {
+	*l = nil
+	if strings.TrimSpace(string(text)) == "" {
+		return nil
+	}
+	for item := range strings.SplitSeq(string(text), ",") {
+		item = strings.TrimSpace(item)
+		if item == "" {
+			return fmt.Errorf("has an empty item between its commas")
+		}
+		*l = append(*l, item)
+	}
+	return nil
+}
+
+// DNList is a list of distinguished names, which hold commas and so stand between semicolons.
+type DNList []string
+
+// UnmarshalText reads a list. A semicolon that is escaped (RFC 4514 section 2.4) belongs to its name.
+func (l *DNList) UnmarshalText(text []byte) error {
+	*l = nil
+	s := string(text)
+	start := 0
+	for i := 0; i <= len(s); i++ {
+		switch {
+		case i < len(s) && s[i] == '\\':
+			i++ // whatever follows is escaped
+		case i == len(s) || s[i] == ';':
+			dn := trimDN(s[start:min(i, len(s))])
+			if dn == "" {
+				return fmt.Errorf("has an empty name between its semicolons")
+			}
+			*l = append(*l, dn)
+			start = i + 1
+		}
+	}
+	return nil
+}
+
+// trimDN takes white space off both ends, but for a space that is escaped.
+func trimDN(s string) string {
+	s = strings.TrimLeft(s, " \t\r\n")
+	end := strings.TrimRight(s, " \t\r\n")
+	if strings.HasSuffix(end, `\`) && len(end) < len(s) && s[len(end)] == ' ' {
+		return end + " "
+	}
+	return end
+}
+
+// PrefixList is a list of networks in CIDR notation; an address alone is a network of its own.
+type PrefixList []netip.Prefix
+
+// UnmarshalText reads a list.
+func (l *PrefixList) UnmarshalText(text []byte) error {
+	var items List
+	if err := items.UnmarshalText(text); err != nil {
+		return err
+	}
+	*l = nil
+	for _, item := range items {
+		if addr, err := netip.ParseAddr(item); err == nil {
+			*l = append(*l, netip.PrefixFrom(addr, addr.BitLen()))
+			continue
+		}
+		p, err := netip.ParsePrefix(item)
+		if err != nil {
+			return fmt.Errorf("%q is neither a network in CIDR notation nor an address", item)
+		}
+		*l = append(*l, p.Masked())
+	}
+	return nil
+}

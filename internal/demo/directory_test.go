@@ -1,0 +1,160 @@
+package demo
+
+import (
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestCloseEndsEveryClientsConnectionAtOnce(t *testing.T) {
+	t.Parallel()
+	d := start(t, Config{})
+	idle, bound := dialRaw(t, d), connectAsService(t, d.URL())
+	began := time.Now()
+	require.NoError(t, d.Close())
+	assert.Less(t, time.Since(began), coreStopLimit, "gldap's Stop waited for its clients")
+	_, err := idle.Read(make([]byte, 1))
+	assert.Error(t, err)
+	_, err = bound.Search(below(BaseDN, "(uid=bob)"))
+	assert.Error(t, err)
+	assert.NoError(t, d.Close(), "closed twice")
+}
+
+func TestCloseDoesNotWaitForAClientThatReadsNothing(t *testing.T) {
+	t.Parallel()
+	d := start(t, Config{})
+	client := dialRaw(t, d)
+	require.NoError(t, client.SetReadBuffer(1))
+	search := searchRequestBytes(t, BaseDN)
+	_, err := client.Write(bindRequestBytes(t, ServiceDN, ServicePassword))
+	require.NoError(t, err)
+	// Ask until nobody takes the questions any more: every buffer is full.
+	require.NoError(t, client.SetWriteDeadline(time.Now().Add(time.Second)))
+	for err == nil {
+		_, err = client.Write(search)
+	}
+	began := time.Now()
+	require.NoError(t, d.Close())
+	assert.Less(t, time.Since(began), coreStopLimit)
+}
+
+func TestCloseWhileClientsComeAndGoLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	d := start(t, Config{})
+	var clients sync.WaitGroup
+	answered := make(chan struct{}, 1)
+	for range 4 {
+		clients.Go(func() {
+			for {
+				conn, err := ldap.DialURL(d.URL())
+				if err != nil {
+					return
+				}
+				if err := conn.Bind(ServiceDN, ServicePassword); err == nil {
+					select {
+					case answered <- struct{}{}:
+					default:
+					}
+				}
+				_ = conn.Close()
+			}
+		})
+	}
+	<-answered
+	require.NoError(t, d.Close())
+	clients.Wait()
+}
+
+func TestCloseIsBoundedWhenAStrangerHoldsTheInnerPort(t *testing.T) {
+	t.Parallel()
+	d, err := Start(Config{})
+	require.NoError(t, err)
+	d.core.stopLimit = 50 * time.Millisecond
+	stranger, err := net.Dial("tcp", d.core.addr.String())
+	require.NoError(t, err)
+	// One answer shows that gldap has accepted the stranger.
+	_, err = stranger.Write(bindRequestBytes(t, "", ""))
+	require.NoError(t, err)
+	_, err = stranger.Read(make([]byte, 1))
+	require.NoError(t, err)
+	assert.ErrorContains(t, d.Close(), "still connected")
+	require.NoError(t, stranger.Close())
+}
+
+func TestTheAddressIsTheOneAskedForAndIsFreeAgainAfterClose(t *testing.T) {
+	t.Parallel()
+	d := start(t, Config{})
+	addr := strings.TrimPrefix(d.URL(), "ldap://")
+	_, err := Start(Config{Addr: addr})
+	require.ErrorContains(t, err, "address already in use")
+	require.NoError(t, d.Close())
+	again := start(t, Config{Addr: addr})
+	assert.Equal(t, "ldap://"+addr, again.URL())
+	connectAsService(t, again.URL())
+}
+
+func TestTheURLIsOneThatThisHostCanReach(t *testing.T) {
+	t.Parallel()
+	for _, addr := range []string{"", ":0", "0.0.0.0:0", "127.0.0.1:0", "localhost:0"} {
+		d := start(t, Config{Addr: addr})
+		assert.Regexp(t, `^ldap://127\.0\.0\.1:[1-9][0-9]*$`, d.URL(), addr)
+		connectAsService(t, d.URL())
+	}
+}
+
+func TestAConfigThatCannotWorkIsRefused(t *testing.T) {
+	t.Parallel()
+	for want, cfg := range map[string]Config{
+		"CutIdle is -1s":       {CutIdle: -time.Second},
+		"missing port":         {Addr: "127.0.0.1"},
+		"address 99999: inval": {Addr: "127.0.0.1:99999"},
+	} {
+		_, err := Start(cfg)
+		assert.ErrorContains(t, err, want)
+	}
+}
+
+func TestUsersIsACopy(t *testing.T) {
+	t.Parallel()
+	d := start(t, Config{})
+	d.Users()[0].Username = "changed"
+	assert.Equal(t, "alice", d.Users()[0].Username)
+}
+
+func TestAClientThatClosesItsWritingSideStillGetsItsAnswers(t *testing.T) {
+	t.Parallel()
+	d := start(t, Config{})
+	client := dialRaw(t, d)
+	_, err := client.Write(bindRequestBytes(t, ServiceDN, ServicePassword))
+	require.NoError(t, err)
+	require.NoError(t, client.CloseWrite())
+	answer, err := io.ReadAll(client)
+	require.NoError(t, err)
+	assert.Len(t, answer, 14, "one bind response")
+}
+
+func TestAClientThatUnbindsIsDisconnected(t *testing.T) {
+	t.Parallel()
+	client := dialRaw(t, start(t, Config{}))
+	_, err := client.Write([]byte("\x30\x05\x02\x01\x01\x42\x00")) // UnbindRequest
+	require.NoError(t, err)
+	_, err = client.Read(make([]byte, 1))
+	assert.ErrorIs(t, err, io.EOF)
+}
+
+func TestAClientWithoutACoreIsClosed(t *testing.T) {
+	t.Parallel()
+	var log logBuffer
+	d := start(t, Config{Logger: log.logger()})
+	require.NoError(t, d.core.stop())
+	_, err := dialRaw(t, d).Read(make([]byte, 1))
+	assert.ErrorIs(t, err, io.EOF)
+	assert.Contains(t, log.String(), "connect a client")
+}

@@ -1,0 +1,136 @@
+package telemetry
+
+import (
+	"strings"
+	"sync"
+
+	"authsvc/ldappool"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// maxServers bounds the servers that have series and a history of their own. A configuration names a handful;
+// only one that changes without end comes here, and those beyond share the name otherServer.
+const maxServers = 64
+
+const otherServer = "other"
+
+// connMetrics are the metrics of connections' lives, which no login waits for but by their effects.
+type connMetrics struct {
+	dialTook   *prometheus.HistogramVec
+	dialErrors *prometheus.CounterVec
+	pings      [laneCount]struct{ ok, failed prometheus.Counter }
+	ends       [laneCount]map[ldappool.RetireReason]prometheus.Counter // read only; "" is any other reason
+
+	mu      sync.RWMutex
+	servers map[string]*serverMetrics // guarded by mu
+}
+
+type serverMetrics struct {
+	dialTook   [laneCount]prometheus.Observer
+	dialErrors prometheus.Counter
+}
+
+// retireReasons are the reasons that have a series from the start.
+func retireReasons() []ldappool.RetireReason {
+	return []ldappool.RetireReason{
+		ldappool.RetiredPeerClosed, ldappool.RetiredNotice, ldappool.RetiredProtocol, ldappool.RetiredTimeout,
+		ldappool.RetiredCanceled, ldappool.RetiredPing, ldappool.RetiredMaxIdle, ldappool.RetiredMaxLifetime,
+		ldappool.RetiredReplaced,
+		ldappool.RetiredServerDown, ldappool.RetiredRebalanced, ldappool.RetiredClosed,
+	}
+}
+
+func newConnMetrics(f promauto.Factory) *connMetrics {
+	m := &connMetrics{
+		dialTook: f.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "authsvc_ldap_dial_duration_seconds",
+			Help:    "Time to open a connection: TCP, TLS and first bind together. Failed attempts are not in it.",
+			Buckets: durationBuckets(),
+		}, []string{"server", "lane"}),
+		dialErrors: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "authsvc_ldap_dial_errors_total",
+			Help: "Attempts to open a connection that failed, background probes included.",
+		}, []string{"server"}),
+		servers: make(map[string]*serverMetrics),
+	}
+	pings := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "authsvc_ldap_pings_total",
+		Help: "Idle connections that were asked for a sign of life, and whether they gave it.",
+	}, []string{"lane", "result"})
+	ends := f.NewCounterVec(prometheus.CounterOpts{
+		Name: "authsvc_ldap_connections_retired_total",
+		Help: "Connections that left the pool, by reason.",
+	}, []string{"lane", "reason"})
+	for i, lane := range lanes() {
+		m.pings[i].ok = pings.WithLabelValues(string(lane), "ok")
+		m.pings[i].failed = pings.WithLabelValues(string(lane), "failed")
+		m.ends[i] = map[ldappool.RetireReason]prometheus.Counter{"": ends.WithLabelValues(string(lane), "other")}
+		for _, reason := range retireReasons() {
+			m.ends[i][reason] = ends.WithLabelValues(string(lane), string(reason))
+		}
+	}
+	return m
+}
+
+func (m *connMetrics) dialed(e ldappool.DialEvent) {
+	server := m.server(e.Server)
+	if e.Err != nil {
+		server.dialErrors.Inc()
+		return
+	}
+	server.dialTook[laneIndex(e.Lane)].Observe(e.Took.Seconds())
+}
+
+func (m *connMetrics) pinged(e ldappool.PingEvent) {
+	pings := &m.pings[laneIndex(e.Lane)]
+	if e.Err != nil {
+		pings.failed.Inc()
+		return
+	}
+	pings.ok.Inc()
+}
+
+func (m *connMetrics) retired(e ldappool.RetireEvent) {
+	ends := m.ends[laneIndex(e.Lane)]
+	counter, ok := ends[e.Reason]
+	if !ok {
+		counter = ends[""]
+	}
+	counter.Inc()
+}
+
+// server returns the series of a server, which it makes when the server is first heard of.
+func (m *connMetrics) server(url string) *serverMetrics {
+	m.mu.RLock()
+	s := m.servers[url]
+	m.mu.RUnlock()
+	if s != nil {
+		return s
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.servers[url]; !ok && len(m.servers) >= maxServers {
+		url = otherServer
+	}
+	if s = m.servers[url]; s == nil {
+		s = m.newServer(url)
+		m.servers[url] = s
+	}
+	return s
+}
+
+func (m *connMetrics) newServer(url string) *serverMetrics {
+	label := serverLabel(url)
+	s := &serverMetrics{dialErrors: m.dialErrors.WithLabelValues(label)}
+	for i, lane := range lanes() {
+		s.dialTook[i] = m.dialTook.WithLabelValues(label, string(lane))
+	}
+	return s
+}
+
+// serverLabel is url as a label's value, which Prometheus wants to be valid UTF-8.
+func serverLabel(url string) string {
+	return strings.ToValidUTF8(url, "\uFFFD")
+}

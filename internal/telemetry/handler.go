@@ -1,0 +1,40 @@
+package telemetry
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// maxScrapes bounds the scrapes that run at one time. Two Prometheus servers and somebody with curl are three; the
+// next one is answered 503 at once.
+const maxScrapes = 4
+
+// newHandler serves what could be gathered even where a part could not: a dashboard with a hole says more than none.
+func newHandler(r *prometheus.Registry, log scrapeLog) http.Handler {
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{
+		ErrorLog:            log,
+		ErrorHandling:       promhttp.ContinueOnError,
+		Registry:            r,
+		MaxRequestsInFlight: maxScrapes,
+	})
+}
+
+// scrapeLog writes promhttp's errors to the log.
+type scrapeLog struct {
+	log    *slog.Logger
+	limits *limiter
+}
+
+// Println implements promhttp.Logger.
+func (l scrapeLog) Println(v ...any) {
+	suppressed, ok := l.limits.allow(limitKey{what: "scrape"})
+	if !ok {
+		return
+	}
+	l.log.Warn("metrics scrape failed",
+		slog.String("error", clean(fmt.Sprint(v...), maxText)), slog.Int("suppressed", suppressed))
+}

@@ -1,0 +1,343 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"authsvc/internal/auth"
+	"authsvc/ldappool"
+
+	"github.com/go-ldap/ldap/v3"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// metricTests is every metric of ours: what drives it, and the series that must show it.
+var metricTests = []struct {
+	name  string
+	drive func(*Telemetry, ldappool.Trace)
+	want  map[string]string
+}{
+	{
+		name: "authsvc_build_info",
+		want: map[string]string{
+			fmt.Sprintf(`{commit="abc1234",go_version="%s",version="1.2.3"}`, runtime.Version()): "1",
+		},
+	},
+	{
+		name: "authsvc_logins_total",
+		drive: func(t *Telemetry, _ ldappool.Trace) {
+			login(t, auth.Result{Outcome: auth.OK})
+			login(t, auth.Result{Outcome: auth.InvalidPassword})
+			login(t, auth.Result{Outcome: auth.InvalidPassword})
+			login(t, auth.Result{Outcome: 200})
+		},
+		want: map[string]string{
+			`{outcome="ok"}`: "1", `{outcome="invalid_password"}`: "2", `{outcome="account_locked"}`: "0",
+			`{outcome="internal_error"}`: "1",
+		},
+	},
+	{
+		name: "authsvc_login_duration_seconds",
+		drive: func(t *Telemetry, _ ldappool.Trace) {
+			login(t, auth.Result{Outcome: auth.OK, Phases: auth.Phases{Total: 3 * time.Millisecond}})
+			login(t, auth.Result{Outcome: auth.NotPermitted, Phases: auth.Phases{Total: 5 * time.Millisecond}})
+			login(t, auth.Result{Outcome: auth.TooManyAttempts, Phases: auth.Phases{Total: time.Millisecond}})
+			login(t, auth.Result{Outcome: auth.DirectoryTimeout, Phases: auth.Phases{Total: 5001 * time.Millisecond}})
+		},
+		want: map[string]string{
+			`_sum{class="verdict"}`: "0.008", `_count{class="verdict"}`: "2",
+			`_bucket{class="verdict",le="0.002"}`: "0", `_bucket{class="verdict",le="0.005"}`: "2",
+			`_count{class="refused"}`: "1",
+			`_count{class="fault"}`:   "1", `_bucket{class="fault",le="5"}`: "0", `_bucket{class="fault",le="10"}`: "1",
+		},
+	},
+	{
+		name: "authsvc_login_phase_duration_seconds",
+		drive: func(t *Telemetry, _ ldappool.Trace) {
+			login(t, auth.Result{Phases: auth.Phases{Wait: time.Second, Search: 2 * time.Second, Bind: 4 * time.Second}})
+			login(t, auth.Result{Phases: auth.Phases{Wait: time.Second}})
+		},
+		want: map[string]string{
+			`_sum{phase="wait"}`: "2", `_count{phase="wait"}`: "2",
+			`_sum{phase="search"}`: "2", `_count{phase="search"}`: "1",
+			`_sum{phase="bind"}`: "4", `_count{phase="bind"}`: "1",
+		},
+	},
+	{
+		name: "authsvc_ldap_operation_duration_seconds",
+		drive: func(_ *Telemetry, tr ldappool.Trace) {
+			operate(tr, ldappool.OperationEvent{Op: "search", Took: time.Second})
+			operate(tr, ldappool.OperationEvent{Op: "bind", Took: 2 * time.Second, Code: ldap.LDAPResultInvalidCredentials})
+			operate(tr, ldappool.OperationEvent{Op: "bind", Took: 5 * time.Second, Err: opError(ldappool.ErrTimeout, nil)})
+			operate(tr, ldappool.OperationEvent{Op: "bind", Err: opError(ldappool.ErrTimeout, context.Canceled)})
+			operate(tr, ldappool.OperationEvent{Op: "bind", Err: opError(ldappool.ErrConnLost, nil)})
+			operate(tr, ldappool.OperationEvent{Op: "search", Err: opError(ldappool.ErrClosed, nil)})
+		},
+		want: map[string]string{
+			`_sum{op="search",result="answer"}`: "1", `_count{op="search",result="answer"}`: "1",
+			`_sum{op="bind",result="answer"}`: "2", `_count{op="bind",result="answer"}`: "1",
+			`_sum{op="bind",result="timeout"}`: "5", `_count{op="bind",result="timeout"}`: "1",
+			`_count{op="bind",result="canceled"}`: "1", `_count{op="bind",result="lost"}`: "1",
+			`_count{op="search",result="other"}`: "1", `_count{op="search",result="timeout"}`: "0",
+		},
+	},
+	{
+		name: "authsvc_ldap_operations_total",
+		drive: func(_ *Telemetry, tr ldappool.Trace) {
+			operate(tr, ldappool.OperationEvent{Op: "search"})
+			operate(tr, ldappool.OperationEvent{Op: "bind", Code: ldap.LDAPResultInvalidCredentials})
+			operate(tr, ldappool.OperationEvent{Op: "bind", Code: ldap.LDAPResultOther})
+			operate(tr, ldappool.OperationEvent{Op: "bind", Code: 4711})
+			operate(tr, ldappool.OperationEvent{Op: "bind", Err: opError(ldappool.ErrTimeout, nil)})
+		},
+		want: map[string]string{
+			`{code="success",op="search"}`: "1", `{code="success",op="bind"}`: "0",
+			`{code="invalidCredentials",op="bind"}`: "1", `{code="other",op="bind"}`: "2",
+			`{code="none",op="bind"}`: "1", `{code="busy",op="search"}`: "0",
+		},
+	},
+	{
+		name: "authsvc_ldap_retries_total",
+		drive: func(_ *Telemetry, tr ldappool.Trace) {
+			operate(tr, ldappool.OperationEvent{Op: "bind", Err: opError(ldappool.ErrConnLost, nil)})
+			operate(tr, ldappool.OperationEvent{Op: "bind", Retry: true})
+		},
+		want: map[string]string{`{op="bind"}`: "1", `{op="search"}`: "0"},
+	},
+	{
+		name: "authsvc_ldap_acquire_wait_seconds",
+		drive: func(_ *Telemetry, tr ldappool.Trace) {
+			acquire(tr, ldappool.AcquireEvent{Lane: ldappool.SearchLane, Wait: time.Second})
+			acquire(tr, ldappool.AcquireEvent{Lane: ldappool.BindLane, Wait: 2 * time.Second})
+			acquire(tr, ldappool.AcquireEvent{
+				Lane: ldappool.BindLane, Wait: 8 * time.Second, Err: opError(ldappool.ErrOverloaded, nil),
+			})
+		},
+		want: map[string]string{
+			`_sum{lane="search"}`: "1", `_count{lane="search"}`: "1",
+			`_sum{lane="bind"}`: "2", `_count{lane="bind"}`: "1",
+		},
+	},
+	{
+		name: "authsvc_ldap_acquire_refused_total",
+		drive: func(_ *Telemetry, tr ldappool.Trace) {
+			for _, err := range []error{
+				opError(ldappool.ErrOverloaded, nil), opError(ldappool.ErrOverloaded, context.DeadlineExceeded),
+				opError(ldappool.ErrOverloaded, context.Canceled), opError(ldappool.ErrUnavailable, context.Canceled),
+				opError(ldappool.ErrClosed, nil), errors.New("of another kind"),
+			} {
+				acquire(tr, ldappool.AcquireEvent{Lane: ldappool.BindLane, Err: err})
+			}
+		},
+		want: map[string]string{
+			`{lane="bind",reason="overloaded"}`: "2", `{lane="bind",reason="canceled"}`: "1",
+			`{lane="bind",reason="unavailable"}`: "1", `{lane="bind",reason="closed"}`: "1",
+			`{lane="bind",reason="other"}`: "1", `{lane="search",reason="overloaded"}`: "0",
+		},
+	},
+	{
+		name: "authsvc_ldap_dial_duration_seconds",
+		drive: func(_ *Telemetry, tr ldappool.Trace) {
+			tr.Dialed(ldappool.DialEvent{Server: serverA, Lane: ldappool.BindLane, Took: time.Second})
+			tr.Dialed(ldappool.DialEvent{Server: serverA, Lane: ldappool.BindLane, Took: 3 * time.Second, Err: errors.New("refused")})
+		},
+		want: map[string]string{
+			`_sum{lane="bind",server="` + serverA + `"}`: "1", `_count{lane="bind",server="` + serverA + `"}`: "1",
+			`_count{lane="search",server="` + serverA + `"}`: "0",
+		},
+	},
+	{
+		name: "authsvc_ldap_dial_errors_total",
+		drive: func(_ *Telemetry, tr ldappool.Trace) {
+			tr.Dialed(ldappool.DialEvent{Server: serverA, Lane: ldappool.SearchLane, Err: errors.New("refused")})
+			tr.Dialed(ldappool.DialEvent{Server: serverA, Lane: ldappool.SearchLane, Err: errors.New("refused"), Probe: true})
+			tr.Dialed(ldappool.DialEvent{Server: serverB, Lane: ldappool.SearchLane})
+		},
+		want: map[string]string{`{server="` + serverA + `"}`: "2", `{server="` + serverB + `"}`: "0"},
+	},
+	{
+		name: "authsvc_ldap_pings_total",
+		drive: func(_ *Telemetry, tr ldappool.Trace) {
+			tr.Pinged(ldappool.PingEvent{Lane: ldappool.SearchLane, Server: serverA})
+			tr.Pinged(ldappool.PingEvent{Lane: ldappool.SearchLane, Server: serverA})
+			tr.Pinged(ldappool.PingEvent{Lane: ldappool.BindLane, Server: serverA, Err: errors.New("silence")})
+		},
+		want: map[string]string{
+			`{lane="search",result="ok"}`: "2", `{lane="search",result="failed"}`: "0",
+			`{lane="bind",result="ok"}`: "0", `{lane="bind",result="failed"}`: "1",
+		},
+	},
+	{
+		name: "authsvc_ldap_connections_retired_total",
+		drive: func(_ *Telemetry, tr ldappool.Trace) {
+			tr.Retired(ldappool.RetireEvent{Lane: ldappool.BindLane, Server: serverA, Reason: ldappool.RetiredPeerClosed})
+			tr.Retired(ldappool.RetireEvent{Lane: ldappool.BindLane, Server: serverA, Reason: "not thought of"})
+		},
+		want: map[string]string{
+			`{lane="bind",reason="peer_closed"}`: "1", `{lane="bind",reason="other"}`: "1",
+			`{lane="search",reason="peer_closed"}`: "0",
+		},
+	},
+	{
+		name:  "authsvc_ldap_connections",
+		drive: watch,
+		want: map[string]string{
+			`{lane="search",state="idle"}`: "1", `{lane="search",state="in_use"}`: "2", `{lane="search",state="dialing"}`: "3",
+			`{lane="bind",state="idle"}`: "5", `{lane="bind",state="in_use"}`: "6", `{lane="bind",state="dialing"}`: "7",
+		},
+	},
+	{name: "authsvc_ldap_connections_max", drive: watch, want: map[string]string{"": "32"}},
+	{
+		name: "authsvc_ldap_waiting_callers", drive: watch,
+		want: map[string]string{`{lane="search"}`: "4", `{lane="bind"}`: "8"},
+	},
+	{
+		name: "authsvc_ldap_server_up", drive: watch,
+		want: map[string]string{`{server="` + serverA + `"}`: "1", `{server="` + serverB + `"}`: "0"},
+	},
+	{
+		name: "authsvc_ldap_server_state", drive: watch,
+		want: map[string]string{
+			`{server="` + serverA + `",state="usable"}`: "1", `{server="` + serverA + `",state="suspect"}`: "0",
+			`{server="` + serverA + `",state="down"}`: "0", `{server="` + serverB + `",state="usable"}`: "0",
+			`{server="` + serverB + `",state="down"}`: "1",
+		},
+	},
+	{
+		name: "authsvc_ldap_server_connections", drive: watch,
+		want: map[string]string{`{server="` + serverA + `"}`: "24", `{server="` + serverB + `"}`: "0"},
+	},
+	{
+		name: "authsvc_ldap_server_last_answer_timestamp_seconds", drive: watch,
+		want: map[string]string{`{server="` + serverA + `"}`: "1234.5", `{server="` + serverB + `"}`: "0"},
+	},
+}
+
+func login(t *Telemetry, r auth.Result) {
+	t.LoginDone(context.Background(), auth.Credentials{Username: "user0"}, r)
+}
+
+func operate(tr ldappool.Trace, e ldappool.OperationEvent) { tr.Operated(context.Background(), e) }
+
+func acquire(tr ldappool.Trace, e ldappool.AcquireEvent) { tr.Acquired(context.Background(), e) }
+
+func opError(kind, cause error) error {
+	return &ldappool.OpError{Op: "bind", Server: serverA, Kind: kind, Err: cause}
+}
+
+func watch(t *Telemetry, _ ldappool.Trace) {
+	t.WatchPool(func() *ldappool.Stat {
+		return &ldappool.Stat{
+			MaxConns: 32,
+			Search:   ldappool.LaneStat{Idle: 1, InUse: 2, Dialing: 3, Waiting: 4},
+			Bind:     ldappool.LaneStat{Idle: 5, InUse: 6, Dialing: 7, Waiting: 8},
+			Servers: []ldappool.ServerStat{
+				{URL: serverA, State: ldappool.ServerUsable, Answered: time.UnixMilli(1234500), Conns: 24},
+				{URL: serverB, State: ldappool.ServerDown},
+			},
+		}
+	})
+}
+
+func TestEveryMetricShowsTheEventThatDrivesIt(t *testing.T) {
+	t.Parallel()
+	for _, test := range metricTests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			tel, _ := newTest(slog.LevelInfo)
+			if test.drive != nil {
+				test.drive(tel, tel.Trace())
+			}
+			series := scrape(t, tel)
+			for suffix, want := range test.want {
+				got, ok := series[test.name+suffix]
+				require.True(t, ok, "no series %s%s", test.name, suffix)
+				assert.Equal(t, want, got, "%s%s", test.name, suffix)
+			}
+		})
+	}
+}
+
+func TestNoMetricIsUntested(t *testing.T) {
+	t.Parallel()
+	tested := make(map[string]bool)
+	for _, test := range metricTests {
+		tested[test.name] = true
+	}
+	families, err := allDriven(t).registry.Gather()
+	require.NoError(t, err)
+	seen := 0
+	for _, family := range families {
+		if strings.HasPrefix(family.GetName(), "authsvc_") {
+			seen++
+			assert.True(t, tested[family.GetName()], "%s is in no test", family.GetName())
+		}
+	}
+	assert.Equal(t, len(metricTests), seen)
+}
+
+func TestMetricsFollowPrometheusConventions(t *testing.T) {
+	t.Parallel()
+	problems, err := testutil.GatherAndLint(allDriven(t).registry)
+	require.NoError(t, err)
+	assert.Empty(t, problems)
+}
+
+// allDriven returns a Telemetry in which every metric has a series.
+func allDriven(t *testing.T) *Telemetry {
+	t.Helper()
+	tel, _ := newTest(slog.LevelInfo)
+	for _, test := range metricTests {
+		if test.drive != nil {
+			test.drive(tel, tel.Trace())
+		}
+	}
+	return tel
+}
+
+func TestSeriesAreThereBeforeAnythingHappened(t *testing.T) {
+	t.Parallel()
+	tel, _ := newTest(slog.LevelInfo)
+	series := scrape(t, tel)
+	for _, o := range auth.Outcomes() {
+		assert.Equal(t, "0", series[fmt.Sprintf(`authsvc_logins_total{outcome="%s"}`, o.Code())], o.Code())
+	}
+	for _, lane := range lanes() {
+		for _, reason := range reasonsInSource(t) {
+			name := fmt.Sprintf(`authsvc_ldap_connections_retired_total{lane="%s",reason="%s"}`, lane, reason)
+			assert.Equal(t, "0", series[name], name)
+		}
+	}
+	for name := range series {
+		assert.False(t, strings.HasPrefix(name, "authsvc_ldap_server"), "%s without a pool", name)
+	}
+}
+
+func TestSeriesStayBoundedWhateverNamesArrive(t *testing.T) {
+	t.Parallel()
+	tel, _ := newTest(slog.LevelInfo)
+	trace := tel.Trace()
+	for i := range 10 * maxServers {
+		name := fmt.Sprintf("ldap://%d\xff.example.org", i)
+		trace.Dialed(ldappool.DialEvent{Server: name, Lane: ldappool.BindLane, Err: errors.New("refused")})
+		trace.ServerChanged(ldappool.ServerEvent{Server: name, To: ldappool.ServerDown})
+		trace.Retired(ldappool.RetireEvent{Server: name, Reason: ldappool.RetireReason(name)})
+		operate(trace, ldappool.OperationEvent{Op: name, Code: uint16(i)})
+	}
+	count, err := testutil.GatherAndCount(tel.registry, "authsvc_ldap_dial_errors_total")
+	require.NoError(t, err)
+	assert.Equal(t, maxServers+1, count)
+	assert.Equal(t, fmt.Sprint(9*maxServers), scrape(t, tel)[`authsvc_ldap_dial_errors_total{server="other"}`])
+	count, err = testutil.GatherAndCount(tel.registry, "authsvc_ldap_connections_retired_total")
+	require.NoError(t, err)
+	assert.Equal(t, 2*(len(retireReasons())+1), count)
+	assert.Len(t, tel.events.servers, maxServers+1)
+}

@@ -1,0 +1,105 @@
+package telemetry
+
+import (
+	"sync/atomic"
+
+	"authsvc/ldappool"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// poolCollector makes gauges of the pool's snapshot at every scrape. What the snapshot counts since the start
+// (retired, dials, retries, refused) is not in it: those metrics come from the pool's events, and from there alone.
+type poolCollector struct {
+	stat atomic.Pointer[func() *ldappool.Stat] // nil until there is a pool
+
+	connections, maxConns, waiting            *prometheus.Desc
+	up, state, serverConnections, lastAnswers *prometheus.Desc
+}
+
+func newPoolCollector() *poolCollector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, labels, nil)
+	}
+	return &poolCollector{
+		connections: desc("authsvc_ldap_connections",
+			"Connections now, by what they do: idle, in_use, or dialing.", "lane", "state"),
+		maxConns: desc("authsvc_ldap_connections_max",
+			"Most connections that there may be, both lanes together."),
+		waiting: desc("authsvc_ldap_waiting_callers",
+			"Callers that wait for a connection now.", "lane"),
+		up: desc("authsvc_ldap_server_up",
+			"1 where the server is usable, 0 where it is suspect or down.", "server"),
+		state: desc("authsvc_ldap_server_state",
+			"1 for the state that the server is in, 0 for the others.", "server", "state"),
+		serverConnections: desc("authsvc_ldap_server_connections",
+			"Open connections to the server.", "server"),
+		lastAnswers: desc("authsvc_ldap_server_last_answer_timestamp_seconds",
+			"Unix time at which the server last answered anything; 0 where it never did.", "server"),
+	}
+}
+
+// Describe sends the description of every gauge.
+func (c *poolCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		c.connections, c.maxConns, c.waiting, c.up, c.state, c.serverConnections, c.lastAnswers,
+	} {
+		ch <- d
+	}
+}
+
+// Collect takes one snapshot and sends the gauges of it.
+func (c *poolCollector) Collect(ch chan<- prometheus.Metric) {
+	read := c.stat.Load()
+	if read == nil {
+		return
+	}
+	stat := (*read)()
+	if stat == nil {
+		return
+	}
+	gauge(ch, c.maxConns, float64(stat.MaxConns))
+	for i, lane := range [laneCount]*ldappool.LaneStat{searchLane: &stat.Search, bindLane: &stat.Bind} {
+		name := string(lanes()[i])
+		gauge(ch, c.connections, float64(lane.Idle), name, "idle")
+		gauge(ch, c.connections, float64(lane.InUse), name, "in_use")
+		gauge(ch, c.connections, float64(lane.Dialing), name, "dialing")
+		gauge(ch, c.waiting, float64(lane.Waiting), name)
+	}
+	c.collectServers(ch, stat.Servers)
+}
+
+// collectServers tells of each server once: two series with the same labels would fail the whole scrape.
+func (c *poolCollector) collectServers(ch chan<- prometheus.Metric, servers []ldappool.ServerStat) {
+	seen := make(map[string]bool, len(servers))
+	for _, s := range servers {
+		name := serverLabel(s.URL)
+		if seen[name] || len(seen) >= maxServers {
+			continue
+		}
+		seen[name] = true
+		gauge(ch, c.up, truth(s.State == ldappool.ServerUsable), name)
+		for _, state := range []ldappool.ServerState{
+			ldappool.ServerUsable, ldappool.ServerSuspect, ldappool.ServerDown,
+		} {
+			gauge(ch, c.state, truth(s.State == state), name, state.String())
+		}
+		gauge(ch, c.serverConnections, float64(s.Conns), name)
+		var answered float64
+		if !s.Answered.IsZero() {
+			answered = float64(s.Answered.UnixMilli()) / 1000
+		}
+		gauge(ch, c.lastAnswers, answered, name)
+	}
+}
+
+func gauge(ch chan<- prometheus.Metric, d *prometheus.Desc, value float64, labels ...string) {
+	ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

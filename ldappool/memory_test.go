@@ -1,0 +1,479 @@
+package ldappool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"authsvc/internal/ldaptest"
+
+	ber "github.com/go-asn1-ber/asn1-ber"
+	"github.com/go-ldap/ldap/v3"
+	"github.com/stretchr/testify/require"
+)
+
+// memory is a network of directories joined by net.Pipe instead of sockets, so that it lives within a synctest bubble.
+type memory struct {
+	hosts map[string]*host // by name; fixed before the first dial
+	serve sync.WaitGroup   // one goroutine for each connection
+	over  chan struct{}    // closed when the test ends
+
+	mu            sync.Mutex // guards what follows
+	open, maxOpen int        // client's ends from dial to close
+}
+
+// host is a directory on that network: the users of ldaptest, and the service identity, which alone may search.
+type host struct {
+	net  *memory
+	name string
+
+	mu        sync.Mutex // guards what follows
+	passwords map[string]string
+	refusing  error                       // dials fail with this
+	limit     int                         // connections that it takes; 0: any number
+	awake     chan struct{}               // closed while it answers; a dial succeeds either way
+	deaf      bool                        // dials end with their context
+	script    func(*peer, *request) bool // true: it answered, or there is to be no answer
+	peers     []*peer                     // open connections, oldest first
+	accepted  int
+	dialled   []time.Time // every attempt
+	seen      []seen
+}
+
+// peer is a connection as the directory has it.
+type peer struct {
+	host     *host
+	number   int // in order of acceptance, from 1
+	conn     net.Conn
+	client   *pipeEnd
+	identity string // of the goroutine that serves it
+}
+
+// request is what a client sent.
+type request struct {
+	id           int64
+	kind         string // "bind", "search", "ping", "unbind"
+	dn, password string // a bind's; a search's base
+}
+
+// seen is a request that arrived.
+type seen struct {
+	at   time.Time
+	peer int
+	request
+}
+
+var errConnRefused = fmt.Errorf("connect: %w", syscall.ECONNREFUSED)
+
+// newMemory is a network with a directory for each name; "one" alone if none is given.
+func newMemory(names ...string) *memory {
+	m := &memory{hosts: map[string]*host{}, over: make(chan struct{})}
+	if len(names) == 0 {
+		names = []string{"one"}
+	}
+	for _, name := range names {
+		h := &host{net: m, name: name, passwords: maps.Clone(ldaptest.NewDirectory().Passwords), awake: make(chan struct{})}
+		close(h.awake)
+		m.hosts[name] = h
+	}
+	return m
+}
+
+// url is where the pool finds the directory of that name.
+func (h *host) url() string { return "ldap://" + h.name }
+
+// dial is a dialFunc.
+func (m *memory) dial(ctx context.Context, _, addr string) (net.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	h := m.hosts[strings.TrimSuffix(addr, ":389")]
+	h.mu.Lock()
+	h.dialled = append(h.dialled, time.Now())
+	refusing, deaf := h.refusing, h.deaf
+	if h.limit > 0 && len(h.peers) >= h.limit {
+		refusing = errConnRefused
+	}
+	if deaf || refusing != nil {
+		h.mu.Unlock()
+		if deaf {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		return nil, refusing
+	}
+	ours, theirs := net.Pipe()
+	h.accepted++
+	p := &peer{host: h, number: h.accepted, conn: theirs, client: &pipeEnd{Conn: ours, net: m}}
+	h.peers = append(h.peers, p)
+	h.mu.Unlock()
+	m.count(1)
+	m.serve.Go(p.serve)
+	return p.client, nil
+}
+
+func (m *memory) count(change int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.open += change
+	m.maxOpen = max(m.maxOpen, m.open)
+}
+
+// used says how many connections are open now, and how many were at most, as the client's kernel would know.
+func (m *memory) used() (open, most int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.open, m.maxOpen
+}
+
+// pipeEnd is the client's end of a connection.
+type pipeEnd struct {
+	net.Conn
+	net  *memory
+	once sync.Once
+
+	mu   sync.Mutex
+	fail bool // the next write fails and no byte of it leaves
+}
+
+func (e *pipeEnd) Close() error {
+	err := e.Conn.Close()
+	e.once.Do(func() { e.net.count(-1) })
+	return err
+}
+
+func (e *pipeEnd) Write(b []byte) (int, error) {
+	e.mu.Lock()
+	fail := e.fail
+	e.fail = false
+	e.mu.Unlock()
+	if fail {
+		return 0, syscall.EPIPE
+	}
+	return e.Conn.Write(b)
+}
+
+// failNextWrite has the client's kernel refuse the next request, as it does when a reset arrived meanwhile.
+func (p *peer) failNextWrite() {
+	p.client.mu.Lock()
+	defer p.client.mu.Unlock()
+	p.client.fail = true
+}
+
+// serve answers one connection until it ends.
+func (p *peer) serve() {
+	h := p.host
+	defer func() {
+		p.cut()
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.peers = slices.DeleteFunc(h.peers, func(o *peer) bool { return o == p })
+	}()
+	for {
+		packet, err := ber.ReadPacket(p.conn)
+		if err != nil {
+			return
+		}
+		r := readRequest(packet)
+		h.mu.Lock()
+		h.seen = append(h.seen, seen{time.Now(), p.number, r})
+		script, awake := h.script, h.awake
+		h.mu.Unlock()
+		p.await(awake)
+		if r.kind == "unbind" {
+			return
+		}
+		if script == nil || !script(p, &r) {
+			p.answer(&r)
+		}
+	}
+}
+
+// await waits for c or the test's end.
+func (p *peer) await(c <-chan struct{}) {
+	select {
+	case <-c:
+	case <-p.host.net.over:
+	}
+}
+
+func readRequest(packet *ber.Packet) request {
+	op := packet.Children[1]
+	r := request{id: packet.Children[0].Value.(int64)}
+	switch op.Tag {
+	case ldap.ApplicationBindRequest:
+		r.kind, r.dn, r.password = "bind", op.Children[1].Data.String(), op.Children[2].Data.String()
+	case ldap.ApplicationSearchRequest:
+		r.kind, r.dn = "search", op.Children[0].Data.String()
+		if r.dn == "" {
+			r.kind = "ping"
+		}
+	case ldap.ApplicationUnbindRequest:
+		r.kind = "unbind"
+	}
+	return r
+}
+
+// answer is what a directory in order says.
+func (p *peer) answer(r *request) {
+	switch r.kind {
+	case "bind":
+		p.host.mu.Lock()
+		password, known := p.host.passwords[r.dn]
+		p.host.mu.Unlock()
+		p.identity = ""
+		code := uint16(ldap.LDAPResultInvalidCredentials)
+		if known && password == r.password {
+			p.identity, code = r.dn, ldap.LDAPResultSuccess
+		}
+		p.write(ldaptest.BindResponse(r.id, code, ""))
+	case "ping":
+		p.write(ldaptest.SearchDone(r.id, ldap.LDAPResultSuccess, ""))
+	case "search":
+		if p.identity != ldaptest.ServiceDN {
+			p.write(ldaptest.SearchDone(r.id, ldap.LDAPResultNoSuchObject, ""))
+			return
+		}
+		entry := ldaptest.SearchEntry(r.id, ldaptest.Entry{DN: ldaptest.UserDN(1), Attributes: map[string][]string{"uid": {"user1"}}})
+		p.write(append(entry, ldaptest.SearchDone(r.id, ldap.LDAPResultSuccess, "")...))
+	}
+}
+
+// write sends bytes; what a client that is gone does not read is lost.
+func (p *peer) write(b []byte) { _, _ = p.conn.Write(b) }
+
+// cut ends the connection.
+func (p *peer) cut() { _ = p.conn.Close() }
+
+// set changes the directory.
+func (h *host) set(change func(h *host)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	change(h)
+}
+
+// on has script answer from the next request on; it falls to the directory what script returns false for.
+func (h *host) on(script func(p *peer, r *request) bool) { h.set(func(h *host) { h.script = script }) }
+
+// refuse has the directory take no more connections. With cut, those that are open end.
+func (h *host) refuse(cut bool) {
+	h.set(func(h *host) { h.refusing = errConnRefused })
+	if cut {
+		h.cutAll()
+	}
+}
+
+// accept takes refuse back.
+func (h *host) accept() { h.set(func(h *host) { h.refusing = nil }) }
+
+// pause has the directory accept and read, and answer nothing.
+func (h *host) pause() { h.set(func(h *host) { h.awake = make(chan struct{}) }) }
+
+// resume has it answer again, what it read meanwhile first.
+func (h *host) resume() { h.set(func(h *host) { close(h.awake) }) }
+
+// cutAll ends every connection.
+func (h *host) cutAll() {
+	for _, p := range h.open() {
+		p.cut()
+	}
+}
+
+// open are the connections, oldest first.
+func (h *host) open() []*peer {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.peers)
+}
+
+// requests are those that arrived so far, of the kinds given or all.
+func (h *host) requests(kinds ...string) []seen {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var found []seen
+	for _, s := range h.seen {
+		if len(kinds) == 0 || slices.Contains(kinds, s.kind) {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+// bindsOf are the binds as dn.
+func (h *host) bindsOf(dn string) []seen {
+	return slices.DeleteFunc(h.requests("bind"), func(s seen) bool { return s.dn != dn })
+}
+
+// attempts are the times of all dials.
+func (h *host) attempts() []time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.dialled)
+}
+
+// start makes a pool on the network, with all its hosts in the order of their names unless change says otherwise. The
+// books are checked at every hook, and when the test ends the pool must close and leave nothing.
+func (m *memory) start(t *testing.T, changes ...func(*Config)) *Pool {
+	t.Helper()
+	cfg := Config{BindDN: ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword}
+	for _, name := range slices.Sorted(maps.Keys(m.hosts)) {
+		cfg.Servers = append(cfg.Servers, m.hosts[name].url())
+	}
+	for _, change := range changes {
+		change(&cfg)
+	}
+	var p *Pool
+	made := make(chan struct{})
+	audit := func() {
+		<-made
+		if err := p.audit(); err != nil {
+			t.Error(err)
+		}
+	}
+	cfg.Trace = audited(cfg.Trace, audit)
+	p, err := newPool(cfg, m.dial)
+	close(made)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		defer m.end()
+		closePool(t, p)
+		open, _ := m.used()
+		require.Zero(t, open, "sockets left open")
+	})
+	return p
+}
+
+// end lets every goroutine of the network end, and waits for that.
+func (m *memory) end() {
+	close(m.over)
+	for _, h := range m.hosts {
+		h.cutAll()
+	}
+	m.serve.Wait()
+}
+
+// audited has audit run after every hook.
+func audited(trace Trace, audit func()) Trace {
+	out := trace
+	out.Acquired = func(ctx context.Context, e AcquireEvent) {
+		if trace.Acquired != nil {
+			trace.Acquired(ctx, e)
+		}
+		audit()
+	}
+	out.Operated = func(ctx context.Context, e OperationEvent) {
+		if trace.Operated != nil {
+			trace.Operated(ctx, e)
+		}
+		audit()
+	}
+	out.Dialed = alsoAudit(trace.Dialed, audit)
+	out.Pinged = alsoAudit(trace.Pinged, audit)
+	out.Retired = alsoAudit(trace.Retired, audit)
+	out.ServerChanged = alsoAudit(trace.ServerChanged, audit)
+	return out
+}
+
+func alsoAudit[E any](hook func(E), audit func()) func(E) {
+	return func(e E) {
+		if hook != nil {
+			hook(e)
+		}
+		audit()
+	}
+}
+
+// audit checks what must hold whenever the pool's lock is free.
+func (p *Pool) audit() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var errs []error
+	wrong := func(holds bool, format string, args ...any) {
+		if !holds {
+			errs = append(errs, fmt.Errorf("books: "+format, args...))
+		}
+	}
+	var idle, inUse, dialing, gone int
+	for _, l := range p.lanes {
+		wrong(l.idle >= 0 && l.inUse >= 0 && l.dialing >= 0, "%s lane: idle %d, in use %d, dialing %d", l.name, l.idle, l.inUse, l.dialing)
+		wrong(l.idle == 0 || l.waiting.Len() == 0, "%s lane: %d callers wait beside %d idle connections", l.name, l.waiting.Len(), l.idle)
+		wrong(p.closed || l.waiting.Len() == 0 || p.promising(l), "%s lane: %d callers wait for nothing", l.name, l.waiting.Len())
+		room := p.conns < p.cfg.MaxConns && p.dialing < maxDials && p.best() != nil
+		wrong(p.closed || !room || !l.hungry(), "%s lane: nobody dials for %d callers", l.name, l.waiting.Len())
+		wrong(!p.closed || l.idle == 0 && l.waiting.Len() == 0, "%s lane: closed with %d idle connections and %d callers", l.name, l.idle, l.waiting.Len())
+		idle, inUse, dialing = idle+l.idle, inUse+l.inUse, dialing+l.dialing
+	}
+	for reason, n := range p.retired {
+		gone += int(n)
+		wrong(slices.Contains(retireReasons, reason), "retired for the reason %q", reason)
+	}
+	open := idle + inUse + p.closing
+	wrong(p.closing >= 0 && p.dialing == dialing, "closing %d, dialing %d of which in lanes %d", p.closing, p.dialing, dialing)
+	wrong(p.conns == open+dialing, "%d connections: %d idle, %d in use, %d dialing, %d closing", p.conns, idle, inUse, dialing, p.closing)
+	wrong(p.conns <= p.cfg.MaxConns, "%d connections of %d", p.conns, p.cfg.MaxConns)
+	wrong(int(p.dials-p.dialErrors)-gone == open+dialing, "%d dials, %d failed, %d retired, but %d open, %d dialing", p.dials, p.dialErrors, gone, open, dialing)
+	// A connection is alive, and its server's, before its dial is over.
+	wrong(len(p.live) >= open && len(p.live) <= open+dialing, "%d live, %d open, %d dialing", len(p.live), open, dialing)
+	var atServers int
+	for _, s := range p.servers {
+		atServers += s.conns[0] + s.conns[1]
+	}
+	wrong(atServers == len(p.live), "%d live, but servers have %d", len(p.live), atServers)
+	return errors.Join(errs...)
+}
+
+// closePool closes p and checks that nothing is left of it.
+func closePool(t testing.TB, p *Pool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	require.NoError(t, p.Close(ctx))
+	require.NoError(t, p.audit())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	require.Zero(t, p.conns, "connections after Close")
+	require.Empty(t, p.live)
+}
+
+// people is the search of a login.
+func people() *ldap.SearchRequest {
+	return ldap.NewSearchRequest(ldaptest.PeopleDN, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 2, 0, false, "(uid=user1)", []string{"uid"}, nil)
+}
+
+// mustSearch does a search that must succeed.
+func mustSearch(t testing.TB, p *Pool) *SearchResult {
+	t.Helper()
+	r, err := p.Search(context.Background(), people())
+	require.NoError(t, err)
+	require.EqualValues(t, ldap.LDAPResultSuccess, r.Code)
+	require.Len(t, r.Entries, 1)
+	return r
+}
+
+// mustBind does a bind with the right password, which must succeed.
+func mustBind(t testing.TB, p *Pool) *BindResult {
+	t.Helper()
+	r, err := p.Bind(context.Background(), ldaptest.UserDN(1), ldaptest.Password(1))
+	require.NoError(t, err)
+	require.EqualValues(t, ldap.LDAPResultSuccess, r.Code)
+	return r
+}
+
+// until polls for what the pool's own goroutines bring about outside a bubble.
+func until(t testing.TB, p *Pool, what string, cond func(s *Stat) bool) {
+	t.Helper()
+	ldaptest.Eventually(t, what, func() bool { return cond(p.Stat()) })
+}
+
+// sizes sets the limits that matter most.
+func sizes(maxConns, minIdle int) func(*Config) {
+	return func(c *Config) { c.MaxConns, c.MinIdleConns = maxConns, minIdle }
+}
