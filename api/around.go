@@ -18,7 +18,7 @@ import (
 func (s *Server) around(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		defer s.recovered(c)
-		begin(c)
+		s.begin(c)
 		if err := next(c); err != nil {
 			c.Error(err) // here rather than by echo, so that a panic over it is seen too
 		}
@@ -27,13 +27,13 @@ func (s *Server) around(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 // begin sets the headers that every answer has.
-func begin(c echo.Context) {
+func (s *Server) begin(c echo.Context) {
 	req, header := c.Request(), c.Response().Header()
 	common := [...]string{requestIDFor(req.Header), "nosniff", "no-store", "close"}
 	header[echo.HeaderXRequestID] = common[0:1:1]
 	header[echo.HeaderXContentTypeOptions] = common[1:2:2]
 	header[echo.HeaderCacheControl] = common[2:3:3]
-	if !keepsConnection(req) {
+	if !keepsConnection(req) || s.draining.Load() {
 		header[echo.HeaderConnection] = common[3:4:4]
 	}
 }
@@ -47,8 +47,8 @@ func keepsConnection(req *http.Request) bool {
 }
 
 // bodyRead keeps the connection after all, now that the body was read to the end that Content-Length gave.
-func bodyRead(c echo.Context) {
-	if req := c.Request(); req.ContentLength > 0 && req.ProtoAtLeast(1, 1) {
+func (s *Server) bodyRead(c echo.Context) {
+	if req := c.Request(); req.ContentLength > 0 && req.ProtoAtLeast(1, 1) && !s.draining.Load() {
 		delete(c.Response().Header(), echo.HeaderConnection)
 	}
 }

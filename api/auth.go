@@ -49,7 +49,7 @@ func (s *Server) credentials(c echo.Context) (auth.Credentials, error) {
 	if err := buf.read(req.Body); err != nil {
 		return auth.Credentials{}, err
 	}
-	bodyRead(c)
+	s.bodyRead(c)
 	if mediaType == typeForm {
 		return decodeForm(buf.bytes())
 	}

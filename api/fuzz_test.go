@@ -29,7 +29,9 @@ func refusalMessages() []string {
 }
 
 // fuzzBody posts bodies and reads those that were accepted a second time, by other means.
-func fuzzBody(f *testing.F, contentType string, seeds []bodyCase, reread func(t *testing.T, body []byte) (username, password string)) {
+func fuzzBody(f *testing.F, contentType string, seeds []bodyCase,
+	reread func(t *testing.T, body []byte) (username, password string),
+) {
 	f.Helper()
 	for _, c := range seeds {
 		f.Add([]byte(c.body))

@@ -62,11 +62,15 @@ func TestContract_Probes(t *testing.T) {
 	}
 }
 
-func TestLoginsAreServedWhileDraining(t *testing.T) {
+func TestLoginsAreServedWhileDrainingAndToldToCloseTheirConnection(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
+	before := h.post(t, typeJSON, goodJSON)
+	require.Empty(t, before.Header().Get("Connection"))
 	h.Drain()
-	require.Equal(t, http.StatusOK, h.post(t, typeJSON, goodJSON).Code)
+	after := h.post(t, typeJSON, goodJSON)
+	require.Equal(t, http.StatusOK, after.Code)
+	require.Equal(t, "close", after.Header().Get("Connection"))
 }
 
 func TestTheAdminListenerNamesTheServers(t *testing.T) {

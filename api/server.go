@@ -76,7 +76,8 @@ func New(cfg Config, a Authenticator, h Health) *Server {
 // Handler serves the main listener: logins, probes and the API's description.
 func (s *Server) Handler() http.Handler { return s.main }
 
-// Drain makes /readyz answer 503 from now on, so that balancers send no more logins. Those that come are served.
+// Drain makes /readyz answer 503 from now on, so that balancers send no more logins. Those that come are served, and told
+// to close their connection.
 func (s *Server) Drain() { s.draining.Store(true) }
 
 // newEcho returns a router without routes, whose every answer, errors and panics too, is this package's.

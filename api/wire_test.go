@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -322,5 +323,25 @@ func TestManyLoginsAtOnceDoNotMix(t *testing.T) {
 	}
 	for _, asked := range h.auth.all() {
 		require.Equal(t, asked.Username, asked.Password)
+	}
+}
+
+func TestHTTP2KeepsItsConnection(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	srv := httptest.NewUnstartedServer(nil)
+	srv.Config = h.HTTPServer()
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	defer srv.Close()
+	for _, body := range []io.Reader{strings.NewReader(goodJSON), io.MultiReader(strings.NewReader(goodJSON))} {
+		res, err := srv.Client().Post(srv.URL+"/auth", typeJSON, body) // the second of unknown length
+		require.NoError(t, err)
+		_, err = io.Copy(io.Discard, res.Body)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		require.Equal(t, 2, res.ProtoMajor)
+		require.Equal(t, http.StatusOK, res.StatusCode)
+		require.NotContains(t, res.Header, "Connection")
 	}
 }

@@ -169,11 +169,15 @@ func result(x exchange, err error) (*Result, bool) {
 		return &Result{}, x.code == ldap.LDAPResultSuccess
 	}
 	var answer *ldap.Error
-	if !errors.As(err, &answer) || int64(answer.ResultCode) != x.code {
+	if !errors.As(err, &answer) || int64(answer.ResultCode) != x.code || isGoLDAPs(answer.ResultCode) {
 		return nil, false
 	}
 	return &Result{Code: answer.ResultCode, MatchedDN: answer.MatchedDN, Diagnostic: diagnostic(answer)}, true
 }
+
+// isGoLDAPs tells whether code is one that go-ldap gives to its own errors, which LDAP assigns to nothing: beside it
+// an answer cannot be told from the failure to read it.
+func isGoLDAPs(code uint16) bool { return code >= ldap.ErrorNetwork && code <= ldap.ErrorMalformedPacket }
 
 func diagnostic(answer *ldap.Error) string {
 	if answer.Err == nil {

@@ -282,4 +282,3 @@ func requireSameMessage(t *testing.T, p *ber.Packet, m message) {
 		require.EqualValues(t, -1, m.code)
 	}
 }
-

@@ -113,6 +113,8 @@ func (b lease) check(ctx context.Context) error {
 	switch {
 	case err == nil:
 		return nil
+	case b.lane.pool.ctx.Err() != nil:
+		b.retire(RetiredClosed)
 	case ctx.Err() != nil:
 		b.retire(RetiredCanceled)
 	default:

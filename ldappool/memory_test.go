@@ -1,6 +1,7 @@
 package ldappool
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -177,8 +178,9 @@ func (p *peer) serve() {
 		defer h.mu.Unlock()
 		h.peers = slices.DeleteFunc(h.peers, func(o *peer) bool { return o == p })
 	}()
+	in := bufio.NewReader(p.conn)
 	for {
-		packet, err := ber.ReadPacket(p.conn)
+		packet, err := ber.ReadPacket(in)
 		if err != nil {
 			return
 		}
@@ -406,7 +408,7 @@ func (p *Pool) audit() error {
 		wrong(l.idle >= 0 && l.inUse >= 0 && l.dialing >= 0, "%s lane: idle %d, in use %d, dialing %d", l.name, l.idle, l.inUse, l.dialing)
 		wrong(l.idle == 0 || l.waiting.Len() == 0, "%s lane: %d callers wait beside %d idle connections", l.name, l.waiting.Len(), l.idle)
 		wrong(p.closed || l.waiting.Len() == 0 || p.promising(l), "%s lane: %d callers wait for nothing", l.name, l.waiting.Len())
-		room := p.conns < p.cfg.MaxConns && p.dialing < maxDials && p.best() != nil
+		room := p.conns < p.cfg.MaxConns && p.mayDial(l)
 		wrong(p.closed || !room || !l.hungry(), "%s lane: nobody dials for %d callers", l.name, l.waiting.Len())
 		wrong(!p.closed || l.idle == 0 && l.waiting.Len() == 0, "%s lane: closed with %d idle connections and %d callers", l.name, l.idle, l.waiting.Len())
 		idle, inUse, dialing = idle+l.idle, inUse+l.inUse, dialing+l.dialing

@@ -34,17 +34,26 @@ func (p *Pool) dispatch() {
 		first, second = second, first
 	}
 	for _, l := range []*lane{first, second} {
-		for l.hungry() && p.dialing < maxDials && p.best() != nil && p.place(l, false) {
+		for l.hungry() && p.mayDial(l) && p.place(l, false) {
 			p.dial(l, nil)
 		}
 		if l.waiting.Len() > 0 && !p.promising(l) {
-			err := p.whyNot(string(l.name))
 			for l.waiting.Len() > 0 {
 				p.refused++
-				l.grant(grant{err: err})
+				l.grant(grant{err: p.whyNot(string(l.name))})
 			}
 		}
 	}
+}
+
+// mayDial tells whether one more connection of lane l may be dialled at this moment. Of service binds there is one at a
+// time, until it is seen to be let in: a directory counts each that it refuses, and locks the account after a few.
+// p.mu is held.
+func (p *Pool) mayDial(l *lane) bool {
+	if p.dialing >= maxDials || p.best() == nil {
+		return false
+	}
+	return l.name == BindLane || p.cfg.BindDN == "" || l.dialing == 0 || time.Since(p.admitted) < admittedFor
 }
 
 // probeLane is where probes belong: what they dial does what a login's first step does.
@@ -107,6 +116,7 @@ func (p *Pool) dial(l *lane, to *server) {
 	p.work.Go(func() {
 		began := time.Now()
 		err := l.store.CreateResource(context.WithValue(p.ctx, pinned{}, to))
+		alive := err != nil && to != nil && p.serves(to)
 		p.mu.Lock()
 		defer p.unlock()
 		p.dialing--
@@ -116,9 +126,12 @@ func (p *Pool) dial(l *lane, to *server) {
 			p.dialErrors++
 		} else {
 			l.idle++
+			if l.name == SearchLane {
+				p.admitted = time.Now()
+			}
 		}
 		if to != nil {
-			p.probed(to, began, err)
+			p.probed(to, began, alive, err)
 		}
 	})
 }

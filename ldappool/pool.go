@@ -26,14 +26,15 @@ type Pool struct {
 	servers    []*server
 	generation atomic.Uint64 // of the configuration
 
-	mu      sync.Mutex // guards what follows, and what server and lane say
-	conns   int        // connections that count against MaxConns: dialled, open, or not yet closed
-	dialing int        // of them, those being dialled
-	closing int        // of them, those retired and not yet closed
-	live    map[*conn]struct{}
-	closed  bool
-	drained chan struct{} // closed when the pool is closed and no caller has a connection
-	pending []func()      // hooks to be called once mu is free
+	mu       sync.Mutex // guards what follows, and what server and lane say
+	conns    int        // connections that count against MaxConns: dialled, open, or not yet closed
+	dialing  int        // of them, those being dialled
+	closing  int        // of them, those retired and not yet closed
+	live     map[*conn]struct{}
+	admitted time.Time // when the directory last let the service identity in
+	closed   bool
+	drained  chan struct{} // closed when the pool is closed and no caller has a connection
+	pending  []func()      // hooks to be called once mu is free
 
 	retired                             map[RetireReason]int64
 	dials, dialErrors, retries, refused int64
@@ -41,6 +42,9 @@ type Pool struct {
 
 // maxDials bounds the connections being dialled at one time, so that a directory that comes back is not met by a herd.
 const maxDials = 8
+
+// admittedFor is how long a service bind that was let in vouches for others at the same time.
+const admittedFor = 2 * warmPace
 
 // New makes a pool and begins to connect. It does not wait for a directory and does not fail for want of one: operations
 // say so. It fails where cfg is wrong, and names every field that is.
@@ -186,7 +190,7 @@ func (p *Pool) run(ctx context.Context, b lease, op string, retry bool, send fun
 	r, err := send(b.conn)
 	var f *fault
 	if errors.As(err, &f) {
-		if f.kind == ErrTimeout {
+		if time.Since(began) >= pingTimeout { // a caller that gives it less time says nothing about the server
 			p.blame(b.server, err)
 		}
 		b.retire(f.reason)

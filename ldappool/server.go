@@ -98,8 +98,9 @@ func (p *Pool) suspect(s *server, err error) {
 	}
 }
 
-// probed notes how a probe that began at began went. Pool.mu is held.
-func (p *Pool) probed(s *server, began time.Time, err error) {
+// probed notes how a probe that began at began went, and whether the server serves the connections that it has. Pool.mu
+// is held.
+func (p *Pool) probed(s *server, began time.Time, alive bool, err error) {
 	s.probe = probeNone
 	switch {
 	case p.closed:
@@ -108,10 +109,10 @@ func (p *Pool) probed(s *server, began time.Time, err error) {
 		p.setState(s, ServerUsable, nil)
 		p.kick()
 	case countsAgainstAccount(err):
-		p.setState(s, p.worse(s, began, err), err)
+		p.setState(s, p.worse(s, began, alive, err), err)
 		p.refuse(s)
 	default:
-		p.setState(s, p.worse(s, began, err), err)
+		p.setState(s, p.worse(s, began, alive, err), err)
 		p.probeIn(s, pause(time.Since(s.since)))
 	}
 	if s.is() == ServerDown {
@@ -121,11 +122,45 @@ func (p *Pool) probed(s *server, began time.Time, err error) {
 
 // worse is the state of a server whose probe failed. While connections that it has still work, it is not down: one that
 // takes no more connections, or no longer takes the service password, still serves those it has.
-func (p *Pool) worse(s *server, began time.Time, err error) ServerState {
-	if s.answeredSince(began) || countsAgainstAccount(err) && s.conns[p.probeLane().index] > 0 {
+func (p *Pool) worse(s *server, began time.Time, alive bool, err error) ServerState {
+	if alive || s.answeredSince(began) || countsAgainstAccount(err) && s.conns[p.probeLane().index] > 0 {
 		return ServerSuspect
 	}
 	return ServerDown
+}
+
+// serves asks the idle connections of a server whose probe failed, until one answers or takes too long. Where all are in
+// use, those who use them will find out; until then it is taken to serve them.
+func (p *Pool) serves(s *server) bool {
+	for {
+		b, ok := p.idleAt(s)
+		if !ok {
+			p.mu.Lock()
+			defer p.unlock()
+			return s.conns != [2]int{}
+		}
+		err := b.check(p.ctx)
+		if err == nil {
+			b.release(false)
+			return true
+		}
+		var f *fault
+		if errors.As(err, &f) && f.kind == ErrTimeout {
+			return false
+		}
+	}
+}
+
+// idleAt takes an idle connection to s.
+func (p *Pool) idleAt(s *server) (lease, bool) {
+	p.mu.Lock()
+	defer p.unlock()
+	for _, l := range p.lanes {
+		for _, b := range l.takeIdle(1, func(c *conn) bool { return c.server == s }) {
+			return b, true
+		}
+	}
+	return lease{}, false
 }
 
 // abandoned takes down servers that nothing is left of: in doubt, without a connection and without a probe about to

@@ -37,11 +37,13 @@ func (p *Pool) upkeep() {
 			p.pingQuiet()
 		}
 		next := pace
-		if since := time.Since(warmed); since >= warmPace {
-			p.warm()
-			warmed = time.Now()
-		} else {
+		if since := time.Since(warmed); since < warmPace {
 			next = min(pace, warmPace-since)
+		} else {
+			warmed = time.Now()
+			if !p.warm() {
+				next = min(pace, warmPace)
+			}
 		}
 		round.Reset(next)
 	}
@@ -85,8 +87,9 @@ func (l *lane) stalest(d time.Duration) (lease, bool) {
 	return lease{}, false
 }
 
-// warm dials what is missing of MinIdleConns, within each lane's share.
-func (p *Pool) warm() {
+// warm dials what is missing of MinIdleConns, within each lane's share, and tells whether that is all of it.
+func (p *Pool) warm() (all bool) {
+	all = true
 	p.mu.Lock()
 	defer p.unlock()
 	for _, l := range p.lanes {
@@ -94,10 +97,15 @@ func (p *Pool) warm() {
 			continue
 		}
 		for !p.closed && p.best() != nil && l.idle+l.dialing-l.waiting.Len() < p.cfg.MinIdleConns &&
-			l.size() < p.share() && p.conns < p.cfg.MaxConns && p.dialing < maxDials {
+			l.size() < p.share() && p.conns < p.cfg.MaxConns {
+			if !p.mayDial(l) {
+				all = false
+				break
+			}
 			p.dial(l, nil)
 		}
 	}
+	return all
 }
 
 // closeGrace is how much longer than its context Close may take to tidy up when callers did not end in time.
@@ -107,7 +115,9 @@ const closeGrace = 100 * time.Millisecond
 // the connections under them, and returns ctx's error a tenth of a second later at the latest. Close may be called again;
 // each call waits for the end.
 func (p *Pool) Close(ctx context.Context) error {
-	p.shut()
+	if p.shut() {
+		go p.finish()
+	}
 	var err error
 	select {
 	case <-p.drained:
@@ -130,12 +140,13 @@ func (p *Pool) Close(ctx context.Context) error {
 	return err
 }
 
-// shut closes the pool to callers, once, and starts what ends it.
-func (p *Pool) shut() {
+// shut closes the pool to callers and retires what is idle, and tells whether it was open. What it does is done before
+// finish closes the lanes' stores, which give nothing back then.
+func (p *Pool) shut() bool {
 	p.mu.Lock()
 	defer p.unlock()
 	if p.closed {
-		return
+		return false
 	}
 	p.closed = true
 	p.cancel()
@@ -149,7 +160,7 @@ func (p *Pool) shut() {
 			l.grant(grant{err: &OpError{Op: string(l.name), Kind: ErrClosed}})
 		}
 	}
-	go p.finish()
+	return true
 }
 
 // finish waits for everything of the pool's own, and for every connection to be closed.

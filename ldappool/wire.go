@@ -138,7 +138,8 @@ func (w *wire) late(err error) bool {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.open && !w.x.final && !time.Now().Before(w.deadline) {
+	// A complete answer is no excuse: a string in it may claim more bytes than the message has, and go-ldap waits for them.
+	if w.open && !time.Now().Before(w.deadline) {
 		return false
 	}
 	return w.raw.SetReadDeadline(w.deadline) == nil
@@ -172,6 +173,7 @@ func (w *wire) follow(b []byte) (good int, reason RetireReason, err error) {
 		used, m, done, err := w.in.next(b[good:])
 		switch {
 		case err != nil:
+			w.x.answered = true // by what is no answer; where no request is under way nobody asks
 			return good, RetiredProtocol, err
 		case done && m.id == 0 && m.op == tagExtendedAnswer:
 			return good, RetiredNotice, fmt.Errorf("%w, result code %d", errNotice, m.code)

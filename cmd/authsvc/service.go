@@ -31,6 +31,7 @@ type service struct {
 type listener struct {
 	net.Listener
 	server *http.Server
+	conns  *connCount
 }
 
 // newService opens the listeners and begins to connect to the directory, which may be absent. logs takes the log.
@@ -63,7 +64,8 @@ func newService(ctx context.Context, cfg *config.Config, logs io.Writer) (_ *ser
 		Logger: s.log, Observer: tel, TrustedProxies: cfg.HTTP.TrustedProxies,
 		Always200: cfg.Auth.Always200, AuthTimeout: cfg.Auth.Timeout,
 	}, authenticator, poolHealth{s.pool})
-	s.main.server = s.api.HTTPServer()
+	s.main.server, s.main.conns = s.api.HTTPServer(), newConnCount()
+	s.main.server.ConnState = s.main.conns.changed
 	if s.admin.Listener != nil {
 		s.admin.server = s.api.AdminHTTPServer(tel.Handler())
 	}
@@ -96,24 +98,24 @@ func (s *service) abandon() {
 // of that within HTTP_SHUTDOWN_TIMEOUT.
 func (s *service) run(ctx context.Context) error {
 	s.announce()
-	failed := make(chan error, 2)
+	ended := make(chan error, 2)
 	serving := 0
 	for _, l := range []listener{s.main, s.admin} {
 		if l.server != nil {
 			serving++
-			go func() { failed <- l.server.Serve(l.Listener) }()
+			go func() { ended <- l.server.Serve(l.Listener) }()
 		}
 	}
 	var err error
 	select {
 	case <-ctx.Done():
 		s.log.Info("draining", "timeout", s.cfg.HTTP.ShutdownTimeout.String())
-	case err = <-failed:
+	case err = <-ended:
 		serving--
 	}
 	err = errors.Join(err, s.drain())
 	for range serving {
-		if e := <-failed; !errors.Is(e, http.ErrServerClosed) {
+		if e := <-ended; !errors.Is(e, http.ErrServerClosed) && !errors.Is(e, net.ErrClosed) {
 			err = errors.Join(err, e)
 		}
 	}
@@ -123,12 +125,20 @@ func (s *service) run(ctx context.Context) error {
 	return err
 }
 
+// partingTime is how long callers that keep connections open get to learn that they should not: to each request there
+// comes an answer that says so. To close a connection under a caller that is just sending is what must not happen.
+const partingTime = time.Second
+
 // drain ends the service: the main listener first, then the pool that its requests used, then the admin listener,
 // which so can be asked to the end.
 func (s *service) drain() error {
-	s.api.Drain()
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.HTTP.ShutdownTimeout)
 	defer cancel()
+	s.api.Drain()
+	_ = s.main.Close() // whatever it says, nobody new comes in
+	parting, stop := context.WithTimeout(ctx, min(partingTime, s.cfg.HTTP.ShutdownTimeout/2))
+	defer stop()
+	s.main.conns.wait(parting)
 	err := shutdown(ctx, "main", s.main.server)
 	if e := s.pool.Close(ctx); e != nil {
 		err = errors.Join(err, fmt.Errorf("the pool did not drain in time: %w", e))

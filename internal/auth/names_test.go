@@ -8,6 +8,7 @@ import (
 	"authsvc/internal/auth"
 	"authsvc/internal/ldaptest"
 
+	"github.com/go-ldap/ldap/v3"
 	"github.com/stretchr/testify/require"
 )
 
@@ -81,6 +82,30 @@ func TestANameThatTriesToBeMoreThanAValueIsNobody(t *testing.T) {
 				require.ErrorContains(t, r.Cause, "no entry matches")
 			}
 			requireOutcome(t, auth.InvalidPassword, authenticate(t, byTemplate(), p, name, "password0"))
+		})
+	}
+}
+
+// TestADirectoryReadsTheWholeNameInADN asks for entries by the DNs that a template makes, those included that Validate
+// would not let pass.
+func TestADirectoryReadsTheWholeNameInADN(t *testing.T) {
+	t.Parallel()
+	names := append(nastyNames(), "line\nfeed", "linefeed", "tab\tbed", "tabbed", "bell\ax", "bellx", "car\rriage", "carriage", " led", "trailed ", "  both  ", "dele\x7fte")
+	var ldif strings.Builder
+	for _, name := range names {
+		ldif.WriteString(person(name, ldaptest.PeopleDN))
+	}
+	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{LDIF: ldif.String()})
+	p := newPool(t, s.URL())
+	for _, name := range names {
+		t.Run(fmt.Sprintf("%+q", name), func(t *testing.T) {
+			t.Parallel()
+			dn, err := auth.FillDN("uid={username},"+ldaptest.PeopleDN, name)
+			require.NoError(t, err)
+			r, err := p.Search(t.Context(), ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 0, 0, false, "(objectClass=*)", []string{"uid"}, nil))
+			require.NoError(t, err)
+			require.Len(t, r.Entries, 1, "%s: %s", dn, ldap.LDAPResultCodeMap[r.Code])
+			require.Equal(t, []string{name}, r.Entries[0].GetAttributeValues("uid"))
 		})
 	}
 }

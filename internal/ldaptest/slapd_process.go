@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -89,16 +90,31 @@ func (s *Slapd) launch() error {
 	if err != nil {
 		return err
 	}
-	if poll(p.exited, s.answers) {
-		s.proc = p
-		return nil
+	if err := s.awaitAnswers(p, from); err != nil {
+		p.end(syscall.SIGKILL)
+		return err
 	}
-	p.end(syscall.SIGKILL)
-	tail := s.logFrom(from)
-	if strings.Contains(tail, "Address already in use") {
-		return errPortTaken
+	s.proc = p
+	return nil
+}
+
+// awaitAnswers waits until slapd answers a search on each listener. The socket
+// comes first because its name is ours alone: an answer there is from our
+// slapd, which has then tried to bind to every port. If it failed to, it goes
+// on without, and a stranger would answer in its place, or nobody; only the
+// log, from the offset from on, tells.
+func (s *Slapd) awaitAnswers(p *process, from int64) error {
+	for _, url := range s.listeners() {
+		answered := poll(p.exited, func() bool { return s.answersAt(url) })
+		tail := s.logFrom(from)
+		switch {
+		case strings.Contains(tail, "Address already in use"):
+			return errPortTaken
+		case !answered:
+			return fmt.Errorf("no answer at %s; its log:\n%s", url, tail)
+		}
 	}
-	return fmt.Errorf("it does not answer; its log:\n%s", tail)
+	return nil
 }
 
 // spawn starts the process. It runs as the current user. The kernel kills it
@@ -124,27 +140,16 @@ func (s *Slapd) spawn() (*process, error) {
 	return p, nil
 }
 
-// listeners are the URLs that slapd listens on.
+// listeners are the URLs that slapd listens on, the socket's first.
 func (s *Slapd) listeners() []string {
-	urls := []string{s.URL(), s.LDAPIURL()}
+	urls := []string{s.LDAPIURL(), s.URL()}
 	if s.ca != nil {
 		urls = append(urls, "ldaps://"+s.secure.addr())
 	}
 	return urls
 }
 
-// answers says whether slapd answers a search on each listener. The socket
-// comes first because its name is ours alone: an answer there is from our
-// slapd, not from a stranger on the same port.
-func (s *Slapd) answers() bool {
-	for _, u := range s.listeners() {
-		if !s.answersAt(u) {
-			return false
-		}
-	}
-	return true
-}
-
+// answersAt says whether slapd answers a search of the root DSE at url.
 func (s *Slapd) answersAt(url string) bool {
 	opts := []ldap.DialOpt{ldap.DialWithDialer(&net.Dialer{Timeout: patience})}
 	if s.ca != nil {
@@ -181,8 +186,31 @@ func (s *Slapd) Kill() { s.end(syscall.SIGKILL) }
 func (s *Slapd) Stop() { s.end(syscall.SIGTERM) }
 
 // Pause stops slapd with SIGSTOP: its kernel still accepts connections and
-// bytes, and nobody answers.
-func (s *Slapd) Pause() { s.signal(syscall.SIGSTOP) }
+// bytes, and nobody answers. It returns when every thread has stopped, which
+// on a loaded machine is a while after the signal.
+func (s *Slapd) Pause() {
+	s.t.Helper()
+	s.signal(syscall.SIGSTOP)
+	pid := s.PID()
+	if !poll(nil, func() bool { return stopped(pid) }) {
+		s.t.Fatalf("slapd does not stop at SIGSTOP")
+	}
+}
+
+// stopped says whether each thread of a process is in the state T (proc(5)).
+func stopped(pid int) bool {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(threads) == 0 {
+		return false
+	}
+	for _, file := range threads {
+		stat, err := os.ReadFile(file)
+		if err != nil || !strings.Contains(string(stat), ") T ") {
+			return false
+		}
+	}
+	return true
+}
 
 // Resume lets a paused slapd go on.
 func (s *Slapd) Resume() { s.signal(syscall.SIGCONT) }

@@ -2,8 +2,10 @@ package ldaptest
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"os/exec"
 	"strconv"
 	"testing"
 	"time"
@@ -209,6 +211,50 @@ func TestSlapdEndsWithItsTest(t *testing.T) {
 	})
 	_, err := os.Stat("/proc/" + strconv.Itoa(pid))
 	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// helperEnv marks the process that TestSlapdDiesWithTheTestsProcess starts.
+const helperEnv = "LDAPTEST_HELPER"
+
+// TestHelperProcess is no test: it starts a slapd, says which, and waits to be
+// killed.
+func TestHelperProcess(t *testing.T) {
+	if os.Getenv(helperEnv) == "" {
+		t.Skip("runs in a process of its own")
+	}
+	fmt.Println("pid", StartSlapd(t, SlapdConfig{}).PID())
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+func TestSlapdDiesWithTheTestsProcess(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHelperProcess$")
+	cmd.Env = append(os.Environ(), helperEnv+"=1", "TMPDIR="+shortDir(t))
+	_, err := cmd.StdinPipe() // held open, so that the helper waits
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	var pid int
+	_, err = fmt.Fscanf(out, "pid %d\n", &pid)
+	require.NoError(t, err)
+	require.NoError(t, cmd.Process.Kill())
+	require.Error(t, cmd.Wait())
+	Eventually(t, "slapd's end", func() bool {
+		command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		return err != nil || len(command) == 0 // gone, or dead and not yet waited for
+	})
+}
+
+func TestSlapdSaysThatItsPortIsTaken(t *testing.T) {
+	t.Parallel()
+	s := StartSlapd(t, SlapdConfig{})
+	s.Stop()
+	stranger, err := net.Listen("tcp", s.Addr())
+	require.NoError(t, err)
+	require.ErrorIs(t, s.launch(), errPortTaken)
+	require.NoError(t, stranger.Close())
+	s.Start()
 }
 
 func TestSlapdServesTenThousandUsers(t *testing.T) {

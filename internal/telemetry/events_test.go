@@ -44,7 +44,7 @@ func TestAnOutageIsToldByItsChangesOfState(t *testing.T) {
 		change(trace, usable, suspect)
 		change(trace, suspect, down)
 		for range 120 { // an hour of probes, each half open and down again
-			time.Sleep(30 * time.Second)
+			time.Sleep(30 * time.Second) // bubble
 			probe(trace)
 			change(trace, down, suspect)
 			change(trace, suspect, down)
@@ -65,7 +65,7 @@ func TestAServerThatIsDownFromTheStartIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tel, logs := newTest(slog.LevelInfo)
 		change(tel.Trace(), suspect, down)
-		time.Sleep(1500 * time.Millisecond)
+		time.Sleep(1500 * time.Millisecond) // bubble
 		change(tel.Trace(), down, usable)
 		assert.Equal(t, []map[string]any{
 			{"level": "WARN", "msg": "directory server down", "server": serverA, "error": "connection refused"},
@@ -82,12 +82,12 @@ func TestAServerThatFlapsForAnHourMakesFewLinesAndTheLastOneIsTrue(t *testing.T)
 		change(trace, suspect, usable)
 		for range 18000 {
 			change(trace, usable, down)
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond) // bubble
 			change(trace, down, usable)
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond) // bubble
 		}
 		change(trace, usable, down)
-		time.Sleep(2 * time.Minute)
+		time.Sleep(2 * time.Minute) // bubble
 		probe(trace)
 		lines := logs.lines(t)
 		assert.LessOrEqual(t, len(lines), limitBurst+62)
@@ -121,7 +121,7 @@ func TestASuppressedLineIsMadeUpForByTheNextPing(t *testing.T) {
 
 		ping()
 		require.Empty(t, logs.lines(t))
-		time.Sleep(limitInterval)
+		time.Sleep(limitInterval) // bubble
 		ping()
 		ping()
 		assert.Equal(t, []map[string]any{
@@ -191,7 +191,7 @@ func TestGarbageOnEveryDialMakesABoundedNumberOfLines(t *testing.T) {
 			trace.Retired(ldappool.RetireEvent{
 				Server: serverA, Lane: ldappool.BindLane, Reason: ldappool.RetiredProtocol, Err: errors.New("not LDAP: \"HTTP/1.1\""),
 			})
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond) // bubble
 		}
 		lines := logs.lines(t)
 		assert.LessOrEqual(t, len(lines), limitBurst+60)

@@ -23,7 +23,9 @@ func reasonsInSource(t *testing.T) []string {
 			return true
 		}
 		if typ, ok := spec.Type.(*ast.Ident); ok && typ.Name == "RetireReason" {
-			reason, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+			literal, ok := spec.Values[0].(*ast.BasicLit)
+			require.True(t, ok, "%s is no literal", spec.Names[0])
+			reason, err := strconv.Unquote(literal.Value)
 			require.NoError(t, err)
 			reasons = append(reasons, reason)
 		}

@@ -1,0 +1,70 @@
+# make help lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+BUILD_FLAGS := -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
+
+# How long make fuzz gives each target, how often make bench runs each benchmark, and which.
+FUZZTIME ?= 20s
+BENCHCOUNT ?= 1
+BENCH ?= .
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: build
+build: ## Build bin/authsvc, static, with its version
+	CGO_ENABLED=0 go build $(BUILD_FLAGS) -o bin/authsvc ./cmd/authsvc
+
+.PHONY: image
+image: ## Build the container image authsvc, with its version
+	docker build --build-arg GOPROXY --build-arg VERSION='$(VERSION)' --build-arg COMMIT='$(COMMIT)' -t authsvc .
+
+.PHONY: run
+run: build ## Run the service, configured by the environment
+	bin/authsvc serve
+
+.PHONY: demo
+demo: build ## Run the service on an embedded directory with sample users
+	bin/authsvc demo
+
+.PHONY: test
+test: ## Run all tests with the race detector; as root on Debian installs what they need
+	scripts/install-test-deps
+	go test -race ./...
+
+.PHONY: test-compose
+test-compose: ## Build and start docker-compose.yml, log in, restart the directory, stop
+	scripts/test-compose
+
+.PHONY: lint
+lint: ## Run every check that only reads: gofmt, vet, golangci-lint, shellcheck, go mod
+	scripts/lint
+
+.PHONY: bench
+bench: ## Run the benchmarks (BENCH=regexp, BENCHCOUNT=n)
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(BENCHCOUNT) ./...
+
+.PHONY: cover
+cover: ## Show the statements covered by tests, per package and in all
+	mkdir -p bin
+	go test -coverprofile=bin/cover.out ./...
+	go tool cover -func=bin/cover.out | tail -n 1
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME
+	scripts/fuzz $(FUZZTIME)
+
+.PHONY: docs
+docs: ## Write docs/configuration.md from the code
+	mkdir -p bin docs
+	go run ./cmd/authsvc config --reference >bin/configuration.md
+	mv bin/configuration.md docs/configuration.md
+
+.PHONY: clean
+clean: ## Remove what make made
+	rm -rf bin

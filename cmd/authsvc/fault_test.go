@@ -1,0 +1,280 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"authsvc/internal/ldaptest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// figures tells of answers what a reader wants to know, and fails on a wrong verdict or on none.
+func figures(t *testing.T, what string, answers []answer) {
+	t.Helper()
+	byStatus := map[int]int{}
+	var took []time.Duration
+	for _, a := range answers {
+		byStatus[a.status]++
+		took = append(took, a.took)
+		assert.False(t, a.wrongVerdict(), "status %d instead of %d", a.status, a.want)
+		assert.NotEqual(t, -1, a.status, "no answer: %v", a.err)
+	}
+	slices.Sort(took)
+	var counts []string
+	for _, s := range slices.Sorted(maps.Keys(byStatus)) {
+		counts = append(counts, fmt.Sprintf("%d of status %d", byStatus[s], s))
+	}
+	if len(took) > 0 {
+		t.Logf("%s: %d answers (%s), p50 %v, p99 %v, slowest %v", what, len(answers), strings.Join(counts, ", "),
+			took[len(took)/2], took[len(took)*99/100], took[len(took)-1])
+	}
+}
+
+// between gives the answers to what was asked from one moment to another.
+func between(answers []answer, from, to time.Time) []answer {
+	return slices.DeleteFunc(slices.Clone(answers), func(a answer) bool { return a.asked.Before(from) || !a.asked.Before(to) })
+}
+
+func TestNoLoginNoticesThatTheDirectoryCutsIdleConnections(t *testing.T) {
+	t.Parallel()
+	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10, IdleTimeout: 2 * time.Second})
+	p := startProgram(t, slapd.URL())
+	p.ready(t)
+	bursts := 4
+	if *long {
+		bursts = 60
+	}
+	c := client(t)
+	var answers []answer
+	pause := time.NewTicker(3 * time.Second) // not a wait for something: the silence is what is tested
+	defer pause.Stop()
+	for range bursts {
+		burst := make([]answer, 10)
+		var wg sync.WaitGroup
+		for n := range burst {
+			wg.Go(func() { burst[n] = ask(c, p.url, n) })
+		}
+		wg.Wait()
+		answers = append(answers, burst...)
+		<-pause.C
+	}
+	figures(t, "bursts 3 s apart, idletimeout 2", answers)
+	for _, a := range answers {
+		assert.Equal(t, a.want, a.status)
+	}
+	assert.Positive(t, slapd.ClosedIdle(), "slapd cut no connection, so nothing was tested")
+	t.Logf("slapd cut %d idle connections", slapd.ClosedIdle())
+	assert.Zero(t, p.end(t, syscall.SIGTERM))
+}
+
+// outage has the directory away in the middle of a stream of logins, and gives the answers by what it did then. back
+// returns when it listens again.
+func outage(t *testing.T, p *process, away, back func()) (during, after []answer, recovered time.Duration) {
+	t.Helper()
+	total, goes, returns := 8*time.Second, 2*time.Second, 4*time.Second
+	if *long {
+		total, goes, returns = 20*time.Second, 5*time.Second, 10*time.Second
+	}
+	began := time.Now()
+	var gone, listens time.Time
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		<-time.After(goes)
+		gone = time.Now()
+		away()
+		<-time.After(returns - goes)
+		back()
+		listens = time.Now()
+	})
+	answers := stream(t, p.url, 200, total)
+	wg.Wait()
+	figures(t, "before", between(answers, began, gone))
+	figures(t, "away", between(answers, gone, listens))
+	after = between(answers, listens, began.Add(time.Hour))
+	figures(t, "back", after)
+	last := listens
+	for _, a := range after {
+		if a.status != a.want {
+			last = a.asked
+		}
+	}
+	t.Logf("right verdicts again %v after it listened", last.Sub(listens))
+	return between(answers, gone, listens), after, last.Sub(listens)
+}
+
+func TestADirectoryThatIsKilledAndComesBackGivesNoWrongVerdict(t *testing.T) {
+	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
+	p := startProgram(t, slapd.URL())
+	p.ready(t)
+	during, after, recovered := outage(t, p, slapd.Kill, slapd.Start)
+	quick := 0
+	for _, a := range during {
+		if a.took <= 100*time.Millisecond {
+			quick++
+		}
+		if a.status == 11 {
+			assert.Equal(t, http.StatusServiceUnavailable, a.http)
+			assert.NotEmpty(t, a.retryAfter)
+		}
+		assert.Less(t, a.took, 2*time.Second, "longer than LDAP_POOL_MAX_WAIT")
+	}
+	t.Logf("while it was away, %d of %d answers came within 100 ms", quick, len(during))
+	assert.Greater(t, quick, len(during)/2)
+	assert.NotEmpty(t, after)
+	assert.Less(t, recovered, 3*time.Second)
+	assert.Zero(t, p.end(t, syscall.SIGTERM))
+}
+
+func TestADirectoryThatIsPausedKeepsNoLoginLongerThanItsTimeout(t *testing.T) {
+	const maxConns = 16
+	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
+	p := startProgram(t, slapd.URL(), fmt.Sprintf("LDAP_POOL_MAX_CONNS=%d", maxConns))
+	p.ready(t)
+	most := watchConnections(t, slapd.Addr())
+	during, after, _ := outage(t, p, slapd.Pause, slapd.Resume)
+	for _, a := range append(during, after...) {
+		assert.Less(t, a.took, 11*time.Second, "longer than AUTH_TIMEOUT")
+	}
+	require.NotEmpty(t, after)
+	assert.Equal(t, after[len(after)-1].want, after[len(after)-1].status)
+	t.Logf("at most %d connections at one time", most())
+	assert.LessOrEqual(t, most(), maxConns)
+	assert.Zero(t, p.end(t, syscall.SIGTERM))
+}
+
+// watchConnections looks at the established connections to addr, as the kernel counts them, and tells the most it saw.
+func watchConnections(t *testing.T, addr string) (most func() int) {
+	t.Helper()
+	_, port, err := net.SplitHostPort(addr)
+	require.NoError(t, err)
+	number, err := strconv.Atoi(port)
+	require.NoError(t, err)
+	remote := fmt.Sprintf(" 0100007F:%04X 01 ", number) // proc_pid_net_tcp(5): the address in network order, then the state
+	var seen atomic.Int64
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			table, err := os.ReadFile("/proc/net/tcp")
+			assert.NoError(t, err)
+			seen.Store(max(seen.Load(), int64(strings.Count(string(table), remote))))
+			select {
+			case <-tick.C:
+			case <-stop:
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() { close(stop); <-done })
+	return func() int { return int(seen.Load()) }
+}
+
+func TestAServerThatAnswersGarbageCostsNothingButItsOwnLogins(t *testing.T) {
+	directory := ldaptest.NewDirectory()
+	server := ldaptest.NewServer(t, directory.Handle)
+	p := startProgram(t, server.URL(), "AUTH_TIMEOUT=3s", "LDAP_REQUEST_TIMEOUT=500ms", "LDAP_DIAL_TIMEOUT=500ms")
+	p.ready(t)
+	c := client(t)
+	for _, m := range ldaptest.MalformedAnswers() {
+		isSearchAnswer := bytes.Equal(m.Bytes(7), ldaptest.SearchDoneToBind(7)) // malformed to a bind only
+		for _, op := range []ldaptest.Op{ldaptest.OpSearch, ldaptest.OpBind} {
+			if op == ldaptest.OpSearch && isSearchAnswer {
+				continue
+			}
+			server.SetHandler(func(conn *ldaptest.Conn, req ldaptest.Request) {
+				// Only logins: the pool's own binds and pings are answered well.
+				if req.Op == op && (op == ldaptest.OpBind && req.DN != ldaptest.ServiceDN || op == ldaptest.OpSearch && req.DN != "") {
+					conn.WriteRaw(m.Bytes(req.MessageID))
+					return
+				}
+				directory.Handle(conn, req)
+			})
+			a := login(c, p.url, ldaptest.Username(1), ldaptest.Password(1), 0)
+			assert.Contains(t, []int{11, 12, 13, 14}, a.status, "%s to a %v", m.Name, op)
+			assert.Less(t, a.took, 4*time.Second, "%s to a %v", m.Name, op)
+			server.SetHandler(directory.Handle)
+			a = login(c, p.url, ldaptest.Username(1), ldaptest.Password(1), 0)
+			assert.Equal(t, 0, a.status, "right after %s to a %v", m.Name, op)
+		}
+	}
+	assert.Zero(t, p.end(t, syscall.SIGTERM))
+}
+
+func TestSIGTERMUnderLoadAnswersWhatIsUnderWayAndExitsZero(t *testing.T) {
+	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
+	p := startProgram(t, slapd.URL())
+	p.ready(t)
+	c := client(t)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	answered, cut := 0, []error{}
+	for n := range 32 {
+		wg.Go(func() {
+			for {
+				a := ask(c, p.url, n)
+				mu.Lock()
+				if a.err == nil {
+					answered++
+				} else {
+					cut = append(cut, a.err)
+				}
+				mu.Unlock()
+				if a.err != nil {
+					return
+				}
+			}
+		})
+	}
+	ldaptest.Eventually(t, "the load runs", func() bool { mu.Lock(); defer mu.Unlock(); return answered > 500 })
+	code := p.end(t, syscall.SIGTERM)
+	wg.Wait()
+	assert.Zero(t, code)
+	for _, err := range cut {
+		assert.NotContains(t, err.Error(), "EOF", "a request that was taken was not answered")
+	}
+	t.Logf("%d logins answered; each of the 32 callers then found nobody listening", answered)
+	assert.Contains(t, p.logged(), `"stopped"`)
+}
+
+func TestASecondSignalEndsTheProgramAtOnce(t *testing.T) {
+	stuck := make(chan struct{}, 10)
+	directory := ldaptest.NewDirectory()
+	server := ldaptest.NewServer(t, func(c *ldaptest.Conn, req ldaptest.Request) {
+		if req.Op == ldaptest.OpSearch && req.DN != "" {
+			stuck <- struct{}{}
+			c.Stall()
+			return
+		}
+		directory.Handle(c, req)
+	})
+	p := startProgram(t, server.URL(), "LDAP_REQUEST_TIMEOUT=1m", "AUTH_TIMEOUT=1m", "HTTP_SHUTDOWN_TIMEOUT=1m")
+	p.ready(t)
+	c := client(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go login(c, p.url, ldaptest.Username(1), ldaptest.Password(1), 0)
+	select {
+	case <-stuck:
+	case <-ctx.Done():
+	}
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	ldaptest.Eventually(t, "the program drains", func() bool { return strings.Contains(p.logged(), `"draining"`) })
+	assert.Equal(t, -1, p.end(t, syscall.SIGTERM), "ended by the signal")
+}

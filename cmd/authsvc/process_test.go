@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"authsvc/internal/ldaptest"
+
+	"github.com/stretchr/testify/require"
+)
+
+// process is the program, running as a process of its own.
+type process struct {
+	cmd   *exec.Cmd
+	url   string // of the main listener
+	admin string // of the admin listener
+	done  chan struct{}
+
+	mu  sync.Mutex
+	log bytes.Buffer
+}
+
+// startProgram runs the service against a directory at url and waits until it listens. It is killed when the test ends,
+// if it runs until then.
+func startProgram(t *testing.T, url string, environ ...string) *process {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	p := &process{cmd: exec.Command(self, "serve"), done: make(chan struct{})}
+	p.cmd.Env = append([]string{
+		asProgram + "=1", "LDAP_URL=" + url, "LDAP_BASE_DN=" + ldaptest.PeopleDN,
+		"LDAP_BIND_DN=" + ldaptest.ServiceDN, "LDAP_BIND_PASSWORD=" + ldaptest.ServicePassword,
+		"HTTP_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0",
+	}, environ...)
+	p.cmd.Stderr = os.Stderr
+	out, err := p.cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.cmd.Start())
+	listening := make(chan struct{})
+	go p.read(out, listening)
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill() // it may have ended long ago
+		<-p.done
+		_ = p.cmd.Wait()
+		if t.Failed() {
+			t.Logf("the program's log:\n%s", tail(p.logged(), 8000))
+		}
+	})
+	select {
+	case <-listening:
+	case <-p.done:
+		t.Fatalf("the program ended:\n%s", p.logged())
+	}
+	return p
+}
+
+// read keeps the log and takes the addresses from its first line.
+func (p *process) read(out io.Reader, listening chan<- struct{}) {
+	defer close(p.done)
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		p.mu.Lock()
+		p.log.Write(append(lines.Bytes(), '\n'))
+		p.mu.Unlock()
+		var start struct{ Msg, Listen, Admin string }
+		if p.url == "" && json.Unmarshal(lines.Bytes(), &start) == nil && start.Msg == "starting" {
+			p.url, p.admin = "http://"+start.Listen, "http://"+start.Admin
+			close(listening)
+		}
+	}
+}
+
+func (p *process) logged() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
+}
+
+func tail(s string, n int) string { return s[max(len(s)-n, 0):] }
+
+// ready waits until the directory has answered.
+func (p *process) ready(t *testing.T) {
+	t.Helper()
+	ldaptest.Eventually(t, "the service is ready", func() bool {
+		resp, err := http.Get(p.url + "/readyz")
+		if err != nil {
+			return false
+		}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+}
+
+// end sends a signal, waits for the end and gives the exit code.
+func (p *process) end(t *testing.T, sig syscall.Signal) int {
+	t.Helper()
+	require.NoError(t, p.cmd.Process.Signal(sig))
+	<-p.done
+	_ = p.cmd.Wait() // the exit code says more
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// client is what the tests ask with: connections enough for all that they ask at one time.
+func client(t *testing.T) *http.Client {
+	transport := &http.Transport{MaxIdleConnsPerHost: 2000}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// answer is what one login came to, as its caller saw it.
+type answer struct {
+	asked      time.Time
+	took       time.Duration
+	status     int // -1: no answer
+	http       int
+	retryAfter string
+	want       int
+	err        error
+}
+
+// wrongVerdict tells whether the answer is a verdict, and not the right one.
+func (a answer) wrongVerdict() bool { return a.status >= 0 && a.status <= 8 && a.status != a.want }
+
+// login asks for one login; want is the status that the directory would give.
+func login(c *http.Client, url, username, password string, want int) answer {
+	a := answer{asked: time.Now(), status: -1, want: want}
+	body := fmt.Sprintf(`{"username":%q,"password":%q}`, username, password)
+	resp, err := c.Post(url+"/auth", "application/json", strings.NewReader(body))
+	if err != nil {
+		a.took, a.err = time.Since(a.asked), err
+		return a
+	}
+	defer resp.Body.Close()
+	var got struct{ Status *int }
+	if a.err = json.NewDecoder(resp.Body).Decode(&got); a.err == nil && got.Status != nil {
+		a.status = *got.Status
+	}
+	a.took, a.http, a.retryAfter = time.Since(a.asked), resp.StatusCode, resp.Header.Get("Retry-After")
+	return a
+}
+
+// ask is the n-th of a mixed lot of logins: right passwords, wrong ones, names that nobody has.
+func ask(c *http.Client, url string, n int) answer {
+	switch n % 4 {
+	case 1:
+		return login(c, url, ldaptest.Username(n%10), "wrong", 2)
+	case 3:
+		return login(c, url, fmt.Sprintf("nobody%d", n), "whatever", 1)
+	}
+	return login(c, url, ldaptest.Username(n%10), ldaptest.Password(n%10), 0)
+}
+
+// stream asks at a rate for a while, whatever the answers, and gives them all.
+func stream(t *testing.T, url string, rate int, d time.Duration) []answer {
+	t.Helper()
+	c := client(t)
+	answers := make([]answer, int(d.Seconds()*float64(rate)))
+	tick := time.NewTicker(time.Second / time.Duration(rate))
+	defer tick.Stop()
+	var wg sync.WaitGroup
+	for n := range answers {
+		<-tick.C
+		wg.Go(func() { answers[n] = ask(c, url, n) })
+	}
+	wg.Wait()
+	return answers
+}

@@ -1,0 +1,552 @@
+package ldappool
+
+import (
+	"context"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"authsvc/internal/ldaptest"
+
+	"github.com/go-ldap/ldap/v3"
+	"github.com/stretchr/testify/require"
+)
+
+// changes collects what the ServerChanged hook is told.
+type changes struct {
+	mu  sync.Mutex
+	all []ServerEvent
+}
+
+func (c *changes) trace(cfg *Config) {
+	cfg.Trace.ServerChanged = func(e ServerEvent) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.all = append(c.all, e)
+	}
+}
+
+// to are the states that the server went to, in order.
+func (c *changes) to(h *host) []ServerState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var states []ServerState
+	for _, e := range c.all {
+		if e.Server == h.url() {
+			states = append(states, e.To)
+		}
+	}
+	return states
+}
+
+func (h *host) state(p *Pool) ServerState {
+	for _, s := range p.Stat().Servers {
+		if s.URL == h.url() {
+			return s.State
+		}
+	}
+	return ServerDown
+}
+
+// requireUnavailable checks the error of an operation that no server can serve.
+func requireUnavailable(t *testing.T, err error, server string) {
+	t.Helper()
+	require.ErrorIs(t, err, ErrUnavailable)
+	require.NotErrorIs(t, err, ErrOverloaded)
+	require.ErrorContains(t, err, server)
+	var answer *ldap.Error
+	require.NotErrorAs(t, err, &answer, "a fault must not look like an answer of the directory")
+}
+
+func TestAnAbsentDirectoryIsToldAtOnceAndWithItsAddress(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		m.hosts["one"].refuse(false)
+		p := m.start(t)
+		began := time.Now()
+		for range 3 {
+			_, err := p.Bind(t.Context(), ldaptest.UserDN(1), ldaptest.Password(1))
+			requireUnavailable(t, err, "ldap://one")
+			require.ErrorIs(t, err, errConnRefused)
+			_, err = p.Search(t.Context(), people())
+			requireUnavailable(t, err, "ldap://one")
+		}
+		require.Zero(t, time.Since(began))
+		require.Equal(t, ServerDown, m.hosts["one"].state(p))
+		require.False(t, p.Stat().Usable())
+		require.False(t, p.Stat().Answered())
+	})
+}
+
+func TestAPoolMadeWithEverythingAbsentServesAsSoonAsAnythingIsThere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory("one", "two")
+		m.hosts["one"].refuse(false)
+		m.hosts["two"].refuse(false)
+		p := m.start(t)
+		time.Sleep(time.Minute)
+		_, err := p.Search(t.Context(), people())
+		requireUnavailable(t, err, "ldap://one")
+		requireUnavailable(t, err, "ldap://two")
+		m.hosts["two"].accept()
+		time.Sleep(probeLatest)
+		mustSearch(t, p)
+		mustBind(t, p)
+		require.True(t, p.Stat().Usable())
+		require.True(t, p.Stat().Answered())
+	})
+}
+
+func TestASlowServerAtTheStartIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		m.hosts["one"].on(func(*peer, *request) bool { time.Sleep(800 * time.Millisecond); return false })
+		p := m.start(t)
+		mustSearch(t, p)
+	})
+}
+
+func TestADirectoryThatEndsTakesItsConnectionsAlongAndIsBackAfterItsRestart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		h := m.hosts["one"]
+		var seen changes
+		p := m.start(t, seen.trace)
+		time.Sleep(2 * time.Second)
+		mustBind(t, p)
+		h.refuse(true)
+		synctest.Wait()
+		began := time.Now()
+		_, err := p.Bind(t.Context(), ldaptest.UserDN(1), ldaptest.Password(1))
+		requireUnavailable(t, err, "ldap://one")
+		require.Zero(t, time.Since(began))
+		require.Equal(t, ServerDown, h.state(p))
+		require.Zero(t, p.Stat().Search.Idle+p.Stat().Bind.Idle)
+
+		time.Sleep(9500 * time.Millisecond)
+		h.accept()
+		began = time.Now()
+		for h.state(p) != ServerUsable {
+			time.Sleep(10 * time.Millisecond)
+		}
+		require.LessOrEqual(t, time.Since(began), probeLatest)
+		mustBind(t, p)
+		mustSearch(t, p)
+		require.Equal(t, []ServerState{ServerUsable, ServerSuspect, ServerDown, ServerUsable}, seen.to(h))
+		time.Sleep(1500 * time.Millisecond)
+		require.Equal(t, 2, p.Stat().Search.Idle, "it is warm again")
+	})
+}
+
+func TestProbesFollowATenthOfTheOutageFromATenthOfASecondToASecond(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		h := m.hosts["one"]
+		p := m.start(t)
+		time.Sleep(2 * time.Second)
+		h.refuse(true)
+		synctest.Wait()
+		_, _ = p.Search(t.Context(), people())
+		down, from := time.Now(), len(h.attempts())
+		time.Sleep(time.Minute)
+		probes := h.attempts()[from:]
+		last := down
+		for i, at := range probes {
+			want := min(max(last.Sub(down)/10, probeSoonest), probeLatest)
+			require.LessOrEqual(t, at.Sub(last), want, "probe %d", i)
+			require.GreaterOrEqual(t, at.Sub(last), want*9/10, "probe %d", i)
+			last = at
+		}
+		require.InDelta(t, 85, len(probes), 15)
+	})
+}
+
+func TestCallersNeverProbe(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		h := m.hosts["one"]
+		h.refuse(false)
+		p := m.start(t)
+		synctest.Wait()
+		before := len(h.attempts())
+		for range 100 {
+			_, err := p.Search(t.Context(), people())
+			require.ErrorIs(t, err, ErrUnavailable)
+		}
+		require.Len(t, h.attempts(), before)
+	})
+}
+
+func TestServersAreUsedInTheirOrder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory("one", "two")
+		one, two := m.hosts["one"], m.hosts["two"]
+		p := m.start(t, sizes(32, -1))
+		synctest.Wait()
+		fill(t, m, p, 3)
+		require.Len(t, one.bindsOf(ldaptest.UserDN(1)), 3)
+		require.Empty(t, two.bindsOf(ldaptest.UserDN(1)))
+
+		one.refuse(true)
+		synctest.Wait()
+		began := time.Now()
+		require.Equal(t, "ldap://two", mustBind(t, p).Server)
+		require.Equal(t, "ldap://two", mustSearch(t, p).Server)
+		require.Zero(t, time.Since(began))
+
+		// The first choice is dialled again when it is back.
+		one.accept()
+		time.Sleep(2 * time.Second)
+		two.refuse(true)
+		synctest.Wait()
+		require.Equal(t, "ldap://one", mustBind(t, p).Server)
+		require.Equal(t, "ldap://one", mustSearch(t, p).Server)
+	})
+}
+
+func TestAnAbsentFirstServerCostsNoCallerAnything(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory("one", "two")
+		m.hosts["one"].set(func(h *host) { h.deaf = true })
+		p := m.start(t)
+		began := time.Now()
+		for range 100 {
+			require.Equal(t, "ldap://two", mustBind(t, p).Server)
+			time.Sleep(100 * time.Millisecond)
+		}
+		require.Equal(t, 10*time.Second, time.Since(began))
+	})
+}
+
+// refuseService has the directory know another password of the service identity.
+func (h *host) refuseService() {
+	h.set(func(h *host) { h.passwords[ldaptest.ServiceDN] = "another" })
+}
+
+func TestARefusedServicePasswordIsTriedEverMoreRarely(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		h := m.hosts["one"]
+		h.refuseService()
+		p := m.start(t)
+		stop := time.AfterFunc(3*time.Hour, func() {})
+		defer stop.Stop()
+		for range 3 * 60 * 4 {
+			time.Sleep(15 * time.Second)
+			_, err := p.Search(t.Context(), people())
+			requireUnavailable(t, err, "ldap://one")
+			require.ErrorContains(t, err, "the service identity was refused")
+			_, err = p.Bind(t.Context(), ldaptest.UserDN(1), ldaptest.Password(1))
+			requireUnavailable(t, err, "ldap://one")
+		}
+		binds := h.bindsOf(ldaptest.ServiceDN)
+		want := refusalPause
+		for i := 1; i < len(binds); i++ {
+			require.Equal(t, want, binds[i].at.Sub(binds[i-1].at), "try %d", i)
+			want = min(2*want, refusalLatest)
+		}
+		require.InDelta(t, 5+11, len(binds), 1)
+	})
+}
+
+func TestAServicePasswordThatIsRightAgainIsFoundByTheNextTry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		h := m.hosts["one"]
+		h.refuseService()
+		p := m.start(t)
+		time.Sleep(40 * time.Second)
+		h.set(func(h *host) { h.passwords[ldaptest.ServiceDN] = ldaptest.ServicePassword })
+		time.Sleep(55 * time.Second) // tries at 0, 30 and 90 s
+		mustSearch(t, p)
+		// The pace starts anew.
+		h.refuseService()
+		h.cutAll()
+		before := len(h.bindsOf(ldaptest.ServiceDN))
+		time.Sleep(45 * time.Second)
+		require.Len(t, h.bindsOf(ldaptest.ServiceDN)[before:], 2)
+	})
+}
+
+func TestConnectionsGoOnAfterTheServicePasswordWasChanged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		h := m.hosts["one"]
+		p := m.start(t, sizes(8, 2))
+		time.Sleep(5 * time.Second)
+		h.refuseService()
+		refusedBefore := len(h.bindsOf(ldaptest.ServiceDN))
+		// More callers than connections: the pool dials, and is refused.
+		var callers sync.WaitGroup
+		for range 20 {
+			callers.Go(func() {
+				for range 20 {
+					if _, err := p.Search(context.Background(), people()); err != nil {
+						t.Error(err)
+					}
+					if _, err := p.Bind(context.Background(), ldaptest.UserDN(1), ldaptest.Password(1)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		callers.Wait()
+		for range 20 {
+			time.Sleep(time.Second)
+			mustSearch(t, p)
+			mustBind(t, p)
+		}
+		require.Equal(t, ServerSuspect, h.state(p))
+		require.Len(t, h.bindsOf(ldaptest.ServiceDN)[refusedBefore:], 1, "one refused bind in 30 s, or the account is locked")
+		require.ErrorContains(t, p.Stat().Servers[0].LastErr, "the service identity was refused")
+	})
+}
+
+func TestABusyDirectoryIsProbedSoonAndNotTakenForARefusal(t *testing.T) {
+	t.Parallel()
+	for _, code := range []uint16{ldap.LDAPResultBusy, ldap.LDAPResultUnavailable, ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultStrongAuthRequired} {
+		t.Run(ldap.LDAPResultCodeMap[code], func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory()
+				h := m.hosts["one"]
+				h.on(func(p *peer, r *request) bool {
+					if r.dn != ldaptest.ServiceDN {
+						return false
+					}
+					p.write(ldaptest.BindResponse(r.id, code, "not now"))
+					return true
+				})
+				p := m.start(t)
+				synctest.Wait()
+				_, err := p.Search(t.Context(), people())
+				requireUnavailable(t, err, "ldap://one")
+				require.ErrorContains(t, err, "not now")
+				time.Sleep(5 * time.Second)
+				h.on(nil)
+				time.Sleep(probeLatest)
+				mustSearch(t, p)
+			})
+		})
+	}
+}
+
+func TestAPausedDirectoryIsFoundOutAndComesBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		h := m.hosts["one"]
+		var seen changes
+		p := m.start(t, seen.trace)
+		time.Sleep(2 * time.Second)
+		mustBind(t, p)
+		h.pause()
+		paused := time.Now()
+
+		// One caller learns of it by its own timeout.
+		_, err := p.Bind(t.Context(), ldaptest.UserDN(1), ldaptest.Password(1))
+		require.ErrorIs(t, err, ErrTimeout)
+		require.Equal(t, 5*time.Second, time.Since(paused))
+		require.Equal(t, ServerSuspect, h.state(p))
+
+		// The next may wait for MaxWait, nobody longer, and soon everybody is told at once.
+		for range 10 {
+			began := time.Now()
+			_, err = p.Bind(t.Context(), ldaptest.UserDN(1), ldaptest.Password(1))
+			require.ErrorIs(t, err, ErrUnavailable)
+			require.LessOrEqual(t, time.Since(began), 2*time.Second+pingTimeout)
+		}
+		for h.state(p) != ServerDown {
+			time.Sleep(10 * time.Millisecond)
+		}
+		require.LessOrEqual(t, time.Since(paused), 5*time.Second+3*time.Second+pingTimeout+10*time.Millisecond)
+		began := time.Now()
+		_, err = p.Search(t.Context(), people())
+		requireUnavailable(t, err, "ldap://one")
+		require.Zero(t, time.Since(began))
+
+		time.Sleep(20 * time.Second)
+		h.resume()
+		began = time.Now()
+		for h.state(p) != ServerUsable {
+			time.Sleep(10 * time.Millisecond)
+		}
+		require.LessOrEqual(t, time.Since(began), probeLatest+3*time.Second)
+		mustBind(t, p)
+		mustSearch(t, p)
+	})
+}
+
+func TestAPausedFirstServerGivesWayToTheSecond(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory("one", "two")
+		p := m.start(t)
+		time.Sleep(2 * time.Second)
+		m.hosts["one"].pause()
+		// The first caller after a quiet while pings, and goes on to the second server by itself.
+		time.Sleep(2 * time.Second)
+		began := time.Now()
+		r, err := p.Bind(t.Context(), ldaptest.UserDN(1), ldaptest.Password(1))
+		require.NoError(t, err)
+		require.Equal(t, "ldap://two", r.Server)
+		for _, s := range m.hosts["one"].requests() { t.Log(s) }
+		for _, s := range m.hosts["two"].requests() { t.Log(s) }
+		require.LessOrEqual(t, time.Since(began), 2*pingTimeout)
+		for range 10 {
+			began = time.Now()
+			require.Equal(t, "ldap://two", mustBind(t, p).Server)
+			require.Zero(t, time.Since(began))
+		}
+	})
+}
+
+// A directory that has no more room for connections serves those that it has.
+func TestADirectoryAtItsConnectionLimitIsNoOutage(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		full func(h *host)
+	}{
+		{"it refuses connections", func(h *host) { h.limit = 4 }},
+		{"it closes connections at the first request", func(h *host) {
+			h.script = func(p *peer, _ *request) bool {
+				if p.number > 4 {
+					p.cut()
+				}
+				return p.number > 4
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory()
+				h := m.hosts["one"]
+				var seen changes
+				p := m.start(t, sizes(16, 2), seen.trace)
+				time.Sleep(2 * time.Second)
+				h.set(c.full)
+				var callers sync.WaitGroup
+				for i := range 32 {
+					callers.Go(func() {
+						for range 20 {
+							var err error
+							if i%2 == 0 {
+								_, err = p.Search(context.Background(), people())
+							} else {
+								_, err = p.Bind(context.Background(), ldaptest.UserDN(1), ldaptest.Password(1))
+							}
+							if err != nil {
+								t.Error(err)
+							}
+						}
+					})
+				}
+				callers.Wait()
+				for range 30 {
+					time.Sleep(time.Second)
+					mustSearch(t, p)
+					mustBind(t, p)
+				}
+				require.NotContains(t, seen.to(h), ServerDown)
+			})
+		})
+	}
+}
+
+func TestAnImpatientCallerDoesNotPutTheServerInDoubt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		h := m.hosts["one"]
+		var seen changes
+		p := m.start(t, seen.trace)
+		time.Sleep(2 * time.Second)
+		h.on(func(*peer, *request) bool { time.Sleep(100 * time.Millisecond); return false })
+		for range 10 {
+			mustBind(t, p)
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			_, err := p.Bind(ctx, ldaptest.UserDN(1), ldaptest.Password(1))
+			cancel()
+			require.Error(t, err)
+		}
+		require.Equal(t, []ServerState{ServerUsable}, seen.to(h))
+	})
+}
+
+func TestADirectoryThatGivesUpEveryConnectionItAcceptsIsNotDialledInALoop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		h := m.hosts["one"]
+		// It proves itself to the pool and then ends each connection that a user's bind comes by.
+		h.on(func(p *peer, r *request) bool {
+			if r.kind == "bind" && r.dn != ldaptest.ServiceDN {
+				p.cut()
+				return true
+			}
+			return false
+		})
+		p := m.start(t, sizes(8, -1))
+		_, err := p.Bind(t.Context(), ldaptest.UserDN(1), ldaptest.Password(1))
+		require.ErrorIs(t, err, ErrConnLost)
+		require.Len(t, h.bindsOf(ldaptest.UserDN(1)), 1, "a fresh connection's bind is not sent again")
+		require.LessOrEqual(t, len(h.attempts()), 3)
+	})
+}
+
+func TestTheStateOfAServerIsToldWithItsError(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		h := m.hosts["one"]
+		var seen changes
+		p := m.start(t, seen.trace)
+		time.Sleep(2 * time.Second)
+		h.refuse(true)
+		time.Sleep(2 * time.Second)
+		s := p.Stat().Servers[0]
+		require.Equal(t, ServerDown, s.State)
+		require.ErrorIs(t, s.LastErr, errConnRefused)
+		require.Zero(t, s.Conns)
+		require.Equal(t, 2*time.Second, time.Since(s.Since).Round(time.Second))
+		seen.mu.Lock()
+		defer seen.mu.Unlock()
+		for _, e := range seen.all {
+			require.Equal(t, e.To != ServerUsable, e.Err != nil, "%v", e)
+		}
+	})
+}
+
+// A stranger on the directory's port is not a directory.
+func TestAPortThatSpeaksNoLDAPIsNoDirectory(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		m.hosts["one"].on(func(p *peer, _ *request) bool {
+			p.write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
+			return true
+		})
+		p := m.start(t)
+		synctest.Wait()
+		_, err := p.Search(t.Context(), people())
+		requireUnavailable(t, err, "ldap://one")
+		require.ErrorIs(t, err, errNoLDAP)
+	})
+}
+
+var _ net.Conn = (*pipeEnd)(nil)
