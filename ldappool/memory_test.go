@@ -28,7 +28,7 @@ type memory struct {
 	over  chan struct{}    // closed when the test ends
 
 	mu            sync.Mutex // guards what follows
-	open, maxOpen int        // client's ends from dial to close
+	open, maxOpen int        // connections that neither end has closed
 }
 
 // host is a directory on that network: the users of ldaptest, and the service identity, which alone may search.
@@ -38,12 +38,12 @@ type host struct {
 
 	mu        sync.Mutex // guards what follows
 	passwords map[string]string
-	refusing  error                       // dials fail with this
-	limit     int                         // connections that it takes; 0: any number
-	awake     chan struct{}               // closed while it answers; a dial succeeds either way
-	deaf      bool                        // dials end with their context
+	refusing  error                      // dials fail with this
+	limit     int                        // connections that it takes; 0: any number
+	awake     chan struct{}              // closed while it answers; a dial succeeds either way
+	deaf      bool                       // dials end with their context
 	script    func(*peer, *request) bool // true: it answered, or there is to be no answer
-	peers     []*peer                     // open connections, oldest first
+	peers     []*peer                    // open connections, oldest first
 	accepted  int
 	dialled   []time.Time // every attempt
 	seen      []seen
@@ -128,7 +128,7 @@ func (m *memory) count(change int) {
 	m.maxOpen = max(m.maxOpen, m.open)
 }
 
-// used says how many connections are open now, and how many were at most, as the client's kernel would know.
+// used says how many connections are open now, and how many were at most.
 func (m *memory) used() (open, most int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -147,9 +147,12 @@ type pipeEnd struct {
 
 func (e *pipeEnd) Close() error {
 	err := e.Conn.Close()
-	e.once.Do(func() { e.net.count(-1) })
+	e.closed()
 	return err
 }
+
+// closed counts the connection's end, by whichever side.
+func (e *pipeEnd) closed() { e.once.Do(func() { e.net.count(-1) }) }
 
 func (e *pipeEnd) Write(b []byte) (int, error) {
 	e.mu.Lock()
@@ -253,7 +256,10 @@ func (p *peer) answer(r *request) {
 func (p *peer) write(b []byte) { _, _ = p.conn.Write(b) }
 
 // cut ends the connection.
-func (p *peer) cut() { _ = p.conn.Close() }
+func (p *peer) cut() {
+	p.client.closed()
+	_ = p.conn.Close()
+}
 
 // set changes the directory.
 func (h *host) set(change func(h *host)) {

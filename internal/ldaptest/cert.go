@@ -47,11 +47,11 @@ type Cert struct {
 }
 
 // NewCA makes an authority with an ECDSA P-256 key.
-func NewCA(t testing.TB) *CA {
-	t.Helper()
-	key := newKey(t)
+func NewCA(tb testing.TB) *CA {
+	tb.Helper()
+	key := newKey(tb)
 	template := &x509.Certificate{
-		SerialNumber:          serial(t),
+		SerialNumber:          serial(tb),
 		Subject:               pkix.Name{CommonName: "ldaptest CA"},
 		NotBefore:             time.Now().Add(-time.Hour),
 		NotAfter:              time.Now().Add(10 * 365 * 24 * time.Hour),
@@ -59,9 +59,9 @@ func NewCA(t testing.TB) *CA {
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
-	cert := sign(t, template, template, key, key)
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	writePEM(t, file, "CERTIFICATE", cert.Raw)
+	cert := sign(tb, template, template, key, key)
+	file := filepath.Join(tb.TempDir(), "ca.pem")
+	writePEM(tb, file, "CERTIFICATE", cert.Raw)
 	return &CA{cert: cert, key: key, file: file}
 }
 
@@ -76,30 +76,30 @@ func (ca *CA) Pool() *x509.CertPool {
 }
 
 // Issue makes a certificate.
-func (ca *CA) Issue(t testing.TB, cfg CertConfig) *Cert {
-	t.Helper()
-	key := newKey(t)
-	leaf := sign(t, cfg.template(t), ca.cert, key, ca.key)
+func (ca *CA) Issue(tb testing.TB, cfg CertConfig) *Cert {
+	tb.Helper()
+	key := newKey(tb)
+	leaf := sign(tb, cfg.template(tb), ca.cert, key, ca.key)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		t.Fatalf("encode the key: %v", err)
+		tb.Fatalf("encode the key: %v", err)
 	}
-	dir := t.TempDir()
+	dir := tb.TempDir()
 	c := &Cert{
 		TLS:      tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf},
 		CertFile: filepath.Join(dir, "cert.pem"),
 		KeyFile:  filepath.Join(dir, "key.pem"),
 	}
-	writePEM(t, c.CertFile, "CERTIFICATE", leaf.Raw)
-	writePEM(t, c.KeyFile, "PRIVATE KEY", der)
+	writePEM(tb, c.CertFile, "CERTIFICATE", leaf.Raw)
+	writePEM(tb, c.KeyFile, "PRIVATE KEY", der)
 	return c
 }
 
 // ServerTLS is a server's configuration with a new certificate for hosts, or
 // for localhost and the loopback addresses if there are none.
-func (ca *CA) ServerTLS(t testing.TB, hosts ...string) *tls.Config {
-	t.Helper()
-	cert := ca.Issue(t, CertConfig{Hosts: hosts})
+func (ca *CA) ServerTLS(tb testing.TB, hosts ...string) *tls.Config {
+	tb.Helper()
+	cert := ca.Issue(tb, CertConfig{Hosts: hosts})
 	return &tls.Config{Certificates: []tls.Certificate{cert.TLS}, MinVersion: tls.VersionTLS12}
 }
 
@@ -114,10 +114,10 @@ func (ca *CA) ClientTLS(serverName string, certs ...*Cert) *tls.Config {
 }
 
 // template is the certificate before it is signed, with defaults filled in.
-func (cfg CertConfig) template(t testing.TB) *x509.Certificate {
-	t.Helper()
+func (cfg CertConfig) template(tb testing.TB) *x509.Certificate {
+	tb.Helper()
 	c := &x509.Certificate{
-		SerialNumber: serial(t),
+		SerialNumber: serial(tb),
 		Subject:      pkix.Name{CommonName: cfg.CommonName},
 		NotBefore:    cfg.NotBefore,
 		NotAfter:     cfg.NotAfter,
@@ -150,42 +150,42 @@ func (cfg CertConfig) template(t testing.TB) *x509.Certificate {
 	return c
 }
 
-func newKey(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
+func newKey(tb testing.TB) *ecdsa.PrivateKey {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		t.Fatalf("make a key: %v", err)
+		tb.Fatalf("make a key: %v", err)
 	}
 	return key
 }
 
-func serial(t testing.TB) *big.Int {
-	t.Helper()
+func serial(tb testing.TB) *big.Int {
+	tb.Helper()
 	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
-		t.Fatalf("make a serial number: %v", err)
+		tb.Fatalf("make a serial number: %v", err)
 	}
 	return n
 }
 
 // sign makes template a certificate for key, signed by parent's signer.
-func sign(t testing.TB, template, parent *x509.Certificate, key, signer *ecdsa.PrivateKey) *x509.Certificate {
-	t.Helper()
+func sign(tb testing.TB, template, parent *x509.Certificate, key, signer *ecdsa.PrivateKey) *x509.Certificate {
+	tb.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
 	if err != nil {
-		t.Fatalf("sign a certificate: %v", err)
+		tb.Fatalf("sign a certificate: %v", err)
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		t.Fatalf("read the certificate back: %v", err)
+		tb.Fatalf("read the certificate back: %v", err)
 	}
 	return cert
 }
 
-func writePEM(t testing.TB, file, kind string, der []byte) {
-	t.Helper()
+func writePEM(tb testing.TB, file, kind string, der []byte) {
+	tb.Helper()
 	data := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 	if err := os.WriteFile(file, data, 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }

@@ -25,9 +25,9 @@ type Conn struct {
 	reader *bufio.Reader // used by the serving goroutine alone
 
 	mu       sync.Mutex
-	out      net.Conn // guarded by mu; raw or TLS over it
-	identity string   // guarded by mu
-	writing  sync.Mutex
+	out      net.Conn   // guarded by mu; raw or TLS over it
+	identity string     // guarded by mu
+	writing  sync.Mutex // held during a write, so that messages do not mix
 }
 
 func newConn(raw net.Conn) *Conn {

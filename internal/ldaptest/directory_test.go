@@ -10,6 +10,7 @@ import (
 // asBoth runs a test against slapd and against the directory in this process,
 // which must not differ in what other packages' tests rely on.
 func asBoth(t *testing.T, test func(t *testing.T, url string)) {
+	t.Helper()
 	t.Run("slapd", func(t *testing.T) {
 		t.Parallel()
 		test(t, StartSlapd(t, SlapdConfig{Users: 10}).URL())
@@ -23,6 +24,7 @@ func asBoth(t *testing.T, test func(t *testing.T, url string)) {
 func TestDirectoriesAgreeOnBinds(t *testing.T) {
 	t.Parallel()
 	asBoth(t, func(t *testing.T, url string) {
+		t.Helper()
 		c := dial(t, url)
 		require.NoError(t, c.Bind(UserDN(3), Password(3)))
 		require.NoError(t, c.Bind("UID=USER3,OU=people,DC=example,DC=org", Password(3)))
@@ -37,6 +39,7 @@ func TestDirectoriesAgreeOnBinds(t *testing.T) {
 func TestDirectoriesAgreeOnWhoMayRead(t *testing.T) {
 	t.Parallel()
 	asBoth(t, func(t *testing.T, url string) {
+		t.Helper()
 		c := dial(t, url)
 		reads := func() int { _, err := find(c, BaseDN, "(uid=user0)"); return code(err) }
 		require.NoError(t, rootDSE(c))
@@ -76,6 +79,7 @@ func TestDirectoriesAgreeOnSearches(t *testing.T) {
 		"an attribute nobody has set": {BaseDN, 2, 0, "(description=x)", 0, 0},
 	}
 	asBoth(t, func(t *testing.T, url string) {
+		t.Helper()
 		c := dial(t, url)
 		require.NoError(t, c.Bind(ServiceDN, ServicePassword))
 		for name, test := range tests {
@@ -89,6 +93,7 @@ func TestDirectoriesAgreeOnSearches(t *testing.T) {
 func TestDirectoriesAgreeOnAttributes(t *testing.T) {
 	t.Parallel()
 	asBoth(t, func(t *testing.T, url string) {
+		t.Helper()
 		c := dial(t, url)
 		require.NoError(t, c.Bind(ServiceDN, ServicePassword))
 		names := func(attrs ...string) map[string]string {
@@ -112,6 +117,7 @@ func TestDirectoriesAgreeOnAttributes(t *testing.T) {
 func TestDirectoriesAgreeOnWhoAmI(t *testing.T) {
 	t.Parallel()
 	asBoth(t, func(t *testing.T, url string) {
+		t.Helper()
 		c := dial(t, url)
 		who, err := c.WhoAmI(nil)
 		require.NoError(t, err)

@@ -17,10 +17,10 @@ const (
 // 30 s. It is for things that nothing reports: another process's log, a
 // counter that a server's goroutine moves. Where there is a channel, wait on
 // that.
-func Eventually(t testing.TB, what string, cond func() bool) {
-	t.Helper()
+func Eventually(tb testing.TB, what string, cond func() bool) {
+	tb.Helper()
 	if !poll(nil, cond) {
-		t.Fatalf("waited %v in vain for: %s", patience, what)
+		tb.Fatalf("waited %v in vain for: %s", patience, what)
 	}
 }
 

@@ -13,23 +13,25 @@ import (
 )
 
 // dial opens a connection with a deadline on each request.
-func dial(t testing.TB, url string, opts ...ldap.DialOpt) *ldap.Conn {
-	t.Helper()
+func dial(tb testing.TB, url string, opts ...ldap.DialOpt) *ldap.Conn {
+	tb.Helper()
 	c, err := ldap.DialURL(url, opts...)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	c.SetTimeout(patience)
-	t.Cleanup(func() { _ = c.Close() })
+	tb.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
 // dialRaw opens a TCP connection on which no read or write hangs for ever.
-func dialRaw(t testing.TB, addr string) *net.TCPConn {
-	t.Helper()
+func dialRaw(tb testing.TB, addr string) *net.TCPConn {
+	tb.Helper()
 	c, err := net.Dial("tcp", addr)
-	require.NoError(t, err)
-	require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
-	t.Cleanup(func() { _ = c.Close() })
-	return c.(*net.TCPConn)
+	require.NoError(tb, err)
+	require.NoError(tb, c.SetDeadline(time.Now().Add(patience)))
+	tb.Cleanup(func() { _ = c.Close() })
+	tcp, ok := c.(*net.TCPConn)
+	require.True(tb, ok)
+	return tcp
 }
 
 // find searches below base for a filter, with attributes as they come.
@@ -58,29 +60,29 @@ func code(err error) int {
 
 // requireFIN reads c to its end, which must be an orderly one, and returns
 // what came before.
-func requireFIN(t testing.TB, c net.Conn) []byte {
-	t.Helper()
+func requireFIN(tb testing.TB, c net.Conn) []byte {
+	tb.Helper()
 	b, err := io.ReadAll(c)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return b
 }
 
 // requireRST reads c to its end, which must be a reset.
-func requireRST(t testing.TB, c net.Conn) {
-	t.Helper()
+func requireRST(tb testing.TB, c net.Conn) {
+	tb.Helper()
 	_, err := io.ReadAll(c)
-	require.ErrorIs(t, err, syscall.ECONNRESET)
+	require.ErrorIs(tb, err, syscall.ECONNRESET)
 }
 
 // requireSilence checks that nothing comes, neither bytes nor the end. It is
 // the one wait here that costs its whole time when all is well.
-func requireSilence(t testing.TB, c net.Conn) {
-	t.Helper()
-	require.NoError(t, c.SetReadDeadline(time.Now().Add(50*time.Millisecond)))
+func requireSilence(tb testing.TB, c net.Conn) {
+	tb.Helper()
+	require.NoError(tb, c.SetReadDeadline(time.Now().Add(50*time.Millisecond)))
 	n, err := c.Read(make([]byte, 1))
 	var timeout net.Error
-	require.True(t, errors.As(err, &timeout) && timeout.Timeout(), "read %d bytes and %v", n, err)
-	require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
+	require.True(tb, errors.As(err, &timeout) && timeout.Timeout(), "read %d bytes and %v", n, err)
+	require.NoError(tb, c.SetReadDeadline(time.Now().Add(patience)))
 }
 
 // cutAll closes what is open.

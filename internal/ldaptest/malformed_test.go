@@ -53,6 +53,7 @@ func TestAnEnvelopeIsWellFormed(t *testing.T) {
 	t.Parallel()
 	for _, id := range []int64{0, 1, 127, 128, 65536, 1<<31 - 1} {
 		t.Run(fmt.Sprint(id), func(t *testing.T) {
+			t.Parallel()
 			p, err := ber.DecodePacketErr(envelope(id, 0x61, 0x07, 0x0a, 0x01, 0x31, 0x04, 0x00, 0x04, 0x00))
 			require.NoError(t, err)
 			require.EqualValues(t, id, p.Children[0].Value)

@@ -36,7 +36,7 @@ func claimPort(want int) (*port, error) {
 	}
 	var last error
 	for range 200 {
-		p, err := tryPort(firstPort + rand.IntN(lastPort-firstPort+1))
+		p, err := tryPort(firstPort + rand.IntN(lastPort-firstPort+1)) //nolint:gosec // a port is no secret
 		if err == nil {
 			return p, nil
 		}

@@ -26,7 +26,9 @@ func TestAPortInUseByAStrangerIsNotClaimed(t *testing.T) {
 	stranger, err := net.Listen("tcp", loopback+":0")
 	require.NoError(t, err)
 	defer stranger.Close()
-	number := stranger.Addr().(*net.TCPAddr).Port
+	addr, ok := stranger.Addr().(*net.TCPAddr)
+	require.True(t, ok)
+	number := addr.Port
 	_, err = claimPort(number)
 	require.Error(t, err)
 	guard, err := net.Listen("tcp", net.JoinHostPort(guardHost, strconv.Itoa(number)))

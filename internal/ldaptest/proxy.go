@@ -52,17 +52,17 @@ type Proxy struct {
 // NewProxy starts a proxy before target, "host:port", that lives until the
 // test ends. Nothing need listen there yet: the proxy dials for each
 // connection, and resets the client if that fails.
-func NewProxy(t testing.TB, target string) *Proxy {
-	t.Helper()
+func NewProxy(tb testing.TB, target string) *Proxy {
+	tb.Helper()
 	p := &Proxy{
-		t: t, target: target, start: time.Now(),
+		t: tb, target: target, start: time.Now(),
 		changed: make(chan struct{}), links: make(map[*link]struct{}),
 	}
 	var err error
 	if p.listener, err = newListener(p.serve); err != nil {
-		t.Fatalf("start the proxy: %v", err)
+		tb.Fatalf("start the proxy: %v", err)
 	}
-	t.Cleanup(p.Close)
+	tb.Cleanup(p.Close)
 	return p
 }
 

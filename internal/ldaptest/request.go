@@ -75,7 +75,7 @@ func parseRequest(p *ber.Packet) (req Request, err error) {
 	if op.ClassType != ber.ClassApplication {
 		return req, errors.New("malformed request: no application tag")
 	}
-	req = Request{MessageID: p.Children[0].Value.(int64), Op: Op(op.Tag), Packet: p}
+	req = Request{MessageID: p.Children[0].Value.(int64), Op: Op(op.Tag), Packet: p} //nolint:errcheck // parseRequest recovers
 	switch req.Op {
 	case OpBind:
 		req.parseBind(op)
@@ -108,8 +108,8 @@ func (req *Request) parseBind(op *ber.Packet) {
 
 func (req *Request) parseSearch(op *ber.Packet) error {
 	req.DN = op.Children[0].Data.String()
-	req.Scope = int(op.Children[1].Value.(int64))
-	req.SizeLimit = int(op.Children[3].Value.(int64))
+	req.Scope = int(op.Children[1].Value.(int64))     //nolint:errcheck // parseRequest recovers
+	req.SizeLimit = int(op.Children[3].Value.(int64)) //nolint:errcheck // parseRequest recovers
 	for _, a := range op.Children[7].Children {
 		req.Attributes = append(req.Attributes, a.Data.String())
 	}
@@ -132,4 +132,7 @@ func (req Request) HasControl(oid string) bool {
 func (req Request) filter() *ber.Packet { return req.Packet.Children[1].Children[6] }
 
 // typesOnly says whether a search asked for attribute names without values.
-func (req Request) typesOnly() bool { return req.Packet.Children[1].Children[5].Value.(bool) }
+func (req Request) typesOnly() bool {
+	only, ok := req.Packet.Children[1].Children[5].Value.(bool)
+	return ok && only
+}

@@ -47,9 +47,9 @@ func WithOnAccept(f func(*Conn)) ServerOption { return func(s *Server) { s.SetOn
 
 // NewServer starts a server that lives until the test ends. A nil handler is
 // that of [NewDirectory].
-func NewServer(t testing.TB, handler Handler, options ...ServerOption) *Server {
-	t.Helper()
-	s := &Server{t: t, conns: make(map[*Conn]struct{}), counts: make(map[Op]int)}
+func NewServer(tb testing.TB, handler Handler, options ...ServerOption) *Server {
+	tb.Helper()
+	s := &Server{t: tb, conns: make(map[*Conn]struct{}), counts: make(map[Op]int)}
 	if handler == nil {
 		handler = NewDirectory().Handle
 	}
@@ -60,9 +60,9 @@ func NewServer(t testing.TB, handler Handler, options ...ServerOption) *Server {
 	}
 	var err error
 	if s.listener, err = newListener(s.serve); err != nil {
-		t.Fatalf("start the LDAP server: %v", err)
+		tb.Fatalf("start the LDAP server: %v", err)
 	}
-	t.Cleanup(s.Close)
+	tb.Cleanup(s.Close)
 	return s
 }
 

@@ -61,13 +61,13 @@ type Slapd struct {
 // StartSlapd makes a directory and runs slapd over it until the test ends. It
 // returns when slapd answers a search. It fails the test, never skips it, if
 // slapd is not installed.
-func StartSlapd(t testing.TB, cfg SlapdConfig) *Slapd {
-	t.Helper()
-	s := &Slapd{t: t, bin: findSlapd(t), dir: t.TempDir(), sockDir: shortDir(t)}
+func StartSlapd(tb testing.TB, cfg SlapdConfig) *Slapd {
+	tb.Helper()
+	s := &Slapd{t: tb, bin: findSlapd(tb), dir: tb.TempDir(), sockDir: shortDir(tb)}
 	if cfg.TLS {
-		s.ca = NewCA(t)
+		s.ca = NewCA(tb)
 	}
-	t.Cleanup(s.cleanup)
+	tb.Cleanup(s.cleanup)
 	s.writeConfig(cfg)
 	s.loadEntries(cfg)
 	s.startOnFreePorts(cfg)
@@ -75,26 +75,26 @@ func StartSlapd(t testing.TB, cfg SlapdConfig) *Slapd {
 }
 
 // findSlapd is the path of slapd, which is often outside a user's PATH.
-func findSlapd(t testing.TB) string {
-	t.Helper()
+func findSlapd(tb testing.TB) string {
+	tb.Helper()
 	for _, name := range []string{"slapd", "/usr/sbin/slapd", "/usr/local/sbin/slapd"} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
 		}
 	}
-	t.Fatal("slapd is not installed: apt-get install slapd ldap-utils, or run make test as root")
+	tb.Fatal("slapd is not installed: apt-get install slapd ldap-utils, or run make test as root")
 	return ""
 }
 
 // shortDir is a folder with a short name, removed when the test ends.
 // t.TempDir contains the test's name, too long for a Unix socket at times.
-func shortDir(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "slapd")
+func shortDir(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.MkdirTemp("", "slapd") //nolint:usetesting // its name is too long, see above
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
 }
 

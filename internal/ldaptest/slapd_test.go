@@ -201,7 +201,7 @@ func TestManySlapdsStartAtOnce(t *testing.T) {
 	}
 }
 
-func TestSlapdEndsWithItsTest(t *testing.T) {
+func TestSlapdEndsWithItsTest(t *testing.T) { //nolint:tparallel // the inner test must end first
 	t.Parallel()
 	var pid int
 	t.Run("inner", func(t *testing.T) {
@@ -228,7 +228,7 @@ func TestHelperProcess(t *testing.T) {
 
 func TestSlapdDiesWithTheTestsProcess(t *testing.T) {
 	t.Parallel()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHelperProcess$")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHelperProcess$") //nolint:gosec // this very program
 	cmd.Env = append(os.Environ(), helperEnv+"=1", "TMPDIR="+shortDir(t))
 	_, err := cmd.StdinPipe() // held open, so that the helper waits
 	require.NoError(t, err)

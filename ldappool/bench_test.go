@@ -1,0 +1,102 @@
+package ldappool
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"authsvc/internal/ldaptest"
+
+	"github.com/go-ldap/ldap/v3"
+	"github.com/stretchr/testify/require"
+)
+
+// benchCallers are the numbers of callers at one time that are measured.
+var benchCallers = []int{1, 16, 64}
+
+// share has callers do b.N operations between them. make gives each its own.
+func share(b *testing.B, callers int, make func() (do func() error)) {
+	b.Helper()
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	work := []func() error{}
+	for range callers {
+		work = append(work, make())
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	var all sync.WaitGroup
+	for _, do := range work {
+		all.Go(func() {
+			for left.Add(-1) >= 0 {
+				if err := do(); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	b.StopTimer()
+}
+
+// benchPool is a pool of as many connections for binds as there are callers, all of them open.
+func benchPool(b *testing.B, server string, callers int) *Pool {
+	p := pooled(b, Config{Servers: []string{server}, BindOnly: true, MaxConns: 2 * callers, MinIdleConns: callers, MaxWaiters: callers})
+	until(b, p, "the connections", func(s *Stat) bool { return s.Bind.Idle >= callers })
+	return p
+}
+
+// BenchmarkBorrowAndReturn is what the pool itself costs: taking a connection and giving it back, nothing sent.
+func BenchmarkBorrowAndReturn(b *testing.B) {
+	server := ldaptest.NewServer(b, nil)
+	for _, callers := range benchCallers {
+		b.Run(fmt.Sprint("callers=", callers), func(b *testing.B) {
+			p := benchPool(b, server.URL(), callers)
+			l := p.lanes[1]
+			share(b, callers, func() func() error {
+				return func() error {
+					lent, _, err := l.borrow(context.Background(), false)
+					if err == nil {
+						lent.quiet = lent.used // as if it had been used
+						lent.release(true)
+					}
+					return err
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkPoolBind is a user's bind through the pool, against slapd.
+func BenchmarkPoolBind(b *testing.B) {
+	slapd := ldaptest.StartSlapd(b, ldaptest.SlapdConfig{Users: 2})
+	for _, callers := range benchCallers {
+		b.Run(fmt.Sprint("callers=", callers), func(b *testing.B) {
+			p := benchPool(b, slapd.URL(), callers)
+			share(b, callers, func() func() error {
+				return func() error {
+					_, err := p.Bind(context.Background(), ldaptest.UserDN(1), ldaptest.Password(1))
+					return err
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkBareBind is the same with a connection of go-ldap's for each caller and nothing around it: the floor.
+func BenchmarkBareBind(b *testing.B) {
+	slapd := ldaptest.StartSlapd(b, ldaptest.SlapdConfig{Users: 2})
+	for _, callers := range benchCallers {
+		b.Run(fmt.Sprint("callers=", callers), func(b *testing.B) {
+			share(b, callers, func() func() error {
+				c, err := ldap.DialURL(slapd.URL())
+				require.NoError(b, err)
+				b.Cleanup(func() { _ = c.Close() })
+				return func() error { return c.Bind(ldaptest.UserDN(1), ldaptest.Password(1)) }
+			})
+		})
+	}
+}
