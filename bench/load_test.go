@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -25,8 +26,11 @@ type figures struct {
 	p50, p99  time.Duration
 }
 
-// caller does one login as the i-th user.
-type caller func(i int) error
+// caller logs in on connections of its own.
+type caller struct {
+	login func(i int) error // as the i-th user
+	close func()
+}
 
 // load has callers log in for a while, each as fast as it can, and tells how fast that was.
 func load(b *testing.B, callers int, d time.Duration, connect func(b *testing.B) caller) figures {
@@ -36,13 +40,14 @@ func load(b *testing.B, callers int, d time.Duration, connect func(b *testing.B)
 	login := make([]caller, callers)
 	for c := range callers {
 		login[c] = connect(b)
+		defer login[c].close()
 	}
 	began := time.Now()
 	for c := range callers {
 		wg.Go(func() {
 			for i := c * 7919; time.Since(began) < d; i++ {
 				start := time.Now()
-				if err := login[c](i % users); err != nil {
+				if err := login[c].login(i % users); err != nil {
 					b.Errorf("a login failed: %v", err)
 					return
 				}
@@ -68,10 +73,9 @@ func overHTTP(addr string) func(*testing.B) caller {
 	return func(b *testing.B) caller {
 		conn, err := net.Dial("tcp", addr)
 		require.NoError(b, err)
-		b.Cleanup(func() { conn.Close() })
 		in := bufio.NewReader(conn)
 		var out bytes.Buffer
-		return func(i int) error {
+		login := func(i int) error {
 			body := fmt.Sprintf(`{"username":%q,"password":%q}`, ldaptest.Username(i), ldaptest.Password(i))
 			out.Reset()
 			fmt.Fprintf(&out, "POST /auth HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
@@ -80,6 +84,7 @@ func overHTTP(addr string) func(*testing.B) caller {
 			}
 			return readOK(in)
 		}
+		return caller{login, func() { _ = conn.Close() }}
 	}
 }
 
@@ -118,12 +123,10 @@ func bare(url string) func(*testing.B) caller {
 	return func(b *testing.B) caller {
 		search, err := ldap.DialURL(url)
 		require.NoError(b, err)
-		b.Cleanup(func() { search.Close() })
 		require.NoError(b, search.Bind(ldaptest.ServiceDN, ldaptest.ServicePassword))
 		bind, err := ldap.DialURL(url)
 		require.NoError(b, err)
-		b.Cleanup(func() { bind.Close() })
-		return func(i int) error {
+		login := func(i int) error {
 			r, err := search.Search(ldap.NewSearchRequest(ldaptest.PeopleDN, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 2, 0, false,
 				"(uid="+ldap.EscapeFilter(ldaptest.Username(i))+")", []string{"uid"}, nil))
 			if err != nil || len(r.Entries) != 1 {
@@ -131,5 +134,6 @@ func bare(url string) func(*testing.B) caller {
 			}
 			return bind.Bind(r.Entries[0].DN, ldaptest.Password(i))
 		}
+		return caller{login, func() { _ = errors.Join(search.Close(), bind.Close()) }}
 	}
 }

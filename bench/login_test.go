@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -28,6 +29,9 @@ const (
 	round  = 2 * time.Second // each
 )
 
+// adminAddr is where the service's profiler can be asked during a benchmark.
+var adminAddr = flag.String("admin", "127.0.0.1:0", "the service's ADMIN_ADDR")
+
 // echoEnv, when set, makes this binary the bare echo handler: a process of its own, as the service is.
 const echoEnv = "AUTHSVC_BENCH_ECHO"
 
@@ -36,6 +40,7 @@ func TestMain(m *testing.M) {
 		serveEcho()
 		return
 	}
+	flag.Parse()
 	os.Exit(m.Run())
 }
 
@@ -54,7 +59,7 @@ func serveEcho() {
 		panic(err)
 	}
 	fmt.Println(l.Addr())
-	panic(http.Serve(l, e)) //nolint:gosec // a benchmark on loopback; its parent ends it
+	panic(http.Serve(l, e))
 }
 
 // BenchmarkLogin measures logins per second and their times with the service, with L (a bare go-ldap client, no HTTP)
@@ -108,10 +113,7 @@ func startService(b *testing.B, directory string) *child {
 	build := exec.Command("go", "build", "-o", binary, "authsvc/cmd/authsvc")
 	out, err := build.CombinedOutput()
 	require.NoError(b, err, string(out))
-	addr, admin := freeAddr(b), "127.0.0.1:19090"
-	if v := os.Getenv("AUTHSVC_BENCH_ADMIN"); v != "" {
-		admin = v
-	}
+	addr, admin := freeAddr(b), *adminAddr
 	cmd := exec.Command(binary)
 	cmd.Env = []string{
 		"LDAP_URL=" + directory, "LDAP_BIND_DN=" + ldaptest.ServiceDN, "LDAP_BIND_PASSWORD=" + ldaptest.ServicePassword,

@@ -46,12 +46,18 @@ func (l *LDAP) validateURLs(wrong *problems) {
 		wrong.add("LDAP_URL", "is required")
 		return
 	}
+	if slices.ContainsFunc(l.URLs, holdsUser) {
+		// A password may have commas in it: no item shows where it begins.
+		wrong.add("LDAP_URL", "%q must not hold a user or a password: those are LDAP_BIND_DN and LDAP_BIND_PASSWORD",
+			withoutUser(strings.Join(l.URLs, ",")))
+		return
+	}
 	var seen List
 	for _, raw := range l.URLs {
 		u, err := serverURL(raw)
 		switch {
 		case err != nil:
-			wrong.add("LDAP_URL", "%q %v", withoutUser(raw), err)
+			wrong.add("LDAP_URL", "%q %v", raw, err)
 			return
 		case slices.Contains(seen, u):
 			wrong.add("LDAP_URL", "%q is in the list twice", u)
@@ -65,14 +71,16 @@ func (l *LDAP) validateURLs(wrong *problems) {
 	}
 }
 
-// withoutUser hides what stands before an @, which may be somebody's password.
+// holdsUser tells whether a URL, or what a comma left of one, has a user in it. A socket's path may have an @.
+func holdsUser(raw string) bool {
+	return strings.Contains(raw, "@") && !strings.HasPrefix(strings.ToLower(raw), "ldapi://")
+}
+
+// withoutUser hides what stands before an @ of a URL, which may be somebody's password.
 func withoutUser(raw string) string {
 	scheme, rest, ok := strings.Cut(raw, "://")
-	if !ok {
-		scheme, rest = "", raw
-	}
 	at := strings.LastIndex(rest, "@")
-	if at < 0 {
+	if !ok || at < 0 {
 		return raw
 	}
 	return scheme + "://" + redacted + rest[at:]
@@ -97,28 +105,31 @@ func serverURL(raw string) (string, error) {
 		return "", errors.New("must begin with ldap://, ldaps:// or ldapi://")
 	}
 	u, err := url.Parse(raw)
-	if err != nil || u.Hostname() == "" {
-		return "", errors.New("has no host")
-	}
-	if u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+	switch {
+	case err != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return "", errors.New("must be scheme, host and port and nothing else")
+	case u.Hostname() == "":
+		return "", errors.New("has no host")
+	case strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "["):
+		return "", errors.New("must have its IPv6 address in brackets, as in ldap://[2001:db8::1]:389")
 	}
 	if n, err := strconv.Atoi(u.Port()); u.Port() != "" && (err != nil || n < 1 || n > 65535) {
 		return "", errors.New("must have a port of 1 to 65535")
 	}
-	host := strings.ToLower(u.Hostname())
-	switch {
-	case u.Port() != "":
-		host = net.JoinHostPort(host, u.Port())
-	case strings.Contains(host, ":"):
-		host = "[" + host + "]"
+	address, zone, _ := strings.Cut(strings.TrimSuffix(u.Host, ":"), "%") // a zone's name has its own case (RFC 6874)
+	u = &url.URL{Scheme: scheme, Host: strings.ToLower(address)}
+	if zone != "" {
+		u.Host += "%" + zone
 	}
-	return scheme + "://" + host, nil
+	return u.String(), nil
 }
 
 // validateTLS checks the files by reading them.
 func (l *LDAP) validateTLS(wrong *problems) {
 	oneOf(wrong, "LDAP_TLS_MIN_VERSION", l.TLSMinVersion, "1.2", "1.3")
+	if n := l.TLSServerName; strings.ContainsAny(n, ":/ ") && net.ParseIP(n) == nil {
+		wrong.add("LDAP_TLS_SERVER_NAME", "%q is not a host's name", n)
+	}
 	if _, err := roots(l.CAFile); err != nil {
 		wrong.add("LDAP_CA_FILE", "%v", err)
 	}
@@ -212,10 +223,23 @@ func (l *LDAP) validateSearch(wrong *problems) {
 		wrong.add("LDAP_USER_FILTER", "%q is not a filter (RFC 4515): %v", filter, err)
 		return
 	}
-	// With a name that cannot be an attribute's, what compiles has it in values only.
-	if _, err := ldap.CompileFilter(strings.ReplaceAll(filter, placeholder, `\2a`)); err != nil {
+	if !assertedOnly(filter) {
 		wrong.add("LDAP_USER_FILTER", "%q has %s where no value stands", filter, placeholder)
 	}
+}
+
+// assertedOnly tells whether a filter that compiles has its placeholders in assertion values only: between the parenthesis
+// that opens an item and its value there is an equals sign, and before that there is none (RFC 4515 section 3).
+func assertedOnly(filter string) bool {
+	pieces := strings.Split(filter, placeholder)
+	before := ""
+	for _, piece := range pieces[:len(pieces)-1] {
+		before += piece
+		if !strings.Contains(before[strings.LastIndex(before, "(")+1:], "=") {
+			return false
+		}
+	}
+	return true
 }
 
 // validateTemplate checks a DN template and that nothing is set that only a search could heed.

@@ -115,7 +115,7 @@ func (c *Config) parse(sources map[string]source, wrong *problems) {
 			var p env.ParseError
 			if errors.As(e, &p) {
 				variable := tagOf(group, p.Name)
-				wrong.add(variable, "%q %s", sources[variable].value, notA(p))
+				wrong.add(variable, "%q %s", withoutUser(sources[variable].value), notA(p))
 			}
 		}
 	}

@@ -10,17 +10,26 @@ const redacted = "[redacted]"
 
 // Secret is a value that must not be seen. Whatever prints, logs or marshals it gets "[redacted]", or nothing where it is
 // empty; Reveal alone gives the value.
-type Secret struct{ value string }
+type Secret struct {
+	// Behind a pointer, so that not even what bypasses the methods shows it: fmt does for fields that are not exported,
+	// and for verbs that do not fit.
+	value *string
+}
 
 // NewSecret makes a Secret of value.
-func NewSecret(value string) Secret { return Secret{value} }
+func NewSecret(value string) Secret { return Secret{&value} }
 
 // Reveal gives the value, to whoever needs it to do its work.
-func (s Secret) Reveal() string { return s.value }
+func (s Secret) Reveal() string {
+	if s.value == nil {
+		return ""
+	}
+	return *s.value
+}
 
 // String is what may be seen.
 func (s Secret) String() string {
-	if s.value == "" {
+	if s.Reveal() == "" {
 		return ""
 	}
 	return redacted
@@ -46,6 +55,6 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // UnmarshalText takes the value.
 func (s *Secret) UnmarshalText(text []byte) error {
-	s.value = string(text)
+	*s = NewSecret(string(text))
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 )
 
 // WriteSettings writes every variable's effective value and where it came from, secrets masked.
@@ -22,9 +23,9 @@ func (c *Config) WriteSettings(w io.Writer) error {
 	return t.Flush()
 }
 
-// printable quotes what would break a line or a column.
+// printable quotes what would break a line or a column, or a terminal.
 func printable(value string) string {
-	if strings.ContainsFunc(value, func(r rune) bool { return !strconv.IsPrint(r) }) {
+	if !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return strconv.Quote(value)
 	}
 	return value

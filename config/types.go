@@ -35,10 +35,10 @@ func (l *DNList) UnmarshalText(text []byte) error {
 	start := 0
 	for i := 0; i <= len(s); i++ {
 		switch {
-		case i < len(s) && s[i] == '\\':
+		case i < len(s)-1 && s[i] == '\\':
 			i++ // whatever follows is escaped
 		case i == len(s) || s[i] == ';':
-			dn := trimDN(s[start:min(i, len(s))])
+			dn := trimDN(s[start:i])
 			if dn == "" {
 				return fmt.Errorf("has an empty name between its semicolons")
 			}
@@ -53,7 +53,8 @@ func (l *DNList) UnmarshalText(text []byte) error {
 func trimDN(s string) string {
 	s = strings.TrimLeft(s, " \t\r\n")
 	end := strings.TrimRight(s, " \t\r\n")
-	if strings.HasSuffix(end, `\`) && len(end) < len(s) && s[len(end)] == ' ' {
+	backslashes := len(end) - len(strings.TrimRight(end, `\`))
+	if backslashes%2 == 1 && len(end) < len(s) && s[len(end)] == ' ' {
 		return end + " "
 	}
 	return end
@@ -71,12 +72,13 @@ func (l *PrefixList) UnmarshalText(text []byte) error {
 	*l = nil
 	for _, item := range items {
 		if addr, err := netip.ParseAddr(item); err == nil {
+			addr = addr.Unmap() // an address that is asked about is unmapped too
 			*l = append(*l, netip.PrefixFrom(addr, addr.BitLen()))
 			continue
 		}
 		p, err := netip.ParsePrefix(item)
 		if err != nil {
-			return fmt.Errorf("%q is neither a network in CIDR notation nor an address", item)
+			return fmt.Errorf("has %q, which is neither a network in CIDR notation nor an address", item)
 		}
 		*l = append(*l, p.Masked())
 	}

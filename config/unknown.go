@@ -55,7 +55,7 @@ func names() []string {
 
 // meant is the known variable that name is a misspelling of, or "".
 func meant(name string, known []string) string {
-	for _, likely := range []func(a, b string) bool{misspelt, wordMissing} {
+	for _, likely := range []func(a, b string) bool{joined, misspelt, wordMissing} {
 		for _, k := range known {
 			if likely(name, k) {
 				return k
@@ -65,12 +65,13 @@ func meant(name string, known []string) string {
 	return ""
 }
 
-// misspelt tells whether a is b with slips of the pen: underscores elsewhere, one word cut or drawn out, or at most two
-// words with one slip in each.
+// joined tells whether a is b with its underscores elsewhere.
+func joined(a, b string) bool {
+	return strings.ReplaceAll(a, "_", "") == strings.ReplaceAll(b, "_", "")
+}
+
+// misspelt tells whether a is b with slips of the pen, in at most two words.
 func misspelt(a, b string) bool {
-	if strings.ReplaceAll(a, "_", "") == strings.ReplaceAll(b, "_", "") {
-		return true
-	}
 	wordsA, wordsB := strings.Split(a, "_"), strings.Split(b, "_")
 	if len(wordsA) != len(wordsB) {
 		return false
@@ -88,13 +89,13 @@ func misspelt(a, b string) bool {
 	return slips <= 2
 }
 
-// alike tells whether a word is another one with a letter wrong, missing, too many or in its neighbour's place, or the
-// same word longer or shorter (ADDRESS, ADDR).
+// alike tells whether a word is another one with a letter wrong, missing, too many or in its neighbour's place, or
+// begins like it (ADDRESS and ADDR, CONNECTIONS and CONNS, PASSWD and PASSWORD).
 func alike(a, b string) bool {
 	if min(len(a), len(b)) < 3 {
 		return false
 	}
-	if len(b) >= 4 && strings.HasPrefix(a, b) || len(a) >= 4 && strings.HasPrefix(b, a) {
+	if min(len(a), len(b)) >= 4 && a[:4] == b[:4] {
 		return true
 	}
 	for i := range min(len(a), len(b)) {

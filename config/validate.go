@@ -21,7 +21,7 @@ func (c *Config) validate(sources map[string]source, wrong *problems) {
 	if c.Admin.Addr != "" {
 		address(wrong, "ADMIN_ADDR", c.Admin.Addr)
 		if c.Admin.Addr == c.HTTP.Addr && !strings.HasSuffix(c.Admin.Addr, ":0") {
-			wrong.add("ADMIN_ADDR", "is the address of HTTP_ADDR too")
+			wrong.add("ADMIN_ADDR", "%q is the address of HTTP_ADDR too", c.Admin.Addr)
 		}
 	}
 	for _, d := range []struct {
@@ -55,7 +55,7 @@ func (p *Pool) validate(bindOnly bool, sources map[string]source, wrong *problem
 	between(wrong, "LDAP_POOL_MIN_IDLE_CONNS", p.MinIdleConns, 0, 5_000)
 	share := max(p.MaxConns/2, 1)
 	switch _, set := sources["LDAP_POOL_MIN_IDLE_CONNS"]; {
-	case p.MinIdleConns <= share:
+	case p.MinIdleConns <= share, wrong.has("LDAP_POOL_MAX_CONNS"):
 	case set:
 		wrong.add("LDAP_POOL_MIN_IDLE_CONNS", "\"%d\" is more than half of LDAP_POOL_MAX_CONNS, which is %d", p.MinIdleConns, p.MaxConns)
 	default:

@@ -16,14 +16,14 @@ import (
 // benchCallers are the numbers of callers at one time that are measured.
 var benchCallers = []int{1, 16, 64}
 
-// share has callers do b.N operations between them. make gives each its own.
-func share(b *testing.B, callers int, make func() (do func() error)) {
+// share has callers do b.N operations between them. each makes the work of one.
+func share(b *testing.B, callers int, each func() (do func() error)) {
 	b.Helper()
 	var left atomic.Int64
 	left.Store(int64(b.N))
 	work := []func() error{}
 	for range callers {
-		work = append(work, make())
+		work = append(work, each())
 	}
 	b.ReportAllocs()
 	b.ResetTimer()

@@ -50,7 +50,17 @@ type lease struct {
 func (l *lane) size() int { return l.idle + l.inUse + l.dialing }
 
 // hungry tells whether callers wait that no dial under way will serve. Pool.mu is held.
-func (l *lane) hungry() bool { return l.waiting.Len() > l.dialing }
+func (l *lane) hungry() bool { return l.waiting.Len() > l.coming() }
+
+// coming counts the connections being dialled that are likely to come about: to servers that are usable. Pool.mu is held.
+func (l *lane) coming() (n int) {
+	for _, s := range l.pool.servers {
+		if s.is() == ServerUsable {
+			n += s.dialing[l.index]
+		}
+	}
+	return n
+}
 
 // before tells whether l, rather than the other lane less some of its connections, is to get the next place: it is the
 // smaller, or as large and its callers have waited longer. Pool.mu is held.
@@ -193,7 +203,7 @@ func (l *lane) gaveUp(ctx context.Context) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return &OpError{Op: string(l.name), Kind: context.Canceled}
 	}
-	if l.idle+l.inUse == 0 && (l.dialing > 0 || l.pool.best() == nil) {
+	if l.idle+l.inUse == 0 && (l.coming() > 0 || l.pool.best() == nil) {
 		return l.pool.whyNot(string(l.name))
 	}
 	return &OpError{Op: string(l.name), Kind: ErrOverloaded, Err: errors.New("waited too long for a free connection")}

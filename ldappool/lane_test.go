@@ -37,6 +37,18 @@ func hold(h *host, kind string) *gate {
 
 func (g *gate) open() { close(g.pass) }
 
+// await waits for a request to arrive.
+func (g *gate) await(t *testing.T) *peer {
+	t.Helper()
+	select {
+	case p := <-g.arrived:
+		return p
+	case <-time.After(20 * time.Second):
+		require.FailNow(t, "no request arrives", g.kind)
+		return nil
+	}
+}
+
 // bindLater does a bind in the background; its error comes through the channel.
 func bindLater(ctx context.Context, p *Pool) <-chan error {
 	done := make(chan error, 1)
@@ -100,7 +112,7 @@ func fill(t *testing.T, m *memory, p *Pool, n int) {
 		done = append(done, bindLater(t.Context(), p))
 	}
 	for range n {
-		<-g.arrived
+		g.await(t)
 	}
 	g.open()
 	for _, d := range done {
@@ -301,7 +313,7 @@ func TestIdleConnectionsOfOneLaneMakeRoomForTheOther(t *testing.T) {
 		}
 		// What binds have not used for a while is the searches', all of it.
 		for range 4 {
-			<-g.arrived
+			g.await(t)
 		}
 		s := p.Stat()
 		require.Equal(t, 4, s.Search.InUse)
@@ -341,7 +353,7 @@ func exhaust(t *testing.T, m *memory, p *Pool) (*gate, <-chan error) {
 	t.Helper()
 	g := hold(m.hosts["one"], "bind")
 	done := bindLater(t.Context(), p)
-	<-g.arrived
+	g.await(t)
 	return g, done
 }
 
@@ -375,8 +387,8 @@ func TestALaneThatGetsNoPlaceIsOverloadedAndNotUnavailable(t *testing.T) {
 		// Both connections are the searches', and a search takes long.
 		g := hold(m.hosts["one"], "search")
 		searches := []<-chan error{searchLater(t.Context(), p), searchLater(t.Context(), p)}
-		<-g.arrived
-		<-g.arrived
+		g.await(t)
+		g.await(t)
 		_, err := p.Bind(t.Context(), ldaptest.UserDN(1), ldaptest.Password(1))
 		require.ErrorIs(t, err, ErrOverloaded)
 		g.open()
@@ -481,7 +493,7 @@ func TestACallerThatGoesAwayInTheMiddleReturnsAtOnceAndCostsOneConnection(t *tes
 		g := hold(m.hosts["one"], "bind")
 		ctx, cancel := context.WithCancel(t.Context())
 		gone := bindLater(ctx, p)
-		<-g.arrived
+		g.await(t)
 		began := time.Now()
 		cancel()
 		err := <-gone
@@ -508,7 +520,7 @@ func TestACallersDeadlineBoundsItsWaitAndItsRequest(t *testing.T) {
 		}
 		began := time.Now()
 		asked := bindLater(deadline(), p)
-		<-g.arrived
+		g.await(t)
 		waits := bindLater(deadline(), p)
 		require.ErrorIs(t, <-waits, ErrOverloaded)
 		require.ErrorIs(t, <-asked, ErrTimeout)

@@ -2,14 +2,19 @@ package ldappool
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
 )
 
-// pinned is the context key of the server that a dial is to go to.
-type pinned struct{}
+// dialOf is the context key of the dial that a connection is made by.
+type dialOf struct{}
+
+// dial is an attempt at a connection.
+type dial struct {
+	to    *server
+	probe bool // it checks the server; callers are served by the way
+}
 
 // dispatch brings the pool to rest after a change: it probes servers that are due, serves callers that wait, dials for
 // those it cannot serve, and turns away those that nothing will. p.mu is held.
@@ -22,7 +27,7 @@ func (p *Pool) dispatch() {
 	for _, s := range p.servers {
 		if s.probe == probeDue && p.place(p.probeLane(), true) {
 			s.probe = probeRunning
-			p.dial(p.probeLane(), s)
+			p.dial(p.probeLane(), dial{s, true})
 		}
 	}
 	p.abandoned()
@@ -35,7 +40,7 @@ func (p *Pool) dispatch() {
 	}
 	for _, l := range []*lane{first, second} {
 		for l.hungry() && p.mayDial(l) && p.place(l, false) {
-			p.dial(l, nil)
+			p.dial(l, dial{to: p.best()})
 		}
 		if l.waiting.Len() > 0 && !p.promising(l) {
 			for l.waiting.Len() > 0 {
@@ -53,7 +58,7 @@ func (p *Pool) mayDial(l *lane) bool {
 	if p.dialing >= maxDials || p.best() == nil {
 		return false
 	}
-	return l.name == BindLane || p.cfg.BindDN == "" || l.dialing == 0 || time.Since(p.admitted) < admittedFor
+	return l.name == BindLane || p.cfg.BindDN == "" || l.coming() == 0 || time.Since(p.admitted) < admittedFor
 }
 
 // probeLane is where probes belong: what they dial does what a login's first step does.
@@ -108,19 +113,21 @@ func (p *Pool) cedes(l *lane) bool {
 }
 
 // dial opens a connection in the background, in room that place found. p.mu is held.
-func (p *Pool) dial(l *lane, to *server) {
+func (p *Pool) dial(l *lane, d dial) {
 	p.conns++
 	p.dialing++
 	p.dials++
 	l.dialing++
+	d.to.dialing[l.index]++
 	p.work.Go(func() {
 		began := time.Now()
-		err := l.store.CreateResource(context.WithValue(p.ctx, pinned{}, to))
-		alive := err != nil && to != nil && p.serves(to)
+		err := l.store.CreateResource(context.WithValue(p.ctx, dialOf{}, d))
+		alive := err != nil && d.probe && p.serves(d.to)
 		p.mu.Lock()
 		defer p.unlock()
 		p.dialing--
 		l.dialing--
+		d.to.dialing[l.index]--
 		if err != nil {
 			p.conns--
 			p.dialErrors++
@@ -130,8 +137,8 @@ func (p *Pool) dial(l *lane, to *server) {
 				p.admitted = time.Now()
 			}
 		}
-		if to != nil {
-			p.probed(to, began, alive, err)
+		if d.probe {
+			p.probed(d.to, began, alive, err)
 		}
 	})
 }
@@ -141,28 +148,20 @@ func (p *Pool) dial(l *lane, to *server) {
 func (p *Pool) connect(ctx context.Context, l *lane) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.DialTimeout)
 	defer cancel()
-	s, probe := ctx.Value(pinned{}).(*server)
-	if probe = probe && s != nil; !probe {
-		p.mu.Lock()
-		s = p.best()
-		p.unlock()
-		if s == nil {
-			return nil, errors.New("no usable server")
-		}
-	}
+	d := ctx.Value(dialOf{}).(dial)
 	began := time.Now()
-	c, err := p.handshake(ctx, l, s)
+	c, err := p.handshake(ctx, l, d.to)
 	if hook := p.cfg.Trace.Dialed; hook != nil {
-		hook(DialEvent{Lane: l.name, Server: s.url, Took: time.Since(began), Err: err, Probe: probe})
+		hook(DialEvent{Lane: l.name, Server: d.to.url, Took: time.Since(began), Err: err, Probe: d.probe})
 	}
 	p.mu.Lock()
 	defer p.unlock()
 	if err != nil {
-		p.suspect(s, err)
+		p.suspect(d.to, err)
 		return nil, err
 	}
 	p.live[c] = struct{}{}
-	s.conns[l.index]++
+	d.to.conns[l.index]++
 	return c, nil
 }
 

@@ -32,6 +32,7 @@ type server struct {
 	since    time.Time // of the state
 	lastErr  error
 	conns    [2]int // open connections, by lane
+	dialing  [2]int // connections being dialled, by lane
 	probe    probe
 	timer    *time.Timer // of the next probe, where one is due later
 	refusals int         // refused service binds in a row

@@ -241,7 +241,7 @@ func TestAProbeOfAnAbsentServerIsNoConnectionThatACallerWaitsFor(t *testing.T) {
 			done = append(done, searchLater(t.Context(), p))
 		}
 		for range done {
-			<-g.arrived
+			g.await(t)
 		}
 		require.Zero(t, time.Since(began))
 		g.open()

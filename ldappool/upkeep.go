@@ -96,13 +96,13 @@ func (p *Pool) warm() (all bool) {
 		if p.cfg.BindOnly && l.name == SearchLane {
 			continue
 		}
-		for !p.closed && p.best() != nil && l.idle+l.dialing-l.waiting.Len() < p.cfg.MinIdleConns &&
+		for !p.closed && p.best() != nil && l.idle+l.coming()-l.waiting.Len() < p.cfg.MinIdleConns &&
 			l.size() < p.share() && p.conns < p.cfg.MaxConns {
 			if !p.mayDial(l) {
 				all = false
 				break
 			}
-			p.dial(l, nil)
+			p.dial(l, dial{to: p.best()})
 		}
 	}
 	return all

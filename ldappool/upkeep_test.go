@@ -161,7 +161,7 @@ func TestAConnectionInUseIsNotCutAtItsAgeButRetiredAfterwards(t *testing.T) {
 		time.Sleep(8500 * time.Millisecond)
 		g := hold(m.hosts["one"], "bind")
 		done := bindLater(t.Context(), p)
-		<-g.arrived
+		g.await(t)
 		time.Sleep(2 * time.Second)
 		g.open()
 		require.NoError(t, <-done)
@@ -219,7 +219,7 @@ func TestConnectionsInUseAreNotPinged(t *testing.T) {
 		p := m.start(t, sizes(4, -1), func(c *Config) { c.HealthCheckInterval = time.Second })
 		g := hold(h, "bind")
 		done := bindLater(t.Context(), p)
-		<-g.arrived
+		g.await(t)
 		user := lastUser(h)
 		time.Sleep(4 * time.Second)
 		for _, s := range h.requests("ping")[1:] {

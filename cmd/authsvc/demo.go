@@ -59,7 +59,8 @@ func (p *program) demoEnviron(more ...string) []string {
 		"LDAP_BASE_DN=" + demo.PeopleDN, "LDAP_ATTRIBUTES=cn,mail", "LOG_FORMAT=text",
 	}, more...)
 	for _, v := range p.environ {
-		if strings.HasPrefix(v, "LOG_LEVEL=") || strings.HasPrefix(v, "LOG_FORMAT=") {
+		name, value, _ := strings.Cut(v, "=")
+		if value != "" && (name == "LOG_LEVEL" || name == "LOG_FORMAT") {
 			environ = append(environ, v)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"strings"
 )
 
 // errHelp ends a command that was only asked what it does.
@@ -12,7 +14,7 @@ var errHelp = errors.New("help was asked for")
 // flags makes a set of flags for a command that does what about says.
 func (p *program) flags(command, about string) *flag.FlagSet {
 	f := flag.NewFlagSet("authsvc "+command, flag.ContinueOnError)
-	f.SetOutput(p.stderr)
+	f.SetOutput(io.Discard) // of the flag package, which would say what is wrong and then all that is right
 	f.Usage = func() {
 		fmt.Fprintf(f.Output(), "usage: authsvc %s\n\n%s\n", command, about)
 		f.PrintDefaults()
@@ -29,12 +31,12 @@ func (p *program) parse(f *flag.FlagSet, args []string) error {
 			return errHelp
 		}
 	}
-	// The flag package has said already what is wrong, and the usage.
-	if err := f.Parse(args); err != nil {
-		return &usageError{err}
+	err := f.Parse(args)
+	if err == nil && f.NArg() > 0 {
+		err = fmt.Errorf("unexpected %q", f.Arg(0))
 	}
-	if f.NArg() > 0 {
-		return &usageError{fmt.Errorf("%s: unexpected %q", f.Name()[len("authsvc "):], f.Arg(0))}
+	if err != nil {
+		return &usageError{fmt.Errorf("%s: %w; try %s -h", strings.TrimPrefix(f.Name(), "authsvc "), err, f.Name())}
 	}
 	return nil
 }

@@ -90,6 +90,8 @@ func warm(t *testing.T, p *ldappool.Pool) {
 }
 
 // TestAPasswordIsSentOnceAndOnlyForOneEntry counts the binds in the directory's own log.
+//
+//nolint:tparallel // the subtests share the log
 func TestAPasswordIsSentOnceAndOnlyForOneEntry(t *testing.T) {
 	t.Parallel()
 	s, _ := startTree(t)
@@ -116,7 +118,7 @@ func TestAPasswordIsSentOnceAndOnlyForOneEntry(t *testing.T) {
 		"an unknown user by template":    {byTemplate(), "nobody", "wrong", auth.InvalidPassword, 1},
 		"an empty password by template":  {byTemplate(), "user1", "", auth.BadRequest, 0},
 	} {
-		t.Run(name, func(t *testing.T) { // one after the other: the log is one
+		t.Run(name, func(t *testing.T) {
 			before := binds()
 			requireOutcome(t, c.outcome, authenticate(t, c.cfg, p, c.username, c.password))
 			require.Equal(t, c.binds, binds()-before)
@@ -209,6 +211,40 @@ func TestAnEntryWithoutANameIsNotBoundAs(t *testing.T) {
 	r := authenticate(t, byFilter(), newPool(t, s.URL()), "user0", "password0")
 	require.True(t, r.Outcome.IsFault(), "%v: %v", r.Outcome, r.Cause)
 	require.Empty(t, seen.all())
+}
+
+// TestAnAnswerToABindIsAVerdictWhereItSpeaksOfTheUser has codes that slapd gives to no user's bind.
+func TestAnAnswerToABindIsAVerdictWhereItSpeaksOfTheUser(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		code                 uint16
+		byFilter, byTemplate auth.Outcome
+	}{
+		"noSuchObject, for an entry that is gone since": {32, auth.InvalidUser, auth.InvalidPassword},
+		"inappropriateAuthentication":                   {48, auth.InvalidPassword, auth.InvalidPassword},
+		"strongerAuthRequired":                          {8, auth.DirectoryUnavailable, auth.DirectoryUnavailable},
+		"a referral":                                    {10, auth.DirectoryUnavailable, auth.DirectoryUnavailable},
+		"confidentialityRequired":                       {13, auth.DirectoryUnavailable, auth.DirectoryUnavailable},
+		"busy":                                          {51, auth.DirectoryUnavailable, auth.DirectoryUnavailable},
+		"unwillingToPerform":                            {53, auth.DirectoryUnavailable, auth.DirectoryUnavailable},
+		"protocolError":                                 {2, auth.InternalError, auth.InternalError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, seen := newServer(t, func(conn *ldaptest.Conn, req ldaptest.Request) bool {
+				if isLogin(req) {
+					conn.ReplyBind(req, c.code, "the server's own words")
+				}
+				return isLogin(req)
+			})
+			p := newPool(t, s.URL())
+			r := authenticate(t, byFilter(), p, "user0", "password0")
+			requireOutcome(t, c.byFilter, r)
+			require.ErrorContains(t, r.Cause, "the server's own words")
+			requireOutcome(t, c.byTemplate, authenticate(t, byTemplate(), p, "user0", "password0"))
+			require.Len(t, seen.all(), 2, "one bind for each login")
+		})
+	}
 }
 
 func TestAMalformedAnswerToABindIsAFault(t *testing.T) {

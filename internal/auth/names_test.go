@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,16 +26,8 @@ func nastyNames() []string {
 	for _, c := range special {
 		names = append(names, string(c), string(c)+"b", "a"+string(c), "a"+string(c)+"b", "a"+string(c)+string(c))
 	}
-	seen := map[string]bool{}
-	for i := 0; i < len(names); i++ {
-		if seen[names[i]] {
-			names = append(names[:i], names[i+1:]...)
-			i--
-			continue
-		}
-		seen[names[i]] = true
-	}
-	return names
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // TestAnyNameLogsInAsItself: every user has a password of its own, so one that is OK is the one that was meant.

@@ -1,0 +1,317 @@
+package config_test
+
+import (
+	"crypto/tls"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"authsvc/config"
+	"authsvc/internal/ldaptest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestServersAreTakenInOneSpelling(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]config.List{
+		"ldap://ldap.example.org":                 {"ldap://ldap.example.org"},
+		"LDAPS://LDAP.Example.ORG:1636":           {"ldaps://ldap.example.org:1636"},
+		"ldap://h/":                               {"ldap://h"},
+		"ldap://h:":                               {"ldap://h"},
+		"ldap://192.0.2.1:3890":                   {"ldap://192.0.2.1:3890"},
+		"ldap://[2001:DB8::1]":                    {"ldap://[2001:db8::1]"},
+		"ldap://[2001:db8::1]:389":                {"ldap://[2001:db8::1]:389"},
+		"ldap://[fe80::1%25Eth0]:389":             {"ldap://[fe80::1%25Eth0]:389"},
+		"ldapi://%2frun%2fslapd%2fldapi":          {"ldapi://%2frun%2fslapd%2fldapi"},
+		"LDAPI://%2frun%2fslapd%2fldapi/":         {"ldapi://%2frun%2fslapd%2fldapi"},
+		"ldapi://%2frun%2fslapd@main":             {"ldapi://%2frun%2fslapd@main"},
+		" ldap://h:65535 ,\tldaps://h,ldapi:///s": {"ldap://h:65535", "ldaps://h", "ldapi:///s"},
+		"ldap://h:1":                              {"ldap://h:1"},
+	} {
+		t.Run(given, func(t *testing.T) {
+			t.Parallel()
+			assert.Equal(t, want, mustLoad(t, minimal("LDAP_URL="+given)).LDAP.URLs)
+		})
+	}
+}
+
+func TestServersThatCannotBeMeantAreRefused(t *testing.T) {
+	t.Parallel()
+	const shape = "must be scheme, host and port and nothing else"
+	const socket = "must have its socket's path percent-encoded, as in ldapi://%2frun%2fslapd%2fldapi"
+	for given, want := range map[string]string{
+		"ldap.example.org:389":           `"ldap.example.org:389" is not a URL`,
+		"http://h":                       `"http://h" must begin with ldap://, ldaps:// or ldapi://`,
+		"ldap+srv://example.org":         `"ldap+srv://example.org" is not supported by this version: name the servers`,
+		"ldap://":                        `"ldap://" has no host`,
+		"ldap://:389":                    `"ldap://:389" has no host`,
+		"ldap:///dc=org":                 `"ldap:///dc=org" ` + shape,
+		"ldap://h/dc=org":                `"ldap://h/dc=org" ` + shape,
+		"ldap://h?x":                     `"ldap://h?x" ` + shape,
+		"ldap://h?":                      `"ldap://h?" ` + shape,
+		"ldap://h#x":                     `"ldap://h#x" ` + shape,
+		"ldap://a b":                     `"ldap://a b" ` + shape,
+		"ldap://h:ldap":                  `"ldap://h:ldap" ` + shape,
+		"ldap://[::1":                    `"ldap://[::1" ` + shape,
+		"ldap://h:0":                     `"ldap://h:0" must have a port of 1 to 65535`,
+		"ldap://h:65536":                 `"ldap://h:65536" must have a port of 1 to 65535`,
+		"ldap://2001:db8::1":             `"ldap://2001:db8::1" must have its IPv6 address in brackets`,
+		"ldapi://":                       `"ldapi://" ` + socket,
+		"ldapi:///":                      `"ldapi:///" ` + socket,
+		"ldapi://run/slapd":              `"ldapi://run/slapd" ` + socket,
+		"ldapi://%2":                     `"ldapi://%2" ` + socket,
+		"ldap://a,ldap://b,ldap://A":     `"ldap://a" is in the list twice`,
+		"ldapi://%2fa,ldapi://%2fa/":     `"ldapi://%2fa" is in the list twice`,
+		"ldap://a,,ldap://b":             `"ldap://a,,ldap://b" has an empty item between its commas`,
+		"ldap://a,":                      `"ldap://a," has an empty item between its commas`,
+		" ":                              "is required",
+		"":                               "is required",
+		"ldap://good,ldap://bad:0":       `"ldap://bad:0" must have`,
+		"ldap://h:0,ldap://h:1,http://h": `"ldap://h:0" must have`,
+	} {
+		t.Run(given, func(t *testing.T) {
+			t.Parallel()
+			assert.Contains(t, problem(t, "LDAP_URL", minimal("LDAP_URL="+given)), "LDAP_URL: "+want)
+		})
+	}
+}
+
+func TestWhatAURLHoldsBeforeItsHostIsNotPrinted(t *testing.T) {
+	t.Parallel()
+	for given, shown := range map[string]string{
+		"ldap://admin:" + password + "@h":          `"ldap://[redacted]@h" must not hold a user or a password`,
+		"ldap://admin:" + password + "@h:389/x?y":  `"ldap://[redacted]@h:389/x?y" must not hold`,
+		"ldap://" + password + "@":                 `"ldap://[redacted]@" must not hold`,
+		"ldap://good,ldaps://u:" + password + "@h": `"ldap://[redacted]@h" must not hold`,
+		"ldap://u:" + password + ",x@h":            `"ldap://[redacted]@h" must not hold`,
+		"ldap://u:x," + password + "@h":            `"ldap://[redacted]@h" must not hold`,
+		"ldap://u:p@" + password + "@h":            `"ldap://[redacted]@h" must not hold`,
+		"ldap://u:" + password + "/#?@h":           `"ldap://[redacted]@h" must not hold`,
+		"http://u:" + password + "@h":              `"http://[redacted]@h" must not hold`,
+		"ldap://u:" + password + "@h,":             `"ldap://[redacted]@h," has an empty item`,
+		"ldap://u:" + password + ",,@h":            `"ldap://[redacted]@h" has an empty item`,
+	} {
+		t.Run(given, func(t *testing.T) {
+			t.Parallel()
+			text := problem(t, "LDAP_URL", minimal("LDAP_URL="+given, "LDAP_BIND_PASSWORD=other"))
+			assert.Contains(t, text, shown)
+			assert.NotContains(t, text, password)
+		})
+	}
+}
+
+func TestStartTLSNeedsAServerThatCanDoIt(t *testing.T) {
+	t.Parallel()
+	assert.True(t, mustLoad(t, minimal("LDAP_START_TLS=true", "LDAP_URL=ldaps://a,ldap://b")).LDAP.StartTLS)
+	for _, servers := range []string{"ldaps://a", "ldapi://%2fs,ldaps://b"} {
+		assert.Contains(t, problem(t, "LDAP_START_TLS", minimal("LDAP_START_TLS=true", "LDAP_URL="+servers)),
+			"is for ldap:// servers, and LDAP_URL has none")
+	}
+	problem(t, "LDAP_URL", minimal("LDAP_START_TLS=true", "LDAP_URL="))
+}
+
+func TestTLSFilesAreReadAtTheStart(t *testing.T) {
+	t.Parallel()
+	ca := ldaptest.NewCA(t)
+	one, other := ca.Issue(t, ldaptest.CertConfig{Client: true}), ca.Issue(t, ldaptest.CertConfig{Client: true})
+	missing := filepath.Join(t.TempDir(), "missing.pem")
+	for name, c := range map[string]struct {
+		environ        []string
+		variable, text string
+	}{
+		"no CA file":               {[]string{"LDAP_CA_FILE=" + missing}, "LDAP_CA_FILE", "cannot be read: open " + missing},
+		"an empty CA file":         {[]string{"LDAP_CA_FILE=" + file(t, "")}, "LDAP_CA_FILE", "holds no certificate in PEM form"},
+		"a folder for a CA file":   {[]string{"LDAP_CA_FILE=" + t.TempDir()}, "LDAP_CA_FILE", "cannot be read: "},
+		"a certificate alone":      {[]string{"LDAP_CERT_FILE=" + one.CertFile}, "LDAP_KEY_FILE", "is required with LDAP_CERT_FILE"},
+		"a key alone":              {[]string{"LDAP_KEY_FILE=" + one.KeyFile}, "LDAP_CERT_FILE", "is required with LDAP_KEY_FILE"},
+		"another's key":            {[]string{"LDAP_CERT_FILE=" + one.CertFile, "LDAP_KEY_FILE=" + other.KeyFile}, "LDAP_CERT_FILE", "private key does not match"},
+		"no certificate file":      {[]string{"LDAP_CERT_FILE=" + missing, "LDAP_KEY_FILE=" + one.KeyFile}, "LDAP_CERT_FILE", "no such file"},
+		"certificate for key":      {[]string{"LDAP_CERT_FILE=" + one.CertFile, "LDAP_KEY_FILE=" + one.CertFile}, "LDAP_CERT_FILE", "are not a certificate and its key"},
+		"a URL for a name":         {[]string{"LDAP_TLS_SERVER_NAME=ldaps://h"}, "LDAP_TLS_SERVER_NAME", `"ldaps://h" is not a host's name`},
+		"an old version of TLS":    {[]string{"LDAP_TLS_MIN_VERSION=1.0"}, "LDAP_TLS_MIN_VERSION", `"1.0" is none of 1.2, 1.3`},
+		"a version with its words": {[]string{"LDAP_TLS_MIN_VERSION=TLS1.2"}, "LDAP_TLS_MIN_VERSION", `"TLS1.2" is none of 1.2, 1.3`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			assert.Contains(t, problem(t, c.variable, minimal(c.environ...)), c.text)
+		})
+	}
+}
+
+func TestTLSConfigHoldsWhatWasAskedFor(t *testing.T) {
+	t.Parallel()
+	ca := ldaptest.NewCA(t)
+	client := ca.Issue(t, ldaptest.CertConfig{Client: true})
+	c := mustLoad(t, minimal())
+	plain, err := c.LDAP.TLSConfig()
+	require.NoError(t, err)
+	assert.Nil(t, plain.RootCAs)
+	assert.Empty(t, plain.Certificates)
+	assert.Empty(t, plain.ServerName)
+	assert.False(t, plain.InsecureSkipVerify)
+	assert.EqualValues(t, tls.VersionTLS12, plain.MinVersion)
+	c = mustLoad(t, minimal("LDAP_CA_FILE="+ca.File(), "LDAP_CERT_FILE="+client.CertFile, "LDAP_KEY_FILE="+client.KeyFile,
+		"LDAP_TLS_SERVER_NAME=::1", "LDAP_TLS_MIN_VERSION=1.3", "LDAP_TLS_INSECURE_SKIP_VERIFY=true"))
+	full, err := c.LDAP.TLSConfig()
+	require.NoError(t, err)
+	assert.True(t, ca.Pool().Equal(full.RootCAs))
+	require.Len(t, full.Certificates, 1)
+	assert.Equal(t, client.TLS.Certificate, full.Certificates[0].Certificate)
+	assert.Equal(t, "::1", full.ServerName)
+	assert.True(t, full.InsecureSkipVerify)
+	assert.EqualValues(t, tls.VersionTLS13, full.MinVersion)
+}
+
+func TestTLSFilesThatWentAwaySinceAreNamed(t *testing.T) {
+	t.Parallel()
+	ca := ldaptest.NewCA(t)
+	client := ca.Issue(t, ldaptest.CertConfig{Client: true})
+	c := mustLoad(t, minimal("LDAP_CA_FILE="+ca.File(), "LDAP_CERT_FILE="+client.CertFile, "LDAP_KEY_FILE="+client.KeyFile))
+	require.NoError(t, os.Remove(client.KeyFile))
+	_, err := c.LDAP.TLSConfig()
+	assert.ErrorContains(t, err, "LDAP_CERT_FILE: ")
+	assert.ErrorIs(t, err, os.ErrNotExist)
+	require.NoError(t, os.Remove(ca.File()))
+	_, err = c.LDAP.TLSConfig()
+	assert.ErrorContains(t, err, "LDAP_CA_FILE: ")
+	assert.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func TestHalfAnIdentityIsRefused(t *testing.T) {
+	t.Parallel()
+	assert.Contains(t, problem(t, "LDAP_BIND_PASSWORD", minimal("LDAP_BIND_PASSWORD=")),
+		"is required with LDAP_BIND_DN, here or as LDAP_BIND_PASSWORD_FILE")
+	text := problem(t, "LDAP_BIND_DN", minimal("LDAP_BIND_DN="))
+	assert.Contains(t, text, "is required with LDAP_BIND_PASSWORD")
+	assert.NotContains(t, text, password)
+	c := mustLoad(t, minimal("LDAP_BIND_DN=", "LDAP_BIND_PASSWORD="))
+	assert.Empty(t, c.LDAP.BindDN)
+	assert.Empty(t, c.LDAP.BindPassword.Reveal())
+}
+
+func TestBaseDNsStandBetweenSemicolonsThatAreNotEscaped(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]config.DNList{
+		`dc=x`:                           {`dc=x`},
+		` dc=x ;` + "\t" + `dc=y` + "\n": {`dc=x`, `dc=y`},
+		`ou=a\;b,dc=x;dc=y`:              {`ou=a\;b,dc=x`, `dc=y`},
+		`ou=a\,b,dc=x;dc=y`:              {`ou=a\,b,dc=x`, `dc=y`},
+		`ou=a\\;dc=y`:                    {`ou=a\\`, `dc=y`},
+		`ou=a\\\;b;dc=y`:                 {`ou=a\\\;b`, `dc=y`},
+		`ou=a\ ;dc=y`:                    {`ou=a\ `, `dc=y`},
+		`ou=a\  ;dc=y`:                   {`ou=a\ `, `dc=y`},
+		`ou=a\\ ;dc=y`:                   {`ou=a\\`, `dc=y`},
+		`ou=a\3bb,dc=x`:                  {`ou=a\3bb,dc=x`},
+		`ou=Zürich,dc=x`:                 {`ou=Zürich,dc=x`},
+	} {
+		t.Run(given, func(t *testing.T) {
+			t.Parallel()
+			assert.Equal(t, want, mustLoad(t, minimal("LDAP_BASE_DN="+given)).LDAP.BaseDNs)
+		})
+	}
+}
+
+func TestBaseDNsThatAreNoneAreRefused(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		``:             "is required, or LDAP_USER_DN_TEMPLATE in its place",
+		` `:            `" " has an empty name between its semicolons`,
+		`;`:            `";" has an empty name`,
+		`dc=x;`:        `"dc=x;" has an empty name`,
+		`dc=x;;dc=y`:   `"dc=x;;dc=y" has an empty name`,
+		`people`:       `"people" is not a DN (RFC 4514): `,
+		`dc=x;people`:  `"people" is not a DN (RFC 4514): `,
+		`dc=x,people`:  `"dc=x,people" is not a DN (RFC 4514): `,
+		`dc=x\`:        `"dc=x\\" is not a DN (RFC 4514): `,
+		`dc=y;dc=x\`:   `"dc=x\\" is not a DN (RFC 4514): `,
+		`dc=x\zz;dc=y`: `"dc=x\\zz" is not a DN (RFC 4514): `,
+	} {
+		t.Run(given, func(t *testing.T) {
+			t.Parallel()
+			assert.Contains(t, problem(t, "LDAP_BASE_DN", minimal("LDAP_BASE_DN="+given)), "LDAP_BASE_DN: "+want)
+		})
+	}
+}
+
+func TestAFilterTakesTheNameAsAValue(t *testing.T) {
+	t.Parallel()
+	for _, filter := range []string{
+		"(uid={username})", "(&(objectClass=person)(|(uid={username})(mail={username})))", "(!(uid={username}))",
+		"(mail={username}@example.org)", "(cn=*{username}*)", "(uid={username}{username})", "(uid>={username})", "(uid<={username})",
+		"(uid~={username})", "(cn:caseExactMatch:={username})", "(cn:dn:2.5.13.5:={username})", `(cn=\2a{username})`,
+		"(&(a=b)(cn=x={username}))",
+	} {
+		assert.Equal(t, filter, mustLoad(t, minimal("LDAP_USER_FILTER="+filter)).LDAP.UserFilter)
+	}
+}
+
+func TestAFilterThatTakesTheNameElsewhereIsRefused(t *testing.T) {
+	t.Parallel()
+	const none, place, filter = " has no {username}", " has {username} where no value stands", " is not a filter (RFC 4515): "
+	for given, want := range map[string]string{
+		"(uid=name)": none, "(uid={user})": none, "(uid={Username})": none, "(uid={ username })": none,
+		"({username}=x)": place, "(u{username}=x)": place, "(cn;{username}=x)": place, "(cn:{username}:=x)": place,
+		"(cn:dn:{username}:=x)": place, "(cn:1.2.{username}:=x)": place, "(&(uid={username})({username}=*))": place,
+		"(|(a=b)(c{username}={username}))": place,
+		"uid={username}":                   filter, "(uid={username}": filter, "(uid={username}))": filter, "(uid={username})(a=b)": filter,
+		"({username})": filter, "(&{username})": filter, `(uid=\{username})`: filter, `(uid=\2{username})`: filter, `(uid={username}\)`: filter,
+	} {
+		t.Run(given, func(t *testing.T) {
+			t.Parallel()
+			assert.Contains(t, problem(t, "LDAP_USER_FILTER", minimal("LDAP_USER_FILTER="+given)), want)
+		})
+	}
+}
+
+func TestATemplateTakesTheNameAsAValue(t *testing.T) {
+	t.Parallel()
+	for _, dn := range []string{
+		"uid={username}", "uid={username},ou=people,dc=example,dc=org", "cn=a{username}b,dc=org", "uid={username}+cn=x,dc=org",
+		"uid={username},ou={username},dc=org",
+	} {
+		c := mustLoad(t, template("LDAP_USER_DN_TEMPLATE="+dn))
+		assert.Equal(t, dn, c.LDAP.UserDNTemplate)
+		assert.Empty(t, c.LDAP.BaseDNs)
+	}
+}
+
+func TestATemplateThatTakesTheNameElsewhereIsRefused(t *testing.T) {
+	t.Parallel()
+	const none, place, dn = " has no {username}", " has {username} where no value stands", " is not a DN (RFC 4514) with {username} in it"
+	for given, want := range map[string]string{
+		"uid=name,dc=org": none, "uid=%s,dc=org": none, "people": none,
+		"{username}=x,dc=org": place, "u{username}=x": place, "uid=x,{username}=y": place, "uid=x+{username}=y": place,
+		"{username}": dn, "{username}@example.org": dn, "uid={username},": dn, "uid={username},people": dn,
+		`uid=\{username},dc=org`: dn, `uid=\2{username}`: dn, "uid=#{username}": dn, "uid=#04{username}": dn, `uid={username}\`: dn,
+	} {
+		t.Run(given, func(t *testing.T) {
+			t.Parallel()
+			assert.Contains(t, problem(t, "LDAP_USER_DN_TEMPLATE", template("LDAP_USER_DN_TEMPLATE="+given)), want)
+		})
+	}
+}
+
+func TestATemplateExcludesWhatOnlyASearchHeeds(t *testing.T) {
+	t.Parallel()
+	for variable, value := range map[string]string{
+		"LDAP_BASE_DN": "dc=org", "LDAP_USER_FILTER": "(uid={username})", "LDAP_USER_SCOPE": "sub",
+		"LDAP_USER_NAME_ATTRIBUTE": "uid", "LDAP_ATTRIBUTES": "cn",
+	} {
+		t.Run(variable, func(t *testing.T) {
+			t.Parallel()
+			assert.Contains(t, problem(t, variable, template(variable+"="+value)), "only one of the two can be meant")
+		})
+	}
+}
+
+func TestAttributesHaveNamesOptionsOrNumbers(t *testing.T) {
+	t.Parallel()
+	c := mustLoad(t, minimal("LDAP_ATTRIBUTES=cn,displayName;lang-de,2.5.4.4", "LDAP_USER_NAME_ATTRIBUTE=0.9.2342.19200300.100.1.1"))
+	assert.Equal(t, config.List{"cn", "displayName;lang-de", "2.5.4.4"}, c.LDAP.Attributes)
+	for _, bad := range []string{"c n", "*", "cn=x", "größe", "a_b", "(cn)"} {
+		assert.Contains(t, problem(t, "LDAP_ATTRIBUTES", minimal("LDAP_ATTRIBUTES="+bad)), "is not an attribute's name")
+		assert.Contains(t, problem(t, "LDAP_USER_NAME_ATTRIBUTE", minimal("LDAP_USER_NAME_ATTRIBUTE="+bad)), "is not an attribute's name")
+	}
+}

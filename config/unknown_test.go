@@ -1,0 +1,117 @@
+package config_test
+
+import (
+	"strings"
+	"testing"
+
+	"authsvc/config"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestAMisspellingNamesWhatWasMeant(t *testing.T) {
+	t.Parallel()
+	for given, meant := range map[string]string{
+		"LDAP_URI":                       "LDAP_URL",
+		"LDAP_URLS":                      "LDAP_URL",
+		"LDAP_STARTTLS":                  "LDAP_START_TLS",
+		"LDAP_START_TSL":                 "LDAP_START_TLS",
+		"LDAP_BASEDN":                    "LDAP_BASE_DN",
+		"LDAP_BINDDN":                    "LDAP_BIND_DN",
+		"LDAP_BIND_PASSWROD":             "LDAP_BIND_PASSWORD",
+		"LDAP_BIND_PASS":                 "LDAP_BIND_PASSWORD",
+		"LDAP_BIND_PASSWORDFILE":         "LDAP_BIND_PASSWORD_FILE",
+		"LDAP_BIND_PASSWORD_FIEL":        "LDAP_BIND_PASSWORD_FILE",
+		"LDAP_TLS_CA_FILE":               "LDAP_CA_FILE",
+		"LDAP_TLS_SKIP_VERIFY":           "LDAP_TLS_INSECURE_SKIP_VERIFY",
+		"LDAP_TLS_MIN_VERSIONS":          "LDAP_TLS_MIN_VERSION",
+		"LDAP_USERS_FILTER":              "LDAP_USER_FILTER",
+		"LDAP_USER_SEARCH_FILTER":        "LDAP_USER_FILTER",
+		"LDAP_USER_BASE_DN":              "LDAP_BASE_DN",
+		"LDAP_USER_DN":                   "LDAP_USER_DN_TEMPLATE",
+		"LDAP_ATTRIBUTE":                 "LDAP_ATTRIBUTES",
+		"LDAP_DIAL_TIMOUT":               "LDAP_DIAL_TIMEOUT",
+		"LDAP_POOL_MAX_CONN":             "LDAP_POOL_MAX_CONNS",
+		"LDAP_POOL_MAX_CONNECTIONS":      "LDAP_POOL_MAX_CONNS",
+		"LDAP_POOL_MAX_IDLE_CONNS":       "LDAP_POOL_MAX_CONNS",
+		"LDAP_POOL_MAXLIFETIME":          "LDAP_POOL_MAX_LIFETIME",
+		"LDAP_MAX_WAITERS":               "LDAP_POOL_MAX_WAITERS",
+		"LDAP_POOL_HEALTHCHECK_INTERVAL": "LDAP_POOL_HEALTH_CHECK_INTERVAL",
+		"AUTH_TIMOUT":                    "AUTH_TIMEOUT",
+		"AUTH_TIME_OUT":                  "AUTH_TIMEOUT",
+		"AUTH_ALWAYS200":                 "AUTH_ALWAYS_200",
+		"HTTP_ADDRESS":                   "HTTP_ADDR",
+		"HTTP_ADRR":                      "HTTP_ADDR",
+		"HTTP_TRUST_PROXIES":             "HTTP_TRUSTED_PROXIES",
+		"HTTP_TRUSTED_PROXY":             "HTTP_TRUSTED_PROXIES",
+		"LDAP_BIND_PASSWD":               "LDAP_BIND_PASSWORD",
+		"HTTP_SHUTDOWN_TIMEOUTS":         "HTTP_SHUTDOWN_TIMEOUT",
+		"ADMIN_ADDRESS":                  "ADMIN_ADDR",
+		"ADMIN_ADR":                      "ADMIN_ADDR",
+	} {
+		t.Run(given, func(t *testing.T) {
+			t.Parallel()
+			text := problem(t, given, minimal(given+"="+password))
+			assert.Equal(t, given+": there is no such variable; "+meant+" was probably meant", text)
+			assert.NotContains(t, text, password)
+		})
+	}
+}
+
+// neighbours are variables of others that begin like ours.
+func neighbours() []string {
+	return []string{
+		"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "HTTP_PROXY_USER", "HTTP_PROXY_PASSWORD", "HTTP_PORT", "HTTP_HOST", "HTTP_USER_AGENT",
+		"LDAP_PORT", "LDAP_NAME", "LDAP_HOST", "LDAP_SERVER", "LDAP_DOMAIN", "LDAP_ORGANISATION", "LDAP_ORGANIZATION", "LDAP_ROOT",
+		"LDAP_ADMIN_PASSWORD", "LDAP_ADMIN_PASSWORD_FILE", "LDAP_ADMIN_USERNAME", "LDAP_ADMIN_DN", "LDAP_CONFIG_PASSWORD", "LDAP_USERS",
+		"LDAP_PASSWORDS", "LDAP_READONLY_USER", "LDAP_READONLY_USER_PASSWORD", "LDAP_TLS", "LDAP_TLS_CRT_FILENAME", "LDAP_LOG_LEVEL",
+		"LDAP_PORT_NUMBER", "LDAP_LDAPS_PORT_NUMBER", "LDAP_ENABLE_TLS", "LDAP_TLS_VERIFY_CLIENT", "LDAP_SEED_INTERNAL_LDIF_PATH",
+		"AUTH_SERVER_URL", "AUTH_URL", "AUTH_TOKEN", "AUTH_SECRET", "AUTH_SERVICE_PORT", "AUTH_DOMAIN", "AUTH_METHOD", "AUTH_ENABLED",
+		"ADMIN_PASSWORD", "ADMIN_USER", "ADMIN_EMAIL", "ADMIN_PORT", "ADMIN_TOKEN", "ADMIN_URL", "LDAPS_URL", "LDAPURL", "XLDAP_URL", "ldap_url",
+	}
+}
+
+// serviceLinks are what Kubernetes sets in every container for a service of that name.
+func serviceLinks(service string) []string {
+	name := strings.ToUpper(strings.ReplaceAll(service, "-", "_"))
+	links := []string{name + "_SERVICE_HOST", name + "_SERVICE_PORT", name + "_PORT"}
+	for _, port := range []string{"LDAP", "LDAPS", "HTTP", "HTTPS", "ADMIN", "METRICS", "AUTH"} {
+		links = append(links, name+"_SERVICE_PORT_"+port)
+	}
+	for _, port := range []string{"389_TCP", "636_TCP", "8080_TCP", "9090_TCP", "53_UDP"} {
+		for _, part := range []string{"", "_PROTO", "_PORT", "_ADDR"} {
+			links = append(links, name+"_PORT_"+port+part)
+		}
+	}
+	return links
+}
+
+func TestWhatOthersSetStopsNoStart(t *testing.T) {
+	t.Parallel()
+	services := []string{
+		"ldap", "auth", "http", "admin", "ldap-pool", "ldap-tls", "ldap-user", "ldap-bind", "ldap-base", "ldap-server", "ldap-admin",
+		"ldap-service", "ldap-dial", "ldap-pool-max", "auth-service", "auth-api", "http-echo", "http-admin", "admin-ui", "admin-service",
+	}
+	all := neighbours()
+	for _, s := range services {
+		all = append(all, serviceLinks(s)...)
+	}
+	for _, name := range all {
+		_, err := config.Load(minimal(name + "=tcp://10.0.0.1:389"))
+		assert.NoError(t, err, name)
+	}
+}
+
+func TestVariablesOfVersionsToComeAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, variable := range []string{
+		"LDAP_SERVER_POLICY", "LDAP_PRESET", "LDAP_GROUP_BASE_DN", "LDAP_GROUP_FILTER", "LDAP_GROUP_NAME_ATTRIBUTE", "LDAP_GROUP_NESTED",
+		"LDAP_REQUIRED_GROUPS", "AUTH_FAILURE_DETAIL", "AUTH_UNIFORM_DELAY", "AUTH_THROTTLE_FAILURES", "AUTH_THROTTLE_ACCOUNT_FAILURES",
+		"AUTH_THROTTLE_WINDOW", "AUTH_THROTTLE_REDIS_URL", "AUTH_API_KEYS_FILE", "HTTP_TLS_CERT_FILE", "HTTP_TLS_KEY_FILE",
+		"HTTP_TLS_CLIENT_CA_FILE",
+	} {
+		assert.Contains(t, config.Later(), variable)
+		assert.NotContains(t, config.Variables(), variable)
+		assert.Equal(t, variable+": is not supported by this version", problem(t, variable, minimal(variable+"=x")))
+	}
+}

@@ -1,0 +1,186 @@
+package config_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"authsvc/config"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func TestThePoolsNumbersFitEachOther(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		environ        []string
+		conns, minIdle int
+	}{
+		"the defaults":                            {minimal(), 32, 2},
+		"few connections lower the default":       {minimal("LDAP_POOL_MAX_CONNS=2"), 2, 1},
+		"an odd number is halved downwards":       {minimal("LDAP_POOL_MAX_CONNS=3"), 3, 1},
+		"enough connections do not":               {minimal("LDAP_POOL_MAX_CONNS=4"), 4, 2},
+		"half of them may be kept":                {minimal("LDAP_POOL_MAX_CONNS=10", "LDAP_POOL_MIN_IDLE_CONNS=5"), 10, 5},
+		"none may be kept":                        {minimal("LDAP_POOL_MIN_IDLE_CONNS=0"), 32, 0},
+		"one connection is enough for a template": {template("LDAP_POOL_MAX_CONNS=1"), 1, 1},
+		"a template's one connection may be kept": {template("LDAP_POOL_MAX_CONNS=1", "LDAP_POOL_MIN_IDLE_CONNS=1"), 1, 1},
+		"the most that there may be":              {minimal("LDAP_POOL_MAX_CONNS=10000", "LDAP_POOL_MIN_IDLE_CONNS=5000"), 10000, 5000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := mustLoad(t, c.environ).Pool
+			assert.Equal(t, c.conns, p.MaxConns)
+			assert.Equal(t, c.minIdle, p.MinIdleConns)
+		})
+	}
+}
+
+func TestNumbersOutOfBoundsAreRefusedWithTheirBounds(t *testing.T) {
+	t.Parallel()
+	const wait = "LDAP_POOL_MAX_WAITERS"
+	for name, c := range map[string]struct {
+		environ        []string
+		variable, text string
+	}{
+		"one connection with a filter":   {minimal("LDAP_POOL_MAX_CONNS=1"), "LDAP_POOL_MAX_CONNS", `"1" is not between 2 and 10000`},
+		"no connection with a template":  {template("LDAP_POOL_MAX_CONNS=0"), "LDAP_POOL_MAX_CONNS", `"0" is not between 1 and 10000`},
+		"too many connections":           {minimal("LDAP_POOL_MAX_CONNS=10001"), "LDAP_POOL_MAX_CONNS", `"10001" is not between 2 and 10000`},
+		"one more kept than half":        {minimal("LDAP_POOL_MAX_CONNS=10", "LDAP_POOL_MIN_IDLE_CONNS=6"), "LDAP_POOL_MIN_IDLE_CONNS", `"6" is more than half of LDAP_POOL_MAX_CONNS, which is 10`},
+		"the default kept, and set":      {minimal("LDAP_POOL_MAX_CONNS=2", "LDAP_POOL_MIN_IDLE_CONNS=2"), "LDAP_POOL_MIN_IDLE_CONNS", `"2" is more than half of LDAP_POOL_MAX_CONNS, which is 2`},
+		"a negative number kept":         {minimal("LDAP_POOL_MIN_IDLE_CONNS=-1"), "LDAP_POOL_MIN_IDLE_CONNS", `"-1" is not between 0 and 5000`},
+		"a wrong maximum is one problem": {minimal("LDAP_POOL_MAX_CONNS=1", "LDAP_POOL_MIN_IDLE_CONNS=2"), "LDAP_POOL_MAX_CONNS", `"1" is not between`},
+		"a maximum in words is one, too": {minimal("LDAP_POOL_MAX_CONNS=ten", "LDAP_POOL_MIN_IDLE_CONNS=2"), "LDAP_POOL_MAX_CONNS", `"ten" is not a whole number`},
+		"a negative number of waiters":   {minimal(wait + "=-1"), wait, `"-1" is not between 0 and 1000000`},
+		"too many waiters":               {minimal(wait + "=1000001"), wait, `"1000001" is not between 0 and 1000000`},
+		"a number that no int holds":     {minimal(wait + "=9999999999999999999"), wait, `"9999999999999999999" is not a whole number`},
+		"a number with a fraction":       {minimal(wait + "=1.5"), wait, `"1.5" is not a whole number`},
+		"a level between two others":     {minimal("LOG_LEVEL=info+1"), "LOG_LEVEL", `"info+1" is none of debug, info, warn, error`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			assert.Contains(t, problem(t, c.variable, c.environ), c.variable+": "+c.text)
+		})
+	}
+}
+
+func TestDurationsHaveBounds(t *testing.T) {
+	t.Parallel()
+	least := map[string]time.Duration{
+		"LDAP_DIAL_TIMEOUT": time.Millisecond, "LDAP_REQUEST_TIMEOUT": time.Millisecond, "LDAP_POOL_MAX_IDLE_TIME": time.Millisecond,
+		"LDAP_POOL_MAX_LIFETIME": 10 * time.Millisecond, "LDAP_POOL_HEALTH_CHECK_INTERVAL": 10 * time.Millisecond,
+		"LDAP_POOL_MAX_WAIT": time.Millisecond, "AUTH_TIMEOUT": time.Millisecond, "HTTP_SHUTDOWN_TIMEOUT": time.Millisecond,
+	}
+	fields := variableCases(t)
+	for _, variable := range config.Variables() {
+		if _, ok := fields[variable]; !ok {
+			continue
+		}
+		if _, ok := fields[variable].def.(time.Duration); !ok {
+			continue
+		}
+		t.Run(variable, func(t *testing.T) {
+			t.Parallel()
+			bound := least[variable]
+			assert.NotZero(t, bound, "a duration without a bound")
+			for _, good := range []time.Duration{bound, 365 * 24 * time.Hour} {
+				assert.Equal(t, good, fields[variable].field(mustLoad(t, minimal(variable+"="+good.String()))))
+			}
+			for given, shown := range map[string]string{
+				"0": "0s", "-1s": "-1s", (bound - 1).String(): (bound - 1).String(), "8760h0m1s": "8760h0m1s",
+			} {
+				assert.Contains(t, problem(t, variable, minimal(variable+"="+given)),
+					`"`+shown+`" is not between `+bound.String()+" and a year")
+			}
+			for _, bad := range []string{"5", "soon", "5 s", "1d", "9999999999h"} {
+				assert.Contains(t, problem(t, variable, minimal(variable+"="+bad)), `"`+bad+`" is not a duration with a unit`)
+			}
+		})
+	}
+}
+
+func TestAddressesAreHostAndPort(t *testing.T) {
+	t.Parallel()
+	for _, variable := range []string{"HTTP_ADDR", "ADMIN_ADDR"} {
+		for _, good := range []string{":1", "127.0.0.1:0", "[::]:65535", "localhost:81", "[fe80::1%eth0]:82"} {
+			mustLoad(t, minimal(variable+"="+good))
+		}
+		for _, bad := range []string{"8080", ":", ":http", "localhost", ":65536", ":-1", "::1:80", "http://localhost:80", " "} {
+			assert.Contains(t, problem(t, variable, minimal(variable+"="+bad)), `"`+bad+`" is not host:port with a port of 0 to 65535`)
+		}
+	}
+}
+
+func TestTheTwoListenersHaveAddressesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	assert.Contains(t, problem(t, "ADMIN_ADDR", minimal("ADMIN_ADDR=:8080")), `":8080" is the address of HTTP_ADDR too`)
+	mustLoad(t, minimal("ADMIN_ADDR=127.0.0.1:0", "HTTP_ADDR=127.0.0.1:0"))
+	problem(t, "HTTP_ADDR", minimal("ADMIN_ADDR=", "HTTP_ADDR=none"))
+}
+
+func TestAnEmptyAdminAddressTurnsTheListenerOff(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, "127.0.0.1:9090", mustLoad(t, minimal()).Admin.Addr)
+	assert.Empty(t, mustLoad(t, minimal("ADMIN_ADDR=")).Admin.Addr)
+}
+
+func TestNetworksAndAddressesAreTrusted(t *testing.T) {
+	t.Parallel()
+	c := mustLoad(t, minimal("HTTP_TRUSTED_PROXIES=10.1.2.3/8, 192.0.2.1,2001:db8::1/32,::1,::ffff:192.0.2.9"))
+	want := config.PrefixList{
+		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32"),
+		netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("192.0.2.9/32"),
+	}
+	assert.Equal(t, want, c.HTTP.TrustedProxies)
+	for _, bad := range []string{"10.0.0.0/33", "10.0.0/8", "proxy.example.org", "*", "192.0.2.1:80", "10.0.0.0/-1"} {
+		assert.Contains(t, problem(t, "HTTP_TRUSTED_PROXIES", minimal("HTTP_TRUSTED_PROXIES="+bad)), `has "`+bad+`", which is neither`)
+	}
+	assert.Contains(t, problem(t, "HTTP_TRUSTED_PROXIES", minimal("HTTP_TRUSTED_PROXIES=::1,")), "has an empty item between its commas")
+}
+
+func TestLevelsAndBooleansAreReadInAnyCase(t *testing.T) {
+	t.Parallel()
+	for _, level := range []string{"debug", "INFO", "Warn", "error"} {
+		assert.True(t, strings.EqualFold(level, mustLoad(t, minimal("LOG_LEVEL="+level)).Log.Level.String()))
+	}
+	for given, want := range map[string]bool{"true": true, "TRUE": true, "1": true, "false": false, "0": false} {
+		assert.Equal(t, want, mustLoad(t, minimal("AUTH_ALWAYS_200="+given)).Auth.Always200)
+	}
+}
+
+func TestWhatIsAllowedAndUnwiseIsWarnedAbout(t *testing.T) {
+	t.Parallel()
+	const clear, anonymous, open = "in the clear", "searches are anonymous", "can be reached from other machines"
+	for name, c := range map[string]struct {
+		environ []string
+		want    []string
+	}{
+		"nothing unwise":                  {minimal(), nil},
+		"a certificate that none checks":  {minimal("LDAP_TLS_INSECURE_SKIP_VERIFY=true"), []string{"the directory's certificate is not verified"}},
+		"passwords in the clear":          {minimal("LDAP_URL=ldap://h"), []string{"passwords travel to ldap://h " + clear}},
+		"to each such server":             {minimal("LDAP_URL=ldap://a:389,ldaps://b,ldap://[2001:db8::1]"), []string{"to ldap://a:389 " + clear, "to ldap://[2001:db8::1] " + clear}},
+		"not with StartTLS":               {minimal("LDAP_URL=ldap://h", "LDAP_START_TLS=true"), nil},
+		"not on this machine":             {minimal("LDAP_URL=ldap://localhost,ldap://127.0.0.9:389,ldap://[::1],ldap://[::1]:389,ldapi://%2fs"), nil},
+		"a name that looks like loopback": {minimal("LDAP_URL=ldap://localhost.example.org"), []string{clear}},
+		"anonymous searches":              {minimal("LDAP_BIND_DN=", "LDAP_BIND_PASSWORD="), []string{anonymous}},
+		"not with a template":             {template(), nil},
+		"an admin listener for all":       {minimal("ADMIN_ADDR=:9090"), []string{":9090 " + open}},
+		"one on every address":            {minimal("ADMIN_ADDR=0.0.0.0:9090"), []string{"0.0.0.0:9090 " + open}},
+		"one on this machine only":        {minimal("ADMIN_ADDR=[::1]:9090"), nil},
+		"no admin listener":               {minimal("ADMIN_ADDR="), nil},
+		"all that there is": {
+			minimal("LDAP_URL=ldap://h", "LDAP_TLS_INSECURE_SKIP_VERIFY=true", "LDAP_BIND_DN=", "LDAP_BIND_PASSWORD=", "ADMIN_ADDR=:0"),
+			[]string{"not verified", clear, anonymous, open},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			warnings := mustLoad(t, c.environ).Warnings
+			if assert.Len(t, warnings, len(c.want), "%q", warnings) {
+				for i, want := range c.want {
+					assert.Contains(t, warnings[i], want)
+				}
+			}
+		})
+	}
+}

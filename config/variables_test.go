@@ -1,0 +1,189 @@
+package config_test
+
+import (
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"authsvc/config"
+	"authsvc/internal/ldaptest"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// variableCase is what holds of one variable.
+type variableCase struct {
+	field   func(*config.Config) any
+	def     any // without the variable
+	good    string
+	want    any      // with the good value
+	with    []string // what else the good and the bad value need
+	bad     string
+	message string // what is said of the bad value, after it; empty where no value is bad
+}
+
+// variableCases has every variable, but LDAP_BIND_PASSWORD for its own tests.
+func variableCases(t *testing.T) map[string]variableCase {
+	ca := ldaptest.NewCA(t)
+	cert := ca.Issue(t, ldaptest.CertConfig{Client: true})
+	seconds := func(n int) time.Duration { return time.Duration(n) * time.Second }
+	noUnit, noNumber := `"5" is not a duration with a unit`, `"many" is not a whole number`
+	return map[string]variableCase{
+		"LDAP_URL": {
+			field: func(c *config.Config) any { return c.LDAP.URLs }, def: config.List{"ldaps://ldap.example.org"},
+			good: "ldaps://one, ldaps://two:1636", want: config.List{"ldaps://one", "ldaps://two:1636"},
+			bad: "ldap.example.org", message: `"ldap.example.org" is not a URL`,
+		},
+		"LDAP_START_TLS": {
+			field: func(c *config.Config) any { return c.LDAP.StartTLS }, def: false,
+			good: "true", want: true, with: []string{"LDAP_URL=ldap://ldap.example.org"},
+			bad: "yes", message: `"yes" is neither true nor false`,
+		},
+		"LDAP_CA_FILE": {
+			field: func(c *config.Config) any { return c.LDAP.CAFile }, def: "", good: ca.File(), want: ca.File(),
+			bad: cert.KeyFile, message: cert.KeyFile + " holds no certificate in PEM form",
+		},
+		"LDAP_CERT_FILE": {
+			field: func(c *config.Config) any { return c.LDAP.CertFile }, def: "", good: cert.CertFile, want: cert.CertFile,
+			with: []string{"LDAP_KEY_FILE=" + cert.KeyFile},
+			bad:  ca.File(), message: ca.File() + " and " + cert.KeyFile + " are not a certificate and its key: ",
+		},
+		"LDAP_KEY_FILE": {
+			field: func(c *config.Config) any { return c.LDAP.KeyFile }, def: "", good: cert.KeyFile, want: cert.KeyFile,
+			with: []string{"LDAP_CERT_FILE=" + cert.CertFile},
+		},
+		"LDAP_TLS_SERVER_NAME": {
+			field: func(c *config.Config) any { return c.LDAP.TLSServerName }, def: "", good: "other.example.org", want: "other.example.org",
+			bad: "other.example.org:636", message: `"other.example.org:636" is not a host's name`,
+		},
+		"LDAP_TLS_MIN_VERSION": {
+			field: func(c *config.Config) any { return c.LDAP.TLSMinVersion }, def: "1.2", good: "1.3", want: "1.3",
+			bad: "1.1", message: `"1.1" is none of 1.2, 1.3`,
+		},
+		"LDAP_TLS_INSECURE_SKIP_VERIFY": {
+			field: func(c *config.Config) any { return c.LDAP.TLSInsecureSkipVerify }, def: false, good: "true", want: true,
+			bad: "on", message: `"on" is neither true nor false`,
+		},
+		"LDAP_BIND_DN": {
+			field: func(c *config.Config) any { return c.LDAP.BindDN }, def: "cn=service,dc=example,dc=org", good: "cn=other", want: "cn=other",
+		},
+		"LDAP_BASE_DN": {
+			field: func(c *config.Config) any { return c.LDAP.BaseDNs }, def: config.DNList{"dc=example,dc=org"},
+			good: "ou=a,dc=org; ou=b,dc=org", want: config.DNList{"ou=a,dc=org", "ou=b,dc=org"},
+			bad: "people", message: `"people" is not a DN (RFC 4514): `,
+		},
+		"LDAP_USER_FILTER": {
+			field: func(c *config.Config) any { return c.LDAP.UserFilter }, def: "(uid={username})", good: "(cn={username})", want: "(cn={username})",
+			bad: "uid={username}", message: `"uid={username}" is not a filter (RFC 4515): `,
+		},
+		"LDAP_USER_NAME_ATTRIBUTE": {
+			field: func(c *config.Config) any { return c.LDAP.UserNameAttribute }, def: "uid", good: "sAMAccountName", want: "sAMAccountName",
+			bad: "user name", message: `"user name" is not an attribute's name`,
+		},
+		"LDAP_USER_SCOPE": {
+			field: func(c *config.Config) any { return c.LDAP.UserScope }, def: "sub", good: "one", want: "one",
+			bad: "base", message: `"base" is none of sub, one`,
+		},
+		"LDAP_USER_DN_TEMPLATE": {
+			field: func(c *config.Config) any { return c.LDAP.UserDNTemplate }, def: "", good: "uid={username}", want: "uid={username}",
+			with: []string{"LDAP_BASE_DN="},
+			bad:  "uid=name,dc=org", message: `"uid=name,dc=org" has no {username}`,
+		},
+		"LDAP_ATTRIBUTES": {
+			field: func(c *config.Config) any { return c.LDAP.Attributes }, def: config.List(nil), good: "cn, mail", want: config.List{"cn", "mail"},
+			bad: "cn,the mail", message: `"the mail" is not an attribute's name`,
+		},
+		"LDAP_DIAL_TIMEOUT": {
+			field: func(c *config.Config) any { return c.LDAP.DialTimeout }, def: seconds(3), good: "700ms", want: 700 * time.Millisecond,
+			bad: "5", message: noUnit,
+		},
+		"LDAP_REQUEST_TIMEOUT": {
+			field: func(c *config.Config) any { return c.LDAP.RequestTimeout }, def: seconds(5), good: "1m30s", want: seconds(90),
+			bad: "5", message: noUnit,
+		},
+		"LDAP_BIND_RETRY": {
+			field: func(c *config.Config) any { return c.LDAP.BindRetry }, def: "no_response", good: "unsent", want: "unsent",
+			bad: "always", message: `"always" is none of no_response, unsent`,
+		},
+		"LDAP_POOL_MAX_CONNS": {
+			field: func(c *config.Config) any { return c.Pool.MaxConns }, def: 32, good: "8", want: 8, bad: "many", message: noNumber,
+		},
+		"LDAP_POOL_MIN_IDLE_CONNS": {
+			field: func(c *config.Config) any { return c.Pool.MinIdleConns }, def: 2, good: "0", want: 0, bad: "many", message: noNumber,
+		},
+		"LDAP_POOL_MAX_IDLE_TIME": {
+			field: func(c *config.Config) any { return c.Pool.MaxIdleTime }, def: 5 * time.Minute, good: "1h", want: time.Hour, bad: "5", message: noUnit,
+		},
+		"LDAP_POOL_MAX_LIFETIME": {
+			field: func(c *config.Config) any { return c.Pool.MaxLifetime }, def: 30 * time.Minute, good: "1h", want: time.Hour, bad: "5", message: noUnit,
+		},
+		"LDAP_POOL_HEALTH_CHECK_INTERVAL": {
+			field: func(c *config.Config) any { return c.Pool.HealthCheckInterval }, def: seconds(15), good: "1s", want: seconds(1), bad: "5", message: noUnit,
+		},
+		"LDAP_POOL_MAX_WAIT": {
+			field: func(c *config.Config) any { return c.Pool.MaxWait }, def: seconds(2), good: "1s", want: seconds(1), bad: "5", message: noUnit,
+		},
+		"LDAP_POOL_MAX_WAITERS": {
+			field: func(c *config.Config) any { return c.Pool.MaxWaiters }, def: 1000, good: "0", want: 0, bad: "many", message: noNumber,
+		},
+		"AUTH_TIMEOUT": {
+			field: func(c *config.Config) any { return c.Auth.Timeout }, def: seconds(10), good: "3s", want: seconds(3), bad: "5", message: noUnit,
+		},
+		"AUTH_ALWAYS_200": {
+			field: func(c *config.Config) any { return c.Auth.Always200 }, def: false, good: "true", want: true,
+			bad: "200", message: `"200" is neither true nor false`,
+		},
+		"HTTP_ADDR": {
+			field: func(c *config.Config) any { return c.HTTP.Addr }, def: ":8080", good: "[::1]:80", want: "[::1]:80",
+			bad: "8080", message: `"8080" is not host:port with a port of 0 to 65535`,
+		},
+		"HTTP_TRUSTED_PROXIES": {
+			field: func(c *config.Config) any { return c.HTTP.TrustedProxies }, def: config.PrefixList(nil),
+			good: "10.0.0.0/8", want: config.PrefixList{netip.MustParsePrefix("10.0.0.0/8")},
+			bad: "10.0.0.0/8,proxy", message: `"10.0.0.0/8,proxy" has "proxy", which is neither a network in CIDR notation nor an address`,
+		},
+		"HTTP_SHUTDOWN_TIMEOUT": {
+			field: func(c *config.Config) any { return c.HTTP.ShutdownTimeout }, def: seconds(10), good: "30s", want: seconds(30), bad: "5", message: noUnit,
+		},
+		"ADMIN_ADDR": {
+			field: func(c *config.Config) any { return c.Admin.Addr }, def: "127.0.0.1:9090", good: "localhost:9091", want: "localhost:9091",
+			bad: "localhost", message: `"localhost" is not host:port with a port of 0 to 65535`,
+		},
+		"LOG_LEVEL": {
+			field: func(c *config.Config) any { return c.Log.Level }, def: slog.LevelInfo, good: "debug", want: slog.LevelDebug,
+			bad: "loud", message: `"loud" is not one of the values that it can have`,
+		},
+		"LOG_FORMAT": {
+			field: func(c *config.Config) any { return c.Log.Format }, def: "json", good: "text", want: "text",
+			bad: "xml", message: `"xml" is none of json, text`,
+		},
+	}
+}
+
+func TestEveryVariableHasADefaultTakesAValueAndSaysWhatIsWrongWithAnother(t *testing.T) {
+	t.Parallel()
+	cases := variableCases(t)
+	for _, variable := range config.Variables() {
+		if variable == "LDAP_BIND_PASSWORD" {
+			continue
+		}
+		t.Run(variable, func(t *testing.T) {
+			t.Parallel()
+			c, ok := cases[variable]
+			if !ok {
+				t.Fatal("no case")
+			}
+			assert.Equal(t, c.def, c.field(mustLoad(t, minimal())), "default")
+			good := append(minimal(c.with...), variable+"="+c.good)
+			assert.Equal(t, c.want, c.field(mustLoad(t, good)), "good value")
+			if c.message == "" {
+				return
+			}
+			text := problem(t, variable, append(minimal(c.with...), variable+"="+c.bad))
+			assert.True(t, strings.HasPrefix(text, variable+": "+c.message), text)
+			assert.True(t, strings.HasSuffix(text, "; for example "+variable+"="+config.SampleValues()[variable]), text)
+		})
+	}
+}
