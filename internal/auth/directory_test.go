@@ -193,6 +193,7 @@ func TestAttributesAreReturnedAsTheyWereAskedFor(t *testing.T) {
 		"one that the entry does not have":           {[]string{"mobile"}, nil},
 		"one that nobody knows":                      {[]string{"nonsense"}, nil},
 		"what is not UTF-8 in base64":                {[]string{"jpegPhoto"}, map[string][]string{"jpegPhoto": {base64([]byte(photo))}}},
+		"a certificate by its plain name":            {[]string{"userCertificate"}, map[string][]string{"userCertificate": {base64(der)}}},
 		"a certificate in base64":                    {[]string{"userCertificate;binary"}, map[string][]string{"userCertificate;binary": {base64(der)}}},
 		"one with a language option":                 {[]string{"description;lang-de"}, map[string][]string{"description;lang-de": {"reich"}}},
 		"the password never, for it is not readable": {[]string{"userPassword"}, nil},

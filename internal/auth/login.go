@@ -55,6 +55,9 @@ func New(cfg Config, directory Directory, observer Observer) (*Authenticator, er
 	if cfg.DNTemplate == "" && len(cfg.BaseDNs) == 0 {
 		return nil, errors.New("auth: a filter needs a base DN")
 	}
+	if cfg.Timeout <= 0 {
+		return nil, errors.New("auth: Timeout must be positive")
+	}
 	a.requested = append([]string{cfg.NameAttribute}, cfg.Attributes...)
 	return a, nil
 }
@@ -153,7 +156,7 @@ func (l *login) describe(e *ldap.Entry) User {
 			u.Username = text(a.Values[0])
 		}
 		for _, name := range l.cfg.Attributes {
-			if !strings.EqualFold(a.Name, name) {
+			if !named(a, name) {
 				continue
 			}
 			if u.Attributes == nil {
@@ -167,6 +170,14 @@ func (l *login) describe(e *ldap.Entry) User {
 		}
 	}
 	return u
+}
+
+// named tells whether an attribute is the one asked for. Some have to be transferred as ";binary" (RFC 4522 section 3), and
+// a server says so whether that was asked for or not.
+func named(a *ldap.EntryAttribute, name string) bool {
+	const binary = ";binary"
+	return strings.EqualFold(a.Name, name) ||
+		len(a.Name) == len(name)+len(binary) && strings.EqualFold(a.Name, name+binary)
 }
 
 // text makes a value fit for JSON: one that is not valid UTF-8 becomes base64.
