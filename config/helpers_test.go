@@ -1,7 +1,6 @@
 package config_test
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,7 +42,7 @@ func problems(t *testing.T, environ []string) []config.Problem {
 	require.Error(t, err)
 	require.Nil(t, c)
 	var wrong *config.Error
-	require.True(t, errors.As(err, &wrong))
+	require.ErrorAs(t, err, &wrong)
 	require.NotEmpty(t, wrong.Problems)
 	return wrong.Problems
 }

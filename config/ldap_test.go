@@ -27,7 +27,7 @@ func TestServersAreTakenInOneSpelling(t *testing.T) {
 		"ldapi://%2frun%2fslapd%2fldapi":          {"ldapi://%2frun%2fslapd%2fldapi"},
 		"LDAPI://%2frun%2fslapd%2fldapi/":         {"ldapi://%2frun%2fslapd%2fldapi"},
 		"ldapi://%2frun%2fslapd@main":             {"ldapi://%2frun%2fslapd@main"},
-		" ldap://h:65535 ,\tldaps://h,ldapi:///s": {"ldap://h:65535", "ldaps://h", "ldapi:///s"},
+		"ldap://h:65535 ,\tldaps://h, ldapi:///s": {"ldap://h:65535", "ldaps://h", "ldapi:///s"},
 		"ldap://h:1":                              {"ldap://h:1"},
 	} {
 		t.Run(given, func(t *testing.T) {
@@ -171,12 +171,12 @@ func TestTLSFilesThatWentAwaySinceAreNamed(t *testing.T) {
 	c := mustLoad(t, minimal("LDAP_CA_FILE="+ca.File(), "LDAP_CERT_FILE="+client.CertFile, "LDAP_KEY_FILE="+client.KeyFile))
 	require.NoError(t, os.Remove(client.KeyFile))
 	_, err := c.LDAP.TLSConfig()
-	assert.ErrorContains(t, err, "LDAP_CERT_FILE: ")
-	assert.ErrorIs(t, err, os.ErrNotExist)
+	require.ErrorContains(t, err, "LDAP_CERT_FILE: ")
+	require.ErrorIs(t, err, os.ErrNotExist)
 	require.NoError(t, os.Remove(ca.File()))
 	_, err = c.LDAP.TLSConfig()
-	assert.ErrorContains(t, err, "LDAP_CA_FILE: ")
-	assert.ErrorIs(t, err, os.ErrNotExist)
+	require.ErrorContains(t, err, "LDAP_CA_FILE: ")
+	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
 func TestHalfAnIdentityIsRefused(t *testing.T) {

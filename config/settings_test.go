@@ -100,6 +100,6 @@ func (fullWriter) Write([]byte) (int, error) { return 0, errFull }
 
 func TestAWriteThatFailsIsReported(t *testing.T) {
 	t.Parallel()
-	assert.ErrorIs(t, mustLoad(t, minimal()).WriteSettings(fullWriter{}), errFull)
+	require.ErrorIs(t, mustLoad(t, minimal()).WriteSettings(fullWriter{}), errFull)
 	assert.ErrorIs(t, config.WriteReference(fullWriter{}), errFull)
 }

@@ -150,18 +150,18 @@ func TestLevelsAndBooleansAreReadInAnyCase(t *testing.T) {
 
 func TestWhatIsAllowedAndUnwiseIsWarnedAbout(t *testing.T) {
 	t.Parallel()
-	const clear, anonymous, open = "in the clear", "searches are anonymous", "can be reached from other machines"
+	const unveiled, anonymous, open = "in the clear", "searches are anonymous", "can be reached from other machines"
 	for name, c := range map[string]struct {
 		environ []string
 		want    []string
 	}{
 		"nothing unwise":                  {minimal(), nil},
 		"a certificate that none checks":  {minimal("LDAP_TLS_INSECURE_SKIP_VERIFY=true"), []string{"the directory's certificate is not verified"}},
-		"passwords in the clear":          {minimal("LDAP_URL=ldap://h"), []string{"passwords travel to ldap://h " + clear}},
-		"to each such server":             {minimal("LDAP_URL=ldap://a:389,ldaps://b,ldap://[2001:db8::1]"), []string{"to ldap://a:389 " + clear, "to ldap://[2001:db8::1] " + clear}},
+		"passwords in the clear":          {minimal("LDAP_URL=ldap://h"), []string{"passwords travel to ldap://h " + unveiled}},
+		"to each such server":             {minimal("LDAP_URL=ldap://a:389,ldaps://b,ldap://[2001:db8::1]"), []string{"to ldap://a:389 " + unveiled, "to ldap://[2001:db8::1] " + unveiled}},
 		"not with StartTLS":               {minimal("LDAP_URL=ldap://h", "LDAP_START_TLS=true"), nil},
 		"not on this machine":             {minimal("LDAP_URL=ldap://localhost,ldap://127.0.0.9:389,ldap://[::1],ldap://[::1]:389,ldapi://%2fs"), nil},
-		"a name that looks like loopback": {minimal("LDAP_URL=ldap://localhost.example.org"), []string{clear}},
+		"a name that looks like loopback": {minimal("LDAP_URL=ldap://localhost.example.org"), []string{unveiled}},
 		"anonymous searches":              {minimal("LDAP_BIND_DN=", "LDAP_BIND_PASSWORD="), []string{anonymous}},
 		"not with a template":             {template(), nil},
 		"an admin listener for all":       {minimal("ADMIN_ADDR=:9090"), []string{":9090 " + open}},
@@ -170,7 +170,7 @@ func TestWhatIsAllowedAndUnwiseIsWarnedAbout(t *testing.T) {
 		"no admin listener":               {minimal("ADMIN_ADDR="), nil},
 		"all that there is": {
 			minimal("LDAP_URL=ldap://h", "LDAP_TLS_INSECURE_SKIP_VERIFY=true", "LDAP_BIND_DN=", "LDAP_BIND_PASSWORD=", "ADMIN_ADDR=:0"),
-			[]string{"not verified", clear, anonymous, open},
+			[]string{"not verified", unveiled, anonymous, open},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -26,6 +26,7 @@ type variableCase struct {
 
 // variableCases has every variable, but LDAP_BIND_PASSWORD for its own tests.
 func variableCases(t *testing.T) map[string]variableCase {
+	t.Helper()
 	ca := ldaptest.NewCA(t)
 	cert := ca.Issue(t, ldaptest.CertConfig{Client: true})
 	seconds := func(n int) time.Duration { return time.Duration(n) * time.Second }

@@ -177,7 +177,9 @@ func result(x exchange, err error) (*Result, bool) {
 
 // isGoLDAPs tells whether code is one that go-ldap gives to its own errors, which LDAP assigns to nothing: beside it
 // an answer cannot be told from the failure to read it.
-func isGoLDAPs(code uint16) bool { return code >= ldap.ErrorNetwork && code <= ldap.ErrorMalformedPacket }
+func isGoLDAPs(code uint16) bool {
+	return code >= ldap.ErrorNetwork && code <= ldap.ErrorMalformedPacket
+}
 
 func diagnostic(answer *ldap.Error) string {
 	if answer.Err == nil {

@@ -161,6 +161,7 @@ func TestWhatIsNoLDAPMessageIsRefused(t *testing.T) {
 		{"an id alone", "30 03 02 01 01", errNoLDAP},
 		{"an operation without length", "30 04 02 01 01 61", errNoLDAP},
 		{"an operation of indefinite length", "30 05 02 01 01 61 80", errNoLDAP},
+		{"an entry of indefinite length", "30 07 02 01 01 64 80 00 00", errNoLDAP},
 		{"an operation whose length is cut off", "30 06 02 01 01 61 82 00", errNoLDAP},
 		{"an operation longer than its message", "30 08 02 01 01 61 07 0a 01 00", errNoLDAP},
 		{"an operation longer than its message, without result code", "30 06 02 01 01 64 02 00", errNoLDAP},

@@ -698,6 +698,19 @@ func TestHazard19_ThePoolIsToldOfAResetAndDoesNotHaveToAsk(t *testing.T) {
 			require.Zero(t, p.Stat().Retries, "a caller met the dead connection")
 		})
 	}
+	t.Run("at once", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			m := newMemory()
+			p := m.start(t, sizes(4, -1))
+			mustSearch(t, p)
+			mustBind(t, p)
+			time.Sleep(500 * time.Millisecond) // into the pause between two looks of upkeep's own
+			m.hosts["one"].cutAll()
+			synctest.Wait() // no time passes
+			require.EqualValues(t, 2, p.Stat().Retired[RetiredPeerClosed])
+		})
+	})
 }
 
 // Hazard 20, the cost of go-ldap's goroutines, is measured by BenchmarkPoolBind and BenchmarkBareBind.
@@ -933,8 +946,11 @@ func TestField_FailoverReturnsToTheFirstServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory("first", "second")
 		first, second := m.hosts["first"], m.hosts["second"]
+		second.refuse(false)
 		p := m.start(t)
 		require.Equal(t, first.url(), mustBind(t, p).Server)
+		second.accept()
+		time.Sleep(5 * time.Second) // and is found usable
 		first.refuse(true)
 		time.Sleep(5 * time.Second)
 		require.Equal(t, second.url(), mustBind(t, p).Server)
@@ -949,26 +965,36 @@ func TestField_FailoverReturnsToTheFirstServer(t *testing.T) {
 
 func TestField_APausedServerDoesNotDefeatFailover(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("first", "second")
-		first, second := m.hosts["first"], m.hosts["second"]
-		p := m.start(t)
-		require.Equal(t, first.url(), mustBind(t, p).Server)
-		first.pause() // it takes connections and bytes, and answers nothing
-		defer first.resume()
-		_, err := p.Bind(t.Context(), ldaptest.UserDN(1), ldaptest.Password(1))
-		requireFault(t, err, ErrTimeout)
-		began := time.Now()
-		require.Equal(t, second.url(), mustBind(t, p).Server)
-		require.LessOrEqual(t, time.Since(began), time.Second, "a second login waited for the paused server")
-		for range 20 {
-			began := time.Now()
-			require.Equal(t, second.url(), mustBind(t, p).Server)
-			require.Equal(t, second.url(), mustSearch(t, p).Server)
-			require.LessOrEqual(t, time.Since(began), time.Second)
-			time.Sleep(time.Second)
-		}
-	})
+	// With connections kept warm their dials find the server out as well; without them a login's timeout alone does.
+	for _, minIdle := range []int{2, -1} {
+		t.Run(fmt.Sprint("MinIdleConns ", minIdle), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory("first", "second")
+				first, second := m.hosts["first"], m.hosts["second"]
+				second.refuse(false)
+				p := m.start(t, sizes(32, minIdle))
+				require.Equal(t, first.url(), mustBind(t, p).Server)
+				second.accept()
+				time.Sleep(5 * time.Second) // and is found usable
+				require.Equal(t, first.url(), mustBind(t, p).Server)
+				first.pause() // it takes connections and bytes, and answers nothing
+				defer first.resume()
+				_, err := p.Bind(t.Context(), ldaptest.UserDN(1), ldaptest.Password(1))
+				requireFault(t, err, ErrTimeout)
+				began := time.Now()
+				require.Equal(t, second.url(), mustBind(t, p).Server)
+				require.LessOrEqual(t, time.Since(began), time.Second, "a second login waited for the paused server")
+				for range 20 {
+					began := time.Now()
+					require.Equal(t, second.url(), mustBind(t, p).Server)
+					require.Equal(t, second.url(), mustSearch(t, p).Server)
+					require.LessOrEqual(t, time.Since(began), time.Second)
+					time.Sleep(time.Second)
+				}
+			})
+		})
+	}
 }
 
 func TestField_APoolThatHasNoneFreeSaysNothingAboutAPassword(t *testing.T) {

@@ -15,7 +15,9 @@ const (
 )
 
 // Trace holds hooks that the pool calls when something happens. Each may be nil and then costs nothing. They run
-// in the pool's own or in a caller's goroutine, several at once, and must not block or call the pool.
+// in the pool's own or in a caller's goroutine, several at once, so that two changes of one moment may be told in
+// either order. No lock is held: a hook may call Stat. It must not block, and must not call Search, Bind or Close,
+// which may wait for what the hook holds up.
 type Trace struct {
 	// Acquired: a caller got a connection, or did not.
 	Acquired func(ctx context.Context, e AcquireEvent)

@@ -33,7 +33,7 @@ func (s *service) announce() {
 	} else {
 		attrs = append(attrs, "base_dn", strings.Join(ldap.BaseDNs, ";"), "user_filter", ldap.UserFilter)
 	}
-	if s.admin.server != nil {
+	if s.admin.Listener != nil {
 		attrs = append(attrs, "admin", s.admin.Addr().String())
 	}
 	s.log.Info("starting", attrs...)

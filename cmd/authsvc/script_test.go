@@ -36,9 +36,8 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("DOCS", docs)
-			e.Values["tb"] = e.T().(testing.TB)
-			e.Values["started"] = map[string]*started{}
-			e.Values["directory"] = ldaptest.NewDirectory()
+			e.Setenv("GORACE", "atexit_sleep_ms=0") // else each program lives a second longer with the race detector
+			e.Values[stageKey{}] = &stage{tb: e.T().(testing.TB), programs: map[string]*started{}}
 			return nil
 		},
 		Cmds: commands(),
@@ -61,6 +60,18 @@ func hold(t *testing.T, addrs ...string) {
 	}
 }
 
+// stage is what a script's commands share.
+type stage struct {
+	tb       testing.TB
+	programs map[string]*started
+	server   *ldaptest.Server
+}
+
+// stageKey is where a script has its stage.
+type stageKey struct{}
+
+func stageOf(ts *testscript.TestScript) *stage { return ts.Value(stageKey{}).(*stage) }
+
 // commands are what scripts can do besides.
 //
 //	exits CODE PROGRAM [ARG...]     run it to its end
@@ -68,8 +79,8 @@ func hold(t *testing.T, addrs ...string) {
 //	await NAME REGEXP [VAR...]      wait until its output has a match behind the last one that was awaited; VARs get the groups
 //	end NAME SIGNAL CODE            send a signal and wait for the end
 //	directory start|stop            an LDAP server at $LDAP_URL with the users of ldaptest
-//	get URL CODE                    ask until that is the answer's code, and print the answer
-//	login ADDR USER PASSWORD STATUS log in once, and print the answer
+//	get URL CODE                    ask until that is the answer's code; the answer is in the file answer
+//	login ADDR USER PASSWORD STATUS log in once; the answer is in the file answer
 //	curls NAME                      run each curl line of its output, and compare the answer with what it promises
 //	taken VAR                       an address on which somebody listens
 //	nobody VAR                      an address on which nobody does
@@ -93,34 +104,23 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return all
 }
 
-// command makes a command with the script's environment, in its directory.
-func command(ts *testscript.TestScript, args []string) *exec.Cmd {
-	path, err := exec.LookPath(args[0])
-	ts.Check(err)
-	c := exec.Command(path, args[1:]...)
-	c.Dir = ts.Getenv("WORK")
-	for _, v := range []string{
-		"PATH", "HOME", "TMPDIR", "GOCOVERDIR", "LDAP_URL", "LDAP_BASE_DN", "LDAP_BIND_DN", "LDAP_BIND_PASSWORD", "LDAP_BIND_PASSWORD_FILE",
-		"LDAP_USER_FILTER", "LDAP_POOL_MAX_CONNS", "LDAP_POOL_MAX_WAIT", "LDAP_DIAL_TIMEOUT", "LDAP_STARTTLS", "LDAP_START_TLS", "AUTH_TIMEOUT",
-		"HTTP_ADDR", "ADMIN_ADDR", "LOG_LEVEL", "LOG_FORMAT",
-	} {
-		if value := ts.Getenv(v); value != "" || v == "ADMIN_ADDR" && ts.Getenv("ADMIN") == "off" {
-			c.Env = append(c.Env, v+"="+value)
-		}
-	}
-	return c
+// environ is the script's environment, as its programs see it.
+func environ(ts *testscript.TestScript) []string {
+	ts.Check(ts.Exec("env"))
+	return strings.Split(strings.TrimSuffix(ts.ReadFile("stdout"), "\n"), "\n")
 }
 
 func exits(ts *testscript.TestScript, args []string) {
-	c := command(ts, args[1:])
-	c.Stdout, c.Stderr = ts.Stdout(), ts.Stderr()
-	err := c.Run()
-	var failed *exec.ExitError
-	if err != nil && !errors.As(err, &failed) {
-		ts.Fatalf("%v", err)
+	code := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var failed *exec.ExitError
+		if !errors.As(err, &failed) {
+			ts.Fatalf("%v", err)
+		}
+		code = failed.ExitCode()
 	}
-	if got := strconv.Itoa(c.ProcessState.ExitCode()); got != args[0] {
-		ts.Fatalf("exit code %s instead of %s", got, args[0])
+	if strconv.Itoa(code) != args[0] {
+		ts.Fatalf("exit code %d instead of %s", code, args[0])
 	}
 }
 
@@ -167,9 +167,12 @@ func (s *started) output() string {
 }
 
 func start(ts *testscript.TestScript, args []string) {
+	path, err := exec.LookPath(args[1])
+	ts.Check(err)
 	file, err := os.Create(ts.MkAbs(args[0] + ".log"))
 	ts.Check(err)
-	s := &started{cmd: command(ts, args[1:]), ended: make(chan struct{}), more: make(chan struct{}), file: file}
+	s := &started{cmd: exec.Command(path, args[2:]...), ended: make(chan struct{}), more: make(chan struct{}), file: file}
+	s.cmd.Env, s.cmd.Dir = environ(ts), ts.Getenv("WORK")
 	s.cmd.Stdout, s.cmd.Stderr = s, s
 	ts.Check(s.cmd.Start())
 	go func() {
@@ -181,11 +184,11 @@ func start(ts *testscript.TestScript, args []string) {
 		<-s.ended
 		_ = file.Close()
 	})
-	ts.Value("started").(map[string]*started)[args[0]] = s
+	stageOf(ts).programs[args[0]] = s
 }
 
 func background(ts *testscript.TestScript, name string) *started {
-	s := ts.Value("started").(map[string]*started)[name]
+	s := stageOf(ts).programs[name]
 	if s == nil {
 		ts.Fatalf("no %s was started", name)
 	}
@@ -235,12 +238,110 @@ func end(ts *testscript.TestScript, args []string) {
 	}
 }
 
+// directory starts an LDAP server, or has it go away and come back on its port.
 func directory(ts *testscript.TestScript, args []string) {
-	server, running := ts.Value("server").(*ldaptest.Server)
-	_ = server
-	_ = running
-	switch args[0] {
-	case "start":
-	case "stop":
+	st := stageOf(ts)
+	switch {
+	case args[0] == "stop":
+		st.server.StopListening()
+		st.server.CloseAll()
+	case st.server == nil:
+		st.server = ldaptest.NewServer(st.tb, nil)
+		ts.Setenv("LDAP_URL", st.server.URL())
+	default:
+		st.server.Listen()
 	}
+}
+
+// get asks until the answer's code is the one that is wanted.
+func get(ts *testscript.TestScript, args []string) {
+	ldaptest.Eventually(stageOf(ts).tb, args[0]+" answers "+args[1], func() bool {
+		resp, err := http.Get(args[0])
+		return err == nil && tell(ts, resp) == args[1]
+	})
+}
+
+// tell keeps an answer as it is on the wire, and gives its code.
+func tell(ts *testscript.TestScript, resp *http.Response) string {
+	defer resp.Body.Close()
+	text, err := httputil.DumpResponse(resp, true)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("answer"), bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")), 0o600))
+	return strconv.Itoa(resp.StatusCode)
+}
+
+func logsIn(ts *testscript.TestScript, args []string) {
+	body, err := json.Marshal(map[string]string{"username": args[1], "password": args[2]})
+	ts.Check(err)
+	resp, err := http.Post("http://"+args[0]+"/auth", "application/json", bytes.NewReader(body))
+	ts.Check(err)
+	tell(ts, resp)
+	answer := ts.ReadFile("answer")
+	if !strings.Contains(answer, `{"status":`+args[3]+`,`) {
+		ts.Fatalf("not status %s but\n%s", args[3], answer)
+	}
+}
+
+// verdict is what an answer says.
+type verdict struct {
+	Status  int
+	Message string
+}
+
+// promised is a line that the demo prints to try, and what is below it.
+var promised = regexp.MustCompile(`(?m)^ +(curl .*)\n +# (\{"status":(\d+),\.\.\. "message":"([^"]*)"\})$`)
+
+func curls(ts *testscript.TestScript, args []string) {
+	want := []verdict{{0, "auth ok"}, {1, "invalid user"}, {2, "invalid password"}}
+	said := background(ts, args[0]).output()
+	var got []verdict
+	for _, line := range promised.FindAllStringSubmatch(said, -1) {
+		v := curled(ts, line[1])
+		got = append(got, v)
+		if strconv.Itoa(v.Status) != line[3] || v.Message != line[4] {
+			ts.Fatalf("%s\npromises %s and gives %+v", line[1], line[2], v)
+		}
+	}
+	if !slices.Equal(got, want) || strings.Count(said, "curl ") != len(want) {
+		ts.Fatalf("the lines to try give %+v instead of %+v:\n%s", got, want, said)
+	}
+}
+
+// curlLine is how such a line is made, for where there is no curl.
+var curlLine = regexp.MustCompile(`^curl -s (\S+) -H 'Content-Type: (\S+)' -d '([^']*)'$`)
+
+// curled runs a curl line as a shell does.
+func curled(ts *testscript.TestScript, line string) (v verdict) {
+	part := curlLine.FindStringSubmatch(line)
+	if part == nil {
+		ts.Fatalf("cannot be read: %s", line)
+	}
+	if _, err := exec.LookPath("curl"); err == nil {
+		ts.Check(ts.Exec("sh", "-c", line))
+		ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &v))
+		return v
+	}
+	resp, err := http.Post(part[1], part[2], strings.NewReader(part[3]))
+	ts.Check(err)
+	defer resp.Body.Close()
+	ts.Check(json.NewDecoder(resp.Body).Decode(&v))
+	return v
+}
+
+func taken(ts *testscript.TestScript, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { l.Close() })
+	ts.Setenv(args[0], l.Addr().String())
+}
+
+// nobody gives the caller's end of a connection: nobody listens there, and nobody else can as long as it is open.
+func nobody(ts *testscript.TestScript, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { l.Close() })
+	c, err := net.Dial("tcp", l.Addr().String())
+	ts.Check(err)
+	ts.Defer(func() { c.Close() })
+	ts.Setenv(args[0], c.LocalAddr().String())
 }

@@ -2,12 +2,9 @@ package auth
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"authsvc/ldappool"
 
@@ -37,8 +34,11 @@ type Authenticator struct {
 	observer  Observer
 }
 
-// errAmbiguous occurs when a name matches more than one entry. Which of them is meant nobody can know.
-var errAmbiguous = errors.New("the name matches more than one entry")
+// The causes of an unknown user.
+var (
+	errNoEntry   = errors.New("no entry matches")
+	errAmbiguous = errors.New("the name matches more than one entry") // which of them is meant nobody can know
+)
 
 // New makes an Authenticator. It fails where the filter or the template is not of its form.
 func New(cfg Config, directory Directory, observer Observer) (*Authenticator, error) {
@@ -67,154 +67,121 @@ func New(cfg Config, directory Directory, observer Observer) (*Authenticator, er
 func (a *Authenticator) Authenticate(ctx context.Context, c Credentials) Result {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.Timeout)
 	defer cancel()
+	// Not on the stack: a thousand logins that wait for a connection are a thousand stacks.
+	l := &login{Authenticator: a, username: c.Username, password: c.Password}
+	l.result.Outcome = InternalError // the zero Outcome lets people in: it must be earned
 	began := time.Now()
-	var r Result
 	if err := c.Validate(); err != nil {
-		r = Result{Outcome: BadRequest, Detail: err.Error()}
+		l.result = Result{Outcome: BadRequest, Detail: err.Error()}
 	} else {
-		l := login{Authenticator: a, username: c.Username, password: c.Password}
-		r = l.run(ctx)
-		r.Phases, r.DN = l.phases, l.user.DN
-		if r.Outcome == OK {
-			r.User = &l.user
-		}
+		l.run(ctx)
 	}
-	r.Phases.Total = time.Since(began)
-	a.observer.LoginDone(ctx, c, r)
-	return r
+	l.result.Phases.Total = time.Since(began)
+	a.observer.LoginDone(ctx, c, l.result)
+	return l.result
 }
 
 // login is one attempt under way.
 type login struct {
 	*Authenticator
 	username, password string
+	found              []*ldap.Entry // without two of the same name
 	user               User
-	phases             Phases
+	result             Result
 }
 
 // run takes the steps of a login until one of them decides.
-func (l *login) run(ctx context.Context) Result {
+func (l *login) run(ctx context.Context) {
 	unknown := InvalidUser
-	if l.template != "" {
+	switch {
+	case l.template != "":
 		l.user = User{Username: l.username, DN: l.template.fill(l.username)}
 		unknown = InvalidPassword // nobody can tell the two apart
-	} else if r := l.find(ctx); r.Outcome != OK {
-		return r
+	case !l.find(ctx):
+		return
 	}
-	return l.bind(ctx, unknown)
+	l.result.DN = l.user.DN
+	l.bind(ctx, unknown)
+	if l.result.Outcome == OK {
+		l.result.User = &l.user
+	}
 }
 
-// find looks for the user's entry below every base. OK means that there is exactly one.
-func (l *login) find(ctx context.Context) Result {
-	var found []*ldap.Entry
+// end decides the login.
+func (l *login) end(r Result) {
+	r.DN, r.Phases = l.result.DN, l.result.Phases
+	l.result = r
+}
+
+// find looks for the user's entry below every base, and tells whether there is exactly one. If not, the login is decided.
+func (l *login) find(ctx context.Context) bool {
+	filter := l.filter.fill(l.username)
+	for _, base := range l.cfg.BaseDNs {
+		answer, err := l.search(ctx, base, filter)
+		if !l.heed(base, answer, err) {
+			return false
+		}
+	}
+	if len(l.found) == 0 {
+		l.end(Result{Outcome: InvalidUser, Cause: errNoEntry})
+		return false
+	}
+	l.describe(l.found[0])
+	return true
+}
+
+// search does one search and takes its times.
+func (l *login) search(ctx context.Context, base, filter string) (*ldappool.SearchResult, error) {
 	scope := ldap.ScopeWholeSubtree
 	if l.cfg.OneLevel {
 		scope = ldap.ScopeSingleLevel
 	}
-	filter := l.filter.fill(l.username)
-	for _, base := range l.cfg.BaseDNs {
-		// Two entries are enough to know that there are too many. Some servers ignore the limit.
-		answer, err := l.search(ctx, ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, 2, 0, false, filter, l.requested, nil))
-		if err != nil {
-			return judgeFault(err)
-		}
-		if r := judgeSearch(answer.Result); r.Outcome != OK {
-			r.Cause = fmt.Errorf("base %q: %w", base, r.Cause)
-			return r
-		}
-		found = merge(found, answer.Entries)
-		if len(found) > 1 || answer.Code == ldap.LDAPResultSizeLimitExceeded {
-			return Result{Outcome: InvalidUser, Cause: errAmbiguous}
-		}
+	began := time.Now()
+	// Two entries are enough to know that there are too many. Some servers ignore the limit.
+	answer, err := l.directory.Search(ctx, ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, 2, 0, false, filter, l.requested, nil))
+	wait := waited(err)
+	if err == nil {
+		wait = answer.Wait
 	}
-	if len(found) == 0 {
-		return Result{Outcome: InvalidUser, Cause: errors.New("no entry matches")}
-	}
-	l.user = l.describe(found[0])
-	return Result{Outcome: OK}
+	l.result.Phases.Wait += wait
+	l.result.Phases.Search += time.Since(began) - wait
+	return answer, err
 }
 
-// merge adds entries that are not in found yet: bases may overlap.
-func merge(found, more []*ldap.Entry) []*ldap.Entry {
-next:
-	for _, e := range more {
-		for _, f := range found {
-			if strings.EqualFold(e.DN, f.DN) {
-				continue next
-			}
-		}
-		found = append(found, e)
+// heed takes in what a search below base gave, and tells whether the login goes on.
+func (l *login) heed(base string, answer *ldappool.SearchResult, err error) bool {
+	if err != nil {
+		l.end(judgeFault(err))
+		return false
 	}
-	return found
-}
-
-// describe tells who an entry is.
-func (l *login) describe(e *ldap.Entry) User {
-	u := User{Username: l.username, DN: e.DN}
-	for _, a := range e.Attributes {
-		if strings.EqualFold(a.Name, l.cfg.NameAttribute) && len(a.Values) > 0 {
-			u.Username = text(a.Values[0])
-		}
-		for _, name := range l.cfg.Attributes {
-			if !named(a, name) {
-				continue
-			}
-			if u.Attributes == nil {
-				u.Attributes = make(map[string][]string, len(l.cfg.Attributes))
-			}
-			values := make([]string, len(a.Values))
-			for i, v := range a.Values {
-				values[i] = text(v)
-			}
-			u.Attributes[name] = values
-		}
+	if r := judgeSearch(answer.Result); r.Outcome != OK {
+		r.Cause = fmt.Errorf("base %q: %w", base, r.Cause)
+		l.end(r)
+		return false
 	}
-	return u
-}
-
-// named tells whether an attribute is the one asked for. Some have to be transferred as ";binary" (RFC 4522 section 3), and
-// a server says so whether that was asked for or not.
-func named(a *ldap.EntryAttribute, name string) bool {
-	const binary = ";binary"
-	return strings.EqualFold(a.Name, name) ||
-		len(a.Name) == len(name)+len(binary) && strings.EqualFold(a.Name, name+binary)
-}
-
-// text makes a value fit for JSON: one that is not valid UTF-8 becomes base64.
-func text(value string) string {
-	if utf8.ValidString(value) {
-		return value
+	l.merge(answer.Entries)
+	if len(l.found) > 1 || answer.Code == ldap.LDAPResultSizeLimitExceeded {
+		l.end(Result{Outcome: InvalidUser, Cause: errAmbiguous})
+		return false
 	}
-	return base64.StdEncoding.EncodeToString([]byte(value))
+	return true
 }
 
-// bind asks whether the password is the user's.
-func (l *login) bind(ctx context.Context, unknown Outcome) Result {
+// bind asks whether the password is the user's, and decides the login.
+func (l *login) bind(ctx context.Context, unknown Outcome) {
 	began := time.Now()
 	answer, err := l.directory.Bind(ctx, l.user.DN, l.password)
 	wait := waited(err)
 	if err == nil {
 		wait = answer.Wait
 	}
-	l.phases.Wait += wait
-	l.phases.Bind = time.Since(began) - wait
+	l.result.Phases.Wait += wait
+	l.result.Phases.Bind = time.Since(began) - wait
 	if err != nil {
-		return judgeFault(err)
+		l.end(judgeFault(err))
+		return
 	}
-	return judgeBind(answer.Result, unknown)
-}
-
-// search does one search and takes its times.
-func (l *login) search(ctx context.Context, req *ldap.SearchRequest) (*ldappool.SearchResult, error) {
-	began := time.Now()
-	answer, err := l.directory.Search(ctx, req)
-	wait := waited(err)
-	if err == nil {
-		wait = answer.Wait
-	}
-	l.phases.Wait += wait
-	l.phases.Search += time.Since(began) - wait
-	return answer, err
+	l.end(judgeBind(answer.Result, unknown))
 }
 
 // waited is how long an operation that failed had waited for a connection.

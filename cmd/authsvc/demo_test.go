@@ -1,0 +1,122 @@
+package main
+
+import (
+	"log/slog"
+	"net"
+	"regexp"
+	"strings"
+	"testing"
+
+	"authsvc/config"
+	"authsvc/internal/demo"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// occupied is an address on which the test listens.
+func occupied(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().String()
+}
+
+// unoccupied is an address on which nobody listens.
+func unoccupied(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.3:0") // where nothing else takes ports
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	return l.Addr().String()
+}
+
+func TestTheDemoTakesItsUsualPortsWhereTheyAreFree(t *testing.T) {
+	t.Parallel()
+	one, two := unoccupied(t), unoccupied(t)
+	free, err := freeAddrs(t.Context(), one, two)
+	require.NoError(t, err)
+	assert.Equal(t, []string{one, two}, free)
+	l, err := net.Listen("tcp", one)
+	require.NoError(t, err, "it is not kept")
+	require.NoError(t, l.Close())
+}
+
+func TestTheDemoTakesOtherPortsWhereItsOwnAreTaken(t *testing.T) {
+	t.Parallel()
+	one, two, three := occupied(t), unoccupied(t), occupied(t)
+	free, err := freeAddrs(t.Context(), one, two, three, two)
+	require.NoError(t, err)
+	require.Len(t, free, 4)
+	assert.Equal(t, two, free[1])
+	seen := map[string]bool{one: true, three: true}
+	for _, addr := range free {
+		assert.False(t, seen[addr], "%s is given twice, or is taken", addr)
+		seen[addr] = true
+		host, port, err := net.SplitHostPort(addr)
+		require.NoError(t, err)
+		assert.True(t, strings.HasPrefix(host, "127.0.0."), "%s is not on loopback", addr)
+		assert.NotEqual(t, "0", port)
+	}
+}
+
+func TestTheDemoFailsWhereNoPortHelps(t *testing.T) {
+	t.Parallel()
+	_, err := freeAddrs(t.Context(), "192.0.2.1:80") // of documentation (RFC 5737), and of no machine
+	require.ErrorContains(t, err, "192.0.2.1:80")
+	_, err = freeAddrs(t.Context(), "nonsense")
+	assert.Error(t, err)
+}
+
+func TestTheDemoHeedsTheLogsVariablesAlone(t *testing.T) {
+	t.Parallel()
+	ours := []string{"LDAP_URL=ldap://127.0.0.1:1", "HTTP_ADDR=127.0.0.1:2", "ADMIN_ADDR=127.0.0.1:3"}
+	for name, c := range map[string]struct {
+		environ []string
+		level   slog.Level
+		format  string
+	}{
+		"without any":     {nil, slog.LevelInfo, "text"},
+		"with both":       {[]string{"LOG_LEVEL=debug", "LOG_FORMAT=json"}, slog.LevelDebug, "json"},
+		"with empty ones": {[]string{"LOG_LEVEL=", "LOG_FORMAT="}, slog.LevelInfo, "text"},
+		"with others": {
+			[]string{"LDAP_URL=ldap://elsewhere", "LDAP_BIND_DN=cn=other", "LDAP_BIND_PASSWORD_FILE=/x", "LDAP_URI=x", "LOG_LEVELS=x", "HTTP_ADDR=x", "ADMIN_ADDR="},
+			slog.LevelInfo, "text",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := &program{environ: c.environ}
+			cfg, err := config.Load(p.demoEnviron(ours...))
+			require.NoError(t, err)
+			assert.Equal(t, c.level, cfg.Log.Level)
+			assert.Equal(t, c.format, cfg.Log.Format)
+			assert.Equal(t, config.List{"ldap://127.0.0.1:1"}, cfg.LDAP.URLs)
+			assert.Equal(t, "127.0.0.1:2", cfg.HTTP.Addr)
+			assert.Equal(t, "127.0.0.1:3", cfg.Admin.Addr)
+			assert.Equal(t, demo.ServiceDN, cfg.LDAP.BindDN)
+			assert.Equal(t, demo.ServicePassword, cfg.LDAP.BindPassword.Reveal())
+			assert.Empty(t, cfg.Warnings)
+		})
+	}
+}
+
+func TestTheDemoShoutsWhatItIsAndNamesItsUsers(t *testing.T) {
+	t.Parallel()
+	directory, err := demo.Start(demo.Config{})
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, directory.Close()) }()
+	var out strings.Builder
+	p := &program{stdout: &out}
+	p.shout(directory, []string{"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"}, 0)
+	said := out.String()
+	assert.Contains(t, said, "*** THIS IS A DEMO")
+	assert.NotContains(t, said, "resets every connection")
+	assert.Equal(t, 3, strings.Count(said, "curl -s http://127.0.0.1:2/auth "))
+	require.NotEmpty(t, directory.Users())
+	for _, u := range directory.Users() {
+		assert.Regexp(t, `(?m)^    `+regexp.QuoteMeta(u.Username)+` +`+regexp.QuoteMeta(u.Password)+`$`, said)
+		assert.Equal(t, u.Username+"-password", u.Password, "what is said of the passwords")
+	}
+}

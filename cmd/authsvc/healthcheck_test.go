@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestAListenerIsReachedFromItsOwnMachine(t *testing.T) {
+	t.Parallel()
+	for listen, want := range map[string]string{
+		":8080":            "127.0.0.1:8080",
+		"0.0.0.0:8080":     "127.0.0.1:8080",
+		"[::]:8080":        "[::1]:8080",
+		"127.0.0.1:8080":   "127.0.0.1:8080",
+		"127.0.0.2:8080":   "127.0.0.2:8080",
+		"[::1]:8080":       "[::1]:8080",
+		"192.0.2.1:80":     "192.0.2.1:80",
+		"localhost:8080":   "localhost:8080",
+		"auth.example:443": "auth.example:443",
+	} {
+		addr, err := localAddr(listen)
+		require.NoError(t, err)
+		assert.Equal(t, want, addr, listen)
+	}
+	_, err := localAddr("8080")
+	assert.Error(t, err)
+}
+
+// checked runs healthcheck against a service that answers so, and gives the exit code and what was said.
+func checked(ctx context.Context, t *testing.T, handler http.HandlerFunc, environ ...string) (code int, stderr string) {
+	t.Helper()
+	service := httptest.NewServer(handler)
+	defer service.Close()
+	var out, errs bytes.Buffer
+	p := &program{stdout: &out, stderr: &errs, environ: append([]string{
+		"LDAP_URL=ldap://localhost", "LDAP_BASE_DN=dc=org", "HTTP_ADDR=" + service.Listener.Addr().String(),
+	}, environ...)}
+	code = p.run(ctx, []string{"healthcheck"})
+	assert.Empty(t, out.String())
+	return code, errs.String()
+}
+
+func TestHealthcheckTellsWhatTheServiceAnswers(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[int]int{200: 0, 503: 1, 404: 1, 500: 1, 302: 1, 204: 1} {
+		var asked []string
+		got, said := checked(t.Context(), t, func(w http.ResponseWriter, r *http.Request) {
+			asked = append(asked, r.Method+" "+r.URL.String())
+			w.WriteHeader(code)
+		})
+		assert.Equal(t, want, got, "HTTP %d", code)
+		assert.Equal(t, []string{"GET /healthz"}, asked)
+		if want == 0 {
+			assert.Empty(t, said)
+		} else {
+			assert.Equal(t, "authsvc: no directory server is usable\n", said)
+		}
+	}
+}
+
+func TestHealthcheckDoesNotWaitForAServiceThatHangs(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	code, said := checked(ctx, t, func(_ http.ResponseWriter, r *http.Request) {
+		cancel()
+		<-r.Context().Done()
+	})
+	assert.Equal(t, 1, code)
+	assert.Contains(t, said, "authsvc: the service does not answer: ")
+}
+
+func TestHealthcheckReadsNoMoreOfAnAnswerThanItNeeds(t *testing.T) {
+	t.Parallel()
+	var sent atomic.Int64
+	code, _ := checked(t.Context(), t, func(w http.ResponseWriter, _ *http.Request) {
+		for {
+			n, err := w.Write(make([]byte, 1<<16))
+			if err != nil || sent.Add(int64(n)) > 1<<28 {
+				return
+			}
+		}
+	})
+	assert.Zero(t, code)
+	assert.Less(t, sent.Load(), int64(1<<27), "the sockets' buffers hold less")
+}

@@ -1,0 +1,60 @@
+package auth
+
+import (
+	"encoding/base64"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// merge adds entries that were not found yet: bases may overlap.
+func (l *login) merge(more []*ldap.Entry) {
+	for _, e := range more {
+		same := func(f *ldap.Entry) bool { return strings.EqualFold(f.DN, e.DN) }
+		if !slices.ContainsFunc(l.found, same) {
+			l.found = append(l.found, e)
+		}
+	}
+}
+
+// describe makes the user of an entry.
+func (l *login) describe(e *ldap.Entry) {
+	u := &l.user
+	u.Username, u.DN = l.username, e.DN
+	for _, a := range e.Attributes {
+		if strings.EqualFold(a.Name, l.cfg.NameAttribute) && len(a.Values) > 0 {
+			u.Username = text(a.Values[0])
+		}
+		for _, name := range l.cfg.Attributes {
+			if !named(a, name) {
+				continue
+			}
+			if u.Attributes == nil {
+				u.Attributes = make(map[string][]string, len(l.cfg.Attributes))
+			}
+			values := make([]string, len(a.Values))
+			for i, v := range a.Values {
+				values[i] = text(v)
+			}
+			u.Attributes[name] = values
+		}
+	}
+}
+
+// named tells whether an attribute is the one asked for. Some have to be transferred as ";binary" (RFC 4522 section 3), and
+// a server says so whether that was asked for or not.
+func named(a *ldap.EntryAttribute, name string) bool {
+	const binary = ";binary"
+	return strings.EqualFold(a.Name, name) ||
+		len(a.Name) == len(name)+len(binary) && strings.EqualFold(a.Name, name+binary)
+}
+
+// text makes a value fit for JSON: one that is not valid UTF-8 becomes base64.
+func text(value string) string {
+	if utf8.ValidString(value) {
+		return value
+	}
+	return base64.StdEncoding.EncodeToString([]byte(value))
+}
