@@ -90,7 +90,7 @@ func (s *Server) recovered(c echo.Context) {
 	if v == nil {
 		return
 	}
-	if v == http.ErrAbortHandler {
+	if v == http.ErrAbortHandler { //nolint:errorlint // as net/http does: this value and no other
 		panic(v) // a handler's way to cut the connection, no fault
 	}
 	s.logPanic(c, v)

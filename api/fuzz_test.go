@@ -65,6 +65,7 @@ func fuzzBody(f *testing.F, contentType string, seeds []bodyCase,
 func FuzzJSONBody(f *testing.F) {
 	seeds := append([]bodyCase{{body: goodJSON}, {body: `{"password":"\ud83d\ude00","user\u006eame":"\u0000"}`}}, refusedJSON...)
 	fuzzBody(f, typeJSON, seeds, func(t *testing.T, body []byte) (string, string) {
+		t.Helper()
 		var fields map[string]any
 		require.NoError(t, json.Unmarshal(body, &fields))
 		require.Len(t, fields, 2)
@@ -75,6 +76,7 @@ func FuzzJSONBody(f *testing.F) {
 func FuzzFormBody(f *testing.F) {
 	seeds := append([]bodyCase{{body: goodForm}, {body: `password=+%2B&username=%00=`}}, refusedForms...)
 	fuzzBody(f, typeForm, seeds, func(t *testing.T, body []byte) (string, string) {
+		t.Helper()
 		values, err := url.ParseQuery(string(body))
 		require.NoError(t, err)
 		require.Len(t, values, 2)

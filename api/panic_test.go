@@ -58,7 +58,7 @@ func TestARuntimeErrorIsLoggedWithItsText(t *testing.T) {
 	h := newHarness(t)
 	h.auth.answer = func(_ context.Context, c auth.Credentials) auth.Result {
 		var nothing map[string]int
-		nothing[c.Username]++
+		nothing[c.Username]++ //nolint:staticcheck // the panic is what is tested
 		return auth.Result{}
 	}
 	requireInternalError(t, h.post(t, typeJSON, goodJSON))
@@ -108,7 +108,7 @@ func TestAHandlerMayAbort(t *testing.T) {
 	h := newHarness(t)
 	h.AddRoute("/abort", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	srv := h.listen(t)
-	_, err := srv.client.Get(srv.url + "/abort")
+	_, err := srv.client.Get(srv.url + "/abort") //nolint:bodyclose // there is none
 	require.ErrorIs(t, err, io.EOF)
 	require.NotContains(t, h.log.String(), "level=ERROR")
 }

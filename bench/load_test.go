@@ -71,6 +71,7 @@ func sum(took []time.Duration, d time.Duration) figures {
 // the machine with what it measures.
 func overHTTP(addr string) func(*testing.B) caller {
 	return func(b *testing.B) caller {
+		b.Helper()
 		conn, err := net.Dial("tcp", addr)
 		require.NoError(b, err)
 		in := bufio.NewReader(conn)
@@ -121,6 +122,7 @@ func readOK(in *bufio.Reader) error {
 // bare logs in with go-ldap alone: a search on one kept connection, a bind on another.
 func bare(url string) func(*testing.B) caller {
 	return func(b *testing.B) caller {
+		b.Helper()
 		search, err := ldap.DialURL(url)
 		require.NoError(b, err)
 		require.NoError(b, search.Bind(ldaptest.ServiceDN, ldaptest.ServicePassword))

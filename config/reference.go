@@ -53,12 +53,13 @@ func variables() []variable {
 		{group: "Log", name: "LOG_LEVEL", example: "debug", meaning: "`debug`, `info`, `warn` or `error`."},
 		{name: "LOG_FORMAT", example: "text", meaning: "`json` or `text`."},
 	}
-	defaults := defaults()
+	defaults, group := defaults(), ""
 	for i := range all {
-		all[i].def = defaults[all[i].name]
-		if all[i].group == "" {
-			all[i].group = all[i-1].group
+		v := &all[i]
+		if v.group != "" {
+			group = v.group
 		}
+		v.group, v.def = group, defaults[v.name]
 	}
 	return all
 }

@@ -52,7 +52,7 @@ func newConn(l *lane, s *server, w *wire) *conn {
 
 // jittered is lifetime less up to a tenth.
 func jittered(lifetime time.Duration) time.Duration {
-	return lifetime - rand.N(lifetime/10+1)
+	return lifetime - rand.N(lifetime/10+1) //nolint:gosec // nobody gains by guessing it
 }
 
 // fault is an operation that got no answer, or none that can be trusted. The connection it happened on is over.
@@ -123,7 +123,7 @@ func (c *conn) exchange(ctx context.Context, timeout time.Duration, send func() 
 		deadline = d
 	}
 	if err := c.wire.begin(deadline); err != nil {
-		return nil, c.judge(ctx, exchange{}, c.wire.end(RetiredPeerClosed, err), err)
+		return nil, c.judge(ctx, exchange{}, c.wire.fail(RetiredPeerClosed, err), err)
 	}
 	stop := context.AfterFunc(ctx, func() { c.abandon(ctx) })
 	err := guard(send)
@@ -195,7 +195,7 @@ func (c *conn) judge(ctx context.Context, x exchange, e *ending, err error) erro
 			return fmt.Errorf("%w: %w", ErrInvalidRequest, err)
 		}
 		// go-ldap could not read what the wire took for an answer, or gave up by itself.
-		e = c.wire.end(RetiredProtocol, fmt.Errorf("an answer that cannot be read: %w", err))
+		e = c.wire.fail(RetiredProtocol, fmt.Errorf("an answer that cannot be read: %w", err))
 	}
 	f := &fault{kind: ErrConnLost, reason: e.reason, err: e, sent: x.sent, answered: x.answered}
 	switch {

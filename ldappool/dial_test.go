@@ -97,6 +97,13 @@ func TestABadURLIsRefusedWithWhatToWrite(t *testing.T) {
 	}
 }
 
+func TestAPasswordInAURLIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	_, err := parseEndpoint("ldap://admin:secret@ldap.example.org", Config{})
+	require.ErrorContains(t, err, "ldap.example.org")
+	require.NotContains(t, err.Error(), "secret")
+}
+
 func TestTheCallersTLSConfigurationStaysAsItIs(t *testing.T) {
 	t.Parallel()
 	base := &tls.Config{MinVersion: tls.VersionTLS10}

@@ -251,7 +251,7 @@ func (p *Pool) unfit(c *conn, now time.Time) (RetireReason, bool) {
 func (p *Pool) retire(b lease, reason RetireReason) {
 	b.lane.inUse--
 	p.closing++
-	b.conn.retired = reason
+	b.retired = reason
 	b.res.Destroy()
 	p.returned()
 }

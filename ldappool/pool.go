@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,13 +85,13 @@ func newPool(cfg Config, dial dialFunc) (*Pool, error) {
 	return p, nil
 }
 
-// open makes the lane's store. Its size is no limit: MaxConns is the pool's, and puddle counts a connection until its
-// destructor is done.
+// open makes the lane's store. Its size is no limit: MaxConns is the pool's, and puddle counts a connection a moment
+// longer, until its destructor has returned.
 func (l *lane) open() (err error) {
 	l.store, err = puddle.NewPool(&puddle.Config[*conn]{
 		Constructor: func(ctx context.Context) (*conn, error) { return l.pool.connect(ctx, l) },
 		Destructor:  l.pool.bury,
-		MaxSize:     int32(min(2*l.pool.cfg.MaxConns, 1<<20)), //nolint:gosec // bounded
+		MaxSize:     math.MaxInt32,
 	})
 	return err
 }
@@ -175,7 +176,7 @@ func (p *Pool) do(ctx context.Context, l *lane, op string, send func(*conn) (*Re
 			return waited, nil
 		}
 		var f *fault
-		if retry || !errors.As(err, &f) || f.kind != ErrConnLost || !again(f, fresh) {
+		if retry || !errors.As(err, &f) || !errors.Is(f.kind, ErrConnLost) || !again(f, fresh) {
 			return waited, describe(op, b.conn, waited, err)
 		}
 		p.mu.Lock()
@@ -212,7 +213,7 @@ func (p *Pool) run(ctx context.Context, b lease, op string, retry bool, send fun
 // blame notes a fault that may be the server's doing: one of time, not of a single connection.
 func (p *Pool) blame(s *server, err error) {
 	var f *fault
-	if !errors.As(err, &f) || f.kind != ErrTimeout {
+	if !errors.As(err, &f) || !errors.Is(f.kind, ErrTimeout) {
 		return
 	}
 	p.mu.Lock()

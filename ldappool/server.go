@@ -47,7 +47,7 @@ const (
 	probeRunning              // dials
 )
 
-func (s *server) is() ServerState { return ServerState(s.state.Load()) }
+func (s *server) is() ServerState { return ServerState(s.state.Load()) } //nolint:gosec // nothing else is stored
 
 // answeredSince tells whether the server answered anything after t.
 func (s *server) answeredSince(t time.Time) bool { return s.answered.Load() > t.UnixNano() }
@@ -146,7 +146,7 @@ func (p *Pool) serves(s *server) bool {
 			return true
 		}
 		var f *fault
-		if errors.As(err, &f) && f.kind == ErrTimeout {
+		if errors.As(err, &f) && errors.Is(f.kind, ErrTimeout) {
 			return false
 		}
 	}
@@ -199,7 +199,7 @@ func (p *Pool) probeIn(s *server, d time.Duration) {
 // waiting adds little to any outage, within bounds, and less up to a tenth so that instances do not probe in step.
 func pause(failing time.Duration) time.Duration {
 	d := min(max(failing/10, probeSoonest), probeLatest)
-	return d - rand.N(d/10)
+	return d - rand.N(d/10) //nolint:gosec // nobody gains by guessing it
 }
 
 // best is the first server that may be dialled, or nil. Pool.mu is held.

@@ -170,9 +170,10 @@ func load(t *testing.T, p *Pool, callers int) (stop func() []error) {
 	}
 }
 
-// served waits until so many more logins have got their connections.
-func served(t *testing.T, p *Pool, logins int64) {
+// served waits until some more logins have got their connections.
+func served(t *testing.T, p *Pool) {
 	t.Helper()
+	const logins = 50
 	from := p.Stat().Bind.Acquired
 	until(t, p, "logins", func(s *Stat) bool { return s.Bind.Acquired >= from+logins })
 }
@@ -208,13 +209,13 @@ func TestNoVerdictIsWrongWhenSlapdIsKilledAndStartedUnderLoad(t *testing.T) {
 	p := slapdPool(t, s, sizes(8, 2))
 	stop := load(t, p, 16)
 	for range 2 {
-		served(t, p, 50)
+		served(t, p)
 		s.Kill()
 		until(t, p, "the server is down", func(st *Stat) bool { return st.Servers[0].State == ServerDown })
 		s.Start()
 		until(t, p, "the server is usable", func(st *Stat) bool { return st.Servers[0].State == ServerUsable })
 	}
-	served(t, p, 50)
+	served(t, p)
 	for _, err := range stop() {
 		require.True(t, errors.Is(err, ErrUnavailable) || errors.Is(err, ErrConnLost), "%v", err)
 	}
@@ -228,12 +229,12 @@ func TestNoVerdictIsWrongWhenSlapdIsStoppedAndResumedUnderLoad(t *testing.T) {
 		c.RequestTimeout, c.DialTimeout, c.MaxWait = time.Second, 500*time.Millisecond, 500*time.Millisecond
 	})
 	stop := load(t, p, 16)
-	served(t, p, 50)
+	served(t, p)
 	s.Pause()
 	until(t, p, "the server is down", func(st *Stat) bool { return st.Servers[0].State == ServerDown })
 	s.Resume()
 	until(t, p, "the server is usable", func(st *Stat) bool { return st.Servers[0].State == ServerUsable })
-	served(t, p, 50)
+	served(t, p)
 	for _, err := range stop() {
 		require.NotErrorIs(t, err, ErrClosed)
 		require.True(t, isKnown(err), "%v", err)

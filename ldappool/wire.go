@@ -90,20 +90,24 @@ func (w *wire) over() *ending {
 }
 
 // end closes the socket for a reason. The first reason stays.
-func (w *wire) end(reason RetireReason, err error) *ending {
+func (w *wire) end(reason RetireReason, err error) {
 	w.mu.Lock()
 	first := w.ending == nil
 	if first {
 		w.ending = &ending{reason, err}
 	}
-	e := w.ending
 	w.mu.Unlock()
 	if first {
 		// Only the socket: a TLS connection would try to say goodbye and might wait for that.
 		_ = w.raw.Close()
 		w.onEnd()
 	}
-	return e
+}
+
+// fail is end, and gives the reason that stayed.
+func (w *wire) fail(reason RetireReason, err error) *ending {
+	w.end(reason, err)
+	return w.over()
 }
 
 // Close ends the connection; go-ldap calls it when it gives up for a reason of its own.
@@ -123,7 +127,7 @@ func (w *wire) Read(b []byte) (int, error) {
 			n, w.owing = w.receive(b[:n])
 		}
 		if err != nil && w.owing == nil && !w.late(err) {
-			w.owing = w.end(readFailure(err))
+			w.owing = w.fail(readFailure(err))
 		}
 		if n > 0 {
 			return n, nil
@@ -162,7 +166,7 @@ func (w *wire) receive(b []byte) (int, error) {
 	good, reason, err := w.follow(b)
 	w.mu.Unlock()
 	if err != nil {
-		return good, w.end(reason, err)
+		return good, w.fail(reason, err)
 	}
 	return good, nil
 }
@@ -225,7 +229,7 @@ func (w *wire) Write(b []byte) (int, error) {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			reason, err = RetiredTimeout, errNoAnswer
 		}
-		return n, w.end(reason, err)
+		return n, w.fail(reason, err)
 	}
 	return n, nil
 }

@@ -661,7 +661,7 @@ func TestTheFirstReasonOfAnEndStays(t *testing.T) {
 		all.Go(func() { _, _ = w.Write(bindRequest) })
 		first := make([]*ending, 4)
 		for i, reason := range []RetireReason{RetiredTimeout, RetiredCanceled, RetiredClosed, RetiredProtocol} {
-			all.Go(func() { first[i] = w.end(reason, errors.New(string(reason))) })
+			all.Go(func() { first[i] = w.fail(reason, errors.New(string(reason))) })
 		}
 		all.Go(func() { w.finish() })
 		all.Go(func() { _ = w.Close() })

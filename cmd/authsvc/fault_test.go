@@ -79,7 +79,7 @@ func TestNoLoginNoticesThatTheDirectoryCutsIdleConnections(t *testing.T) {
 	}
 	assert.Positive(t, slapd.ClosedIdle(), "slapd cut no connection, so nothing was tested")
 	t.Logf("slapd cut %d idle connections", slapd.ClosedIdle())
-	assert.Zero(t, p.end(t, syscall.SIGTERM))
+	assert.Zero(t, p.end(t))
 }
 
 // outage has the directory away in the middle of a stream of logins, and gives the answers by what it did then. back
@@ -137,7 +137,7 @@ func TestADirectoryThatIsKilledAndComesBackGivesNoWrongVerdict(t *testing.T) {
 	assert.Greater(t, quick, len(during)/2)
 	assert.NotEmpty(t, after)
 	assert.Less(t, recovered, 3*time.Second)
-	assert.Zero(t, p.end(t, syscall.SIGTERM))
+	assert.Zero(t, p.end(t))
 }
 
 func TestADirectoryThatIsPausedKeepsNoLoginLongerThanItsTimeout(t *testing.T) {
@@ -154,7 +154,7 @@ func TestADirectoryThatIsPausedKeepsNoLoginLongerThanItsTimeout(t *testing.T) {
 	assert.Equal(t, after[len(after)-1].want, after[len(after)-1].status)
 	t.Logf("at most %d connections at one time", most())
 	assert.LessOrEqual(t, most(), maxConns)
-	assert.Zero(t, p.end(t, syscall.SIGTERM))
+	assert.Zero(t, p.end(t))
 }
 
 // watchConnections looks at the established connections to addr, as the kernel counts them, and tells the most it saw.
@@ -214,7 +214,7 @@ func TestAServerThatAnswersGarbageCostsNothingButItsOwnLogins(t *testing.T) {
 			assert.Equal(t, 0, a.status, "right after %s to a %v", m.Name, op)
 		}
 	}
-	assert.Zero(t, p.end(t, syscall.SIGTERM))
+	assert.Zero(t, p.end(t))
 }
 
 func TestSIGTERMUnderLoadAnswersWhatIsUnderWayAndExitsZero(t *testing.T) {
@@ -243,7 +243,7 @@ func TestSIGTERMUnderLoadAnswersWhatIsUnderWayAndExitsZero(t *testing.T) {
 		})
 	}
 	ldaptest.Eventually(t, "the load runs", func() bool { mu.Lock(); defer mu.Unlock(); return answered > 500 })
-	code := p.end(t, syscall.SIGTERM)
+	code := p.end(t)
 	wg.Wait()
 	assert.Zero(t, code)
 	for _, err := range cut {
@@ -276,5 +276,5 @@ func TestASecondSignalEndsTheProgramAtOnce(t *testing.T) {
 	}
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
 	ldaptest.Eventually(t, "the program drains", func() bool { return strings.Contains(p.logged(), `"draining"`) })
-	assert.Equal(t, -1, p.end(t, syscall.SIGTERM), "ended by the signal")
+	assert.Equal(t, -1, p.end(t), "ended by the signal")
 }

@@ -102,10 +102,10 @@ func (p *process) ready(t *testing.T) {
 	})
 }
 
-// end sends a signal, waits for the end and gives the exit code.
-func (p *process) end(t *testing.T, sig syscall.Signal) int {
+// end sends SIGTERM, waits for the end and gives the exit code.
+func (p *process) end(t *testing.T) int {
 	t.Helper()
-	require.NoError(t, p.cmd.Process.Signal(sig))
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
 	<-p.done
 	_ = p.cmd.Wait() // the exit code says more
 	return p.cmd.ProcessState.ExitCode()
@@ -113,6 +113,7 @@ func (p *process) end(t *testing.T, sig syscall.Signal) int {
 
 // client is what the tests ask with: connections enough for all that they ask at one time.
 func client(t *testing.T) *http.Client {
+	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 2000}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}

@@ -46,6 +46,7 @@ func TestABindIsAnsweredAsSlapdAnswersIt(t *testing.T) {
 	for name, tt := range bindCases() {
 		for server, url := range servers {
 			t.Run(name+", "+server, func(t *testing.T) {
+				t.Parallel()
 				_, err := connect(t, url).SimpleBind(&ldap.SimpleBindRequest{
 					Username: tt.dn, Password: tt.password, AllowEmptyPassword: true,
 				})

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -62,7 +63,7 @@ func startCore(log *slog.Logger, routes *gldap.Mux, closed func(conn int)) (*cor
 // dial opens a connection to gldap.
 func (c *core) dial() (*net.TCPConn, error) {
 	c.open.Add(1)
-	conn, err := net.Dial(c.addr.Network(), c.addr.String())
+	conn, err := new(net.Dialer).DialContext(context.Background(), c.addr.Network(), c.addr.String())
 	if err != nil {
 		c.release()
 		return nil, err

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -97,7 +98,8 @@ func TestASearchIsAnsweredAsSlapdAnswersIt(t *testing.T) {
 func answer(conn *ldap.Conn, request *ldap.SearchRequest) []string {
 	found, err := conn.Search(request)
 	lines := []string{fmt.Sprintf("code %d", codeOf(err))}
-	if failed, ok := err.(*ldap.Error); ok {
+	failed := &ldap.Error{}
+	if errors.As(err, &failed) {
 		lines = append(lines, "matched "+failed.MatchedDN)
 	}
 	if found == nil {

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -68,7 +69,7 @@ func Start(cfg Config) (*Directory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("demo directory: %w", err)
 	}
-	listener, err := net.Listen("tcp", cfg.Addr)
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", cfg.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("demo directory: %w", err)
 	}

@@ -21,9 +21,9 @@ func TestCloseEndsEveryClientsConnectionAtOnce(t *testing.T) {
 	require.NoError(t, d.Close())
 	assert.Less(t, time.Since(began), coreStopLimit, "gldap's Stop waited for its clients")
 	_, err := idle.Read(make([]byte, 1))
-	assert.Error(t, err)
+	require.Error(t, err)
 	_, err = bound.Search(below(BaseDN, "(uid=bob)"))
-	assert.Error(t, err)
+	require.Error(t, err)
 	assert.NoError(t, d.Close(), "closed twice")
 }
 
@@ -84,7 +84,7 @@ func TestCloseIsBoundedWhenAStrangerHoldsTheInnerPort(t *testing.T) {
 	require.NoError(t, err)
 	_, err = stranger.Read(make([]byte, 1))
 	require.NoError(t, err)
-	assert.ErrorContains(t, d.Close(), "still connected")
+	require.ErrorContains(t, d.Close(), "still connected")
 	require.NoError(t, stranger.Close())
 }
 
@@ -155,6 +155,6 @@ func TestAClientWithoutACoreIsClosed(t *testing.T) {
 	d := start(t, Config{Logger: log.logger()})
 	require.NoError(t, d.core.stop())
 	_, err := dialRaw(t, d).Read(make([]byte, 1))
-	assert.ErrorIs(t, err, io.EOF)
+	require.ErrorIs(t, err, io.EOF)
 	assert.Contains(t, log.String(), "connect a client")
 }

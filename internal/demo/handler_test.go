@@ -149,7 +149,7 @@ func TestNothingLogsAPassword(t *testing.T) {
 	conn := connectAsService(t, d.URL())
 	assert.Equal(t, 49, codeOf(conn.Bind(ServiceDN, "a-wrong-password")))
 	_, err := conn.WhoAmI(nil)
-	assert.Error(t, err)
+	require.Error(t, err)
 	require.NoError(t, d.Close())
 	assert.NotContains(t, log.String(), "password")
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestAnIdleClientIsResetAndTheCutIsCountedAndLogged(t *testing.T) {
@@ -16,7 +17,7 @@ func TestAnIdleClientIsResetAndTheCutIsCountedAndLogged(t *testing.T) {
 	d := start(t, Config{CutIdle: 20 * time.Millisecond, Logger: log.logger()})
 	client := dialRaw(t, d)
 	_, err := client.Read(make([]byte, 1))
-	assert.ErrorIs(t, err, syscall.ECONNRESET, "an orderly end is no reset")
+	require.ErrorIs(t, err, syscall.ECONNRESET, "an orderly end is no reset")
 	assert.EqualValues(t, 1, d.Cuts())
 	assert.Contains(t, log.String(), "reset an idle connection")
 	assert.Contains(t, log.String(), "client="+client.LocalAddr().String())
@@ -24,7 +25,7 @@ func TestAnIdleClientIsResetAndTheCutIsCountedAndLogged(t *testing.T) {
 
 	dialRaw(t, d)
 	_, err = dialRaw(t, d).Read(make([]byte, 1))
-	assert.ErrorIs(t, err, syscall.ECONNRESET)
+	require.ErrorIs(t, err, syscall.ECONNRESET)
 	assert.GreaterOrEqual(t, d.Cuts(), int64(2))
 }
 
@@ -58,7 +59,7 @@ func TestTrafficInEitherDirectionIsNoted(t *testing.T) {
 		from := &observed{readerFunc(func(p []byte) (int, error) { return len(p), nil }), r}
 		time.Sleep(time.Second)
 		_, err := from.Read(make([]byte, 1))
-		assert.NoError(t, err)
+		require.NoError(t, err)
 		assert.EqualValues(t, time.Second, r.lastTraffic.Load())
 		time.Sleep(time.Second)
 		_, _ = from.Read(nil)
@@ -77,6 +78,6 @@ func TestAConnectionWithoutALimitIsNotWatched(t *testing.T) {
 	d := start(t, Config{})
 	conn := connectAsService(t, d.URL())
 	_, err := conn.Search(below(BaseDN, "(uid=bob)"))
-	assert.NoError(t, err)
+	require.NoError(t, err)
 	assert.Zero(t, d.Cuts())
 }

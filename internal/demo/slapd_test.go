@@ -39,7 +39,7 @@ func startSlapd(t testing.TB) string {
 		}
 	}
 	// Not t.TempDir: the path of a Unix socket has at most 107 bytes.
-	dir, err := os.MkdirTemp("", "demo")
+	dir, err := os.MkdirTemp("", "demo") //nolint:usetesting // see above
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	conf, sample := filepath.Join(dir, "slapd.conf"), filepath.Join(dir, "directory.ldif")

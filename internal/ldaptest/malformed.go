@@ -121,5 +121,5 @@ func envelope(id int64, rest ...byte) []byte {
 	whole := message(id, octets(""), nil)
 	idBytes := whole[2 : len(whole)-2] // between the header and the empty string
 	body := append(append([]byte(nil), idBytes...), rest...)
-	return append([]byte{0x30, byte(len(body))}, body...) //nolint:gosec // short, see above
+	return append([]byte{0x30, byte(len(body))}, body...)
 }

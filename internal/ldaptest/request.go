@@ -75,7 +75,7 @@ func parseRequest(p *ber.Packet) (req Request, err error) {
 	if op.ClassType != ber.ClassApplication {
 		return req, errors.New("malformed request: no application tag")
 	}
-	req = Request{MessageID: p.Children[0].Value.(int64), Op: Op(op.Tag), Packet: p} //nolint:errcheck // parseRequest recovers
+	req = Request{MessageID: p.Children[0].Value.(int64), Op: Op(op.Tag), Packet: p}
 	switch req.Op {
 	case OpBind:
 		req.parseBind(op)
@@ -108,8 +108,8 @@ func (req *Request) parseBind(op *ber.Packet) {
 
 func (req *Request) parseSearch(op *ber.Packet) error {
 	req.DN = op.Children[0].Data.String()
-	req.Scope = int(op.Children[1].Value.(int64))     //nolint:errcheck // parseRequest recovers
-	req.SizeLimit = int(op.Children[3].Value.(int64)) //nolint:errcheck // parseRequest recovers
+	req.Scope = int(op.Children[1].Value.(int64))
+	req.SizeLimit = int(op.Children[3].Value.(int64))
 	for _, a := range op.Children[7].Children {
 		req.Attributes = append(req.Attributes, a.Data.String())
 	}
