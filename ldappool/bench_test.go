@@ -44,6 +44,7 @@ func share(b *testing.B, callers int, each func() (do func() error)) {
 
 // benchPool is a pool of as many connections for binds as there are callers, all of them open.
 func benchPool(b *testing.B, server string, callers int) *Pool {
+	b.Helper()
 	p := pooled(b, Config{Servers: []string{server}, BindOnly: true, MaxConns: 2 * callers, MinIdleConns: callers, MaxWaiters: callers})
 	until(b, p, "the connections", func(s *Stat) bool { return s.Bind.Idle >= callers })
 	return p

@@ -139,7 +139,7 @@ func asService(cfg Config) Config {
 	return cfg
 }
 
-func TestADirectoryIsReachedByEveryKindOfURL(t *testing.T) {
+func TestADirectoryIsReachedByEveryKindOfURL(t *testing.T) { //nolint:tparallel // its subtests count in one log, one at a time
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 2, TLS: true})
 	byName := func(url string) string { return strings.Replace(url, "127.0.0.1", "localhost", 1) }
@@ -168,7 +168,7 @@ func TestADirectoryIsReachedByEveryKindOfURL(t *testing.T) {
 }
 
 // knock dials url once, as the pool would, and shuts the door again.
-func knock(t testing.TB, ctx context.Context, url string, cfg Config) (tls.ConnectionState, error) {
+func knock(ctx context.Context, t testing.TB, url string, cfg Config) (tls.ConnectionState, error) {
 	t.Helper()
 	cfg.Servers = []string{url}
 	e, err := parseEndpoint(url, cfg)
@@ -187,6 +187,7 @@ func knock(t testing.TB, ctx context.Context, url string, cfg Config) (tls.Conne
 
 // soon is a context for what must not last.
 func soon(t testing.TB) context.Context {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	t.Cleanup(cancel)
 	return ctx
@@ -238,7 +239,7 @@ func TestAServerIsWhoItsCertificateSays(t *testing.T) {
 			} {
 				scheme := map[string]string{"ldaps": "ldaps://", "StartTLS": "ldap://"}[name]
 				url := scheme + strings.Replace(server.Addr(), "127.0.0.1", tt.host, 1)
-				_, err := knock(t, soon(t), url, Config{StartTLS: true, TLS: tt.client})
+				_, err := knock(soon(t), t, url, Config{StartTLS: true, TLS: tt.client})
 				if tt.check == nil {
 					require.NoError(t, err, name)
 					continue
@@ -278,7 +279,7 @@ func TestNoTLSBelow12IsSpokenAndNoneBelowTheConfiguredOne(t *testing.T) {
 			offer := ca.ServerTLS(t)
 			offer.MinVersion, offer.MaxVersion = tls.VersionTLS10, tt.offers
 			server := ldaptest.NewServer(t, nil, ldaptest.WithTLS(offer))
-			state, err := knock(t, soon(t), server.URL(), Config{TLS: &tls.Config{RootCAs: ca.Pool(), MinVersion: tt.least}})
+			state, err := knock(soon(t), t, server.URL(), Config{TLS: &tls.Config{RootCAs: ca.Pool(), MinVersion: tt.least}})
 			if tt.want == 0 {
 				requireStep(t, err, "tls")
 				require.ErrorContains(t, err, "protocol version")
@@ -407,7 +408,7 @@ func TestADialThatFailsNamesTheStep(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), timeout)
 			defer cancel()
 			began := time.Now()
-			_, err := knock(t, ctx, url, Config{StartTLS: true, TLS: ca.ClientTLS("localhost")})
+			_, err := knock(ctx, t, url, Config{StartTLS: true, TLS: ca.ClientTLS("localhost")})
 			requireStep(t, err, tt.step)
 			require.ErrorContains(t, err, tt.text)
 			require.Less(t, time.Since(began), 10*time.Second)
@@ -511,7 +512,7 @@ func TestACancelledDialEndsAtOnce(t *testing.T) {
 				ended <- struct{}{}
 			})
 			began := time.Now()
-			_, err := knock(t, ctx, tt.scheme+"://"+addr, Config{StartTLS: tt.startTLS, TLS: ca.ClientTLS("localhost")})
+			_, err := knock(ctx, t, tt.scheme+"://"+addr, Config{StartTLS: tt.startTLS, TLS: ca.ClientTLS("localhost")})
 			requireStep(t, err, tt.step)
 			<-ended // the socket is closed
 			require.Less(t, time.Since(began), 10*time.Second)
@@ -537,10 +538,10 @@ func TestADialThatIsRefusedSaysSo(t *testing.T) {
 	t.Parallel()
 	server := ldaptest.NewServer(t, nil)
 	server.StopListening()
-	_, err := knock(t, soon(t), server.URL(), Config{})
+	_, err := knock(soon(t), t, server.URL(), Config{})
 	requireStep(t, err, "connect")
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
-	_, err = knock(t, soon(t), "ldapi://%2fnonexistent%2fldapi", Config{})
+	_, err = knock(soon(t), t, "ldapi://%2fnonexistent%2fldapi", Config{})
 	requireStep(t, err, "connect")
 	require.ErrorIs(t, err, syscall.ENOENT)
 }
@@ -552,7 +553,7 @@ func TestAFailedDialLeavesNoSocketOpen(t *testing.T) {
 		c.ReplyExtended(req, ldap.LDAPResultUnavailable, "", nil)
 	})
 	for range 10 {
-		_, err := knock(t, soon(t), server.URL(), Config{StartTLS: true, TLS: ca.ClientTLS("localhost")})
+		_, err := knock(soon(t), t, server.URL(), Config{StartTLS: true, TLS: ca.ClientTLS("localhost")})
 		requireStep(t, err, "starttls")
 	}
 	ldaptest.Eventually(t, "all sockets to be closed", func() bool { return server.Open() == 0 })

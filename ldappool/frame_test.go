@@ -62,6 +62,7 @@ type goodMessage struct {
 }
 
 func goodMessages(t testing.TB) []goodMessage {
+	t.Helper()
 	entry := ldaptest.Entry{DN: ldaptest.UserDN(1), Attributes: map[string][]string{"uid": {"user1"}}}
 	long := strings.Repeat("x", 70_000)
 	return []goodMessage{

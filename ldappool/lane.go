@@ -87,9 +87,13 @@ func (l *lane) borrow(ctx context.Context, proven bool) (lease, time.Duration, e
 	return b, wait, err
 }
 
+// stillborn is how many connections in a row may end between their dial and their use before a caller gives up: each
+// costs the server a connection and perhaps a bind, and there are more callers.
+const stillborn = 3
+
 // fit takes connections until one is good.
 func (l *lane) fit(ctx context.Context, until time.Time, proven bool) (lease, error) {
-	for {
+	for ended := 0; ; {
 		res, err := l.take(ctx, until)
 		if err != nil {
 			return lease{}, err
@@ -98,6 +102,11 @@ func (l *lane) fit(ctx context.Context, until time.Time, proven bool) (lease, er
 		now := time.Now()
 		if reason, bad := l.pool.unfit(b.conn, now); bad {
 			b.retire(reason)
+			if e := b.wire.over(); e != nil && b.fresh {
+				if ended++; ended == stillborn {
+					return lease{}, &OpError{Op: string(l.name), Server: b.server.url, Kind: ErrUnavailable, Err: e}
+				}
+			}
 			continue
 		}
 		if b.fresh || !proven && now.Sub(b.quiet) <= pingAfter && b.server.is() == ServerUsable {

@@ -104,10 +104,16 @@ func TestUpkeepsPingsLeaveTheOrderOfUseAlone(t *testing.T) {
 // fill has the bind lane open n connections, by n binds at one time.
 func fill(t *testing.T, m *memory, p *Pool, n int) {
 	t.Helper()
-	g := hold(m.hosts["one"], "bind")
+	fillBy(t, m, n, "bind", func() <-chan error { return bindLater(t.Context(), p) })
+}
+
+// fillBy opens n connections by n operations of a kind at one time.
+func fillBy(t *testing.T, m *memory, n int, kind string, later func() <-chan error) {
+	t.Helper()
+	g := hold(m.hosts["one"], kind)
 	var done []<-chan error
 	for range n {
-		done = append(done, bindLater(t.Context(), p))
+		done = append(done, later())
 	}
 	for range n {
 		g.await(t)

@@ -227,16 +227,13 @@ func TestARetryGoesToAConnectionThatIsKnownToLive(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newMemory()
 				h := m.hosts["one"]
-				p := m.start(t, sizes(32, 8))
-				use := func() {
-					if kind == "bind" {
-						mustBind(t, p)
-						return
-					}
-					mustSearch(t, p)
+				p := m.start(t, sizes(32, -1))
+				use, later := func() { mustBind(t, p) }, bindLater
+				if kind == "search" {
+					use, later = func() { mustSearch(t, p) }, searchLater
 				}
-				time.Sleep(5 * time.Second)
-				use()
+				fillBy(t, m, 8, kind, func() <-chan error { return later(t.Context(), p) })
+				// All were used a moment ago, so that none is pinged but for the retry's sake.
 				dead := h.open()
 				h.on(func(p *peer, _ *request) bool {
 					if slices.Contains(dead, p) {

@@ -234,6 +234,9 @@ func TestAProbeOfAnAbsentServerIsNoConnectionThatACallerWaitsFor(t *testing.T) {
 		m.hosts["one"].set(func(h *host) { h.deaf = true })
 		p := m.start(t, sizes(32, -1))
 		time.Sleep(10 * time.Second)
+		for p.Stat().Search.Dialing == 0 {
+			time.Sleep(10 * time.Millisecond)
+		}
 		g := hold(m.hosts["two"], "search")
 		began := time.Now()
 		var done []<-chan error
@@ -431,6 +434,45 @@ func TestAPausedDirectoryIsFoundOutAndComesBack(t *testing.T) {
 	})
 }
 
+func TestAServerThatIsDownTakesItsIdleConnectionsAlong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		h := m.hosts["one"]
+		p := m.start(t, sizes(32, 6))
+		time.Sleep(3 * time.Second)
+		h.pause()
+		_, err := p.Bind(within(t, time.Second), ldaptest.UserDN(1), ldaptest.Password(1))
+		require.Error(t, err)
+		for h.state(p) != ServerDown {
+			time.Sleep(10 * time.Millisecond)
+		}
+		require.Zero(t, p.Stat().Search.Idle+p.Stat().Bind.Idle, "at once")
+		time.Sleep(2 * closeTimeout)
+		require.GreaterOrEqual(t, p.Stat().Retired[RetiredServerDown], int64(8))
+		h.resume()
+	})
+}
+
+func TestAConnectionToAServerInDoubtIsPingedHoweverShortItWasQuiet(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		h := m.hosts["one"]
+		p := m.start(t, sizes(32, -1))
+		fill(t, m, p, 2)
+		h.pause()
+		_, err := p.Bind(within(t, 600*time.Millisecond), ldaptest.UserDN(2), ldaptest.Password(2))
+		require.ErrorIs(t, err, ErrTimeout)
+		began := time.Now()
+		_, err = p.Bind(t.Context(), ldaptest.UserDN(1), ldaptest.Password(1))
+		require.ErrorIs(t, err, ErrUnavailable)
+		require.LessOrEqual(t, time.Since(began), 2*time.Second+pingTimeout)
+		require.Len(t, h.bindsOf(ldaptest.UserDN(1)), 2, "those of before")
+		h.resume()
+	})
+}
+
 func TestAPausedFirstServerGivesWayToTheSecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -545,6 +587,29 @@ func TestADirectoryThatGivesUpEveryConnectionItAcceptsIsNotDialledInALoop(t *tes
 		require.ErrorIs(t, err, ErrConnLost)
 		require.Len(t, h.bindsOf(ldaptest.UserDN(1)), 1, "a fresh connection's bind is not sent again")
 		require.LessOrEqual(t, len(h.attempts()), 3)
+	})
+}
+
+func TestADirectoryThatEndsEachConnectionAfterItsFirstAnswerIsNotDialledInALoop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		h := m.hosts["one"]
+		h.on(func(p *peer, r *request) bool {
+			time.Sleep(time.Millisecond)
+			p.answer(r)
+			p.cut()
+			return true
+		})
+		p := m.start(t, sizes(8, -1), func(c *Config) {
+			c.Trace.Dialed = func(DialEvent) { time.Sleep(time.Millisecond) } // the end comes before the first use
+		})
+		time.Sleep(time.Second)
+		for _, later := range []func(context.Context, *Pool) <-chan error{bindLater, searchLater} {
+			before := len(h.attempts())
+			requireUnavailable(t, <-later(t.Context(), p), "ldap://one: ldappool: directory unavailable: closed by the peer")
+			require.Equal(t, stillborn, len(h.attempts())-before)
+		}
 	})
 }
 

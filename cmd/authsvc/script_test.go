@@ -243,12 +243,18 @@ func directory(ts *testscript.TestScript, args []string) {
 	st := stageOf(ts)
 	switch {
 	case args[0] == "stop":
+		// A connection that is being accepted right now is in no list yet: its first request ends it.
+		st.server.SetHandler(func(c *ldaptest.Conn, _ ldaptest.Request) { c.Close() })
 		st.server.StopListening()
-		st.server.CloseAll()
+		ldaptest.Eventually(st.tb, "every connection is closed", func() bool {
+			st.server.CloseAll()
+			return st.server.Open() == 0
+		})
 	case st.server == nil:
 		st.server = ldaptest.NewServer(st.tb, nil)
 		ts.Setenv("LDAP_URL", st.server.URL())
 	default:
+		st.server.SetHandler(ldaptest.NewDirectory().Handle)
 		st.server.Listen()
 	}
 }
