@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"authsvc/internal/ldaptest"
 
@@ -59,7 +60,7 @@ func BenchmarkBorrowAndReturn(b *testing.B) {
 			l := p.lanes[1]
 			share(b, callers, func() func() error {
 				return func() error {
-					lent, _, err := l.borrow(context.Background(), false)
+					lent, _, err := l.borrow(context.Background(), time.Now().Add(p.cfg.MaxWait), false)
 					if err == nil {
 						lent.quiet = lent.used // as if it had been used
 						lent.release(true)

@@ -15,6 +15,8 @@ const (
 	pingAfter = time.Second
 	// pingTimeout bounds a ping. A directory that takes longer to read its root DSE is no help to a login.
 	pingTimeout = 500 * time.Millisecond
+	// minPing is the least that a ping is given when a caller's wait is nearly over.
+	minPing = 20 * time.Millisecond
 	// closeTimeout bounds every part of closing a connection.
 	closeTimeout = 250 * time.Millisecond
 )
@@ -39,11 +41,11 @@ type conn struct {
 }
 
 // newConn starts go-ldap on a wire. The connection has no identity yet.
-func newConn(l *lane, s *server, w *wire) *conn {
+func newConn(l *lane, s *server, w *wire, generation uint64) *conn {
 	now := time.Now()
 	w.onEnd = l.pool.kick
 	c := &conn{
-		lane: l, server: s, wire: w, ldap: ldap.NewConn(w, w.Conn != w.raw), generation: l.pool.generation.Load(),
+		lane: l, server: s, wire: w, ldap: ldap.NewConn(w, w.Conn != w.raw), generation: generation,
 		born: now, expires: now.Add(jittered(l.pool.cfg.MaxLifetime)), used: now, quiet: now, fresh: true,
 	}
 	c.ldap.Start()
@@ -109,8 +111,8 @@ func rootDSE() *ldap.SearchRequest {
 }
 
 // ping asks for a sign of life.
-func (c *conn) ping(ctx context.Context) error {
-	_, err := c.search(ctx, pingTimeout, rootDSE())
+func (c *conn) ping(ctx context.Context, timeout time.Duration) error {
+	_, err := c.search(ctx, timeout, rootDSE())
 	return err
 }
 
@@ -127,7 +129,9 @@ func (c *conn) exchange(ctx context.Context, timeout time.Duration, send func() 
 	}
 	stop := context.AfterFunc(ctx, func() { c.abandon(ctx) })
 	err := guard(send)
-	stop()
+	if !stop() {
+		c.abandon(ctx) // here, and not later in the middle of somebody else's exchange
+	}
 	x, ending := c.wire.finish()
 	if r, ok := result(x, err); ok {
 		c.quiet = time.Now()
@@ -201,6 +205,9 @@ func (c *conn) judge(ctx context.Context, x exchange, e *ending, err error) erro
 	switch {
 	case e.reason == RetiredTimeout:
 		f.kind = ErrTimeout
+		if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
+			f.err = fmt.Errorf("%w: %w", e, context.DeadlineExceeded)
+		}
 	case e.reason == RetiredCanceled && ctx.Err() != nil:
 		f.kind = ctx.Err()
 	case e.reason == RetiredClosed:

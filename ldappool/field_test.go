@@ -190,7 +190,7 @@ func TestField_ThePoolStartsWhileTheDirectoryIsAway(t *testing.T) {
 	p, _ := watched(t, server)
 	_, err := bindAs(t, p, ldaptest.UserDN(1), ldaptest.Password(1))
 	requireFault(t, err, ErrUnavailable)
-	require.False(t, p.Stat().Answered())
+	require.False(t, p.Stat().Ready())
 	server.Listen()
 	until(t, p, "the directory to be found", func(s *Stat) bool { return s.Usable() })
 	mustBind(t, p)

@@ -71,11 +71,11 @@ func (l *lane) before(o *lane, less int) bool {
 	return l.waiting.Front().Value.(*waiter).since.Before(o.waiting.Front().Value.(*waiter).since)
 }
 
-// borrow takes a connection that is fit for use, and says how long that took. With proven, it has just shown a sign of
+// borrow takes a connection that is fit for use, until then at the latest, and says how long that took. With proven, it has just shown a sign of
 // life: a caller that lost one connection is not sent to another that died at the same moment.
-func (l *lane) borrow(ctx context.Context, proven bool) (lease, time.Duration, error) {
+func (l *lane) borrow(ctx context.Context, until time.Time, proven bool) (lease, time.Duration, error) {
 	began := time.Now()
-	b, err := l.fit(ctx, began.Add(l.pool.cfg.MaxWait), proven)
+	b, err := l.fit(ctx, until, proven)
 	wait := time.Since(began)
 	var op *OpError
 	if errors.As(err, &op) {
@@ -112,7 +112,11 @@ func (l *lane) fit(ctx context.Context, until time.Time, proven bool) (lease, er
 		if b.fresh || !proven && now.Sub(b.quiet) <= pingAfter && b.server.is() == ServerUsable {
 			return b, nil
 		}
-		err = b.check(ctx)
+		if b.server.is() == ServerSuspect && l.pool.usable() != nil {
+			b.retire(RetiredServerDown) // one that is not in doubt serves sooner than a ping tells
+			continue
+		}
+		err = b.check(ctx, min(pingTimeout, max(until.Sub(now), minPing)))
 		if err == nil {
 			return b, nil
 		}
@@ -123,9 +127,9 @@ func (l *lane) fit(ctx context.Context, until time.Time, proven bool) (lease, er
 }
 
 // check pings the connection and retires it where that fails.
-func (b lease) check(ctx context.Context) error {
+func (b lease) check(ctx context.Context, timeout time.Duration) error {
 	began, idle := time.Now(), time.Since(b.quiet)
-	err := b.ping(ctx)
+	err := b.ping(ctx, timeout)
 	if hook := b.lane.pool.cfg.Trace.Pinged; hook != nil {
 		hook(PingEvent{Lane: b.lane.name, Server: b.server.url, Idle: idle, Took: time.Since(began), Err: err})
 	}
@@ -158,14 +162,13 @@ func (l *lane) take(ctx context.Context, until time.Time) (resource, error) {
 		p.unlock()
 		return res, nil
 	}
-	if l.waiting.Len()+l.other().waiting.Len() >= p.cfg.MaxWaiters {
+	if waiting := l.waiting.Len() + l.other().waiting.Len(); waiting >= p.cfg.MaxWaiters+p.growth() {
 		p.refused++
 		p.unlock()
 		return nil, &OpError{Op: string(l.name), Kind: ErrOverloaded, Err: errors.New("too many callers wait already")}
 	}
 	w := &waiter{since: time.Now(), got: make(chan grant, 1)}
 	place := l.waiting.PushBack(w)
-	p.dispatch()
 	p.unlock()
 	return l.await(ctx, w, place, until)
 }
@@ -212,10 +215,14 @@ func (l *lane) gaveUp(ctx context.Context) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return &OpError{Op: string(l.name), Kind: context.Canceled}
 	}
-	if l.idle+l.inUse == 0 && (l.coming() > 0 || l.pool.best() == nil) {
+	if l.idle+l.inUse == 0 && (l.coming() > 0 || l.pool.best(l) == nil) {
 		return l.pool.whyNot(string(l.name))
 	}
-	return &OpError{Op: string(l.name), Kind: ErrOverloaded, Err: errors.New("waited too long for a free connection")}
+	err := errors.New("waited too long for a free connection")
+	if ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", err, ctx.Err())
+	}
+	return &OpError{Op: string(l.name), Kind: ErrOverloaded, Err: err}
 }
 
 // pop takes the most recently used idle connection; there must be one. Pool.mu is held.

@@ -515,17 +515,21 @@ func TestACallersDeadlineBoundsItsWaitAndItsRequest(t *testing.T) {
 		m := newMemory()
 		p := m.start(t, sizes(2, 1))
 		g := hold(m.hosts["one"], "bind")
-		deadline := func() context.Context {
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		within := func(d time.Duration) context.Context {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
 			t.Cleanup(cancel)
 			return ctx
 		}
 		began := time.Now()
-		asked := bindLater(deadline(), p)
+		asked := bindLater(within(300*time.Millisecond), p)
 		g.await(t)
-		waits := bindLater(deadline(), p)
-		require.ErrorIs(t, <-waits, ErrOverloaded)
-		require.ErrorIs(t, <-asked, ErrTimeout)
+		err := <-bindLater(within(200*time.Millisecond), p)
+		require.ErrorIs(t, err, ErrOverloaded)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 200*time.Millisecond, time.Since(began))
+		err = <-asked
+		require.ErrorIs(t, err, ErrTimeout)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, 300*time.Millisecond, time.Since(began))
 		g.open()
 		m.hosts["one"].on(nil)

@@ -2,6 +2,7 @@ package ldappool
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -40,7 +41,7 @@ func (p *Pool) dispatch() {
 	}
 	for _, l := range []*lane{first, second} {
 		for l.hungry() && p.mayDial(l) && p.place(l, false) {
-			p.dial(l, dial{to: p.best()})
+			p.dial(l, dial{to: p.best(l)})
 		}
 		if l.waiting.Len() > 0 && !p.promising(l) {
 			for l.waiting.Len() > 0 {
@@ -55,7 +56,7 @@ func (p *Pool) dispatch() {
 // time, until it is seen to be let in: a directory counts each that it refuses, and locks the account after a few.
 // p.mu is held.
 func (p *Pool) mayDial(l *lane) bool {
-	if p.dialing >= maxDials || p.best() == nil {
+	if p.dialing >= maxDials || p.best(l) == nil {
 		return false
 	}
 	return l.name == BindLane || p.cfg.BindDN == "" || l.coming() == 0 || time.Since(p.admitted) < admittedFor
@@ -74,12 +75,12 @@ func (p *Pool) share() int { return max(p.cfg.MaxConns/2, 1) }
 
 // place finds room for one more connection of lane l. Where there is none it may have an idle connection closed, whose
 // room is there when that is done: of the other lane what l's share entitles it to, or what the other has not used for
-// a while; for a probe, any. p.mu is held.
+// a while; for a probe, any, unless another server makes good use of them. p.mu is held.
 func (p *Pool) place(l *lane, probe bool) bool {
 	if p.conns < p.cfg.MaxConns {
 		return true
 	}
-	if p.closing > 0 {
+	if p.closing > 0 || probe && p.usable() != nil {
 		return false
 	}
 	claim := l.size() < p.share()
@@ -104,12 +105,12 @@ func (p *Pool) cedes(l *lane) bool {
 		return false
 	}
 	for _, s := range p.servers {
-		if s.probe == probeDue {
+		if s.probe == probeDue && p.usable() == nil {
 			return true
 		}
 	}
 	o := l.other()
-	return o.hungry() && o.size() < p.share() && o.before(l, 1) && p.best() != nil
+	return o.hungry() && o.size() < p.share() && o.before(l, 1) && p.best(o) != nil
 }
 
 // dial opens a connection in the background, in room that place found. p.mu is held.
@@ -119,9 +120,13 @@ func (p *Pool) dial(l *lane, d dial) {
 	p.dials++
 	l.dialing++
 	d.to.dialing[l.index]++
+	ctx := p.ctx
+	if !d.probe {
+		ctx = d.to.dialContext(p.ctx)
+	}
 	p.work.Go(func() {
 		began := time.Now()
-		err := l.store.CreateResource(context.WithValue(p.ctx, dialOf{}, d))
+		err := l.store.CreateResource(context.WithValue(ctx, dialOf{}, d))
 		alive := err != nil && d.probe && p.serves(d.to)
 		p.mu.Lock()
 		defer p.unlock()
@@ -139,8 +144,19 @@ func (p *Pool) dial(l *lane, d dial) {
 		}
 		if d.probe {
 			p.probed(d.to, began, alive, err)
+			p.yield(l, d.to)
 		}
 	})
+}
+
+// yield ends what a probe of s left behind where logins have a better server. p.mu is held.
+func (p *Pool) yield(l *lane, s *server) {
+	if best := p.usable(); best == nil || best.rank >= s.rank {
+		return
+	}
+	for _, b := range l.takeIdle(1, func(c *conn) bool { return c.server == s }) {
+		p.retire(b, RetiredReplaced)
+	}
 }
 
 // connect is puddle's constructor: a connection of lane l that has spoken LDAP with its server, and in the search lane
@@ -157,21 +173,25 @@ func (p *Pool) connect(ctx context.Context, l *lane) (*conn, error) {
 	p.mu.Lock()
 	defer p.unlock()
 	if err != nil {
-		p.suspect(d.to, err)
+		if !errors.Is(ctx.Err(), context.Canceled) { // then it was given up, and says nothing
+			p.suspect(d.to, err)
+		}
 		return nil, err
 	}
 	p.live[c] = struct{}{}
 	d.to.conns[l.index]++
+	d.to.ready = true
 	return c, nil
 }
 
 // handshake dials s and proves that it answers.
 func (p *Pool) handshake(ctx context.Context, l *lane, s *server) (*conn, error) {
+	generation := p.generation.Load() // before the dial: what it is dialled with
 	w, err := s.endpoint.dial(ctx, p.dialNet)
 	if err != nil {
 		return nil, err
 	}
-	c := newConn(l, s, w)
+	c := newConn(l, s, w, generation)
 	if err := p.introduce(ctx, c); err != nil {
 		c.close(RetiredProtocol)
 		return nil, err

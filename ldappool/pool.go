@@ -96,6 +96,9 @@ func (l *lane) open() (err error) {
 	return err
 }
 
+// growth is how many callers need not wait for one another: connections under way or that there is room for. p.mu is held.
+func (p *Pool) growth() int { return p.dialing + p.cfg.MaxConns - p.conns }
+
 func (l *lane) other() *lane { return l.pool.lanes[1-l.index] }
 
 // later has a hook called as soon as the lock is free: hooks may write a log, and that may take long. p.mu is held.
@@ -164,8 +167,9 @@ func (p *Pool) mayRebind(f *fault, fresh bool) bool {
 // do runs an operation on a connection of lane l, twice at most, and says how long it waited for connections.
 func (p *Pool) do(ctx context.Context, l *lane, op string, send func(*conn) (*Result, error), again func(f *fault, fresh bool) bool) (time.Duration, error) {
 	var waited time.Duration
+	until := time.Now().Add(p.cfg.MaxWait)
 	for retry := false; ; retry = true {
-		b, wait, err := l.borrow(ctx, retry)
+		b, wait, err := l.borrow(ctx, until, retry)
 		waited += wait
 		if err != nil {
 			return waited, describe(op, nil, waited, err)

@@ -1,6 +1,7 @@
 package ldappool
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"sync/atomic"
@@ -29,13 +30,17 @@ type server struct {
 	state    atomic.Uint32 // a ServerState; written under Pool.mu
 
 	// Guarded by Pool.mu.
-	since    time.Time // of the state
-	lastErr  error
-	conns    [2]int // open connections, by lane
-	dialing  [2]int // connections being dialled, by lane
-	probe    probe
-	timer    *time.Timer // of the next probe, where one is due later
-	refusals int         // refused service binds in a row
+	since   time.Time // of the state
+	lastErr error
+	conns   [2]int // open connections, by lane
+	dialing [2]int // connections being dialled, by lane
+	probe   probe
+	timer   *time.Timer // of the next probe, where one is due later
+	ready   bool        // a connection was made, and the service identity let in, since the start
+
+	dials    context.Context // of the dials under way, but probes; ends when the server falls in doubt
+	giveUp   context.CancelFunc
+	refusals int // refused service binds in a row
 }
 
 // probe is where the check of a server stands.
@@ -80,6 +85,9 @@ func (p *Pool) setState(s *server, to ServerState, err error) {
 	}
 	s.state.Store(uint32(to))
 	s.since = time.Now()
+	if s.giveUp != nil && from == ServerUsable {
+		s.giveUp() // who waits for these dials is served sooner by another server, or told sooner that there is none
+	}
 	if hook := p.cfg.Trace.ServerChanged; hook != nil {
 		p.later(func() { hook(ServerEvent{Server: s.url, From: from, To: to, Err: err}) })
 	}
@@ -140,7 +148,7 @@ func (p *Pool) serves(s *server) bool {
 			defer p.unlock()
 			return s.conns != [2]int{}
 		}
-		err := b.check(p.ctx)
+		err := b.check(p.ctx, pingTimeout)
 		if err == nil {
 			b.release(false)
 			return true
@@ -164,11 +172,11 @@ func (p *Pool) idleAt(s *server) (lease, bool) {
 	return lease{}, false
 }
 
-// abandoned takes down servers that nothing is left of: in doubt, without a connection and without a probe about to
-// tell. Pool.mu is held.
+// abandoned takes down servers that cannot serve a login any more: in doubt, without a connection of the lane that logins
+// begin in, and without a probe about to tell. Pool.mu is held.
 func (p *Pool) abandoned() {
 	for _, s := range p.servers {
-		if s.is() == ServerSuspect && s.probe == probeNone && s.conns == [2]int{} {
+		if s.is() == ServerSuspect && s.probe == probeNone && s.conns[p.probeLane().index] == 0 {
 			p.setState(s, ServerDown, s.lastErr)
 		}
 	}
@@ -190,7 +198,6 @@ func (p *Pool) probeIn(s *server, d time.Duration) {
 		defer p.unlock()
 		if !p.closed && s.probe == probeNone && s.is() != ServerUsable {
 			s.probe = probeDue
-			p.dispatch()
 		}
 	})
 }
@@ -202,10 +209,29 @@ func pause(failing time.Duration) time.Duration {
 	return d - rand.N(d/10) //nolint:gosec // nobody gains by guessing it
 }
 
-// best is the first server that may be dialled, or nil. Pool.mu is held.
-func (p *Pool) best() *server {
+// dialContext is the context of a dial to s that is no probe. Pool.mu is held.
+func (s *server) dialContext(parent context.Context) context.Context {
+	if s.dials == nil || s.dials.Err() != nil {
+		s.dials, s.giveUp = context.WithCancel(parent)
+	}
+	return s.dials
+}
+
+// usable is the first server that nothing is wrong with, or nil.
+func (p *Pool) usable() *server {
 	for _, s := range p.servers {
 		if s.is() == ServerUsable {
+			return s
+		}
+	}
+	return nil
+}
+
+// best is the first server that may be dialled for lane l, or nil. One that refused the service identity can still be
+// for users' binds, as long as searches go on on the connections that it let in before. Pool.mu is held.
+func (p *Pool) best(l *lane) *server {
+	for _, s := range p.servers {
+		if s.is() == ServerUsable || s.is() == ServerSuspect && s.refusals > 0 && l.name == BindLane {
 			return s
 		}
 	}
@@ -215,15 +241,12 @@ func (p *Pool) best() *server {
 // promising tells whether a caller in lane l can hope for a connection: one may be dialled, one is there that may come
 // back, or a probe is about to tell. Pool.mu is held.
 func (p *Pool) promising(l *lane) bool {
+	if p.best(l) != nil {
+		return true
+	}
 	for _, s := range p.servers {
-		switch s.is() {
-		case ServerUsable:
+		if s.is() == ServerSuspect && (s.probe != probeNone || s.conns[l.index] > 0) {
 			return true
-		case ServerSuspect:
-			if s.probe != probeNone || s.conns[l.index] > 0 {
-				return true
-			}
-		case ServerDown:
 		}
 	}
 	return false

@@ -76,7 +76,7 @@ func TestAnAbsentDirectoryIsToldAtOnceAndWithItsAddress(t *testing.T) {
 		require.Zero(t, time.Since(began))
 		require.Equal(t, ServerDown, m.hosts["one"].state(p))
 		require.False(t, p.Stat().Usable())
-		require.False(t, p.Stat().Answered())
+		require.False(t, p.Stat().Ready())
 	})
 }
 
@@ -96,7 +96,7 @@ func TestAPoolMadeWithEverythingAbsentServesAsSoonAsAnythingIsThere(t *testing.T
 		mustSearch(t, p)
 		mustBind(t, p)
 		require.True(t, p.Stat().Usable())
-		require.True(t, p.Stat().Answered())
+		require.True(t, p.Stat().Ready())
 	})
 }
 
@@ -316,9 +316,9 @@ func TestAServicePasswordThatIsRightAgainIsFoundByTheNextTry(t *testing.T) {
 		time.Sleep(55 * time.Second) // tries at 0, 30 and 90 s
 		mustSearch(t, p)
 		// The pace starts anew.
+		before := len(h.bindsOf(ldaptest.ServiceDN))
 		h.refuseService()
 		h.cutAll()
-		before := len(h.bindsOf(ldaptest.ServiceDN))
 		time.Sleep(45 * time.Second)
 		require.Len(t, h.bindsOf(ldaptest.ServiceDN)[before:], 2)
 	})

@@ -54,6 +54,7 @@ type ServerStat struct {
 	URL      string
 	State    ServerState
 	Since    time.Time // of the state
+	Ready    bool      // a connection to it was made, and the service identity let in, since the start
 	Answered time.Time // when it last answered anything; zero if it never did
 	LastErr  error     // what was seen last; stays after recovery
 	Conns    int       // open connections to it
@@ -63,17 +64,17 @@ type ServerStat struct {
 // be down.
 func (s *Stat) Usable() bool {
 	for _, srv := range s.Servers {
-		if srv.State == ServerUsable || srv.State == ServerSuspect && !srv.Answered.IsZero() {
+		if srv.State == ServerUsable || srv.State == ServerSuspect && srv.Ready {
 			return true
 		}
 	}
 	return false
 }
 
-// Answered tells whether the directory has answered anything since the pool was made.
-func (s *Stat) Answered() bool {
+// Ready tells whether the directory has let the pool in since that was made.
+func (s *Stat) Ready() bool {
 	for _, srv := range s.Servers {
-		if !srv.Answered.IsZero() {
+		if srv.Ready {
 			return true
 		}
 	}
@@ -104,7 +105,7 @@ func (l *lane) stat() LaneStat {
 
 // stat is the server's part of a snapshot. Pool.mu is held.
 func (s *server) stat() ServerStat {
-	out := ServerStat{URL: s.url, State: s.is(), Since: s.since, LastErr: s.lastErr, Conns: s.conns[0] + s.conns[1]}
+	out := ServerStat{URL: s.url, State: s.is(), Since: s.since, Ready: s.ready, LastErr: s.lastErr, Conns: s.conns[0] + s.conns[1]}
 	if nanos := s.answered.Load(); nanos != 0 {
 		out.Answered = time.Unix(0, nanos)
 	}

@@ -98,8 +98,8 @@ const (
 	RetiredPing        RetireReason = "ping_failed"  // it gave no sign of life
 	RetiredMaxIdle     RetireReason = "max_idle"     // idle for MaxIdleTime
 	RetiredMaxLifetime RetireReason = "max_lifetime" // as old as it may get
-	RetiredReplaced    RetireReason = "replaced"     // dialled with a configuration that is no longer the pool's
-	RetiredServerDown  RetireReason = "server_down"  // its server was found to be down
+	RetiredReplaced    RetireReason = "replaced"     // a server of earlier choice works again, or the configuration is another
+	RetiredServerDown  RetireReason = "server_down"  // its server is down, or in doubt while another is not
 	RetiredRebalanced  RetireReason = "rebalanced"   // given up so that the other lane can have one
 	RetiredClosed      RetireReason = "pool_closed"  // the pool closes
 )

@@ -23,7 +23,7 @@ func (p *Pool) kick() {
 func (p *Pool) upkeep() {
 	defer p.work.Done()
 	pace := min(p.cfg.HealthCheckInterval, p.cfg.MaxIdleTime/4, p.cfg.MaxLifetime/10)
-	round := time.NewTimer(pace)
+	round, due := time.NewTimer(pace), time.Now().Add(pace)
 	defer round.Stop()
 	var warmed time.Time
 	for {
@@ -31,21 +31,27 @@ func (p *Pool) upkeep() {
 		case <-p.ctx.Done():
 			return
 		case <-p.kicked:
-			p.sweep()
 		case <-round.C:
-			p.sweep()
-			p.pingQuiet()
 		}
-		next := pace
-		if since := time.Since(warmed); since < warmPace {
-			next = min(pace, warmPace-since)
+		p.sweep()
+		if now := time.Now(); !now.Before(due) {
+			due = now.Add(pace)
+			p.pingQuiet(now.Add(-p.cfg.HealthCheckInterval))
+			p.goHome(now)
+		}
+		next := due
+		if soonest := warmed.Add(warmPace); time.Now().Before(soonest) {
+			next = soonest
 		} else {
 			warmed = time.Now()
 			if !p.warm() {
-				next = min(pace, warmPace)
+				next = warmed.Add(warmPace)
 			}
 		}
-		round.Reset(next)
+		if due.Before(next) {
+			next = due
+		}
+		round.Reset(time.Until(next))
 	}
 }
 
@@ -57,34 +63,49 @@ func (p *Pool) sweep() {
 	p.retireIdle(func(c *conn) (RetireReason, bool) { return p.unfit(c, now) })
 }
 
-// pingQuiet pings the connections that have been quiet for HealthCheckInterval, one at a time, so that callers find all
+// pingQuiet pings the connections that have been quiet since before a moment, one at a time, so that callers find all
 // others at their place. A ping starts the server's and every firewall's clock anew.
-func (p *Pool) pingQuiet() {
+func (p *Pool) pingQuiet(before time.Time) {
 	for _, l := range p.lanes {
-		for {
-			b, ok := l.stalest(p.cfg.HealthCheckInterval)
+		for p.ctx.Err() == nil {
+			b, ok := l.quietSince(before)
 			if !ok {
 				break
 			}
-			if b.check(p.ctx) == nil {
+			if b.check(p.ctx, pingTimeout) == nil {
 				b.release(false)
-			}
-			if p.ctx.Err() != nil {
-				return
 			}
 		}
 	}
 }
 
-// stalest takes the connection that was used least recently of those that have been quiet for d.
-func (l *lane) stalest(d time.Duration) (lease, bool) {
-	now := time.Now()
+// quietSince takes the connection that was used least recently of those that have been quiet since before a moment.
+func (l *lane) quietSince(before time.Time) (lease, bool) {
 	l.pool.mu.Lock()
 	defer l.pool.unlock()
-	for _, b := range l.takeIdle(1, func(c *conn) bool { return now.Sub(c.quiet) >= d }) {
+	for _, b := range l.takeIdle(1, func(c *conn) bool { return !c.quiet.After(before) }) {
 		return b, true
 	}
 	return lease{}, false
+}
+
+// settled is how long a server must have been usable before connections to lesser ones are given up for it.
+const settled = 30 * time.Second
+
+// goHome gives up one idle connection of each lane that goes to a server of later choice than the first that works, once
+// that has been well for a while: what replaces it goes there.
+func (p *Pool) goHome(now time.Time) {
+	p.mu.Lock()
+	defer p.unlock()
+	home := p.usable()
+	if home == nil || now.Sub(home.since) < settled {
+		return
+	}
+	for _, l := range p.lanes {
+		for _, b := range l.takeIdle(1, func(c *conn) bool { return c.server.rank > home.rank }) {
+			p.retire(b, RetiredReplaced)
+		}
+	}
 }
 
 // warm dials what is missing of MinIdleConns, within each lane's share, and tells whether that is all of it.
@@ -96,13 +117,13 @@ func (p *Pool) warm() (all bool) {
 		if p.cfg.BindOnly && l.name == SearchLane {
 			continue
 		}
-		for !p.closed && p.best() != nil && l.idle+l.coming()-l.waiting.Len() < p.cfg.MinIdleConns &&
+		for !p.closed && p.best(l) != nil && l.idle+l.coming()-l.waiting.Len() < p.cfg.MinIdleConns &&
 			l.size() < p.share() && p.conns < p.cfg.MaxConns {
 			if !p.mayDial(l) {
 				all = false
 				break
 			}
-			p.dial(l, dial{to: p.best()})
+			p.dial(l, dial{to: p.best(l)})
 		}
 	}
 	return all

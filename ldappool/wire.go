@@ -16,7 +16,7 @@ import (
 type wire struct {
 	net.Conn          // carries the messages: TLS, or raw itself
 	raw      net.Conn // the socket
-	onEnd    func()   // called once, in a goroutine of go-ldap's, when the connection ended other than by close
+	onEnd    func()   // called once, when the connection has ended, by whoever ended it
 
 	in    framer // of the reading goroutine
 	owing error  // of the reading goroutine: what Read returns next

@@ -163,7 +163,7 @@ type poolHealth struct{ pool *ldappool.Pool }
 
 func (h poolHealth) Health() api.HealthStatus {
 	stat := h.pool.Stat()
-	out := api.HealthStatus{Usable: stat.Usable(), Answered: stat.Answered()}
+	out := api.HealthStatus{Usable: stat.Usable(), Answered: stat.Ready()}
 	for _, s := range stat.Servers {
 		server := api.ServerStatus{Address: s.URL, State: s.State.String(), Since: s.Since}
 		if s.LastErr != nil {
