@@ -67,7 +67,7 @@ func (l *LDAP) validateURLs(wrong *problems) {
 	}
 	l.URLs = seen
 	if l.StartTLS && !slices.ContainsFunc(seen, func(u string) bool { return strings.HasPrefix(u, "ldap://") }) {
-		wrong.add("LDAP_START_TLS", "is for ldap:// servers, and LDAP_URL has none")
+		wrong.note("LDAP_START_TLS", "", "is for ldap:// servers, and LDAP_URL has none")
 	}
 }
 

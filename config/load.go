@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"log/slog"
 	"maps"
 	"os"
 	"reflect"
@@ -44,6 +45,17 @@ func Load(environ []string) (*Config, error) {
 	c.describe(sources)
 	c.warn()
 	return c, nil
+}
+
+// HTTPAddr reads HTTP_ADDR alone, for whoever only wants to reach the service on this machine.
+func HTTPAddr(environ []string) (string, error) {
+	var wrong problems
+	addr := split(environ)["HTTP_ADDR"]
+	if addr == "" {
+		addr = defaults()["HTTP_ADDR"]
+	}
+	address(&wrong, "HTTP_ADDR", addr)
+	return addr, wrong.err()
 }
 
 // split makes a map of an environment. The last of several values counts, as in a shell.
@@ -138,6 +150,8 @@ func notA(p env.ParseError) string {
 		return p.Err.Error()
 	case p.Type.Kind() == reflect.Int && p.Type.PkgPath() == "":
 		return "is not a whole number"
+	case p.Type == reflect.TypeFor[slog.Level]():
+		return "is none of debug, info, warn, error"
 	}
 	return "is not one of the values that it can have"
 }

@@ -121,3 +121,23 @@ func TestASecretAndItsFileExcludeEachOther(t *testing.T) {
 	assert.Equal(t, "LDAP_BIND_PASSWORD_FILE: is set and LDAP_BIND_PASSWORD is too: only one of them can be meant", text)
 	problem(t, "LDAP_BIND_PASSWORD_FILE", minimal("LDAP_BIND_PASSWORD_FILE=/nonexistent"))
 }
+
+func TestTheMainListenersAddressIsReadAlone(t *testing.T) {
+	t.Parallel()
+	for want, environ := range map[string][]string{
+		":8080":          nil,
+		":9":             {"HTTP_ADDR=:9"},
+		"[::1]:80":       {"HTTP_ADDR=:9", "HTTP_ADDR=[::1]:80", "LDAP_URL=nonsense", "HTTP_ADRR=x"},
+		"127.0.0.1:8081": {"HTTP_ADDR=127.0.0.1:8081", "ADMIN_ADDR=nonsense"},
+	} {
+		addr, err := config.HTTPAddr(environ)
+		require.NoError(t, err)
+		assert.Equal(t, want, addr)
+	}
+	addr, err := config.HTTPAddr([]string{"HTTP_ADDR="})
+	require.NoError(t, err)
+	assert.Equal(t, ":8080", addr)
+	_, err = config.HTTPAddr([]string{"HTTP_ADDR=8080"})
+	assert.EqualError(t, err, "the configuration is wrong:\n"+
+		`  HTTP_ADDR: "8080" is not host:port with a port of 0 to 65535; for example HTTP_ADDR=:8080`)
+}

@@ -92,8 +92,8 @@ func misspelt(a, b string) bool {
 // alike tells whether a word is another one with a letter wrong, missing, too many or in its neighbour's place, or
 // begins like it (ADDRESS and ADDR, CONNECTIONS and CONNS, PASSWD and PASSWORD).
 func alike(a, b string) bool {
-	if min(len(a), len(b)) < 3 {
-		return false
+	if least := min(len(a), len(b)); least < 3 { // DNS is DN drawn out; DC is another word
+		return least == 2 && len(a)+len(b) == 5 && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a))
 	}
 	if min(len(a), len(b)) >= 4 && a[:4] == b[:4] {
 		return true

@@ -16,6 +16,7 @@ func TestAMisspellingNamesWhatWasMeant(t *testing.T) {
 		"LDAP_URLS":                      "LDAP_URL",
 		"LDAP_STARTTLS":                  "LDAP_START_TLS",
 		"LDAP_START_TSL":                 "LDAP_START_TLS",
+		"LDAP_BASE_DNS":                  "LDAP_BASE_DN",
 		"LDAP_BASEDN":                    "LDAP_BASE_DN",
 		"LDAP_BINDDN":                    "LDAP_BIND_DN",
 		"LDAP_BIND_PASSWROD":             "LDAP_BIND_PASSWORD",

@@ -97,6 +97,12 @@ func (c *Config) warn() {
 	if l.BindDN == "" && l.UserDNTemplate == "" {
 		c.Warnings = append(c.Warnings, "LDAP_BIND_DN: not set, so searches are anonymous; few directories let those find users")
 	}
+	if l.BindDN != "" && l.UserDNTemplate != "" {
+		c.Warnings = append(c.Warnings, "LDAP_BIND_DN: not used, since LDAP_USER_DN_TEMPLATE does without searches")
+	}
+	if l.RequestTimeout > c.Auth.Timeout {
+		c.Warnings = append(c.Warnings, "LDAP_REQUEST_TIMEOUT: longer than AUTH_TIMEOUT, which ends the login first")
+	}
 	if c.Admin.Addr != "" && !loopback(c.Admin.Addr) {
 		c.Warnings = append(c.Warnings, "ADMIN_ADDR: "+c.Admin.Addr+" can be reached from other machines; it has no access control")
 	}

@@ -154,7 +154,7 @@ func variableCases(t *testing.T) map[string]variableCase {
 		},
 		"LOG_LEVEL": {
 			field: func(c *config.Config) any { return c.Log.Level }, def: slog.LevelInfo, good: "debug", want: slog.LevelDebug,
-			bad: "loud", message: `"loud" is not one of the values that it can have`,
+			bad: "loud", message: `"loud" is none of debug, info, warn, error`,
 		},
 		"LOG_FORMAT": {
 			field: func(c *config.Config) any { return c.Log.Format }, def: "json", good: "text", want: "text",

@@ -48,6 +48,21 @@ func TestAPoolThatIsClosedAtOnceLeavesNothing(t *testing.T) {
 	}
 }
 
+// The connections that lie idle are the pool's to end and to count, however soon the lanes' stores are closed behind it.
+func TestIdleConnectionsAreRetiredBeforeTheStoresClose(t *testing.T) {
+	t.Parallel()
+	for range 200 {
+		synctest.Test(t, func(t *testing.T) {
+			m := newMemory()
+			p := m.start(t, sizes(16, 6))
+			time.Sleep(5 * time.Second)
+			synctest.Wait()
+			closePool(t, p)
+			require.EqualValues(t, 12, p.Stat().Retired[RetiredClosed])
+		})
+	}
+}
+
 func TestOperationsOnAClosedPoolEndWithErrClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

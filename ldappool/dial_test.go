@@ -405,9 +405,9 @@ func TestADialThatFailsNamesTheStep(t *testing.T) {
 			if tt.silent {
 				timeout = 100 * time.Millisecond
 			}
+			began := time.Now()
 			ctx, cancel := context.WithTimeout(context.Background(), timeout)
 			defer cancel()
-			began := time.Now()
 			_, err := knock(ctx, t, url, Config{StartTLS: true, TLS: ca.ClientTLS("localhost")})
 			requireStep(t, err, tt.step)
 			require.ErrorContains(t, err, tt.text)

@@ -147,6 +147,7 @@ func load(t *testing.T, p *Pool, callers int) (stop func() []error) {
 	var errs []error
 	var all sync.WaitGroup
 	ctx, cancel := context.WithCancel(context.Background())
+	pace := time.NewTicker(time.Millisecond) // of all callers together
 	for i := range callers {
 		all.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
@@ -155,15 +156,15 @@ func load(t *testing.T, p *Pool, callers int) (stop func() []error) {
 					errs = append(errs, err)
 					mu.Unlock()
 					// Who is told at once asks again in a moment, or nothing else gets the processor.
-					time.Sleep(5 * time.Millisecond)
+					<-pace.C
 				}
 			}
 		})
 	}
-	t.Cleanup(func() { cancel(); all.Wait() })
+	end := func() { cancel(); all.Wait(); pace.Stop() }
+	t.Cleanup(end)
 	return func() []error {
-		cancel()
-		all.Wait()
+		end()
 		mu.Lock()
 		defer mu.Unlock()
 		return slices.Clone(errs)

@@ -95,11 +95,12 @@ func (w *wire) end(reason RetireReason, err error) {
 	first := w.ending == nil
 	if first {
 		w.ending = &ending{reason, err}
+		// Only the socket: a TLS connection would try to say goodbye and might wait for that. And under the lock: who sees
+		// the ending may count on the socket being closed.
+		_ = w.raw.Close()
 	}
 	w.mu.Unlock()
 	if first {
-		// Only the socket: a TLS connection would try to say goodbye and might wait for that.
-		_ = w.raw.Close()
 		w.onEnd()
 	}
 }

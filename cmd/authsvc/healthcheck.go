@@ -21,11 +21,11 @@ func (p *program) healthcheck(ctx context.Context, args []string) error {
 	if err := p.parse(f, args); err != nil {
 		return err
 	}
-	cfg, err := config.Load(p.environ)
+	listen, err := config.HTTPAddr(p.environ)
 	if err != nil {
 		return &usageError{err}
 	}
-	addr, err := localAddr(cfg.HTTP.Addr)
+	addr, err := localAddr(listen)
 	if err != nil {
 		return err
 	}

@@ -52,6 +52,7 @@ func newService(ctx context.Context, cfg *config.Config, logs io.Writer) (_ *ser
 			return nil, err
 		}
 	}
+	s.announce() // before the pool has anything to say
 	if s.pool, err = newPool(cfg, tel.Trace()); err != nil {
 		return nil, err
 	}
@@ -97,7 +98,6 @@ func (s *service) abandon() {
 // run serves until ctx ends or a listener fails, then drains: requests under way are answered, the pool is closed. All
 // of that within HTTP_SHUTDOWN_TIMEOUT.
 func (s *service) run(ctx context.Context) error {
-	s.announce()
 	ended := make(chan error, 2)
 	serving := 0
 	for _, l := range []listener{s.main, s.admin} {
@@ -119,10 +119,12 @@ func (s *service) run(ctx context.Context) error {
 			err = errors.Join(err, e)
 		}
 	}
-	if err == nil {
-		s.log.Info("stopped")
+	if err != nil {
+		s.log.Error("stopped", "error", err)
+		return err
 	}
-	return err
+	s.log.Info("stopped")
+	return nil
 }
 
 // partingTime is how long callers that keep connections open get to learn that they should not: to each request there

@@ -44,6 +44,8 @@ type Result struct {
 	Cause error
 	// DN is the entry that was tried, where one was found. It goes to the log; the caller has it from User.
 	DN string
+	// Server is the URL of the server that decided, or failed to; empty where none was asked or several could not be.
+	Server string
 	// Phases are the times the login's steps took.
 	Phases Phases
 }

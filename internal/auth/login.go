@@ -109,7 +109,7 @@ func (l *login) run(ctx context.Context) {
 
 // end decides the login.
 func (l *login) end(r Result) {
-	r.DN, r.Phases = l.result.DN, l.result.Phases
+	r.DN, r.Server, r.Phases = l.result.DN, l.result.Server, l.result.Phases
 	l.result = r
 }
 
@@ -139,9 +139,9 @@ func (l *login) search(ctx context.Context, base, filter string) (*ldappool.Sear
 	began := time.Now()
 	// Two entries are enough to know that there are too many. Some servers ignore the limit.
 	answer, err := l.directory.Search(ctx, ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, 2, 0, false, filter, l.requested, nil))
-	wait := waited(err)
-	if err == nil {
-		wait = answer.Wait
+	var wait time.Duration
+	if l.result.Server, wait = about(err); err == nil {
+		l.result.Server, wait = answer.Server, answer.Wait
 	}
 	l.result.Phases.Wait += wait
 	l.result.Phases.Search += time.Since(began) - wait
@@ -171,9 +171,9 @@ func (l *login) heed(base string, answer *ldappool.SearchResult, err error) bool
 func (l *login) bind(ctx context.Context, unknown Outcome) {
 	began := time.Now()
 	answer, err := l.directory.Bind(ctx, l.user.DN, l.password)
-	wait := waited(err)
-	if err == nil {
-		wait = answer.Wait
+	var wait time.Duration
+	if l.result.Server, wait = about(err); err == nil {
+		l.result.Server, wait = answer.Server, answer.Wait
 	}
 	l.result.Phases.Wait += wait
 	l.result.Phases.Bind = time.Since(began) - wait
@@ -184,11 +184,11 @@ func (l *login) bind(ctx context.Context, unknown Outcome) {
 	l.end(judgeBind(answer.Result, unknown))
 }
 
-// waited is how long an operation that failed had waited for a connection.
-func waited(err error) time.Duration {
+// about tells at which server an operation failed, and how long it had waited for a connection.
+func about(err error) (server string, wait time.Duration) {
 	var op *ldappool.OpError
 	if errors.As(err, &op) {
-		return op.Wait
+		return op.Server, op.Wait
 	}
-	return 0
+	return "", 0
 }

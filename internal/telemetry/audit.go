@@ -2,12 +2,10 @@ package telemetry
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
 	"authsvc/internal/auth"
-	"authsvc/ldappool"
 )
 
 // auditFields is how many fields a line can have.
@@ -31,6 +29,7 @@ func (a audit) done(ctx context.Context, c auth.Credentials, r auth.Result) {
 	attrs = appendText(attrs, "dn", r.DN, maxText)
 	attrs = appendText(attrs, "request_id", c.RequestID, maxText)
 	attrs = appendText(attrs, "client", c.Client, maxText)
+	attrs = appendText(attrs, "server", r.Server, maxText)
 	attrs = append(attrs,
 		slog.Float64("wait_ms", millis(r.Phases.Wait)),
 		slog.Float64("search_ms", millis(r.Phases.Search)),
@@ -44,9 +43,6 @@ func (a audit) done(ctx context.Context, c auth.Credentials, r auth.Result) {
 
 // appendCause adds what explains anything but ok.
 func appendCause(attrs []slog.Attr, r auth.Result) []slog.Attr {
-	if op, ok := errors.AsType[*ldappool.OpError](r.Cause); ok {
-		attrs = appendText(attrs, "server", op.Server, maxText)
-	}
 	attrs = appendText(attrs, "detail", r.Detail, maxText)
 	return appendText(attrs, "cause", errorText(r.Cause), maxText)
 }

@@ -24,6 +24,7 @@ func fullLogin() (auth.Credentials, auth.Result) {
 	return c, auth.Result{
 		Outcome: auth.DirectoryTimeout,
 		DN:      "uid=user0,ou=people,dc=example,dc=org",
+		Server:  "ldap://a.example.org:389",
 		Detail:  "detail",
 		Cause:   fmt.Errorf("bind as user: %w", opError(ldappool.ErrTimeout, errors.New("read tcp: i/o timeout"))),
 		Phases: auth.Phases{
@@ -68,9 +69,8 @@ func TestAuditLineHasExactlyTheseFields(t *testing.T) {
 		{
 			"a fault with everything", fault, timeout,
 			`"level":"WARN","msg":"login","outcome":"directory_timeout","status":13,"username":"User0",` +
-				`"dn":"uid=user0,ou=people,dc=example,dc=org","request_id":"req-1","client":"192.0.2.7",` +
-				`"wait_ms":0.002,"search_ms":1.235,"bind_ms":5000,"total_ms":5001.5,` +
-				`"server":"ldap://a.example.org:389","detail":"detail",` +
+				`"dn":"uid=user0,ou=people,dc=example,dc=org","request_id":"req-1","client":"192.0.2.7","server":"ldap://a.example.org:389",` +
+				`"wait_ms":0.002,"search_ms":1.235,"bind_ms":5000,"total_ms":5001.5,"detail":"detail",` +
 				`"cause":"bind as user: bind ldap://a.example.org:389: ldappool: directory timeout: read tcp: i/o timeout"`,
 		},
 	}

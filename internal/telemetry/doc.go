@@ -19,7 +19,7 @@
 //	search_ms   the directory's answers to searches (always)
 //	bind_ms     the directory's answer to the user's bind (always)
 //	total_ms    from first to last (always)
-//	server      URL of the server at fault, where the cause knows it
+//	server      URL of the server that decided, or that failed; none where several did
 //	detail      with bad_request: what is wrong with the input
 //	cause       the explanation of anything but ok
 //
