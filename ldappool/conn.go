@@ -125,7 +125,8 @@ func (c *conn) exchange(ctx context.Context, timeout time.Duration, send func() 
 		deadline = d
 	}
 	if err := c.wire.begin(deadline); err != nil {
-		return nil, c.judge(ctx, exchange{}, c.wire.fail(RetiredPeerClosed, err), err)
+		e := c.wire.fail(RetiredPeerClosed, err)
+		return nil, &fault{kind: ErrConnLost, reason: e.reason, err: e} // however it ended, nothing was sent
 	}
 	stop := context.AfterFunc(ctx, func() { c.abandon(ctx) })
 	err := guard(send)

@@ -1,6 +1,7 @@
 package ldappool
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -392,7 +393,7 @@ func TestADialThatFailsNamesTheStep(t *testing.T) {
 		{"StartTLS, a notice of disconnection", "ldap", answering(ldaptest.NoticeOfDisconnection(52, "")), "starttls", errWrongReply.Error(), false},
 		{"StartTLS, garbage", "ldap", answering(ldaptest.Garbage()), "starttls", errNoLDAP.Error(), false},
 		{"StartTLS, an endless length", "ldap", answering(ldaptest.EndlessLength()), "starttls", errTooLong.Error(), false},
-		{"StartTLS, an answer without end", "ldap", answering(append([]byte{0x30, 0x83, 0x10, 0, 0}, make([]byte, 8192)...)), "starttls", "too long", false},
+		{"StartTLS, an answer without end", "ldap", answering(append([]byte{0x30, 0x83, 0x10, 0, 0}, bytes.Repeat([]byte{4, 0}, 4096)...)), "starttls", "too long", false},
 		{"StartTLS, closed", "ldap", closed, "starttls", "", false},
 		{"StartTLS, plaintext behind the answer", "ldap", answering(append(agreed, ldaptest.BindResponse(1, 0, "")...)),
 			"tls", "first record does not look like a TLS handshake", false},

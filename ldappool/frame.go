@@ -18,7 +18,7 @@ const (
 
 // maxAnswer bounds one message, and all messages of one answer together, in bytes. What a login reads is a few
 // kilobytes; a peer that sends more is broken or hostile.
-const maxAnswer = 16 << 20
+const maxAnswer = 4 << 20
 
 // headSize is enough of a message to read its id, its operation and its result code, however its lengths are
 // written: 6 bytes for the envelope's tag and length, 6 for the id, 6 for the operation's, 6 for the code.
@@ -36,39 +36,55 @@ type message struct {
 	code int64 // result code, where the operation is a result; -1 otherwise
 }
 
-// framer cuts a stream of bytes into LDAP messages and reads the head of each. It keeps headSize bytes and no more.
+// framer cuts a stream of bytes into LDAP messages, checks their elements, and reads the head of each. It keeps
+// headSize bytes and no more.
 type framer struct {
 	head [headSize]byte
 	have int // bytes in head
 	size int // of the message with its own tag and length; 0 while not known
 	seen int // bytes of the message so far
+
+	elements elements
 }
 
 // next takes bytes of b up to the end of the message under way and says how many they were. With done, m is
 // that message. An error means that the stream is no LDAP; nothing can be read from it any more.
 func (f *framer) next(b []byte) (used int, m message, done bool, err error) {
+	if used, err = f.cut(b); err != nil {
+		return used, m, false, err
+	}
+	if err := f.elements.follow(b[:used]); err != nil {
+		return used, m, false, err
+	}
+	if f.size == 0 || f.seen < f.size {
+		return used, m, false, nil
+	}
+	if err := f.elements.finish(); err != nil {
+		return used, m, false, err
+	}
+	m, err = readHead(f.head[:f.have], f.size)
+	f.have, f.size, f.seen = 0, 0, 0
+	return used, m, err == nil, err
+}
+
+// cut tells how many bytes of b belong to the message under way.
+func (f *framer) cut(b []byte) (used int, err error) {
 	for f.size == 0 {
 		if used == len(b) {
-			return used, m, false, nil
+			return used, nil
 		}
 		f.head[f.have] = b[used]
 		f.have++
 		used++
 		if f.size, err = messageSize(f.head[:f.have]); err != nil {
-			return used, m, false, err
+			return used, err
 		}
 		f.seen = f.have
 	}
 	take := min(len(b)-used, f.size-f.seen)
 	f.have += copy(f.head[f.have:], b[used:used+take])
-	used += take
 	f.seen += take
-	if f.seen < f.size {
-		return used, m, false, nil
-	}
-	m, err = readHead(f.head[:f.have], f.size)
-	f.have, f.size, f.seen = 0, 0, 0
-	return used, m, err == nil, err
+	return used + take, nil
 }
 
 // messageSize reads the envelope's tag and length, and gives the whole message's size: 0 while head is too short.

@@ -202,25 +202,94 @@ func TestALengthIsRefusedBeforeItsMessageCame(t *testing.T) {
 	}
 }
 
-func TestAMessageMayBe16MiBLongAndNoMore(t *testing.T) {
+func TestAMessageMayBe4MiBLongAndNoMore(t *testing.T) {
 	t.Parallel()
-	// Envelope 6 bytes, id 3, operation 6, then the operation's content.
-	const content = maxAnswer - 6 - 3 - 6
-	head := octetsOf(t, "30 84 00fffffa 02 01 01 64 84 00fffff1")
-	require.Equal(t, maxAnswer-6, 0xfffffa)
-	require.Equal(t, content, 0xfffff1)
-	chunks := [][]byte{head}
-	for block := make([]byte, 1<<20); len(chunks) <= content>>20; {
-		chunks = append(chunks, block)
-	}
-	chunks = append(chunks, make([]byte, content&(1<<20-1)))
-	found, err := feed(new(framer), chunks...)
+	// Envelope 6 bytes, id 3, operation 6, a string's tag and length 6, then the string.
+	const text = maxAnswer - 6 - 3 - 6 - 6
+	head := octetsOf(t, "30 84 003ffffa 02 01 01 64 84 003ffff1 04 84 003fffeb")
+	require.Equal(t, maxAnswer-6, 0x3ffffa)
+	require.Equal(t, text, 0x3fffeb)
+	found, err := feed(new(framer), head, make([]byte, 1<<20), make([]byte, text-1<<20))
 	require.NoError(t, err)
 	require.Equal(t, []framed{{message{1, tagSearchEntry, -1}, maxAnswer}}, found)
 
 	head[5]++
 	_, err = feed(new(framer), head)
 	require.ErrorIs(t, err, errTooLong)
+}
+
+// nested is a search entry with so many levels in all, around a string.
+func nested(levels, text int) []byte {
+	wrap := func(tag byte, content []byte) []byte {
+		n := len(content)
+		return append([]byte{tag, 0x84, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}, content...)
+	}
+	b := wrap(0x04, make([]byte, text))
+	for range levels - 2 {
+		b = wrap(0x30, b)
+	}
+	return wrap(0x30, append([]byte{2, 1, 1}, wrap(tagSearchEntry, b)...))
+}
+
+func TestAMessageMayBeNestedAsDeepAsLDAPNeedsAndNoDeeper(t *testing.T) {
+	t.Parallel()
+	for _, whole := range []bool{true, false} {
+		chunks := func(b []byte) [][]byte {
+			if whole {
+				return [][]byte{b}
+			}
+			return singly(b)
+		}
+		found, err := feed(new(framer), chunks(nested(maxDepth, 5))...)
+		require.NoError(t, err)
+		require.Len(t, found, 1)
+		_, err = feed(new(framer), chunks(nested(maxDepth+1, 5))...)
+		require.ErrorIs(t, err, errTooDeep)
+	}
+}
+
+func TestAnAnswerMayHaveSoManyElementsAndNoMore(t *testing.T) {
+	t.Parallel()
+	empties := bytes.Repeat([]byte{4, 0}, maxElements)
+	n := len(empties)
+	message := append([]byte{0x30, 0x84, 0, byte((n + 9) >> 16), byte((n + 9) >> 8), byte(n + 9), 2, 1, 1, 0x64, 0x84, 0, byte(n >> 16), byte(n >> 8), byte(n)}, empties...)
+	_, err := feed(new(framer), message)
+	require.ErrorIs(t, err, errTooMany)
+
+	// They are counted over all messages of an answer, and anew with each exchange.
+	w := newWire(nil, nil)
+	entries := bytes.Repeat(ldaptest.SearchEntry(1, ldaptest.Entry{DN: "cn=x"}), maxElements/5) // five each
+	for _, answer := range []int{1, 2} {
+		w.in.elements.count = 0
+		w.x, w.open = exchange{id: 1, request: tagSearchRequest}, true
+		_, _, err = w.follow(entries)
+		require.NoError(t, err, "answer %d", answer)
+	}
+	_, _, err = w.follow(entries[:100])
+	require.ErrorIs(t, err, errTooMany)
+}
+
+func TestElementsThatDoNotFitTheirMessageAreNoLDAP(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"a string that reaches past the message":   "30 0c 02 01 01 61 07 0a 01 00 04 00 04 64",
+		"a string that reaches past its operation": "30 11 02 01 01 61 07 0a 01 00 04 00 04 03 04 03 61 62 63",
+		"a length that is cut off":                 "30 0c 02 01 01 61 07 0a 01 00 04 00 04 84",
+		"a tag and nothing":                        "30 0b 02 01 01 61 06 0a 01 00 04 00 04",
+		"a length of no end inside":                "30 0e 02 01 01 61 09 0a 01 00 04 00 24 80 00 00",
+		"an end-of-contents":                       "30 0c 02 01 01 61 07 0a 01 00 04 00 00 00",
+		"a tag of several bytes":                   "30 0d 02 01 01 61 08 0a 01 00 04 00 1f 01 00",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := octetsOf(t, text)
+			for _, chunks := range [][][]byte{{b}, singly(b)} {
+				found, err := feed(new(framer), chunks...)
+				require.ErrorIs(t, err, errNoLDAP)
+				require.Empty(t, found)
+			}
+		})
+	}
 }
 
 func TestAFramerStopsAtTheEndOfAMessage(t *testing.T) {

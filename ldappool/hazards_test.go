@@ -265,7 +265,7 @@ func TestHazard08_AnAnswerThatGoLDAPSkipsOrWaitsForCostsATimeoutAtMost(t *testin
 		"no operation":                           {ldaptest.NoOperation, ErrConnLost},
 		"another id":                             {ldaptest.WrongMessageID, ErrConnLost},
 		"half a message":                         {ldaptest.HalfMessage, ErrTimeout},
-		"a string that reaches past the message": {overrunning, ErrTimeout},
+		"a string that reaches past the message": {overrunning, ErrConnLost},
 		"nothing":                                {func(int64) []byte { return nil }, ErrTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -21,7 +21,7 @@ func TestNoMalformedAnswerIsAVerdictAndNoneOutlivesItsConnection(t *testing.T) {
 	ca := ldaptest.NewCA(t)
 	secure := ca.ServerTLS(t)
 	answers := append(ldaptest.MalformedAnswers(), ldaptest.Malformed{Name: "a string that reaches past the message", Bytes: overrunning})
-	silent := map[string]bool{"half a message": true, "a string that reaches past the message": true}
+	silent := map[string]bool{"half a message": true}
 	ops := map[string]func(ctx context.Context, p *Pool) (answered bool, err error){
 		"bind": func(ctx context.Context, p *Pool) (bool, error) {
 			r, err := p.Bind(ctx, ldaptest.UserDN(1), ldaptest.Password(1), ldap.NewControlBeheraPasswordPolicy())

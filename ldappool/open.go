@@ -40,7 +40,11 @@ func (p *Pool) dispatch() {
 		first, second = second, first
 	}
 	for _, l := range []*lane{first, second} {
-		for l.hungry() && p.mayDial(l) && p.place(l, false) {
+		for l.hungry() && p.mayDial(l) {
+			if !p.place(l, false) {
+				p.putOffProbes()
+				break
+			}
 			p.dial(l, dial{to: p.best(l)})
 		}
 		if l.waiting.Len() > 0 && !p.promising(l) {
@@ -52,14 +56,29 @@ func (p *Pool) dispatch() {
 	}
 }
 
-// mayDial tells whether one more connection of lane l may be dialled at this moment. Of service binds there is one at a
-// time, until it is seen to be let in: a directory counts each that it refuses, and locks the account after a few.
-// p.mu is held.
-func (p *Pool) mayDial(l *lane) bool {
-	if p.dialing >= maxDials || p.best(l) == nil {
-		return false
+// putOffProbes gives the places of probes under way to callers who wait for one, where a server is there that can serve
+// them: a probe of a server that does not answer would hold its place for DialTimeout. p.mu is held.
+func (p *Pool) putOffProbes() {
+	for _, s := range p.servers {
+		if s.probe == probeRunning && p.usable() != nil {
+			s.putOff()
+		}
 	}
-	return l.name == BindLane || p.cfg.BindDN == "" || l.coming() == 0 || time.Since(p.admitted) < admittedFor
+}
+
+// mayDial tells whether one more connection of lane l may be dialled at this moment. Of service binds there is one at a
+// time until it is seen to be let in, and a few then: a directory counts each that it refuses, and locks the account
+// after some. p.mu is held.
+func (p *Pool) mayDial(l *lane) bool {
+	switch {
+	case p.dialing >= maxDials || p.best(l) == nil:
+		return false
+	case l.name == BindLane || p.cfg.BindDN == "":
+		return true
+	case time.Since(p.admitted) < admittedFor:
+		return l.coming() < maxBinds
+	}
+	return l.coming() == 0
 }
 
 // probeLane is where probes belong: what they dial does what a login's first step does.
@@ -120,8 +139,10 @@ func (p *Pool) dial(l *lane, d dial) {
 	p.dials++
 	l.dialing++
 	d.to.dialing[l.index]++
-	ctx := p.ctx
-	if !d.probe {
+	var ctx context.Context
+	if d.probe {
+		ctx, d.to.putOff = context.WithCancel(p.ctx)
+	} else {
 		ctx = d.to.dialContext(p.ctx)
 	}
 	p.work.Go(func() {
@@ -143,6 +164,7 @@ func (p *Pool) dial(l *lane, d dial) {
 			}
 		}
 		if d.probe {
+			d.to.putOff()
 			p.probed(d.to, began, alive, err)
 			p.yield(l, d.to)
 		}

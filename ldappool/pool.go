@@ -44,8 +44,12 @@ type Pool struct {
 // maxDials bounds the connections being dialled at one time, so that a directory that comes back is not met by a herd.
 const maxDials = 8
 
-// admittedFor is how long a service bind that was let in vouches for others at the same time.
-const admittedFor = 2 * warmPace
+// admittedFor is how long a service bind that was let in vouches for others at the same time: up to maxBinds, since the
+// password may have changed in that very moment, and a directory that locks accounts allows a few tries.
+const (
+	admittedFor = 2 * warmPace
+	maxBinds    = 3
+)
 
 // New makes a pool and begins to connect. It does not wait for a directory and does not fail for want of one: operations
 // say so. It fails where cfg is wrong, and names every field that is.

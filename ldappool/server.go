@@ -40,7 +40,8 @@ type server struct {
 
 	dials    context.Context // of the dials under way, but probes; ends when the server falls in doubt
 	giveUp   context.CancelFunc
-	refusals int // refused service binds in a row
+	putOff   context.CancelFunc // ends the probe under way
+	refusals int                // refused service binds in a row
 }
 
 // probe is where the check of a server stands.
@@ -113,6 +114,8 @@ func (p *Pool) probed(s *server, began time.Time, alive bool, err error) {
 	s.probe = probeNone
 	switch {
 	case p.closed:
+	case errors.Is(err, context.Canceled): // put off, and no wiser
+		p.probeIn(s, pause(time.Since(s.since)))
 	case err == nil:
 		s.refusals = 0
 		p.setState(s, ServerUsable, nil)

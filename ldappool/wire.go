@@ -18,10 +18,10 @@ type wire struct {
 	raw      net.Conn // the socket
 	onEnd    func()   // called once, when the connection has ended, by whoever ended it
 
-	in    framer // of the reading goroutine
-	owing error  // of the reading goroutine: what Read returns next
+	owing error // of the reading goroutine: what Read returns next
 
 	mu       sync.Mutex // guards what follows
+	in       framer
 	x        exchange
 	open     bool      // an exchange is under way
 	deadline time.Time // of the exchange; zero without one
@@ -36,6 +36,8 @@ type exchange struct {
 	answered bool  // some of an answer came
 	final    bool  // the answer is complete
 	code     int64 // its result code
+	excused  bool  // it was complete when the deadline came
+	messages int   // whole ones of it
 	size     int   // bytes of it
 }
 
@@ -66,7 +68,7 @@ func (w *wire) begin(deadline time.Time) error {
 	if w.ending != nil {
 		return w.ending
 	}
-	w.x, w.open, w.deadline = exchange{code: -1}, true, deadline
+	w.x, w.open, w.deadline, w.in.elements.count = exchange{code: -1}, true, deadline, 0
 	return w.raw.SetDeadline(deadline)
 }
 
@@ -143,9 +145,13 @@ func (w *wire) late(err error) bool {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	// A complete answer is no excuse: a string in it may claim more bytes than the message has, and go-ldap waits for them.
 	if w.open && !time.Now().Before(w.deadline) {
-		return false
+		if !w.x.final || w.x.excused {
+			return false
+		}
+		// go-ldap has what it needs and only has to get round to it. That may not take for ever.
+		w.x.excused = true
+		w.deadline = time.Now().Add(closeTimeout)
 	}
 	return w.raw.SetReadDeadline(w.deadline) == nil
 }
@@ -181,6 +187,7 @@ func (w *wire) follow(b []byte) (good int, reason RetireReason, err error) {
 			w.x.answered = true // by what is no answer; where no request is under way nobody asks
 			return good, RetiredProtocol, err
 		case done && m.id == 0 && m.op == tagExtendedAnswer:
+			w.x.answered = w.x.messages > 0 // a notice, in one piece or several, is no answer
 			return good, RetiredNotice, fmt.Errorf("%w, result code %d", errNotice, m.code)
 		case !w.open || w.x.request == 0 || w.x.final:
 			return good, RetiredProtocol, errUnasked
@@ -194,6 +201,7 @@ func (w *wire) follow(b []byte) (good int, reason RetireReason, err error) {
 			if err := w.x.accept(m); err != nil {
 				return good, RetiredProtocol, err
 			}
+			w.x.messages++
 		}
 		good += used
 	}

@@ -303,9 +303,10 @@ func TestAnAnswerInSingleBytesIsAnAnswer(t *testing.T) {
 	for name, tt := range map[string]struct {
 		request, answer []byte
 		code            int64
+		messages        int
 	}{
-		"to a bind":   {bindRequest, ldaptest.BindResponse(1, 0, "welcome"), 0},
-		"to a search": {searchRequest, search, 4},
+		"to a bind":   {bindRequest, ldaptest.BindResponse(1, 0, "welcome"), 0, 1},
+		"to a search": {searchRequest, search, 4, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -318,7 +319,7 @@ func TestAnAnswerInSingleBytesIsAnAnswer(t *testing.T) {
 				}
 				x, e := r.finish()
 				require.Nil(t, e)
-				require.Equal(t, exchange{id: 1, request: tt.request[5], sent: true, answered: true, final: true, code: tt.code, size: len(tt.answer)}, x)
+				require.Equal(t, exchange{id: 1, request: tt.request[5], sent: true, answered: true, final: true, code: tt.code, messages: tt.messages, size: len(tt.answer)}, x)
 				got, _ := r.received()
 				require.Equal(t, tt.answer, got)
 				r.requireOpen()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"syscall"
 	"time"
 
 	"authsvc/config"
@@ -32,23 +31,21 @@ func (p *program) demo(ctx context.Context, args []string) error {
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	addrs, err := freeAddrs(ctx, demoLDAPAddr, demoHTTPAddr, demoAdminAddr)
-	if err != nil {
-		return err
-	}
-	cfg, err := config.Load(p.demoEnviron("LDAP_URL=ldap://"+addrs[0], "HTTP_ADDR="+addrs[1], "ADMIN_ADDR="+addrs[2]))
+	cfg, err := config.Load(p.demoEnviron("LDAP_URL=ldap://"+demoLDAPAddr,
+		"HTTP_ADDR="+orAnyPort(ctx, demoHTTPAddr), "ADMIN_ADDR="+orAnyPort(ctx, demoAdminAddr)))
 	if err != nil {
 		return &usageError{err}
 	}
-	directory, err := demo.Start(demo.Config{Addr: addrs[0], CutIdle: *cut, Logger: newLogger(cfg, p.stdout)})
+	directory, err := demo.Start(demo.Config{Addr: orAnyPort(ctx, demoLDAPAddr), CutIdle: *cut, Logger: newLogger(cfg, p.stdout)})
 	if err != nil {
 		return err
 	}
+	cfg.LDAP.URLs = config.List{directory.URL()}
 	s, err := newService(ctx, cfg, p.stdout)
 	if err != nil {
 		return errors.Join(err, directory.Close())
 	}
-	p.shout(directory, addrs, *cut)
+	p.shout(directory, s.main.Addr().String(), s.admin.Addr().String(), *cut)
 	return errors.Join(s.run(ctx), directory.Close())
 }
 
@@ -67,28 +64,19 @@ func (p *program) demoEnviron(more ...string) []string {
 	return environ
 }
 
-// freeAddrs gives addresses that can be listened on now: those wanted, or others on the same host.
-func freeAddrs(ctx context.Context, wanted ...string) ([]string, error) {
-	var free []string
-	var lc net.ListenConfig
-	for _, addr := range wanted {
-		l, err := lc.Listen(ctx, "tcp", addr)
-		if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES) {
-			host, _, _ := net.SplitHostPort(addr)
-			l, err = lc.Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
-		}
-		if err != nil {
-			return nil, err
-		}
-		// Held until all are found, so that no two are the same.
-		defer l.Close()
-		free = append(free, l.Addr().String())
+// orAnyPort gives the address that is wanted, or where it cannot be listened on, any free port of its host.
+func orAnyPort(ctx context.Context, wanted string) string {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", wanted)
+	if err != nil {
+		host, _, _ := net.SplitHostPort(wanted) // whoever listens says what else is wrong
+		return net.JoinHostPort(host, "0")
 	}
-	return free, nil
+	_ = l.Close() // nothing was served on it
+	return wanted
 }
 
 // shout says that this is a demo, and what to try.
-func (p *program) shout(d *demo.Directory, addrs []string, cut time.Duration) {
+func (p *program) shout(d *demo.Directory, addr, admin string, cut time.Duration) {
 	u := d.Users()[0]
 	fmt.Fprintf(p.stdout, `
   *** THIS IS A DEMO: an embedded directory whose passwords anybody can read. Put nothing behind it. ***
@@ -104,12 +92,12 @@ func (p *program) shout(d *demo.Directory, addrs []string, cut time.Duration) {
     %s
     # {"status":2,... "message":"invalid password"}
 
-`, curl(addrs[1], u.Username, u.Password), curl(addrs[1], "nobody", "whatever"), curl(addrs[1], u.Username, "wrong"))
+`, curl(addr, u.Username, u.Password), curl(addr, "nobody", "whatever"), curl(addr, u.Username, "wrong"))
 	fmt.Fprintf(p.stdout, "  Sample users (the password is the name with -password behind it):\n\n")
 	for _, u := range d.Users() {
 		fmt.Fprintf(p.stdout, "    %-14s %s\n", u.Username, u.Password)
 	}
-	fmt.Fprintf(p.stdout, "\n  Health   http://%s/healthz\n  Metrics  http://%s/metrics\n", addrs[1], addrs[2])
+	fmt.Fprintf(p.stdout, "\n  Health   http://%s/healthz\n  Metrics  http://%s/metrics\n", addr, admin)
 	if cut > 0 {
 		fmt.Fprintf(p.stdout, "  The directory resets every connection that is idle for %v. No login will notice.\n", cut)
 	}

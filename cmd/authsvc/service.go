@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"authsvc/api"
@@ -109,6 +110,7 @@ func (s *service) run(ctx context.Context) error {
 	var err error
 	select {
 	case <-ctx.Done():
+		defer s.endAnyway()()
 		s.log.Info("draining", "timeout", s.cfg.HTTP.ShutdownTimeout.String())
 	case err = <-ended:
 		serving--
@@ -125,6 +127,15 @@ func (s *service) run(ctx context.Context) error {
 	}
 	s.log.Info("stopped")
 	return nil
+}
+
+// overtime is how much longer than HTTP_SHUTDOWN_TIMEOUT the process may take to end.
+const overtime = 2 * time.Second
+
+// endAnyway ends the process some time after the drain should have, unless what it returns is called before: where nobody
+// reads the log, whoever writes to it stands still, the drain too.
+func (s *service) endAnyway() (stop func() bool) {
+	return time.AfterFunc(s.cfg.HTTP.ShutdownTimeout+overtime, func() { os.Exit(exitFailed) }).Stop
 }
 
 // partingTime is how long callers that keep connections open get to learn that they should not: to each request there

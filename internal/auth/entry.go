@@ -9,11 +9,12 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// merge adds entries that were not found yet: bases may overlap.
+// merge adds entries that were not found yet: bases may overlap. Two are enough; a server that ignores the limit may send
+// any number.
 func (l *login) merge(more []*ldap.Entry) {
 	for _, e := range more {
 		same := func(f *ldap.Entry) bool { return strings.EqualFold(f.DN, e.DN) }
-		if !slices.ContainsFunc(l.found, same) {
+		if len(l.found) < 2 && !slices.ContainsFunc(l.found, same) {
 			l.found = append(l.found, e)
 		}
 	}
