@@ -164,7 +164,8 @@ func (s *service) drain() error {
 
 // shutdown answers what is under way and cuts what is not answered in time.
 func shutdown(ctx context.Context, name string, server *http.Server) error {
-	if err := server.Shutdown(ctx); err != nil {
+	// That the listener was closed before is no failure: Shutdown says so only when nothing is under way any more.
+	if err := server.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
 		_ = server.Close() // whatever it says, nothing is served any more
 		return fmt.Errorf("the %s listener did not drain in time: %w", name, err)
 	}
