@@ -44,7 +44,8 @@ type Config struct {
 
 	// MaxConns bounds the connections of both lanes together, those being dialled included. Default 32, at least 1.
 	MaxConns int
-	// MinIdleConns is how many idle connections each lane keeps warm. Default 2; -1 is none.
+	// MinIdleConns is how many idle connections each lane keeps warm, within its half of MaxConns. Default 2; -1 is
+	// none.
 	MinIdleConns int
 	// MaxIdleTime is how long a connection may lie unused. Default 5 min.
 	MaxIdleTime time.Duration
@@ -56,7 +57,7 @@ type Config struct {
 	HealthCheckInterval time.Duration
 	// MaxWait bounds a caller's wait for a connection. Default 2 s.
 	MaxWait time.Duration
-	// MaxWaiters bounds the callers that wait at one time. Default 1000; -1 is none.
+	// MaxWaiters bounds the callers that wait at one time for connections that others use. Default 1000; -1 is none.
 	MaxWaiters int
 
 	// Trace is told what happens.

@@ -6,8 +6,9 @@
 // search. Connections are checked before use, recycled before they grow old, and retired the moment that the
 // server closes them or says something that nobody asked for.
 //
-// An error of Search or Bind is always a fault of the network, of the server or of the pool, and matches one of
-// the sentinels ([ErrUnavailable], [ErrOverloaded], [ErrTimeout], [ErrConnLost], [ErrClosed]). What the directory
-// answered is never an error: it is a result with the LDAP result code in it. So a fault cannot be mistaken for a
-// refused password.
+// An error of Search or Bind is never what the directory answered: that is a result, with the LDAP result code in
+// it. It is a fault of the network, of the server or of the pool, and matches one of the sentinels ([ErrUnavailable],
+// [ErrOverloaded], [ErrTimeout], [ErrConnLost], [ErrClosed]); or the request could not be sent as it was
+// ([ErrInvalidRequest]); or the caller went away ([context.Canceled]). So a fault cannot be mistaken for a refused
+// password.
 package ldappool

@@ -32,7 +32,7 @@ type OpError struct {
 	Op     string        // "search" or "bind"
 	Server string        // the server's URL; empty where none was involved
 	Wait   time.Duration // how long the operation waited for connections
-	Kind   error         // one of the sentinels
+	Kind   error         // one of the sentinels, or context.Canceled
 	Err    error         // the cause; nil where the sentinel says it all
 }
 

@@ -1,0 +1,118 @@
+package ldappool
+
+import "time"
+
+// dispatch brings the pool to rest after a change: it probes servers that are due, serves callers that wait, dials for
+// those it cannot serve, and turns away those that nothing will. p.mu is held.
+func (p *Pool) dispatch() {
+	if p.closed {
+		p.retireIdle(func(*conn) (RetireReason, bool) { return RetiredClosed, true })
+		p.returned()
+		return
+	}
+	for _, s := range p.servers {
+		if s.probe == probeDue && p.place(p.probeLane(), true) {
+			s.probe = probeRunning
+			p.dial(p.probeLane(), dial{s, true})
+		}
+	}
+	p.abandoned()
+	for _, l := range p.lanes {
+		l.serve() // before the other lane looks for idle connections to have closed
+	}
+	first, second := p.lanes[0], p.lanes[1]
+	if second.before(first, 0) {
+		first, second = second, first
+	}
+	for _, l := range []*lane{first, second} {
+		for l.hungry() && p.mayDial(l) {
+			if !p.place(l, false) {
+				p.putOffProbes()
+				break
+			}
+			p.dial(l, dial{to: p.best(l)})
+		}
+		if l.waiting.Len() > 0 && !p.promising(l) {
+			for l.waiting.Len() > 0 {
+				p.refused++
+				l.grant(grant{err: p.whyNot(string(l.name))})
+			}
+		}
+	}
+}
+
+// putOffProbes gives the places of probes under way to callers who wait for one, where a server is there that can serve
+// them: a probe of a server that does not answer would hold its place for DialTimeout. p.mu is held.
+func (p *Pool) putOffProbes() {
+	for _, s := range p.servers {
+		if s.probe == probeRunning && p.usable() != nil {
+			s.putOff()
+		}
+	}
+}
+
+// mayDial tells whether one more connection of lane l may be dialled at this moment. Of service binds there is one at a
+// time until it is seen to be let in, and a few then: a directory counts each that it refuses, and locks the account
+// after some. p.mu is held.
+func (p *Pool) mayDial(l *lane) bool {
+	switch {
+	case p.dialing >= maxDials || p.best(l) == nil:
+		return false
+	case l.name == BindLane || p.cfg.BindDN == "":
+		return true
+	case time.Since(p.admitted) < admittedFor:
+		return l.coming() < maxBinds
+	}
+	return l.coming() == 0
+}
+
+// probeLane is where probes belong: what they dial does what a login's first step does.
+func (p *Pool) probeLane() *lane {
+	if p.cfg.BindOnly {
+		return p.lanes[1]
+	}
+	return p.lanes[0]
+}
+
+// share is what each lane may always have of MaxConns.
+func (p *Pool) share() int { return max(p.cfg.MaxConns/2, 1) }
+
+// place finds room for one more connection of lane l. Where there is none it may have an idle connection closed, whose
+// room is there when that is done: of the other lane what l's share entitles it to, or what the other has not used for
+// a while; for a probe, any, unless another server makes good use of them. p.mu is held.
+func (p *Pool) place(l *lane, probe bool) bool {
+	if p.conns < p.cfg.MaxConns {
+		return true
+	}
+	if p.closing > 0 || probe && p.usable() != nil {
+		return false
+	}
+	claim := l.size() < p.share()
+	now := time.Now()
+	for _, from := range []*lane{l.other(), l} {
+		if from == l && !probe {
+			break
+		}
+		taken := from.takeIdle(1, func(c *conn) bool { return probe || claim || now.Sub(c.used) > pingAfter })
+		for _, b := range taken {
+			p.retire(b, RetiredRebalanced)
+			return false
+		}
+	}
+	return false
+}
+
+// cedes tells whether a connection that comes back to lane l should be closed to make room: for a probe, or for the
+// other lane where that has less than its share and callers that wait. p.mu is held.
+func (p *Pool) cedes(l *lane) bool {
+	if p.conns < p.cfg.MaxConns || p.closing > 0 {
+		return false
+	}
+	for _, s := range p.servers {
+		if s.probe == probeDue && p.usable() == nil {
+			return true
+		}
+	}
+	o := l.other()
+	return o.hungry() && o.size() < p.share() && o.before(l, 1) && p.best(o) != nil
+}

@@ -1,0 +1,91 @@
+package ldappool
+
+import "time"
+
+// takeIdle takes up to n idle connections that want says, the least recently used first. p.mu is held.
+func (l *lane) takeIdle(n int, want func(*conn) bool) []lease {
+	if l.idle == 0 {
+		return nil
+	}
+	var taken []lease
+	all := l.store.AcquireAllIdle() // most recently used first
+	for i := len(all) - 1; i >= 0; i-- {
+		res := all[i]
+		if len(taken) < n && want(res.Value()) {
+			l.idle--
+			l.inUse++
+			taken = append(taken, lease{res.Value(), res})
+			continue
+		}
+		res.ReleaseUnused()
+	}
+	return taken
+}
+
+// retireIdle ends the idle connections that bad says. p.mu is held.
+func (p *Pool) retireIdle(bad func(*conn) (RetireReason, bool)) {
+	for _, l := range p.lanes {
+		for _, b := range l.takeIdle(l.idle, func(c *conn) bool { _, is := bad(c); return is }) {
+			reason, _ := bad(b.conn)
+			p.retire(b, reason)
+		}
+	}
+}
+
+// unfit tells whether a connection must not be used any more, and why.
+func (p *Pool) unfit(c *conn, now time.Time) (RetireReason, bool) {
+	if e := c.wire.over(); e != nil {
+		return e.reason, true
+	}
+	switch {
+	case c.generation != p.generation.Load():
+		return RetiredReplaced, true
+	case c.server.is() == ServerDown:
+		return RetiredServerDown, true
+	case now.After(c.expires):
+		return RetiredMaxLifetime, true
+	case now.Sub(c.used) > p.cfg.MaxIdleTime:
+		return RetiredMaxIdle, true
+	}
+	return "", false
+}
+
+// retire ends a connection that somebody has. Its room is free when it is closed. p.mu is held.
+func (p *Pool) retire(b lease, reason RetireReason) {
+	b.lane.inUse--
+	p.closing++
+	b.retired = reason
+	b.res.Destroy()
+	p.returned()
+}
+
+// bury is puddle's destructor: it closes a connection in bounded time and gives its room back.
+func (p *Pool) bury(c *conn) {
+	seen := c.wire.over()
+	now := time.Now()
+	e := RetireEvent{Lane: c.lane.name, Server: c.server.url, Reason: c.retired, Age: now.Sub(c.born), Idle: now.Sub(c.quiet)}
+	if seen != nil {
+		e.Err = seen.err
+	}
+	c.close(c.retired)
+	if hook := p.cfg.Trace.Retired; hook != nil {
+		hook(e)
+	}
+	p.mu.Lock()
+	defer p.unlock()
+	delete(p.live, c)
+	c.server.conns[c.lane.index]--
+	p.retired[c.retired]++
+	p.conns--
+	p.closing--
+}
+
+// yield ends what a probe of s left behind where logins have a better server. p.mu is held.
+func (p *Pool) yield(l *lane, s *server) {
+	if best := p.usable(); best == nil || best.rank >= s.rank {
+		return
+	}
+	for _, b := range l.takeIdle(1, func(c *conn) bool { return c.server == s }) {
+		p.retire(b, RetiredReplaced)
+	}
+}
