@@ -10,11 +10,9 @@ func (p *Pool) dispatch() {
 		p.returned()
 		return
 	}
-	for _, s := range p.servers {
-		if s.probe == probeDue && p.place(p.probeLane(), true) {
-			s.probe = probeRunning
-			p.dial(p.probeLane(), dial{s, true})
-		}
+	urgent := p.usable() == nil
+	if urgent {
+		p.dialProbes()
 	}
 	p.abandoned()
 	for _, l := range p.lanes {
@@ -39,6 +37,43 @@ func (p *Pool) dispatch() {
 			}
 		}
 	}
+	if !urgent && !first.hungry() && !second.hungry() {
+		p.dialProbes()
+	}
+}
+
+// dialProbes begins the probes that are due and have a place. p.mu is held.
+func (p *Pool) dialProbes() {
+	for _, s := range p.servers {
+		if s.probe == probeDue && p.placeProbe(s) {
+			s.probe, s.tried = probeRunning, time.Now()
+			p.dial(p.probeLane(), dial{s, true})
+		}
+	}
+}
+
+// placeProbe is place for a probe of s. While another server is usable, it may have an idle connection closed, but
+// rarely, and the place is a caller's as soon as one wants it. p.mu is held.
+func (p *Pool) placeProbe(s *server) bool {
+	if p.conns < p.cfg.MaxConns || p.usable() == nil {
+		return p.place(p.probeLane(), true)
+	}
+	if p.closing > 0 {
+		return false // perhaps for this probe
+	}
+	if wait := p.cfg.HealthCheckInterval - time.Since(s.tried); wait > 0 {
+		s.probe = probeNone
+		p.probeIn(s, wait)
+		return false
+	}
+	for _, from := range []*lane{p.probeLane().other(), p.probeLane()} {
+		for _, b := range from.takeIdle(1, func(*conn) bool { return true }) {
+			s.tried = time.Now()
+			p.retire(b, RetiredRebalanced)
+			return false
+		}
+	}
+	return false
 }
 
 // putOffProbes gives the places of probes under way to callers who wait for one, where a server is there that can serve

@@ -55,7 +55,7 @@ func (l *lane) hungry() bool { return l.waiting.Len() > l.coming() }
 // coming counts the connections being dialled that are likely to come about: to servers that are usable. Pool.mu is held.
 func (l *lane) coming() (n int) {
 	for _, s := range l.pool.servers {
-		if s.is() == ServerUsable {
+		if s.is() == ServerUsable || l.name == BindLane && s.serving() {
 			n += s.dialing[l.index]
 		}
 	}
@@ -141,7 +141,9 @@ func (b lease) check(ctx context.Context, timeout time.Duration) error {
 	case ctx.Err() != nil:
 		b.retire(RetiredCanceled)
 	default:
-		b.lane.pool.blame(b.server, err)
+		if time.Since(began) >= pingTimeout { // a caller that gives it less time says nothing about the server
+			b.lane.pool.blame(b.server, err)
+		}
 		b.retire(RetiredPing)
 	}
 	return fmt.Errorf("ping: %w", err)
@@ -162,7 +164,7 @@ func (l *lane) take(ctx context.Context, until time.Time) (resource, error) {
 		p.unlock()
 		return res, nil
 	}
-	if waiting := l.waiting.Len() + l.other().waiting.Len(); waiting >= p.cfg.MaxWaiters+p.growth() {
+	if waiting := l.waiting.Len() + l.other().waiting.Len(); waiting >= p.cfg.MaxWaiters+l.growth() {
 		p.refused++
 		p.unlock()
 		return nil, &OpError{Op: string(l.name), Kind: ErrOverloaded, Err: errors.New("too many callers wait already")}
@@ -216,7 +218,11 @@ func (l *lane) gaveUp(ctx context.Context) error {
 		return &OpError{Op: string(l.name), Kind: context.Canceled}
 	}
 	if l.idle+l.inUse == 0 && (l.coming() > 0 || l.pool.best(l) == nil) {
-		return l.pool.whyNot(string(l.name))
+		e := l.pool.whyNot(string(l.name))
+		if ctx.Err() != nil {
+			e.Err = errors.Join(e.Err, ctx.Err())
+		}
+		return e
 	}
 	err := errors.New("waited too long for a free connection")
 	if ctx.Err() != nil {

@@ -146,9 +146,8 @@ type pipeEnd struct {
 }
 
 func (e *pipeEnd) Close() error {
-	err := e.Conn.Close()
-	e.closed()
-	return err
+	e.closed() // first: whoever sees the connection end may look at the count
+	return e.Conn.Close()
 }
 
 // closed counts the connection's end, by whichever side.

@@ -33,7 +33,7 @@ func (p *Pool) dial(l *lane, d dial) {
 	p.work.Go(func() {
 		began := time.Now()
 		err := l.store.CreateResource(context.WithValue(ctx, dialOf{}, d))
-		alive := err != nil && d.probe && p.serves(d.to)
+		alive := err != nil && d.probe && !errors.Is(err, context.Canceled) && p.serves(d.to)
 		p.mu.Lock()
 		defer p.unlock()
 		p.dialing--

@@ -100,8 +100,12 @@ func (l *lane) open() (err error) {
 	return err
 }
 
-// growth is how many callers need not wait for one another: connections under way or that there is room for. p.mu is held.
-func (p *Pool) growth() int { return p.dialing + p.cfg.MaxConns - p.conns }
+// growth is how many callers need not wait for one another: connections under way, that there is room for, or
+// that the other lane gives up. Pool.mu is held.
+func (l *lane) growth() int {
+	p := l.pool
+	return p.dialing + p.closing + p.cfg.MaxConns - p.conns + min(max(p.share()-l.size(), 0), l.other().idle)
+}
 
 func (l *lane) other() *lane { return l.pool.lanes[1-l.index] }
 
@@ -173,9 +177,8 @@ func (p *Pool) mayRebind(f *fault, fresh bool) bool {
 // do runs an operation on a connection of lane l, twice at most, and says how long it waited for connections.
 func (p *Pool) do(ctx context.Context, l *lane, op string, send func(*conn) (*Result, error), again func(f *fault, fresh bool) bool) (time.Duration, error) {
 	var waited time.Duration
-	until := time.Now().Add(p.cfg.MaxWait)
 	for retry := false; ; retry = true {
-		b, wait, err := l.borrow(ctx, until, retry)
+		b, wait, err := l.borrow(ctx, time.Now().Add(p.cfg.MaxWait-waited), retry)
 		waited += wait
 		if err != nil {
 			return waited, describe(op, nil, waited, err)

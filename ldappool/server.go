@@ -41,7 +41,9 @@ type server struct {
 	dials    context.Context // of the dials under way, but probes; ends when the server falls in doubt
 	giveUp   context.CancelFunc
 	putOff   context.CancelFunc // ends the probe under way
+	tried    time.Time          // when a connection was last closed for a probe, or a probe began
 	refusals int                // refused service binds in a row
+	faulty   bool               // something else failed since the last of them
 }
 
 // probe is where the check of a server stands.
@@ -98,7 +100,9 @@ func (p *Pool) setState(s *server, to ServerState, err error) {
 func (p *Pool) suspect(s *server, err error) {
 	s.lastErr = err
 	switch {
-	case p.closed || s.is() != ServerUsable:
+	case p.closed:
+	case s.is() != ServerUsable:
+		s.faulty = true
 	case countsAgainstAccount(err):
 		p.setState(s, ServerSuspect, err)
 		p.refuse(s)
@@ -135,7 +139,12 @@ func (p *Pool) probed(s *server, began time.Time, alive bool, err error) {
 // worse is the state of a server whose probe failed. While connections that it has still work, it is not down: one that
 // takes no more connections, or no longer takes the service password, still serves those it has.
 func (p *Pool) worse(s *server, began time.Time, alive bool, err error) ServerState {
-	if alive || s.answeredSince(began) || countsAgainstAccount(err) && s.conns[p.probeLane().index] > 0 {
+	if countsAgainstAccount(err) {
+		alive = s.conns[p.probeLane().index] > 0 // the refusal is an answer, and no sign that it serves
+	} else {
+		alive = alive || s.answeredSince(began)
+	}
+	if alive {
 		return ServerSuspect
 	}
 	return ServerDown
@@ -188,6 +197,7 @@ func (p *Pool) abandoned() {
 // refuse schedules the next try after a refused service bind: ever more rarely.
 func (p *Pool) refuse(s *server) {
 	s.refusals++
+	s.faulty = false
 	p.probeIn(s, min(refusalPause<<min(s.refusals-1, 8), refusalLatest))
 }
 
@@ -233,12 +243,20 @@ func (p *Pool) usable() *server {
 // best is the first server that may be dialled for lane l, or nil. One that refused the service identity can still be
 // for users' binds, as long as searches go on on the connections that it let in before. Pool.mu is held.
 func (p *Pool) best(l *lane) *server {
+	if s := p.usable(); s != nil || l.name == SearchLane {
+		return s
+	}
 	for _, s := range p.servers {
-		if s.is() == ServerUsable || s.is() == ServerSuspect && s.refusals > 0 && l.name == BindLane {
+		if s.serving() {
 			return s
 		}
 	}
 	return nil
+}
+
+// serving tells whether a server that refused the service identity can be dialled for users' binds. Pool.mu is held.
+func (s *server) serving() bool {
+	return s.is() == ServerSuspect && s.refusals > 0 && !s.faulty
 }
 
 // promising tells whether a caller in lane l can hope for a connection: one may be dialled, one is there that may come
