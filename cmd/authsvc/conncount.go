@@ -9,13 +9,15 @@ import (
 
 // connCount counts a server's open connections.
 type connCount struct {
+	notice func(open int) // called when the number has changed, under the lock
+
 	mu   sync.Mutex
 	open int
 	none chan struct{} // closed while there are none
 }
 
-func newConnCount() *connCount {
-	c := &connCount{none: make(chan struct{})}
+func newConnCount(notice func(open int)) *connCount {
+	c := &connCount{notice: notice, none: make(chan struct{})}
 	close(c.none)
 	return c
 }
@@ -30,8 +32,10 @@ func (c *connCount) changed(_ net.Conn, state http.ConnState) {
 			c.none = make(chan struct{})
 		}
 		c.open++
+		c.notice(c.open)
 	case http.StateClosed, http.StateHijacked:
 		c.open--
+		c.notice(c.open)
 		if c.open == 0 {
 			close(c.none)
 		}

@@ -7,9 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
-	"slices"
-	"strings"
 )
 
 // Exit codes.
@@ -44,15 +41,8 @@ type usageError struct{ err error }
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
-// gcPercent is how much garbage may grow over what lives before it is collected. What lives here is little, and most of it
-// belongs to callers' connections: less than Go's 100 saves a fifth of the memory at a thousand callers. GOGC overrides it.
-const gcPercent = 30
-
 func main() {
 	p := &program{environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr}
-	if !slices.ContainsFunc(p.environ, func(v string) bool { return strings.HasPrefix(v, "GOGC=") }) {
-		debug.SetGCPercent(gcPercent)
-	}
 	os.Exit(p.run(context.Background(), os.Args[1:]))
 }
 

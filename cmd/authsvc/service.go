@@ -66,7 +66,7 @@ func newService(ctx context.Context, cfg *config.Config, logs io.Writer) (_ *ser
 		Logger: s.log, Observer: tel, TrustedProxies: cfg.HTTP.TrustedProxies,
 		Always200: cfg.Auth.Always200, AuthTimeout: cfg.Auth.Timeout,
 	}, authenticator, poolHealth{s.pool})
-	s.main.server, s.main.conns = s.api.HTTPServer(), newConnCount()
+	s.main.server, s.main.conns = s.api.HTTPServer(), newConnCount(new(gcPercent).heed)
 	s.main.server.ConnState = s.main.conns.changed
 	if s.admin.Listener != nil {
 		s.admin.server = s.api.AdminHTTPServer(tel.Handler())
