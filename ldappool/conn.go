@@ -46,7 +46,7 @@ func newConn(l *lane, s *server, w *wire, generation uint64) *conn {
 	w.onEnd = l.pool.kick
 	c := &conn{
 		lane: l, server: s, wire: w, ldap: ldap.NewConn(w, w.Conn != w.raw), generation: generation,
-		born: now, expires: now.Add(jittered(l.pool.cfg.MaxLifetime)), used: now, quiet: now, fresh: true,
+		born: now, expires: now.Add(jittered(l.pool.config().MaxLifetime)), used: now, quiet: now, fresh: true,
 	}
 	c.ldap.Start()
 	return c

@@ -55,13 +55,13 @@ func (p *Pool) dialProbes() {
 // placeProbe is place for a probe of s. While another server is usable, it may have an idle connection closed, but
 // rarely, and the place is a caller's as soon as one wants it. p.mu is held.
 func (p *Pool) placeProbe(s *server) bool {
-	if p.conns < p.cfg.MaxConns || p.usable() == nil {
+	if p.conns < p.config().MaxConns || p.usable() == nil {
 		return p.place(p.probeLane(), true)
 	}
 	if p.closing > 0 {
 		return false // perhaps for this probe
 	}
-	if wait := p.cfg.HealthCheckInterval - time.Since(s.tried); wait > 0 {
+	if wait := p.config().HealthCheckInterval - time.Since(s.tried); wait > 0 {
 		s.probe = probeNone
 		p.probeIn(s, wait)
 		return false
@@ -93,7 +93,7 @@ func (p *Pool) mayDial(l *lane) bool {
 	switch {
 	case p.dialing >= maxDials || p.best(l) == nil:
 		return false
-	case l.name == BindLane || p.cfg.BindDN == "":
+	case l.name == BindLane || p.config().BindDN == "":
 		return true
 	case time.Since(p.admitted) < admittedFor:
 		return l.coming() < maxBinds
@@ -103,20 +103,20 @@ func (p *Pool) mayDial(l *lane) bool {
 
 // probeLane is where probes belong: what they dial does what a login's first step does.
 func (p *Pool) probeLane() *lane {
-	if p.cfg.BindOnly {
+	if p.config().BindOnly {
 		return p.lanes[1]
 	}
 	return p.lanes[0]
 }
 
 // share is what each lane may always have of MaxConns.
-func (p *Pool) share() int { return max(p.cfg.MaxConns/2, 1) }
+func (p *Pool) share() int { return max(p.config().MaxConns/2, 1) }
 
 // place finds room for one more connection of lane l. Where there is none it may have an idle connection closed, whose
 // room is there when that is done: of the other lane what l's share entitles it to, or what the other has not used for
 // a while; for a probe, any, unless another server makes good use of them. p.mu is held.
 func (p *Pool) place(l *lane, probe bool) bool {
-	if p.conns < p.cfg.MaxConns {
+	if p.conns < p.config().MaxConns {
 		return true
 	}
 	if p.closing > 0 || probe && p.usable() != nil {
@@ -140,7 +140,7 @@ func (p *Pool) place(l *lane, probe bool) bool {
 // cedes tells whether a connection that comes back to lane l should be closed to make room: for a probe, or for the
 // other lane where that has less than its share and callers that wait. p.mu is held.
 func (p *Pool) cedes(l *lane) bool {
-	if p.conns < p.cfg.MaxConns || p.closing > 0 {
+	if p.conns < p.config().MaxConns || p.closing > 0 {
 		return false
 	}
 	for _, s := range p.servers {

@@ -110,7 +110,7 @@ func TestDialsThatHangAtAServerInDoubtHoldNobodyUp(t *testing.T) {
 				// A connection to a server that hangs takes a moment to close, which matters where there is one place.
 				require.LessOrEqual(t, time.Since(began), pingTimeout+2*closeTimeout)
 				require.Len(t, two.bindsOf(ldaptest.UserDN(1)), c.callers)
-				time.Sleep(p.cfg.DialTimeout + 2*closeTimeout)
+				time.Sleep(p.config().DialTimeout + 2*closeTimeout)
 				for _, e := range seen.to(one) {
 					require.LessOrEqual(t, e.Took, pingTimeout+2*closeTimeout, "nobody waits for it any more")
 				}
@@ -225,7 +225,7 @@ func TestConnectionsGoHomeToTheFirstChoiceWhenThatHasBeenWellForAWhile(t *testin
 				for two.conns(p) > 0 && time.Since(home) < 5*time.Minute {
 					time.Sleep(50 * time.Millisecond)
 					mustBind(t, p)
-					if !p.cfg.BindOnly {
+					if !p.config().BindOnly {
 						mustSearch(t, p)
 					}
 				}
@@ -237,9 +237,9 @@ func TestConnectionsGoHomeToTheFirstChoiceWhenThatHasBeenWellForAWhile(t *testin
 				seen.mu.Lock()
 				defer seen.mu.Unlock()
 				for lane, when := range seen.when {
-					last := home.Add(30*time.Second - p.cfg.HealthCheckInterval)
+					last := home.Add(30*time.Second - p.config().HealthCheckInterval)
 					for _, at := range when {
-						require.GreaterOrEqual(t, at.Sub(last), p.cfg.HealthCheckInterval, "%s lane", lane)
+						require.GreaterOrEqual(t, at.Sub(last), p.config().HealthCheckInterval, "%s lane", lane)
 						last = at
 					}
 				}
@@ -341,7 +341,7 @@ func TestProbesOfAnAbsentServerDoNotTakeThePlacesOfConnectionsThatWork(t *testin
 					callers.Go(func() {
 						for time.Since(began) < 20*time.Second {
 							ask := bindLater
-							if i%2 == 0 && !p.cfg.BindOnly {
+							if i%2 == 0 && !p.config().BindOnly {
 								ask = searchLater
 							}
 							if err := <-ask(t.Context(), p); err != nil {

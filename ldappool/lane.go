@@ -81,7 +81,7 @@ func (l *lane) borrow(ctx context.Context, until time.Time, proven bool) (lease,
 	if errors.As(err, &op) {
 		op.Wait = wait
 	}
-	if hook := l.pool.cfg.Trace.Acquired; hook != nil {
+	if hook := l.pool.config().Trace.Acquired; hook != nil {
 		hook(ctx, AcquireEvent{Lane: l.name, Wait: wait, Err: err})
 	}
 	return b, wait, err
@@ -130,7 +130,7 @@ func (l *lane) fit(ctx context.Context, until time.Time, proven bool) (lease, er
 func (b lease) check(ctx context.Context, timeout time.Duration) error {
 	began, idle := time.Now(), time.Since(b.quiet)
 	err := b.ping(ctx, timeout)
-	if hook := b.lane.pool.cfg.Trace.Pinged; hook != nil {
+	if hook := b.lane.pool.config().Trace.Pinged; hook != nil {
 		hook(PingEvent{Lane: b.lane.name, Server: b.server.url, Idle: idle, Took: time.Since(began), Err: err})
 	}
 	switch {
@@ -164,7 +164,7 @@ func (l *lane) take(ctx context.Context, until time.Time) (resource, error) {
 		p.unlock()
 		return res, nil
 	}
-	if waiting := l.waiting.Len() + l.other().waiting.Len(); waiting >= p.cfg.MaxWaiters+l.growth() {
+	if waiting := l.waiting.Len() + l.other().waiting.Len(); waiting >= p.config().MaxWaiters+l.growth() {
 		p.refused++
 		p.unlock()
 		return nil, &OpError{Op: string(l.name), Kind: ErrOverloaded, Err: errors.New("too many callers wait already")}

@@ -413,7 +413,7 @@ func (p *Pool) audit() error {
 		wrong(l.idle >= 0 && l.inUse >= 0 && l.dialing >= 0, "%s lane: idle %d, in use %d, dialing %d", l.name, l.idle, l.inUse, l.dialing)
 		wrong(l.idle == 0 || l.waiting.Len() == 0, "%s lane: %d callers wait beside %d idle connections", l.name, l.waiting.Len(), l.idle)
 		wrong(p.closed || l.waiting.Len() == 0 || p.promising(l), "%s lane: %d callers wait for nothing", l.name, l.waiting.Len())
-		room := p.conns < p.cfg.MaxConns && p.mayDial(l)
+		room := p.conns < p.config().MaxConns && p.mayDial(l)
 		wrong(p.closed || !room || !l.hungry(), "%s lane: nobody dials for %d callers", l.name, l.waiting.Len())
 		wrong(!p.closed || l.idle == 0 && l.waiting.Len() == 0, "%s lane: closed with %d idle connections and %d callers", l.name, l.idle, l.waiting.Len())
 		idle, inUse, dialing = idle+l.idle, inUse+l.inUse, dialing+l.dialing
@@ -425,7 +425,7 @@ func (p *Pool) audit() error {
 	open := idle + inUse + p.closing
 	wrong(p.closing >= 0 && p.dialing == dialing, "closing %d, dialing %d of which in lanes %d", p.closing, p.dialing, dialing)
 	wrong(p.conns == open+dialing, "%d connections: %d idle, %d in use, %d dialing, %d closing", p.conns, idle, inUse, dialing, p.closing)
-	wrong(p.conns <= p.cfg.MaxConns, "%d connections of %d", p.conns, p.cfg.MaxConns)
+	wrong(p.conns <= p.config().MaxConns, "%d connections of %d", p.conns, p.config().MaxConns)
 	wrong(int(p.dials-p.dialErrors)-gone == open+dialing, "%d dials, %d failed, %d retired, but %d open, %d dialing", p.dials, p.dialErrors, gone, open, dialing)
 	// A connection is alive, and its server's, before its dial is over.
 	wrong(len(p.live) >= open && len(p.live) <= open+dialing, "%d live, %d open, %d dialing", len(p.live), open, dialing)

@@ -59,12 +59,12 @@ func (p *Pool) dial(l *lane, d dial) {
 // connect is puddle's constructor: a connection of lane l that has spoken LDAP with its server, and in the search lane
 // is bound as the service identity. puddle's context has no deadline; the one here is DialTimeout.
 func (p *Pool) connect(ctx context.Context, l *lane) (*conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.DialTimeout)
+	ctx, cancel := context.WithTimeout(ctx, p.config().DialTimeout)
 	defer cancel()
 	d := ctx.Value(dialOf{}).(dial)
 	began := time.Now()
 	c, err := p.handshake(ctx, l, d.to)
-	if hook := p.cfg.Trace.Dialed; hook != nil {
+	if hook := p.config().Trace.Dialed; hook != nil {
 		hook(DialEvent{Lane: l.name, Server: d.to.url, Took: time.Since(began), Err: err, Probe: d.probe})
 	}
 	p.mu.Lock()
@@ -100,13 +100,13 @@ func (p *Pool) handshake(ctx context.Context, l *lane, s *server) (*conn, error)
 // takes connections and does not answer is found out here and not by a login; and one that closes connections which
 // never asked anything (Active Directory does after 120 s) has been asked.
 func (p *Pool) introduce(ctx context.Context, c *conn) error {
-	if c.lane.name == BindLane || p.cfg.BindDN == "" {
-		if _, err := c.search(ctx, p.cfg.DialTimeout, rootDSE()); err != nil {
+	if c.lane.name == BindLane || p.config().BindDN == "" {
+		if _, err := c.search(ctx, p.config().DialTimeout, rootDSE()); err != nil {
 			return &stepError{"ping", err}
 		}
 		return nil
 	}
-	r, err := c.bind(ctx, p.cfg.DialTimeout, p.cfg.BindDN, p.cfg.BindPassword, nil)
+	r, err := c.bind(ctx, p.config().DialTimeout, p.config().BindDN, p.config().BindPassword, nil)
 	if err != nil {
 		return &stepError{"service bind", err}
 	}

@@ -15,7 +15,7 @@ import (
 
 // Pool is a pool of connections to a directory. Its methods may be called by many goroutines at once.
 type Pool struct {
-	cfg     Config
+	cfg     atomic.Pointer[Config] // the current one, with its defaults; never written to
 	dialNet dialFunc
 	ctx     context.Context // of the pool's own work; ends with Close
 	cancel  context.CancelFunc
@@ -61,9 +61,10 @@ func newPool(cfg Config, dial dialFunc) (*Pool, error) {
 		return nil, err
 	}
 	p := &Pool{
-		cfg: cfg, dialNet: dial, kicked: make(chan struct{}, 1), gone: make(chan struct{}),
+		dialNet: dial, kicked: make(chan struct{}, 1), gone: make(chan struct{}),
 		live: map[*conn]struct{}{}, drained: make(chan struct{}), retired: map[RetireReason]int64{},
 	}
+	p.cfg.Store(&cfg)
 	var errs []error
 	for i, raw := range cfg.Servers {
 		e, err := parseEndpoint(raw, cfg)
@@ -89,6 +90,9 @@ func newPool(cfg Config, dial dialFunc) (*Pool, error) {
 	return p, nil
 }
 
+// config is the configuration in force. It is shared, and only read.
+func (p *Pool) config() *Config { return p.cfg.Load() }
+
 // open makes the lane's store. Its size is no limit: MaxConns is the pool's, and puddle counts a connection a moment
 // longer, until its destructor has returned.
 func (l *lane) open() (err error) {
@@ -104,7 +108,7 @@ func (l *lane) open() (err error) {
 // that the other lane gives up. Pool.mu is held.
 func (l *lane) growth() int {
 	p := l.pool
-	return p.dialing + p.closing + p.cfg.MaxConns - p.conns + min(max(p.share()-l.size(), 0), l.other().idle)
+	return p.dialing + p.closing + p.config().MaxConns - p.conns + min(max(p.share()-l.size(), 0), l.other().idle)
 }
 
 func (l *lane) other() *lane { return l.pool.lanes[1-l.index] }
@@ -132,7 +136,7 @@ func (p *Pool) unlock() {
 func (p *Pool) Search(ctx context.Context, req *ldap.SearchRequest) (*SearchResult, error) {
 	var answer *SearchResult
 	wait, err := p.do(ctx, p.lanes[0], "search", func(c *conn) (r *Result, err error) {
-		if answer, err = c.search(ctx, p.cfg.RequestTimeout, req); err != nil {
+		if answer, err = c.search(ctx, p.config().RequestTimeout, req); err != nil {
 			return nil, err
 		}
 		return &answer.Result, nil
@@ -156,7 +160,7 @@ func (p *Pool) Bind(ctx context.Context, dn, password string, controls ...ldap.C
 	}
 	var answer *BindResult
 	wait, err := p.do(ctx, p.lanes[1], "bind", func(c *conn) (r *Result, err error) {
-		if answer, err = c.bind(ctx, p.cfg.RequestTimeout, dn, password, controls); err != nil {
+		if answer, err = c.bind(ctx, p.config().RequestTimeout, dn, password, controls); err != nil {
 			return nil, err
 		}
 		return &answer.Result, nil
@@ -171,14 +175,14 @@ func (p *Pool) Bind(ctx context.Context, dn, password string, controls ...ldap.C
 // mayRebind tells whether a bind that was lost with its connection may be sent again: it is known not to have left, or
 // it met a connection that had been kept and died without a word, as one does that the server cut meanwhile.
 func (p *Pool) mayRebind(f *fault, fresh bool) bool {
-	return !f.sent || p.cfg.BindRetry == RetryNoResponse && !f.answered && !fresh
+	return !f.sent || p.config().BindRetry == RetryNoResponse && !f.answered && !fresh
 }
 
 // do runs an operation on a connection of lane l, twice at most, and says how long it waited for connections.
 func (p *Pool) do(ctx context.Context, l *lane, op string, send func(*conn) (*Result, error), again func(f *fault, fresh bool) bool) (time.Duration, error) {
 	var waited time.Duration
 	for retry := false; ; retry = true {
-		b, wait, err := l.borrow(ctx, time.Now().Add(p.cfg.MaxWait-waited), retry)
+		b, wait, err := l.borrow(ctx, time.Now().Add(p.config().MaxWait-waited), retry)
 		waited += wait
 		if err != nil {
 			return waited, describe(op, nil, waited, err)
@@ -211,7 +215,7 @@ func (p *Pool) run(ctx context.Context, b lease, op string, retry bool, send fun
 	} else {
 		b.release(true)
 	}
-	if hook := p.cfg.Trace.Operated; hook != nil {
+	if hook := p.config().Trace.Operated; hook != nil {
 		e := OperationEvent{Op: op, Server: b.server.url, Took: time.Since(began), Retry: retry}
 		if err != nil {
 			e.Err = describe(op, b.conn, 0, err)

@@ -44,7 +44,7 @@ func (p *Pool) unfit(c *conn, now time.Time) (RetireReason, bool) {
 		return RetiredServerDown, true
 	case now.After(c.expires):
 		return RetiredMaxLifetime, true
-	case now.Sub(c.used) > p.cfg.MaxIdleTime:
+	case now.Sub(c.used) > p.config().MaxIdleTime:
 		return RetiredMaxIdle, true
 	}
 	return "", false
@@ -68,7 +68,7 @@ func (p *Pool) bury(c *conn) {
 		e.Err = seen.err
 	}
 	c.close(c.retired)
-	if hook := p.cfg.Trace.Retired; hook != nil {
+	if hook := p.config().Trace.Retired; hook != nil {
 		hook(e)
 	}
 	p.mu.Lock()

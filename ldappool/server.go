@@ -91,7 +91,7 @@ func (p *Pool) setState(s *server, to ServerState, err error) {
 	if s.giveUp != nil && from == ServerUsable {
 		s.giveUp() // who waits for these dials is served sooner by another server, or told sooner that there is none
 	}
-	if hook := p.cfg.Trace.ServerChanged; hook != nil {
+	if hook := p.config().Trace.ServerChanged; hook != nil {
 		p.later(func() { hook(ServerEvent{Server: s.url, From: from, To: to, Err: err}) })
 	}
 }

@@ -86,7 +86,7 @@ func (p *Pool) Stat() *Stat {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := &Stat{
-		MaxConns: p.cfg.MaxConns, Search: p.lanes[0].stat(), Bind: p.lanes[1].stat(), Retired: map[RetireReason]int64{},
+		MaxConns: p.config().MaxConns, Search: p.lanes[0].stat(), Bind: p.lanes[1].stat(), Retired: map[RetireReason]int64{},
 		Dials: p.dials, DialErrors: p.dialErrors, Retries: p.retries, Refused: p.refused,
 	}
 	for _, reason := range retireReasons {

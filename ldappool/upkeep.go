@@ -20,7 +20,7 @@ func (p *Pool) kick() {
 // is missing. It is one goroutine, for the pool's life.
 func (p *Pool) upkeep() {
 	defer p.work.Done()
-	pace := min(p.cfg.HealthCheckInterval, p.cfg.MaxIdleTime/4, p.cfg.MaxLifetime/10)
+	pace := min(p.config().HealthCheckInterval, p.config().MaxIdleTime/4, p.config().MaxLifetime/10)
 	round, due := time.NewTimer(pace), time.Now().Add(pace)
 	defer round.Stop()
 	var warmed time.Time
@@ -34,7 +34,7 @@ func (p *Pool) upkeep() {
 		p.sweep()
 		if now := time.Now(); !now.Before(due) {
 			due = now.Add(pace)
-			p.pingQuiet(now.Add(-p.cfg.HealthCheckInterval))
+			p.pingQuiet(now.Add(-p.config().HealthCheckInterval))
 			p.goHome(now)
 		}
 		next := due
@@ -112,11 +112,11 @@ func (p *Pool) warm() (all bool) {
 	p.mu.Lock()
 	defer p.unlock()
 	for _, l := range p.lanes {
-		if p.cfg.BindOnly && l.name == SearchLane {
+		if p.config().BindOnly && l.name == SearchLane {
 			continue
 		}
-		for !p.closed && p.best(l) != nil && l.idle+l.coming()-l.waiting.Len() < p.cfg.MinIdleConns &&
-			l.size() < p.share() && p.conns < p.cfg.MaxConns {
+		for !p.closed && p.best(l) != nil && l.idle+l.coming()-l.waiting.Len() < p.config().MinIdleConns &&
+			l.size() < p.share() && p.conns < p.config().MaxConns {
 			if !p.mayDial(l) {
 				all = false
 				break
