@@ -135,6 +135,7 @@ func (b lease) check(ctx context.Context, timeout time.Duration) error {
 	}
 	switch {
 	case err == nil:
+		b.lane.pool.outlived(b.conn, idle)
 		return nil
 	case b.lane.pool.ctx.Err() != nil:
 		b.retire(RetiredClosed)
@@ -144,6 +145,7 @@ func (b lease) check(ctx context.Context, timeout time.Duration) error {
 		if time.Since(began) >= pingTimeout { // a caller that gives it less time says nothing about the server
 			b.lane.pool.blame(b.server, err)
 		}
+		b.lane.pool.silent(b.conn, began, idle)
 		b.retire(RetiredPing)
 	}
 	return fmt.Errorf("ping: %w", err)

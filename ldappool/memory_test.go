@@ -56,6 +56,8 @@ type peer struct {
 	conn     net.Conn
 	client   *pipeEnd
 	identity string // of the goroutine that serves it
+	born     time.Time
+	quiet    time.Time // since when it asked nothing; guarded by host.mu
 }
 
 // request is what a client sent.
@@ -113,7 +115,7 @@ func (m *memory) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	}
 	ours, theirs := net.Pipe()
 	h.accepted++
-	p := &peer{host: h, number: h.accepted, conn: theirs, client: &pipeEnd{Conn: ours, net: m}}
+	p := &peer{host: h, number: h.accepted, conn: theirs, client: &pipeEnd{Conn: ours, net: m}, born: time.Now(), quiet: time.Now()}
 	h.peers = append(h.peers, p)
 	h.mu.Unlock()
 	m.count(1)
@@ -189,6 +191,7 @@ func (p *peer) serve() {
 		r := readRequest(packet)
 		h.mu.Lock()
 		h.seen = append(h.seen, seen{time.Now(), p.number, r})
+		p.quiet = time.Now()
 		script, awake := h.script, h.awake
 		h.mu.Unlock()
 		p.await(awake)

@@ -78,6 +78,9 @@ func (p *Pool) connect(ctx context.Context, l *lane) (*conn, error) {
 	p.live[c] = struct{}{}
 	d.to.conns[l.index]++
 	d.to.ready = true
+	if !d.to.limits.watch.judged {
+		p.kick() // what was cut before can be judged now
+	}
 	return c, nil
 }
 

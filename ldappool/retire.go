@@ -22,6 +22,18 @@ func (l *lane) takeIdle(n int, want func(*conn) bool) []lease {
 	return taken
 }
 
+// eachIdle shows every idle connection. p.mu is held.
+func (l *lane) eachIdle(see func(*conn)) {
+	if l.idle == 0 {
+		return
+	}
+	all := l.store.AcquireAllIdle()
+	for i := len(all) - 1; i >= 0; i-- { // so that the order stays
+		see(all[i].Value())
+		all[i].ReleaseUnused()
+	}
+}
+
 // retireIdle ends the idle connections that bad says. p.mu is held.
 func (p *Pool) retireIdle(bad func(*conn) (RetireReason, bool)) {
 	for _, l := range p.lanes {
@@ -47,7 +59,7 @@ func (p *Pool) unfit(c *conn, now time.Time) (RetireReason, bool) {
 	case now.Sub(c.used) > p.config().MaxIdleTime:
 		return RetiredMaxIdle, true
 	}
-	return "", false
+	return c.exceeds(now)
 }
 
 // retire ends a connection that somebody has. Its room is free when it is closed. p.mu is held.
@@ -73,6 +85,9 @@ func (p *Pool) bury(c *conn) {
 	}
 	p.mu.Lock()
 	defer p.unlock()
+	if seen != nil && seen.idle && (seen.reason == RetiredPeerClosed || seen.reason == RetiredNotice) {
+		p.sawCut(c.server, seen.at, seen.at.Sub(c.quiet), seen.at.Sub(c.born), false)
+	}
 	delete(p.live, c)
 	c.server.conns[c.lane.index]--
 	p.retired[c.retired]++

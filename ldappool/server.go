@@ -44,6 +44,8 @@ type server struct {
 	tried    time.Time          // when a connection was last closed for a probe, or a probe began
 	refusals int                // refused service binds in a row
 	faulty   bool               // something else failed since the last of them
+
+	limits limits
 }
 
 // probe is where the check of a server stands.
@@ -91,6 +93,10 @@ func (p *Pool) setState(s *server, to ServerState, err error) {
 	if s.giveUp != nil && from == ServerUsable {
 		s.giveUp() // who waits for these dials is served sooner by another server, or told sooner that there is none
 	}
+	if to == ServerDown {
+		s.limits.watch.wentDown(s.since)
+		s.limits.pause, s.limits.next = scoutSoonest, s.since.Add(scoutSoonest) // it may come back as another
+	}
 	if hook := p.config().Trace.ServerChanged; hook != nil {
 		p.later(func() { hook(ServerEvent{Server: s.url, From: from, To: to, Err: err}) })
 	}
@@ -122,6 +128,9 @@ func (p *Pool) probed(s *server, began time.Time, alive bool, err error) {
 		p.probeIn(s, pause(time.Since(s.since)))
 	case err == nil:
 		s.refusals = 0
+		if time.Since(began) > pingTimeout/2 {
+			s.limits.watch.wentDown(time.Now()) // it was the server that was silent, and nothing on the way to it
+		}
 		p.setState(s, ServerUsable, nil)
 		p.kick()
 	case countsAgainstAccount(err):

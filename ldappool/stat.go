@@ -58,6 +58,8 @@ type ServerStat struct {
 	Answered time.Time // when it last answered anything; zero if it never did
 	LastErr  error     // what was seen last; stays after recovery
 	Conns    int       // open connections to it
+	// IdleLimit and AgeLimit are how long it was seen to let a connection be quiet, and live, at the least; 0: no limit is known.
+	IdleLimit, AgeLimit time.Duration
 }
 
 // Usable tells whether a login can be tried now: some server is usable, or was a moment ago and is not known to
@@ -105,7 +107,8 @@ func (l *lane) stat() LaneStat {
 
 // stat is the server's part of a snapshot. Pool.mu is held.
 func (s *server) stat() ServerStat {
-	out := ServerStat{URL: s.url, State: s.is(), Since: s.since, Ready: s.ready, LastErr: s.lastErr, Conns: s.conns[0] + s.conns[1]}
+	out := ServerStat{URL: s.url, State: s.is(), Since: s.since, Ready: s.ready, LastErr: s.lastErr, Conns: s.conns[0] + s.conns[1],
+		IdleLimit: s.limits.maxIdle(), AgeLimit: s.limits.maxAge()}
 	if nanos := s.answered.Load(); nanos != 0 {
 		out.Answered = time.Unix(0, nanos)
 	}

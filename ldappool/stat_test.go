@@ -197,7 +197,7 @@ func TestEveryReasonIsInAStat(t *testing.T) {
 	p := m.start(t)
 	s := p.Stat()
 	require.Len(t, s.Retired, len(retireReasons))
-	require.Len(t, s.Retired, 12, "a new reason belongs into retireReasons")
+	require.Len(t, s.Retired, 14, "a new reason belongs into retireReasons")
 	require.Zero(t, reflect.ValueOf(s.Bind).FieldByName("Waiting").Int())
 }
 

@@ -31,6 +31,8 @@ type Trace struct {
 	Retired func(e RetireEvent)
 	// ServerChanged: a server's state changed.
 	ServerChanged func(e ServerEvent)
+	// LimitLearned: a server's limit on its connections was learnt, corrected or forgotten.
+	LimitLearned func(e LimitEvent)
 }
 
 // AcquireEvent tells of the wait for a connection.
@@ -85,6 +87,13 @@ type ServerEvent struct {
 	Err      error // why, where the change is for the worse
 }
 
+// LimitEvent tells of what was learnt of a server's limits on its connections, by watching when it cuts them. 0 is none.
+type LimitEvent struct {
+	Server          string
+	Idle, Age       time.Duration // how long a connection may be quiet, and how old it may get, at the least
+	WasIdle, WasAge time.Duration // what was known before
+}
+
 // RetireReason says why a connection left the pool.
 type RetireReason string
 
@@ -99,6 +108,8 @@ const (
 	RetiredMaxIdle     RetireReason = "max_idle"     // idle for MaxIdleTime
 	RetiredMaxLifetime RetireReason = "max_lifetime" // as old as it may get
 	RetiredReplaced    RetireReason = "replaced"     // a server of earlier choice works again, or the configuration is another
+	RetiredIdleLimit   RetireReason = "idle_limit"   // near the idle limit learnt of its server, and not needed
+	RetiredAgeLimit    RetireReason = "age_limit"    // near the age limit learnt of its server
 	RetiredServerDown  RetireReason = "server_down"  // its server is down, or in doubt while another is not
 	RetiredRebalanced  RetireReason = "rebalanced"   // given up so that the other lane can have one
 	RetiredClosed      RetireReason = "pool_closed"  // the pool closes
@@ -107,5 +118,5 @@ const (
 // retireReasons lists the reasons, for snapshots.
 var retireReasons = []RetireReason{
 	RetiredPeerClosed, RetiredNotice, RetiredProtocol, RetiredTimeout, RetiredCanceled, RetiredPing,
-	RetiredMaxIdle, RetiredMaxLifetime, RetiredReplaced, RetiredServerDown, RetiredRebalanced, RetiredClosed,
+	RetiredMaxIdle, RetiredMaxLifetime, RetiredIdleLimit, RetiredAgeLimit, RetiredReplaced, RetiredServerDown, RetiredRebalanced, RetiredClosed,
 }

@@ -20,6 +20,7 @@ func (p *Pool) kick() {
 // is missing. It is one goroutine, for the pool's life.
 func (p *Pool) upkeep() {
 	defer p.work.Done()
+	defer p.recallScouts()
 	pace := min(p.config().HealthCheckInterval, p.config().MaxIdleTime/4, p.config().MaxLifetime/10)
 	round, due := time.NewTimer(pace), time.Now().Add(pace)
 	defer round.Stop()
@@ -31,7 +32,10 @@ func (p *Pool) upkeep() {
 		case <-p.kicked:
 		case <-round.C:
 		}
+		p.learn()
 		p.sweep()
+		p.keepWithin()
+		p.scouts(time.Now())
 		if now := time.Now(); !now.Before(due) {
 			due = now.Add(pace)
 			p.pingQuiet(now.Add(-p.config().HealthCheckInterval))
@@ -48,6 +52,9 @@ func (p *Pool) upkeep() {
 		}
 		if due.Before(next) {
 			next = due
+		}
+		if soon := time.Now().Add(p.limitPace(pace)); soon.Before(next) {
+			next = soon
 		}
 		round.Reset(time.Until(next))
 	}
@@ -115,7 +122,8 @@ func (p *Pool) warm() (all bool) {
 		if p.config().BindOnly && l.name == SearchLane {
 			continue
 		}
-		for !p.closed && p.best(l) != nil && l.idle+l.coming()-l.waiting.Len() < p.config().MinIdleConns &&
+		aging := l.aging(time.Now())
+		for !p.closed && p.best(l) != nil && l.idle-aging+l.coming()-l.waiting.Len() < p.config().MinIdleConns &&
 			l.size() < p.share() && p.conns < p.config().MaxConns {
 			if !p.mayDial(l) {
 				all = false
@@ -125,4 +133,14 @@ func (p *Pool) warm() (all bool) {
 		}
 	}
 	return all
+}
+
+// aging counts the idle connections that need a successor before they go. Pool.mu is held.
+func (l *lane) aging(now time.Time) (n int) {
+	l.eachIdle(func(c *conn) {
+		if c.aging(now) {
+			n++
+		}
+	})
+	return n
 }

@@ -45,6 +45,8 @@ type exchange struct {
 type ending struct {
 	reason RetireReason
 	err    error
+	at     time.Time
+	idle   bool // no exchange was under way
 }
 
 func (e *ending) Error() string { return e.err.Error() }
@@ -96,7 +98,7 @@ func (w *wire) end(reason RetireReason, err error) {
 	w.mu.Lock()
 	first := w.ending == nil
 	if first {
-		w.ending = &ending{reason, err}
+		w.ending = &ending{reason, err, time.Now(), !w.open}
 		// Only the socket: a TLS connection would try to say goodbye and might wait for that. And under the lock: who sees
 		// the ending may count on the socket being closed.
 		_ = w.raw.Close()

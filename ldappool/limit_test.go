@@ -1,0 +1,275 @@
+package ldappool
+
+import (
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// cutter is a server's, or a firewall's, limit on connections.
+type cutter struct {
+	idle, age time.Duration // how long one may be quiet, and live; 0: for ever
+	every     time.Duration // how often it looks
+	silent    bool          // what it ends stays open, and nothing is answered any more
+
+	mu    sync.Mutex
+	ended int                // guarded by mu
+	off   bool               // guarded by mu
+	deaf  map[*peer]struct{} // guarded by mu
+}
+
+// watch has c end the connections of h until the test ends.
+func (c *cutter) watch(h *host) {
+	c.deaf = map[*peer]struct{}{}
+	if c.silent {
+		h.on(func(p *peer, _ *request) bool {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			_, is := c.deaf[p]
+			return is
+		})
+	}
+	h.net.serve.Go(func() {
+		for {
+			select {
+			case <-h.net.over:
+				return
+			case <-time.After(c.every):
+				c.look(h)
+			}
+		}
+	})
+}
+
+func (c *cutter) look(h *host) {
+	for _, p := range h.open() {
+		h.mu.Lock()
+		quiet, age := time.Since(p.quiet), time.Since(p.born)
+		h.mu.Unlock()
+		c.mu.Lock()
+		_, known := c.deaf[p]
+		over := !c.off && !known && (c.idle > 0 && quiet > c.idle || c.age > 0 && age > c.age)
+		if over {
+			c.ended++
+			c.deaf[p] = struct{}{}
+		}
+		c.mu.Unlock()
+		if over && !c.silent {
+			p.cut()
+		}
+	}
+}
+
+// cuts are the connections ended so far.
+func (c *cutter) cuts() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ended
+}
+
+// stop lifts the limit.
+func (c *cutter) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.off = true
+}
+
+// limitOf is what the pool knows of the first server's limits.
+func limitOf(p *Pool) (idle, age time.Duration) {
+	s := p.Stat().Servers[0]
+	return s.IdleLimit, s.AgeLimit
+}
+
+func TestAnIdleLimitIsLearntAndTheServerCutsNoMore(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name        string
+		idle, every time.Duration
+		silent      bool
+	}{
+		{"exact, 900 s", 900 * time.Second, time.Second, false},
+		{"exact, 60 s", time.Minute, 100 * time.Millisecond, false},
+		{"exact, 10 s", 10 * time.Second, 50 * time.Millisecond, false},
+		{"slapd's 5 s", 5 * time.Second, 1300 * time.Millisecond, false},
+		{"slapd's 2 s", 2 * time.Second, time.Second, false},
+		{"slapd's 1 s", time.Second, time.Second, false},
+		{"400 ms", 400 * time.Millisecond, 10 * time.Millisecond, false},
+		{"100 ms", 100 * time.Millisecond, 20 * time.Millisecond, false},
+		{"dropped silently after 7 s", 7 * time.Second, 50 * time.Millisecond, true},
+		{"dropped silently after 3 s", 3 * time.Second, 50 * time.Millisecond, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory()
+				limit := &cutter{idle: c.idle, every: c.every, silent: c.silent}
+				var told []LimitEvent
+				p := m.start(t, func(cfg *Config) {
+					cfg.MaxIdleTime, cfg.MaxLifetime = time.Hour, 10*time.Hour
+					if c.idle > time.Minute/2 {
+						cfg.HealthCheckInterval = time.Hour // or its pings would keep the connections
+					}
+					cfg.Trace.LimitLearned = func(e LimitEvent) { told = append(told, e) }
+				})
+				limit.watch(m.hosts["one"])
+				// Bursts, as logins come.
+				bursts := 5
+				if c.silent {
+					bursts = 20 // each tells of what the ones before had left
+				}
+				for range bursts {
+					use(t.Context(), t, p, 10)
+					time.Sleep(max(3*time.Second, c.idle*3/2))
+				}
+				learnt, age := limitOf(p)
+				require.Zero(t, age)
+				require.Positive(t, learnt)
+				require.Less(t, safely(learnt), c.idle)
+				require.GreaterOrEqual(t, learnt, c.idle*2/5)
+				synctest.Wait()
+				require.NotEmpty(t, told)
+				require.Equal(t, learnt, told[len(told)-1].Idle)
+				ended := limit.cuts()
+				for range 100 {
+					use(t.Context(), t, p, 10)
+					time.Sleep(3 * time.Second)
+				}
+				require.Equal(t, ended, limit.cuts(), "cut in 5 minutes")
+				synctest.Wait() // for a ping under way
+				for _, l := range []LaneStat{p.Stat().Search, p.Stat().Bind} {
+					require.GreaterOrEqual(t, l.Idle, 2, "kept warm")
+				}
+			})
+		})
+	}
+}
+
+func TestAnAgeLimitIsLearntAndConnectionsAreReplacedBeforeIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		limit := &cutter{age: time.Minute, every: 100 * time.Millisecond}
+		p := m.start(t)
+		limit.watch(m.hosts["one"])
+		for range 80 {
+			mustSearch(t, p)
+			mustBind(t, p)
+			time.Sleep(4 * time.Second)
+		}
+		idle, age := limitOf(p)
+		require.Zero(t, idle)
+		require.InDelta(t, time.Minute, age, float64(5*time.Second))
+		time.Sleep(time.Minute) // some were near their end when that was learnt
+		ended := limit.cuts()
+		for range 1000 {
+			time.Sleep(300 * time.Millisecond)
+			synctest.Wait()
+			require.GreaterOrEqual(t, p.Stat().Search.Idle, 2, "the replacement comes first")
+			// replacement comes first")
+			require.GreaterOrEqual(t, p.Stat().Bind.Idle, 2)
+		}
+		require.Equal(t, ended, limit.cuts(), "cut in 5 minutes")
+		require.Positive(t, p.Stat().Retired[RetiredAgeLimit])
+	})
+}
+
+func TestWhatIsNoLimitIsNotTakenForOne(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // to be the same again
+	for name, mishap := range map[string]func(h *host){
+		"restarts that refuse connections": func(h *host) {
+			h.refuse(true)
+			time.Sleep(2 * time.Second)
+			h.accept()
+		},
+		"restarts that nobody notices": func(h *host) { h.cutAll() },
+		"single kills": func(h *host) {
+			if open := h.open(); len(open) > 0 {
+				open[random.IntN(len(open))].cut()
+			}
+		},
+		"load shedding": func(h *host) {
+			for i, p := range h.open() {
+				if i%2 == 0 {
+					p.cut()
+				}
+			}
+		},
+		"a pause": func(h *host) {
+			h.pause()
+			time.Sleep(5 * time.Second)
+			h.resume()
+		},
+	} {
+		pauses := []time.Duration{}
+		for range 12 {
+			pauses = append(pauses, time.Duration(20+random.IntN(200))*time.Second)
+		}
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory()
+				h := m.hosts["one"]
+				p := m.start(t, func(c *Config) {
+					c.Trace.LimitLearned = func(e LimitEvent) { t.Errorf("learnt: %+v", e) }
+				})
+				stop := make(chan struct{})
+				var callers sync.WaitGroup
+				callers.Go(func() {
+					for i := 0; ; i++ {
+						select {
+						case <-stop:
+							return
+						case <-time.After(time.Duration(1+i*i%7) * time.Second):
+							_, _ = p.Search(t.Context(), people())
+						}
+					}
+				})
+				for _, pause := range slices.Clone(pauses) {
+					time.Sleep(pause)
+					mishap(h)
+				}
+				close(stop)
+				callers.Wait()
+			})
+		})
+	}
+}
+
+func TestALimitThatHoldsNoMoreIsFoundOutByOneConnectionAndForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		limit := &cutter{idle: 10 * time.Second, every: 50 * time.Millisecond}
+		var mu sync.Mutex
+		var told []LimitEvent
+		p := m.start(t, func(c *Config) {
+			c.Trace.LimitLearned = func(e LimitEvent) {
+				mu.Lock()
+				defer mu.Unlock()
+				told = append(told, e)
+			}
+		})
+		limit.watch(m.hosts["one"])
+		time.Sleep(2 * time.Minute)
+		learnt, _ := limitOf(p)
+		require.Positive(t, learnt)
+		ended := limit.cuts()
+		time.Sleep(scoutSoonest + time.Minute)
+		require.Equal(t, ended+1, limit.cuts(), "one connection tried it")
+		again, _ := limitOf(p)
+		require.Equal(t, learnt, again, "and it holds")
+		limit.stop()
+		time.Sleep(2*scoutSoonest + 2*time.Minute)
+		gone, _ := limitOf(p)
+		require.Zero(t, gone, "it holds no more")
+		mu.Lock()
+		defer mu.Unlock()
+		require.Zero(t, told[len(told)-1].Idle)
+		require.Equal(t, learnt, told[len(told)-1].WasIdle)
+	})
+}
