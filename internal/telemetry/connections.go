@@ -37,7 +37,7 @@ func retireReasons() []ldappool.RetireReason {
 	return []ldappool.RetireReason{
 		ldappool.RetiredPeerClosed, ldappool.RetiredNotice, ldappool.RetiredProtocol, ldappool.RetiredTimeout,
 		ldappool.RetiredCanceled, ldappool.RetiredPing, ldappool.RetiredMaxIdle, ldappool.RetiredMaxLifetime,
-		ldappool.RetiredReplaced,
+		ldappool.RetiredIdleLimit, ldappool.RetiredAgeLimit, ldappool.RetiredReplaced,
 		ldappool.RetiredServerDown, ldappool.RetiredRebalanced, ldappool.RetiredClosed,
 	}
 }

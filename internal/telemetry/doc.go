@@ -32,6 +32,7 @@
 // A server's outage is told by its changes of state and not by each attempt that fails: "directory server
 // suspect" and "directory server down" at Warn, "directory server usable" at Info with the time it was away. A
 // connection on which a server sent a Notice of Disconnection or what is no answer is "directory connection
-// retired" at Warn. Both kinds are limited for each server to a burst of 5 and one a minute after that; the
+// retired" at Warn. What is learnt of a server's limits on connections is "directory connection limit learnt" or
+// "... forgotten" at Info. All kinds are limited for each server to a burst of 5 and one a minute after that; the
 // field suppressed counts what was left out since the last line. Everything else is at Debug.
 package telemetry

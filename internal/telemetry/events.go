@@ -185,6 +185,31 @@ func (ev *events) retired(e ldappool.RetireEvent) {
 	ev.write(slog.LevelWarn, message, e.Server, e.Lane, e.Err, details...)
 }
 
+// limitLearned tells of what was learnt of a server's limits, or that it holds no more.
+func (ev *events) limitLearned(e ldappool.LimitEvent) {
+	suppressed, ok := ev.limits.allow(limitKey{server: e.Server, what: "limit"})
+	if !ok {
+		return
+	}
+	attrs := []slog.Attr{slog.String("server", clean(e.Server, maxText))}
+	for _, a := range []struct {
+		key   string
+		limit time.Duration
+	}{{"idle", e.Idle}, {"age", e.Age}, {"was_idle", e.WasIdle}, {"was_age", e.WasAge}} {
+		if a.limit > 0 {
+			attrs = append(attrs, span(a.key, a.limit))
+		}
+	}
+	if suppressed > 0 {
+		attrs = append(attrs, slog.Int("suppressed", suppressed))
+	}
+	message := "directory connection limit learnt"
+	if e.Idle == 0 && e.Age == 0 {
+		message = "directory connection limit forgotten"
+	}
+	ev.log.LogAttrs(context.Background(), slog.LevelInfo, message, attrs...)
+}
+
 func (ev *events) debug(message, server string, lane ldappool.Lane, err error, details ...slog.Attr) {
 	if ev.log.Enabled(context.Background(), slog.LevelDebug) {
 		ev.write(slog.LevelDebug, message, server, lane, err, details...)

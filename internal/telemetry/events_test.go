@@ -252,6 +252,25 @@ func TestSingleFailuresAreDebugLines(t *testing.T) {
 	}, logs.lines(t))
 }
 
+func TestALimitIsToldWhenItIsLearntAndWhenItIsForgotten(t *testing.T) {
+	t.Parallel()
+	tel, logs := newTest(slog.LevelInfo)
+	trace := tel.Trace()
+	trace.LimitLearned(ldappool.LimitEvent{Server: serverA, Idle: 2 * time.Second})
+	trace.LimitLearned(ldappool.LimitEvent{Server: serverA, Age: time.Minute, WasIdle: 2 * time.Second})
+	trace.LimitLearned(ldappool.LimitEvent{Server: serverA, WasAge: time.Minute})
+	for range 100 {
+		trace.LimitLearned(ldappool.LimitEvent{Server: serverA, Idle: time.Second})
+	}
+	lines := logs.lines(t)
+	assert.Equal(t, []map[string]any{
+		{"level": "INFO", "msg": "directory connection limit learnt", "server": serverA, "idle": "2s"},
+		{"level": "INFO", "msg": "directory connection limit learnt", "server": serverA, "age": "1m0s", "was_idle": "2s"},
+		{"level": "INFO", "msg": "directory connection limit forgotten", "server": serverA, "was_age": "1m0s"},
+	}, lines[:3])
+	assert.Len(t, lines, limitBurst)
+}
+
 func TestTheLimiterKeepsABoundedNumberOfKeys(t *testing.T) {
 	t.Parallel()
 	l := newLimiter()

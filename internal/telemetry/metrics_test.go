@@ -219,6 +219,14 @@ var metricTests = []struct {
 		name: "authsvc_ldap_server_last_answer_timestamp_seconds", drive: watch,
 		want: map[string]string{`{server="` + serverA + `"}`: "1234.5", `{server="` + serverB + `"}`: "0"},
 	},
+	{
+		name: "authsvc_ldap_server_idle_limit_seconds", drive: watch,
+		want: map[string]string{`{server="` + serverA + `"}`: "1.5", `{server="` + serverB + `"}`: "0"},
+	},
+	{
+		name: "authsvc_ldap_server_age_limit_seconds", drive: watch,
+		want: map[string]string{`{server="` + serverA + `"}`: "0", `{server="` + serverB + `"}`: "60"},
+	},
 }
 
 func login(t *Telemetry, r auth.Result) {
@@ -240,8 +248,8 @@ func watch(t *Telemetry, _ ldappool.Trace) {
 			Search:   ldappool.LaneStat{Idle: 1, InUse: 2, Dialing: 3, Waiting: 4},
 			Bind:     ldappool.LaneStat{Idle: 5, InUse: 6, Dialing: 7, Waiting: 8},
 			Servers: []ldappool.ServerStat{
-				{URL: serverA, State: ldappool.ServerUsable, Answered: time.UnixMilli(1234500), Conns: 24},
-				{URL: serverB, State: ldappool.ServerDown},
+				{URL: serverA, State: ldappool.ServerUsable, Answered: time.UnixMilli(1234500), Conns: 24, IdleLimit: 1500 * time.Millisecond},
+				{URL: serverB, State: ldappool.ServerDown, AgeLimit: time.Minute},
 			},
 		}
 	})

@@ -15,6 +15,7 @@ type poolCollector struct {
 
 	connections, maxConns, waiting            *prometheus.Desc
 	up, state, serverConnections, lastAnswers *prometheus.Desc
+	idleLimit, ageLimit                       *prometheus.Desc
 }
 
 func newPoolCollector() *poolCollector {
@@ -36,6 +37,10 @@ func newPoolCollector() *poolCollector {
 			"Open connections to the server.", "server"),
 		lastAnswers: desc("authsvc_ldap_server_last_answer_timestamp_seconds",
 			"Unix time at which the server last answered anything; 0 where it never did.", "server"),
+		idleLimit: desc("authsvc_ldap_server_idle_limit_seconds",
+			"How long the server was seen to let a connection be quiet, at the least; 0 where no limit is known.", "server"),
+		ageLimit: desc("authsvc_ldap_server_age_limit_seconds",
+			"How long the server was seen to let a connection live, at the least; 0 where no limit is known.", "server"),
 	}
 }
 
@@ -43,6 +48,7 @@ func newPoolCollector() *poolCollector {
 func (c *poolCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.connections, c.maxConns, c.waiting, c.up, c.state, c.serverConnections, c.lastAnswers,
+		c.idleLimit, c.ageLimit,
 	} {
 		ch <- d
 	}
@@ -90,6 +96,8 @@ func (c *poolCollector) collectServers(ch chan<- prometheus.Metric, servers []ld
 			answered = float64(s.Answered.UnixMilli()) / 1000
 		}
 		gauge(ch, c.lastAnswers, answered, name)
+		gauge(ch, c.idleLimit, s.IdleLimit.Seconds(), name)
+		gauge(ch, c.ageLimit, s.AgeLimit.Seconds(), name)
 	}
 }
 

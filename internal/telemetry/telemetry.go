@@ -99,6 +99,7 @@ func (t *Telemetry) Trace() ldappool.Trace {
 			t.events.retired(e)
 		},
 		ServerChanged: t.events.serverChanged,
+		LimitLearned:  t.events.limitLearned,
 	}
 }
 
