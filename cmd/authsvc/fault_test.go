@@ -50,21 +50,22 @@ func between(answers []answer, from, to time.Time) []answer {
 	return slices.DeleteFunc(slices.Clone(answers), func(a answer) bool { return a.asked.Before(from) || !a.asked.Before(to) })
 }
 
-func TestNoLoginNoticesThatTheDirectoryCutsIdleConnections(t *testing.T) {
+// TestTheDirectorysIdleLimitIsLearntAndNoLoginNoticesIt has logins come in bursts and alone, for five minutes with -long.
+func TestTheDirectorysIdleLimitIsLearntAndNoLoginNoticesIt(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10, IdleTimeout: 2 * time.Second})
 	p := startProgram(t, slapd.URL())
 	p.ready(t)
-	bursts := 4
+	rounds := 4
 	if *long {
-		bursts = 60
+		rounds = 100
 	}
 	c := client(t)
 	var answers []answer
 	pause := time.NewTicker(3 * time.Second) // not a wait for something: the silence is what is tested
 	defer pause.Stop()
-	for range bursts {
-		burst := make([]answer, 10)
+	round := func(n int) {
+		burst := make([]answer, 1+9*(n%2))
 		var wg sync.WaitGroup
 		for n := range burst {
 			wg.Go(func() { burst[n] = ask(c, p.url, n) })
@@ -73,12 +74,29 @@ func TestNoLoginNoticesThatTheDirectoryCutsIdleConnections(t *testing.T) {
 		answers = append(answers, burst...)
 		<-pause.C
 	}
-	figures(t, "bursts 3 s apart, idletimeout 2", answers)
+	const learnt = "directory connection limit learnt"
+	for n := 0; !strings.Contains(p.logged(), learnt); n++ {
+		require.Less(t, n, 20, "a minute has passed and no limit is learnt")
+		round(n)
+	}
+	round(1) // what was left of before
+	before := slapd.ClosedIdle()
+	assert.Positive(t, before, "slapd cut no connection, so nothing was tested")
+	for n := range rounds {
+		round(n)
+	}
+	for line := range strings.Lines(p.logged()) {
+		if strings.Contains(line, learnt) {
+			t.Log(line)
+		}
+	}
+	figures(t, "logins 3 s apart, one or ten, idletimeout 2", answers)
 	for _, a := range answers {
 		assert.Equal(t, a.want, a.status)
 	}
-	assert.Positive(t, slapd.ClosedIdle(), "slapd cut no connection, so nothing was tested")
-	t.Logf("slapd cut %d idle connections", slapd.ClosedIdle())
+	t.Logf("slapd cut %d idle connections until that was learnt, and %d in %v thereafter", before, slapd.ClosedIdle()-before,
+		time.Duration(rounds)*3*time.Second)
+	assert.Equal(t, before, slapd.ClosedIdle(), "slapd cut idle connections after its limit was learnt")
 	assert.Zero(t, p.end(t))
 }
 
