@@ -36,6 +36,7 @@ type conn struct {
 	used  time.Time // when a caller last had it; born before the first
 	quiet time.Time // since when it has carried nothing
 	fresh bool      // dialled for the caller that has it now
+	taken time.Time // when the caller that has it got it; zero while it is idle or upkeep has it
 
 	retired RetireReason // why it was given up; written under the pool's lock
 }

@@ -26,6 +26,7 @@ type lane struct {
 	idle, inUse, dialing int
 	waiting              list.List // of *waiter, first come first served
 	acquired             int64
+	pace                 pace
 }
 
 // waiter is a caller that waits for a connection.
@@ -100,6 +101,9 @@ func (l *lane) fit(ctx context.Context, until time.Time, proven bool) (lease, er
 		}
 		b := lease{res.Value(), res}
 		now := time.Now()
+		if b.taken.IsZero() {
+			b.taken = now
+		}
 		if reason, bad := l.pool.unfit(b.conn, now); bad {
 			b.retire(reason)
 			if e := b.wire.over(); e != nil && b.fresh {
@@ -170,6 +174,15 @@ func (l *lane) take(ctx context.Context, until time.Time) (resource, error) {
 		return nil, &OpError{Op: string(l.name), Kind: ErrOverloaded, Err: errors.New("too many callers wait already")}
 	}
 	w := &waiter{since: time.Now(), got: make(chan grant, 1)}
+	deadline, ok := ctx.Deadline()
+	if !ok || until.Before(deadline) {
+		deadline = until
+	}
+	if err := l.inTime(w.since, deadline); err != nil {
+		p.refused++
+		p.unlock()
+		return nil, err
+	}
 	place := l.waiting.PushBack(w)
 	p.unlock()
 	return l.await(ctx, w, place, until)
@@ -269,6 +282,7 @@ func (b lease) release(used bool) {
 	reason, bad := p.unfit(b.conn, now)
 	p.mu.Lock()
 	defer p.unlock()
+	l.measure(b, now)
 	switch {
 	case bad:
 	case p.closed: // the lane's store may be closed too, and would end the connection unseen
@@ -281,6 +295,7 @@ func (b lease) release(used bool) {
 		p.retire(b, reason)
 	case l.waiting.Len() > 0:
 		l.acquired++
+		b.taken = now
 		l.grant(grant{res: b.res})
 	default:
 		l.inUse--
@@ -308,5 +323,8 @@ func (b lease) retire(reason RetireReason) {
 	p := b.lane.pool
 	p.mu.Lock()
 	defer p.unlock()
+	if reason == RetiredTimeout {
+		b.lane.measure(b, time.Now())
+	}
 	p.retire(b, reason)
 }
