@@ -33,9 +33,11 @@ type conn struct {
 	expires    time.Time // MaxLifetime with its jitter, fixed at birth
 
 	// Written by whoever has the connection, read under the pool's lock while it is idle.
-	used  time.Time // when a caller last had it; born before the first
-	quiet time.Time // since when it has carried nothing
-	fresh bool      // dialled for the caller that has it now
+	used     time.Time     // when a caller last had it; born before the first
+	quiet    time.Time     // since when it has carried nothing
+	fresh    bool          // dialled for the caller that has it now
+	swiftest time.Duration // its fastest answer
+	taken    time.Time     // when the caller that has it got it; zero while it is idle or upkeep has it
 
 	retired RetireReason // why it was given up; written under the pool's lock
 }
@@ -137,6 +139,9 @@ func (c *conn) exchange(ctx context.Context, timeout time.Duration, send func() 
 	if r, ok := result(x, err); ok {
 		c.quiet = time.Now()
 		r.Server, r.Took = c.server.url, c.quiet.Sub(began)
+		if c.swiftest == 0 || r.Took < c.swiftest {
+			c.swiftest = r.Took
+		}
 		c.server.answered.Store(c.quiet.UnixNano())
 		return r, nil
 	}

@@ -125,10 +125,12 @@ func (p *Pool) place(l *lane, probe bool) bool {
 	claim := l.size() < p.share()
 	now := time.Now()
 	for _, from := range []*lane{l.other(), l} {
+		want := func(c *conn) bool { return probe || claim || now.Sub(c.used) > pingAfter }
 		if from == l && !probe {
-			break
+			// Of its own, only what is as doubtful as the one whose ping is slow.
+			want = func(c *conn) bool { return l.hedging.Len() > 0 && now.Sub(c.quiet) > pingAfter }
 		}
-		taken := from.takeIdle(1, func(c *conn) bool { return probe || claim || now.Sub(c.used) > pingAfter })
+		taken := from.takeIdle(1, want)
 		for _, b := range taken {
 			p.retire(b, RetiredRebalanced)
 			return false

@@ -11,8 +11,9 @@ var (
 	// ErrUnavailable occurs when no server could be reached, when none let the service identity bind, or when the
 	// pool knows that from a moment ago.
 	ErrUnavailable = errors.New("ldappool: directory unavailable")
-	// ErrOverloaded occurs when too many callers wait for a connection already, or when MaxWait or the caller's
-	// deadline passed while all connections were in use.
+	// ErrOverloaded occurs when too many callers wait for a connection already, at once when those before it will take
+	// longer than MaxWait or the caller's deadline at the pace of late, or when that passed while all connections were in
+	// use.
 	ErrOverloaded = errors.New("ldappool: no connection free")
 	// ErrTimeout occurs when the directory took a request and did not answer it within RequestTimeout or the
 	// caller's deadline. Whether it acted on it is not known.
@@ -34,6 +35,7 @@ type OpError struct {
 	Wait   time.Duration // how long the operation waited for connections
 	Kind   error         // one of the sentinels, or context.Canceled
 	Err    error         // the cause; nil where the sentinel says it all
+	Queue  time.Duration // how long the queue is likely to take, where ErrOverloaded was told for that
 }
 
 // Error names the operation, the server and the cause.

@@ -36,9 +36,9 @@ type cut struct {
 
 // idleWatch learns from the cuts of one server how long that, or something on the way to it, lets a connection idle.
 type idleWatch struct {
-	cuts   []cut      // oldest first
-	judged bool       // nothing happened since the last verdict
-	lives  []survival // oldest first
+	cuts  []cut      // oldest first
+	news  bool       // something was cut since the last verdict
+	lives []survival // oldest first
 }
 
 // survival is an answer on a connection that had been quiet for so long.
@@ -60,7 +60,7 @@ func surely(idle time.Duration) time.Duration { return idle - max(idle/5, min(ti
 
 // saw notes a cut at a time after so long idle, of a connection that old; or with silent that it had no answer to a ping.
 func (w *idleWatch) saw(at time.Time, idle, age time.Duration, silent bool) {
-	w.judged = false
+	w.news = true
 	if n := len(w.cuts); n > 0 {
 		if c := &w.cuts[n-1]; at.Sub(c.at) < min(oneMoment, idle/2) {
 			c.minIdle, c.maxIdle = min(c.minIdle, idle), max(c.maxIdle, idle)

@@ -25,7 +25,9 @@ type lane struct {
 	// Guarded by Pool.mu.
 	idle, inUse, dialing int
 	waiting              list.List // of *waiter, first come first served
+	hedging              list.List // of *waiter: callers whose ping is slow
 	acquired             int64
+	pace                 pace
 }
 
 // waiter is a caller that waits for a connection.
@@ -50,13 +52,19 @@ type lease struct {
 func (l *lane) size() int { return l.idle + l.inUse + l.dialing }
 
 // hungry tells whether callers wait that no dial under way will serve. Pool.mu is held.
-func (l *lane) hungry() bool { return l.waiting.Len() > l.coming() }
+func (l *lane) hungry() bool { return l.waiting.Len()+l.hedging.Len() > l.coming() }
 
-// coming counts the connections being dialled that are likely to come about: to servers that are usable. Pool.mu is held.
+// coming counts the connections being dialled that are likely to come about: to servers that are usable, and soon if
+// another server can be dialled instead. Pool.mu is held.
 func (l *lane) coming() (n int) {
+	best := l.pool.best(l)
+	instead := best != nil && best.overdue[l.index] == 0
 	for _, s := range l.pool.servers {
 		if s.is() == ServerUsable || l.name == BindLane && s.serving() {
 			n += s.dialing[l.index]
+			if instead {
+				n -= s.overdue[l.index]
+			}
 		}
 	}
 	return n
@@ -100,6 +108,9 @@ func (l *lane) fit(ctx context.Context, until time.Time, proven bool) (lease, er
 		}
 		b := lease{res.Value(), res}
 		now := time.Now()
+		if b.taken.IsZero() {
+			b.taken = now
+		}
 		if reason, bad := l.pool.unfit(b.conn, now); bad {
 			b.retire(reason)
 			if e := b.wire.over(); e != nil && b.fresh {
@@ -116,20 +127,20 @@ func (l *lane) fit(ctx context.Context, until time.Time, proven bool) (lease, er
 			b.retire(RetiredServerDown) // one that is not in doubt serves sooner than a ping tells
 			continue
 		}
-		err = b.check(ctx, min(pingTimeout, max(until.Sub(now), minPing)))
+		proved, err := l.prove(ctx, b, until)
 		if err == nil {
-			return b, nil
+			return proved, nil
 		}
-		if time.Now().After(until) {
+		if !time.Now().Before(until) {
 			return lease{}, &OpError{Op: string(l.name), Server: b.server.url, Kind: ErrUnavailable, Err: err}
 		}
 	}
 }
 
 // check pings the connection and retires it where that fails.
-func (b lease) check(ctx context.Context, timeout time.Duration) error {
+func (b lease) check() error {
 	began, idle := time.Now(), time.Since(b.quiet)
-	err := b.ping(ctx, timeout)
+	err := b.ping(b.lane.pool.ctx, pingTimeout)
 	if hook := b.lane.pool.config().Trace.Pinged; hook != nil {
 		hook(PingEvent{Lane: b.lane.name, Server: b.server.url, Idle: idle, Took: time.Since(began), Err: err})
 	}
@@ -139,12 +150,8 @@ func (b lease) check(ctx context.Context, timeout time.Duration) error {
 		return nil
 	case b.lane.pool.ctx.Err() != nil:
 		b.retire(RetiredClosed)
-	case ctx.Err() != nil:
-		b.retire(RetiredCanceled)
 	default:
-		if time.Since(began) >= pingTimeout { // a caller that gives it less time says nothing about the server
-			b.lane.pool.blame(b.server, err)
-		}
+		b.lane.pool.blame(b.server, err)
 		b.lane.pool.silent(b.conn, began, idle)
 		b.retire(RetiredPing)
 	}
@@ -172,6 +179,15 @@ func (l *lane) take(ctx context.Context, until time.Time) (resource, error) {
 		return nil, &OpError{Op: string(l.name), Kind: ErrOverloaded, Err: errors.New("too many callers wait already")}
 	}
 	w := &waiter{since: time.Now(), got: make(chan grant, 1)}
+	deadline, ok := ctx.Deadline()
+	if !ok || until.Before(deadline) {
+		deadline = until
+	}
+	if err := l.inTime(w.since, deadline); err != nil {
+		p.refused++
+		p.unlock()
+		return nil, err
+	}
 	place := l.waiting.PushBack(w)
 	p.unlock()
 	return l.await(ctx, w, place, until)
@@ -271,6 +287,7 @@ func (b lease) release(used bool) {
 	reason, bad := p.unfit(b.conn, now)
 	p.mu.Lock()
 	defer p.unlock()
+	l.measure(b, now)
 	switch {
 	case bad:
 	case p.closed: // the lane's store may be closed too, and would end the connection unseen
@@ -283,7 +300,11 @@ func (b lease) release(used bool) {
 		p.retire(b, reason)
 	case l.waiting.Len() > 0:
 		l.acquired++
+		b.taken = now
 		l.grant(grant{res: b.res})
+	case l.hedging.Len() > 0:
+		l.acquired++
+		l.rescue(b.res)
 	default:
 		l.inUse--
 		l.idle++
@@ -310,5 +331,8 @@ func (b lease) retire(reason RetireReason) {
 	p := b.lane.pool
 	p.mu.Lock()
 	defer p.unlock()
+	if reason == RetiredTimeout {
+		b.lane.measure(b, time.Now())
+	}
 	p.retire(b, reason)
 }

@@ -90,14 +90,14 @@ func (p *Pool) learn() {
 	defer p.unlock()
 	for _, s := range p.servers {
 		l := &s.limits
-		if l.watch.judged || s.is() != ServerUsable {
+		if !l.watch.news || s.is() != ServerUsable {
 			continue
 		}
 		well := time.Unix(0, s.answered.Load())
 		quiet, old := p.quietest(s)
 		idle, age := l.watch.verdict(well, quiet, old)
 		n := len(l.watch.cuts)
-		l.watch.judged = n == 0 || l.watch.cuts[n-1].at.Before(well)
+		l.watch.news = n > 0 && !l.watch.cuts[n-1].at.Before(well)
 		switch known, aged := l.maxIdle(), l.maxAge(); {
 		case age > 0 && aged == 0:
 			p.setLimits(s, 0, age) // what looked like idling was age
@@ -163,7 +163,7 @@ func (p *Pool) keepWithin() {
 			case !ok:
 			case surplus:
 				b.retire(RetiredIdleLimit)
-			case b.check(p.ctx, pingTimeout) == nil:
+			case b.check() == nil:
 				b.release(false)
 			}
 			if !ok {
@@ -260,7 +260,7 @@ func (p *Pool) watchScout(s *server, now time.Time) {
 	outlived := e == nil && !now.Before(b.quiet.Add(s.limits.maxIdle()*2))
 	if e != nil {
 		b.retire(e.reason)
-	} else if err := b.check(p.ctx, pingTimeout); err != nil {
+	} else if err := b.check(); err != nil {
 		outlived = false
 	} else {
 		b.release(false)

@@ -24,6 +24,7 @@ func (p *Pool) dial(l *lane, d dial) {
 	p.dials++
 	l.dialing++
 	d.to.dialing[l.index]++
+	ended := p.watch(l, d.to)
 	var ctx context.Context
 	if d.probe {
 		ctx, d.to.putOff = context.WithCancel(p.ctx)
@@ -39,11 +40,15 @@ func (p *Pool) dial(l *lane, d dial) {
 		p.dialing--
 		l.dialing--
 		d.to.dialing[l.index]--
+		ended()
 		if err != nil {
 			p.conns--
 			p.dialErrors++
 		} else {
 			l.idle++
+			if l.waiting.Len() == 0 && l.hedging.Len() > 0 {
+				l.rescue(l.pop())
+			}
 			if l.name == SearchLane {
 				p.admitted = time.Now()
 			}
@@ -78,7 +83,7 @@ func (p *Pool) connect(ctx context.Context, l *lane) (*conn, error) {
 	p.live[c] = struct{}{}
 	d.to.conns[l.index]++
 	d.to.ready = true
-	if !d.to.limits.watch.judged {
+	if d.to.limits.watch.news {
 		p.kick() // what was cut before can be judged now
 	}
 	return c, nil

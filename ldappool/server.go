@@ -34,6 +34,7 @@ type server struct {
 	lastErr error
 	conns   [2]int // open connections, by lane
 	dialing [2]int // connections being dialled, by lane
+	overdue [2]int // of them, those that take longer than dialHedgeAfter
 	probe   probe
 	timer   *time.Timer // of the next probe, where one is due later
 	ready   bool        // a connection was made, and the service identity let in, since the start
@@ -169,7 +170,7 @@ func (p *Pool) serves(s *server) bool {
 			defer p.unlock()
 			return s.conns != [2]int{}
 		}
-		err := b.check(p.ctx, pingTimeout)
+		err := b.check()
 		if err == nil {
 			b.release(false)
 			return true
@@ -249,9 +250,14 @@ func (p *Pool) usable() *server {
 	return nil
 }
 
-// best is the first server that may be dialled for lane l, or nil. One that refused the service identity can still be
+// best is the first server that may be dialled for lane l, or nil: one that keeps no dial waiting before one that does. One that refused the service identity can still be
 // for users' binds, as long as searches go on on the connections that it let in before. Pool.mu is held.
 func (p *Pool) best(l *lane) *server {
+	for _, s := range p.servers {
+		if s.is() == ServerUsable && s.overdue[l.index] == 0 {
+			return s
+		}
+	}
 	if s := p.usable(); s != nil || l.name == SearchLane {
 		return s
 	}

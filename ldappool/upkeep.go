@@ -77,7 +77,7 @@ func (p *Pool) pingQuiet(before time.Time) {
 			if !ok {
 				break
 			}
-			if b.check(p.ctx, pingTimeout) == nil {
+			if b.check() == nil {
 				b.release(false)
 			}
 		}

@@ -15,6 +15,10 @@ import (
 // absent directory every second at least.
 const retryAfter = time.Second
 
+// longestRetryAfter bounds what a caller is told to wait where the pool knows how long its queue is: by then much may be
+// different.
+const longestRetryAfter = 30 * time.Second
+
 // directoryError is an answer of the directory that is no verdict on a password: what it was asked, and its own words.
 type directoryError struct {
 	op     string
@@ -47,6 +51,9 @@ func judgeFault(err error) Result {
 		r.Outcome = DirectoryTimeout
 	case errors.Is(kind, ldappool.ErrOverloaded):
 		r.Outcome, r.RetryAfter = Overloaded, retryAfter
+		if op != nil {
+			r.RetryAfter = min(max(retryAfter, op.Queue), longestRetryAfter)
+		}
 	case errors.Is(kind, ldappool.ErrUnavailable), errors.Is(kind, ldappool.ErrConnLost), errors.Is(kind, ldappool.ErrClosed):
 		r.Outcome, r.RetryAfter = DirectoryUnavailable, retryAfter
 	case errors.Is(kind, context.DeadlineExceeded):

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"testing"
+	"time"
 
 	"authsvc/ldappool"
 
@@ -129,5 +130,16 @@ func TestEveryFaultHasItsOutcome(t *testing.T) {
 				require.Equal(t, err, got.Cause, "the operator gets the whole error")
 			})
 		}
+	}
+}
+
+func TestACallerThatTheQueueHasNoTimeForIsToldWhenToComeAgain(t *testing.T) {
+	t.Parallel()
+	for queue, want := range map[time.Duration]time.Duration{
+		0: retryAfter, 100 * time.Millisecond: retryAfter, 3200 * time.Millisecond: 3200 * time.Millisecond,
+		time.Hour: longestRetryAfter,
+	} {
+		r := judgeFault(&ldappool.OpError{Op: "bind", Kind: ldappool.ErrOverloaded, Queue: queue})
+		require.Equal(t, want, r.RetryAfter, "%v", queue)
 	}
 }
