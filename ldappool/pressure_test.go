@@ -18,7 +18,7 @@ import (
 type fared struct {
 	mu              sync.Mutex
 	done, refused   int
-	longest, queued time.Duration // waits of those refused: in all, and of those told at once what the queue needs
+	longest, queued time.Duration // waits: of all, and of those told at once what the queue needs
 }
 
 // ask does one operation and notes what came of it: anything but an answer and an honest refusal fails the test. It gives
@@ -146,7 +146,6 @@ func TestFiveHundredCallersAtOneTimeOverSocketsAreServedOrToldHonestly(t *testin
 				require.Positive(t, s.done, "the %s lane starves", lane)
 				require.Less(t, s.longest, 4*time.Second, "far longer than MaxWait")
 			}
-			require.LessOrEqual(t, server.MaxOpen(), conns)
 		})
 	}
 }
