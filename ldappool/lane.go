@@ -85,9 +85,11 @@ func (l *lane) borrow(ctx context.Context, until time.Time, proven bool) (lease,
 	began := time.Now()
 	b, err := l.fit(ctx, until, proven)
 	wait := time.Since(began)
-	var op *OpError
-	if errors.As(err, &op) {
-		op.Wait = wait
+	if err != nil { // and not otherwise: what errors.As fills is allocated
+		var op *OpError
+		if errors.As(err, &op) {
+			op.Wait = wait
+		}
 	}
 	if hook := l.pool.config().Trace.Acquired; hook != nil {
 		hook(ctx, AcquireEvent{Lane: l.name, Wait: wait, Err: err})
