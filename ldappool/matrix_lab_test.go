@@ -159,15 +159,16 @@ func (l *line) next(at moment) bool {
 	return false
 }
 
-// is tells whether r, which came on the line, is the moment's request.
-func (l *line) is(at moment, r *request) bool {
+// asks tells whether r is the moment's request. first is the kind of the first that came on the connection: a service bind
+// is that of one that searches.
+func (at moment) asks(first string, r *request) bool {
 	switch at {
 	case atServiceBind:
 		return r.kind == "bind" && r.dn == ldaptest.ServiceDN
 	case atSearchPing:
-		return r.kind == "ping" && l.first == "bind"
+		return r.kind == "ping" && first == "bind"
 	case atBindPing:
-		return r.kind == "ping" && l.first == "ping"
+		return r.kind == "ping" && first == "ping"
 	case atSearch, atBusyClose:
 		return r.kind == "search"
 	case atBind, atFreshBind, atUnsentBind, atWrongBind:
@@ -241,7 +242,7 @@ func (l *line) handle(packet *ber.Packet) (over bool) {
 	if l.first == "" {
 		l.first = r.kind
 	}
-	if l.get(&l.doomed) || l.is(l.lab.at, &r) && l.lab.strikes() {
+	if l.get(&l.doomed) || l.lab.at.asks(l.first, &r) && l.lab.strikes() {
 		if l.lab.at == atBusyClose {
 			wait(l.lab.gate, l.lab.ended)
 		}
@@ -402,7 +403,10 @@ func (e *lineEnd) Write(b []byte) (int, error) {
 			n, err := e.Conn.Write(b[i:])
 			return i + n, err
 		}
-		time.Sleep(time.Second)
+		select {
+		case <-time.After(time.Second):
+		case <-e.line.gone:
+		}
 		if _, err := e.Conn.Write(b[i : i+1]); err != nil {
 			return i, err
 		}

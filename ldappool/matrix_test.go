@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
@@ -149,9 +148,7 @@ func TestMatrixOfFaults(t *testing.T) {
 	for _, c := range all {
 		t.Run(c.String(), func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				newLab(c, certs).play(t)
-			})
+			playCell(t, c, certs)
 			ran.Add(1)
 		})
 	}
