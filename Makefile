@@ -12,6 +12,10 @@ FUZZTIME ?= 20s
 BENCHCOUNT ?= 1
 BENCH ?= .
 
+# How long make soak goes on, and by what its faults are drawn.
+DURATION ?= 10m
+SEED ?= 1
+
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +62,10 @@ cover: ## Show the statements covered by tests, per package and in all
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME
 	scripts/fuzz $(FUZZTIME)
+
+.PHONY: soak
+soak: ## Log in 300 times a second through mixed faults of two slapds, for DURATION (SEED=n draws others)
+	go test -run '^TestSoak$$' -count 1 -timeout 0 -v ./cmd/authsvc -soak $(DURATION) -soakseed $(SEED)
 
 .PHONY: docs
 docs: ## Write docs/configuration.md from the code

@@ -187,6 +187,11 @@ func (p *Pool) do(ctx context.Context, l *lane, op string, send func(*conn) (*Re
 		if err != nil {
 			return waited, describe(op, nil, waited, err)
 		}
+		if retry {
+			p.mu.Lock()
+			p.retries++
+			p.unlock()
+		}
 		fresh := b.fresh
 		err = p.run(ctx, b, op, retry, send)
 		if err == nil {
@@ -196,9 +201,6 @@ func (p *Pool) do(ctx context.Context, l *lane, op string, send func(*conn) (*Re
 		if retry || !errors.As(err, &f) || !errors.Is(f.kind, ErrConnLost) || !again(f, fresh) {
 			return waited, describe(op, b.conn, waited, err)
 		}
-		p.mu.Lock()
-		p.retries++
-		p.unlock()
 	}
 }
 

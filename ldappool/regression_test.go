@@ -427,3 +427,32 @@ func TestMaxWaitBoundsAnOperationsWaitsTogether(t *testing.T) {
 		})
 	}
 }
+
+// The dial of a bind's connection failed, the probe found the server well, and so on for as long as callers would wait.
+func TestAServerThatCutsEveryConnectionButTheServicesIsNotDialledInALoop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		h := m.hosts["one"]
+		p := m.start(t, sizes(4, -1))
+		mustSearch(t, p)
+		synctest.Wait()
+		h.on(func(p *peer, r *request) bool {
+			if r.kind == "ping" {
+				p.cut()
+			}
+			return r.kind == "ping"
+		})
+		from := len(h.attempts())
+		began := time.Now()
+		for time.Since(began) < 10*time.Second {
+			_, err := p.Bind(context.Background(), ldaptest.UserDN(1), ldaptest.Password(1))
+			require.ErrorIs(t, err, ErrUnavailable)
+			time.Sleep(time.Millisecond)
+		}
+		require.Less(t, len(h.attempts())-from, 4*10*int(time.Second/probeSoonest))
+		h.on(nil)
+		time.Sleep(probeLatest)
+		mustBind(t, p)
+	})
+}

@@ -43,6 +43,7 @@ type server struct {
 	giveUp   context.CancelFunc
 	putOff   context.CancelFunc // ends the probe under way
 	tried    time.Time          // when a connection was last closed for a probe, or a probe began
+	hurried  time.Time          // when a probe was last wanted at once
 	refusals int                // refused service binds in a row
 	faulty   bool               // something else failed since the last of them
 
@@ -103,7 +104,8 @@ func (p *Pool) setState(s *server, to ServerState, err error) {
 	}
 }
 
-// suspect notes that something failed which may be the server's doing. One probe settles it. Pool.mu is held.
+// suspect notes that something failed which may be the server's doing. One probe settles it: at once, but not so soon
+// after the last such one, since a server may let in the service and cut whoever comes after. Pool.mu is held.
 func (p *Pool) suspect(s *server, err error) {
 	s.lastErr = err
 	switch {
@@ -113,9 +115,12 @@ func (p *Pool) suspect(s *server, err error) {
 	case countsAgainstAccount(err):
 		p.setState(s, ServerSuspect, err)
 		p.refuse(s)
+	case time.Since(s.hurried) < probeSoonest:
+		p.setState(s, ServerSuspect, err)
+		p.probeIn(s, probeSoonest)
 	default:
 		p.setState(s, ServerSuspect, err)
-		s.probe = probeDue
+		s.probe, s.hurried = probeDue, time.Now()
 	}
 }
 

@@ -165,7 +165,10 @@ func ask(c *http.Client, url string, n int) answer {
 // stream asks at a rate for a while, whatever the answers, and gives them all.
 func stream(t *testing.T, url string, rate int, d time.Duration) []answer {
 	t.Helper()
-	c := client(t)
+	return streamBy(client(t), url, rate, d)
+}
+
+func streamBy(c *http.Client, url string, rate int, d time.Duration) []answer {
 	answers := make([]answer, int(d.Seconds()*float64(rate)))
 	tick := time.NewTicker(time.Second / time.Duration(rate))
 	defer tick.Stop()
