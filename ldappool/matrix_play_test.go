@@ -20,7 +20,7 @@ func (c cell) cold() bool { return c.at == atStart || c.at == atServiceBind }
 
 // config is the cell's, for a directory that is found at either address.
 func (c cell) config(plainURL, tlsURL string, trust *tls.Config) Config {
-	cfg := asService(Config{Servers: []string{plainURL}, TLS: trust, MaxConns: 4, MinIdleConns: -1, HealthCheckInterval: time.Hour})
+	cfg := asService(Config{Servers: []string{plainURL}, TLS: trust, MaxConns: 8, MinIdleConns: -1, HealthCheckInterval: time.Hour})
 	switch c.over {
 	case overTLS:
 		cfg.Servers = []string{tlsURL}
