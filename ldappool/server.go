@@ -160,9 +160,8 @@ func (p *Pool) serves(s *server) bool {
 			defer p.unlock()
 			return s.conns != [2]int{}
 		}
-		err := b.check(p.ctx, pingTimeout)
+		err := p.tend(b)
 		if err == nil {
-			b.release(false)
 			return true
 		}
 		var f *fault
@@ -178,6 +177,7 @@ func (p *Pool) idleAt(s *server) (lease, bool) {
 	defer p.unlock()
 	for _, l := range p.lanes {
 		for _, b := range l.takeIdle(1, func(c *conn) bool { return c.server == s }) {
+			p.tended++
 			return b, true
 		}
 	}
