@@ -15,7 +15,9 @@ import (
 type plan struct {
 	hosts       []string
 	conns, idle int
+	waiters     int
 	rule        BindRetry
+	hasty       bool // connections grow old in seconds
 	mishaps     []mishap
 	callers     [][]step
 	closeAt     time.Duration // Close is called in the midst of it; 0: when all is over
@@ -41,7 +43,7 @@ type mishap struct {
 // mishaps are the kinds, the simplest first: rapid looks for a failure in which they are as early in the list as can be.
 var mishaps = []string{"be well", "cut one", "cut all", "accept", "refuse", "refuse and cut", "resume", "pause", "lose answers",
 	"halve answers", "talk nonsense", "say goodbye", "limit", "answer slowly", "break writes", "change the password",
-	"change the password back"}
+	"change the password and cut", "change the password back"}
 
 // oneOf draws one of them; the first is the simplest.
 func oneOf[T any](t *rapid.T, what string, of ...T) T { return rapid.SampledFrom(of).Draw(t, what) }
@@ -51,10 +53,12 @@ func drawPlan(t *rapid.T) *plan {
 	after := func(t *rapid.T) time.Duration {
 		return oneOf(t, "after", 0, 0, time.Millisecond, 20*time.Millisecond, 300*time.Millisecond, 1500*time.Millisecond, 4*time.Second)
 	}
-	p := &plan{hosts: oneOf(t, "hosts", []string{"one"}, []string{"one", "two"})}
+	p := &plan{hosts: oneOf(t, "hosts", []string{"one"}, []string{"one", "two"}, []string{"one", "two", "three"})}
 	p.conns = rapid.IntRange(1, 6).Draw(t, "MaxConns")
 	p.idle = oneOf(t, "MinIdleConns", -1, 1, 3)
+	p.waiters = oneOf(t, "MaxWaiters", 1000, 2, -1)
 	p.rule = oneOf(t, "BindRetry", RetryNoResponse, RetryUnsent)
+	p.hasty = rapid.Bool().Draw(t, "hasty")
 	p.mishaps = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) mishap {
 		return mishap{after(t), oneOf(t, "host", p.hosts...), oneOf(t, "kind", mishaps...)}
 	}), 0, 14).Draw(t, "mishaps")
@@ -77,8 +81,16 @@ func drawPlan(t *rapid.T) *plan {
 
 // String is what a failure is told with.
 func (p *plan) String() string {
-	return fmt.Sprintf("MaxConns %d, MinIdleConns %d, BindRetry %d, close at %v within %v\nmishaps %+v\ncallers %+v",
-		p.conns, p.idle, p.rule, p.closeAt, p.closeWithin, p.mishaps, p.callers)
+	return fmt.Sprintf("MaxConns %d, MinIdleConns %d, MaxWaiters %d, BindRetry %d, hasty %t, close at %v within %v\nmishaps %+v\ncallers %+v",
+		p.conns, p.idle, p.waiters, p.rule, p.hasty, p.closeAt, p.closeWithin, p.mishaps, p.callers)
+}
+
+// configure is the plan's part of a Config.
+func (p *plan) configure(c *Config) {
+	c.MaxConns, c.MinIdleConns, c.MaxWaiters, c.BindRetry = p.conns, p.idle, p.waiters, p.rule
+	if p.hasty {
+		c.HealthCheckInterval, c.MaxIdleTime, c.MaxLifetime = time.Second, 2*time.Second, 5*time.Second
+	}
 }
 
 // dn is the name of the user that the step is about.
@@ -125,12 +137,20 @@ func befall(h *host, kind string) {
 			go p.write(ldaptest.NoticeOfDisconnection(ldap.LDAPResultUnavailable, ""))
 		}
 	case "change the password":
-		h.set(func(h *host) { h.passwords[ldaptest.ServiceDN] = "another" })
+		h.changePassword("another")
+	case "change the password and cut":
+		h.changePassword("another")
+		h.cutAll()
 	case "change the password back":
-		h.set(func(h *host) { h.passwords[ldaptest.ServiceDN] = ldaptest.ServicePassword })
+		h.changePassword(ldaptest.ServicePassword)
 	default:
 		h.on(moods[kind])
 	}
+}
+
+// changePassword gives the service another password.
+func (h *host) changePassword(to string) {
+	h.set(func(h *host) { h.passwords[ldaptest.ServiceDN] = to })
 }
 
 func isClosed(c chan struct{}) bool {
