@@ -163,8 +163,8 @@ func (p *Pool) keepWithin() {
 			case !ok:
 			case surplus:
 				b.retire(RetiredIdleLimit)
-			case b.check() == nil:
-				b.release(false)
+			default:
+				_ = p.tend(b) // the hooks tell
 			}
 			if !ok {
 				break
@@ -200,7 +200,10 @@ func (l *lane) nearLimit(now time.Time) (b lease, surplus, ok bool) {
 		limit := c.server.limits.maxIdle()
 		return limit > 0 && now.Sub(c.quiet) > safely(limit)*3/4
 	}) {
-		return b, l.idle >= p.config().MinIdleConns, true
+		if surplus = l.idle >= p.config().MinIdleConns; !surplus {
+			p.tended++
+		}
+		return b, surplus, true
 	}
 	return lease{}, false, false
 }

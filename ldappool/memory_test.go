@@ -29,6 +29,7 @@ type memory struct {
 
 	mu            sync.Mutex // guards what follows
 	open, maxOpen int        // connections that neither end has closed
+	mixed         []string   // requests on connections of the wrong identity
 }
 
 // host is a directory on that network: the users of ldaptest, and the service identity, which alone may search.
@@ -47,17 +48,20 @@ type host struct {
 	accepted  int
 	dialled   []time.Time // every attempt
 	seen      []seen
+	refusals  int // service binds that it turned down, and the pool heard of it
 }
 
 // peer is a connection as the directory has it.
 type peer struct {
-	host     *host
-	number   int // in order of acceptance, from 1
-	conn     net.Conn
-	client   *pipeEnd
-	identity string // of the goroutine that serves it
-	born     time.Time
-	quiet    time.Time // since when it asked nothing; guarded by host.mu
+	host   *host
+	number int // in order of acceptance, from 1
+	conn   net.Conn
+	client *pipeEnd
+	// Of the goroutine that serves it.
+	identity       string // of the last bind that succeeded, if none followed
+	service, users bool   // it was asked to bind as the service, as somebody else
+	born           time.Time
+	quiet          time.Time // since when it asked nothing; guarded by host.mu
 }
 
 // request is what a client sent.
@@ -65,6 +69,7 @@ type request struct {
 	id           int64
 	kind         string // "bind", "search", "ping", "unbind"
 	dn, password string // a bind's; a search's base
+	uid          string // whom a search is for
 }
 
 // seen is a request that arrived.
@@ -194,6 +199,7 @@ func (p *peer) serve() {
 		p.quiet = time.Now()
 		script, awake := h.script, h.awake
 		h.mu.Unlock()
+		p.note(&r)
 		p.await(awake)
 		if r.kind == "unbind" {
 			return
@@ -201,6 +207,19 @@ func (p *peer) serve() {
 		if script == nil || !script(p, &r) {
 			p.answer(&r)
 		}
+	}
+}
+
+// note keeps the rule of the two lanes: no connection that was ever asked to bind as a user searches, and none of the
+// service's own binds users.
+func (p *peer) note(r *request) {
+	if r.kind == "search" && p.users || r.kind == "bind" && (p.service || r.dn == ldaptest.ServiceDN && p.users) {
+		p.host.net.mu.Lock()
+		defer p.host.net.mu.Unlock()
+		p.host.net.mixed = append(p.host.net.mixed, fmt.Sprintf("%s %s on connection %d to %s", r.kind, r.dn, p.number, p.host.name))
+	}
+	if r.kind == "bind" {
+		p.service, p.users = p.service || r.dn == ldaptest.ServiceDN, p.users || r.dn != ldaptest.ServiceDN
 	}
 }
 
@@ -223,6 +242,9 @@ func readRequest(packet *ber.Packet) request {
 		if r.dn == "" {
 			r.kind = "ping"
 		}
+		if filter := op.Children[6]; filter.Tag == ldap.FilterEqualityMatch {
+			r.uid = filter.Children[1].Data.String()
+		}
 	case ldap.ApplicationUnbindRequest:
 		r.kind = "unbind"
 	}
@@ -241,7 +263,9 @@ func (p *peer) answer(r *request) {
 		if known && password == r.password {
 			p.identity, code = r.dn, ldap.LDAPResultSuccess
 		}
-		p.write(ldaptest.BindResponse(r.id, code, ""))
+		if p.write(ldaptest.BindResponse(r.id, code, "")) && r.dn == ldaptest.ServiceDN && code != ldap.LDAPResultSuccess {
+			p.host.set(func(h *host) { h.refusals++ })
+		}
 	case "ping":
 		p.write(ldaptest.SearchDone(r.id, ldap.LDAPResultSuccess, ""))
 	case "search":
@@ -249,13 +273,16 @@ func (p *peer) answer(r *request) {
 			p.write(ldaptest.SearchDone(r.id, ldap.LDAPResultNoSuchObject, ""))
 			return
 		}
-		entry := ldaptest.SearchEntry(r.id, ldaptest.Entry{DN: ldaptest.UserDN(1), Attributes: map[string][]string{"uid": {"user1"}}})
+		entry := ldaptest.SearchEntry(r.id, ldaptest.Entry{DN: "uid=" + r.uid + "," + ldaptest.PeopleDN, Attributes: map[string][]string{"uid": {r.uid}}})
 		p.write(append(entry, ldaptest.SearchDone(r.id, ldap.LDAPResultSuccess, "")...))
 	}
 }
 
-// write sends bytes; what a client that is gone does not read is lost.
-func (p *peer) write(b []byte) { _, _ = p.conn.Write(b) }
+// write sends bytes, and tells whether the client read them; what one that is gone does not read is lost.
+func (p *peer) write(b []byte) bool {
+	_, err := p.conn.Write(b)
+	return err == nil
+}
 
 // cut ends the connection.
 func (p *peer) cut() {
@@ -322,6 +349,13 @@ func (h *host) bindsOf(dn string) []seen {
 	return slices.DeleteFunc(h.requests("bind"), func(s seen) bool { return s.dn != dn })
 }
 
+// turnedDown says how many service binds were, and the pool heard of it.
+func (h *host) turnedDown() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.refusals
+}
+
 // attempts are the times of all dials.
 func (h *host) attempts() []time.Time {
 	h.mu.Lock()
@@ -329,9 +363,17 @@ func (h *host) attempts() []time.Time {
 	return slices.Clone(h.dialled)
 }
 
+// tester is a test, of the standard library's kind or rapid's.
+type tester interface {
+	require.TestingT
+	Helper()
+	Error(args ...any)
+	Cleanup(f func())
+}
+
 // start makes a pool on the network, with all its hosts in the order of their names unless change says otherwise. The
 // books are checked at every hook, and when the test ends the pool must close and leave nothing.
-func (m *memory) start(t *testing.T, changes ...func(*Config)) *Pool {
+func (m *memory) start(t tester, changes ...func(*Config)) *Pool {
 	t.Helper()
 	cfg := Config{BindDN: ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword}
 	for _, name := range slices.Sorted(maps.Keys(m.hosts)) {
@@ -357,6 +399,9 @@ func (m *memory) start(t *testing.T, changes ...func(*Config)) *Pool {
 		closePool(t, p)
 		open, _ := m.used()
 		require.Zero(t, open, "sockets left open")
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		require.Empty(t, m.mixed, "lanes mixed up")
 	})
 	return p
 }
@@ -441,7 +486,7 @@ func (p *Pool) audit() error {
 }
 
 // closePool closes p and checks that nothing is left of it.
-func closePool(t testing.TB, p *Pool) {
+func closePool(t tester, p *Pool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

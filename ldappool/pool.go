@@ -31,6 +31,7 @@ type Pool struct {
 	conns    int        // connections that count against MaxConns: dialled, open, or not yet closed
 	dialing  int        // of them, those being dialled
 	closing  int        // of them, those retired and not yet closed
+	tended   int        // of them, those that the pool itself has taken to ping
 	live     map[*conn]struct{}
 	admitted time.Time // when the directory last let the service identity in
 	closed   bool
@@ -104,11 +105,11 @@ func (l *lane) open() (err error) {
 	return err
 }
 
-// growth is how many callers need not wait for one another: connections under way, that there is room for, or
-// that the other lane gives up. Pool.mu is held.
+// growth is how many callers need not wait for one another: connections under way, that the pool itself has for a
+// moment, that there is room for, or that the other lane gives up. Pool.mu is held.
 func (l *lane) growth() int {
 	p := l.pool
-	return p.dialing + p.closing + p.config().MaxConns - p.conns + min(max(p.share()-l.size(), 0), l.other().idle)
+	return p.dialing + p.closing + p.tended + p.config().MaxConns - p.conns + min(max(p.share()-l.size(), 0), l.other().idle)
 }
 
 func (l *lane) other() *lane { return l.pool.lanes[1-l.index] }

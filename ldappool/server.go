@@ -175,9 +175,8 @@ func (p *Pool) serves(s *server) bool {
 			defer p.unlock()
 			return s.conns != [2]int{}
 		}
-		err := b.check()
+		err := p.tend(b)
 		if err == nil {
-			b.release(false)
 			return true
 		}
 		var f *fault
@@ -193,6 +192,7 @@ func (p *Pool) idleAt(s *server) (lease, bool) {
 	defer p.unlock()
 	for _, l := range p.lanes {
 		for _, b := range l.takeIdle(1, func(c *conn) bool { return c.server == s }) {
+			p.tended++
 			return b, true
 		}
 	}

@@ -77,11 +77,21 @@ func (p *Pool) pingQuiet(before time.Time) {
 			if !ok {
 				break
 			}
-			if b.check() == nil {
-				b.release(false)
-			}
+			_ = p.tend(b) // the hooks tell
 		}
 	}
+}
+
+// tend pings a connection that the pool took for that, and gives it back where it answers.
+func (p *Pool) tend(b lease) error {
+	err := b.check()
+	if err == nil {
+		b.release(false)
+	}
+	p.mu.Lock()
+	defer p.unlock()
+	p.tended--
+	return err
 }
 
 // quietSince takes the connection that was used least recently of those that have been quiet since before a moment.
@@ -89,6 +99,7 @@ func (l *lane) quietSince(before time.Time) (lease, bool) {
 	l.pool.mu.Lock()
 	defer l.pool.unlock()
 	for _, b := range l.takeIdle(1, func(c *conn) bool { return !c.quiet.After(before) }) {
+		l.pool.tended++
 		return b, true
 	}
 	return lease{}, false

@@ -323,3 +323,22 @@ func TestUpkeepHoldsNobodyUpWhileItPings(t *testing.T) {
 		}
 	})
 }
+
+func TestACallerWhomNobodyIsAheadOfWaitsForThePoolsOwnPing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		p := m.start(t, sizes(1, 1), func(c *Config) { c.MaxWaiters, c.HealthCheckInterval = -1, 10*time.Second })
+		mustSearch(t, p)
+		m.hosts["one"].on(func(_ *peer, r *request) bool {
+			if r.kind == "ping" {
+				time.Sleep(100 * time.Millisecond)
+			}
+			return false
+		})
+		time.Sleep(10*time.Second + 50*time.Millisecond)
+		synctest.Wait()
+		require.Equal(t, 1, p.Stat().Search.InUse, "the ping is under way")
+		mustSearch(t, p)
+	})
+}
