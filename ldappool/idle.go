@@ -62,7 +62,8 @@ func surely(idle time.Duration) time.Duration { return idle - max(idle/5, min(ti
 func (w *idleWatch) saw(at time.Time, idle, age time.Duration, silent bool) {
 	w.news = true
 	if n := len(w.cuts); n > 0 {
-		if c := &w.cuts[n-1]; at.Sub(c.at) < min(oneMoment, idle/2) {
+		// Half of what the longest idled: cuts by a limit lie further apart, however short that is.
+		if c := &w.cuts[n-1]; at.Sub(c.at) < min(oneMoment, max(idle/2, c.maxIdle/2, jitter)) {
 			c.minIdle, c.maxIdle = min(c.minIdle, idle), max(c.maxIdle, idle)
 			c.minAge, c.maxAge = min(c.minAge, age), max(c.maxAge, age)
 			c.silent = c.silent || silent
