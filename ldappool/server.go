@@ -47,7 +47,8 @@ type server struct {
 	refusals int                // refused service binds in a row
 	faulty   bool               // something else failed since the last of them
 
-	limits limits
+	limits  limits
+	breaker breaker
 }
 
 // probe is where the check of a server stands.
@@ -95,7 +96,11 @@ func (p *Pool) setState(s *server, to ServerState, err error) {
 	if s.giveUp != nil && from == ServerUsable {
 		s.giveUp() // who waits for these dials is served sooner by another server, or told sooner that there is none
 	}
+	if from == ServerUsable {
+		p.hurry()
+	}
 	if to == ServerDown {
+		p.retireIdle(func(c *conn) (RetireReason, bool) { return RetiredServerDown, c.server == s })
 		s.limits.watch.wentDown(s.since)
 		s.limits.pause, s.limits.next = scoutSoonest, s.since.Add(scoutSoonest) // it may come back as another
 	}
@@ -134,6 +139,7 @@ func (p *Pool) probed(s *server, began time.Time, alive bool, err error) {
 		p.probeIn(s, pause(time.Since(s.since)))
 	case err == nil:
 		s.refusals = 0
+		s.mend()
 		if time.Since(began) > pingTimeout/2 {
 			s.limits.watch.wentDown(time.Now()) // it was the server that was silent, and nothing on the way to it
 		}
@@ -144,19 +150,19 @@ func (p *Pool) probed(s *server, began time.Time, alive bool, err error) {
 		p.refuse(s)
 	default:
 		p.setState(s, p.worse(s, began, alive, err), err)
-		p.probeIn(s, pause(time.Since(s.since)))
-	}
-	if s.is() == ServerDown {
-		p.retireIdle(func(c *conn) (RetireReason, bool) { return RetiredServerDown, c.server == s })
+		p.probeIn(s, p.probePause(s))
 	}
 }
 
 // worse is the state of a server whose probe failed. While connections that it has still work, it is not down: one that
 // takes no more connections, or no longer takes the service password, still serves those it has.
 func (p *Pool) worse(s *server, began time.Time, alive bool, err error) ServerState {
-	if countsAgainstAccount(err) {
+	switch {
+	case isDeclined(err) && p.instead(s) != nil:
+		return ServerDown // it answers, which is not what it is there for
+	case countsAgainstAccount(err):
 		alive = s.conns[p.probeLane().index] > 0 // the refusal is an answer, and no sign that it serves
-	} else {
+	default:
 		alive = alive || s.answeredSince(began)
 	}
 	if alive {
