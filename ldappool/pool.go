@@ -27,6 +27,7 @@ type Pool struct {
 	servers    []*server
 	generation atomic.Uint64          // of the configuration
 	base       atomic.Pointer[string] // of the last search
+	watching   atomic.Bool            // the watchdog is under way
 
 	mu       sync.Mutex // guards what follows, and what server and lane say
 	conns    int        // connections that count against MaxConns: dialled, open, or not yet closed
@@ -35,6 +36,8 @@ type Pool struct {
 	tended   int        // of them, those that the pool itself has taken to ping
 	live     map[*conn]struct{}
 	admitted time.Time // when the directory last let the service identity in
+	looked   time.Time // when the watchdog last did
+	awake    time.Time // since when it has looked at its pace
 	closed   bool
 	drained  chan struct{} // closed when the pool is closed and no caller has a connection
 	pending  []func()      // hooks to be called once mu is free
@@ -224,7 +227,10 @@ func (p *Pool) do(ctx context.Context, l *lane, op string, send func(*conn) (*Re
 // what another one may do.
 func (p *Pool) run(ctx context.Context, b lease, op string, retry bool, send func(*conn) (*Result, error)) (elsewhere bool, err error) {
 	began := time.Now()
+	b.asked.Store(began.UnixNano())
+	p.watchOperations()
 	r, err := send(b.conn)
+	b.asked.Store(0)
 	took := time.Since(began)
 	p.heed(b.server, op, took, r, err)
 	var f *fault

@@ -46,6 +46,7 @@ type server struct {
 	hurried  time.Time          // when a probe was last wanted at once
 	refusals int                // refused service binds in a row
 	faulty   bool               // something else failed since the last of them
+	asked    bool               // for a sign of life, by the watchdog
 
 	limits  limits
 	breaker breaker
@@ -101,6 +102,7 @@ func (p *Pool) setState(s *server, to ServerState, err error) {
 	}
 	if to == ServerDown {
 		p.retireIdle(func(c *conn) (RetireReason, bool) { return RetiredServerDown, c.server == s })
+		p.cutSearches(s)
 		s.limits.watch.wentDown(s.since)
 		s.limits.pause, s.limits.next = scoutSoonest, s.since.Add(scoutSoonest) // it may come back as another
 	}
