@@ -264,12 +264,16 @@ func (l *lane) gaveUp(ctx context.Context) error {
 	return &OpError{Op: string(l.name), Kind: ErrOverloaded, Err: err}
 }
 
-// pop takes the most recently used idle connection; there must be one. Pool.mu is held.
+// pop takes the most recently used idle connection, with RoundRobin of the server whose turn it is; there must be one.
+// Pool.mu is held.
 func (l *lane) pop() resource {
 	// puddle would dial where it has none idle; it always has, since l.idle counts them and Pool.mu guards both.
 	res, err := l.store.TryAcquire(context.Background())
 	if err != nil {
 		panic("ldappool: bug: puddle has fewer idle connections than the lane: " + err.Error())
+	}
+	if l.pool.roundRobin() {
+		res = l.inTurn(res)
 	}
 	l.idle--
 	l.inUse++

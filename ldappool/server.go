@@ -36,6 +36,7 @@ type server struct {
 	dialing [2]int // connections being dialled, by lane
 	overdue [2]int // of them, those that take longer than dialHedgeAfter
 	probe   probe
+	turn    [2]int64    // when operations were last given to it, by lane, in lane.acquired
 	timer   *time.Timer // of the next probe, where one is due later
 	ready   bool        // a connection was made, and the service identity let in, since the start
 
@@ -263,23 +264,17 @@ func (p *Pool) usable() *server {
 	return nil
 }
 
-// best is the first server that may be dialled for lane l, or nil: one that keeps no dial waiting before one that does. One that refused the service identity can still be
-// for users' binds, as long as searches go on on the connections that it let in before. Pool.mu is held.
+// best is the server that may be dialled for lane l next, or nil: one that keeps no dial waiting before one that does. One
+// that refused the service identity can still be for users' binds, as long as searches go on on the connections that it let
+// in before. Pool.mu is held.
 func (p *Pool) best(l *lane) *server {
-	for _, s := range p.servers {
-		if s.is() == ServerUsable && s.overdue[l.index] == 0 {
-			return s
-		}
-	}
-	if s := p.usable(); s != nil || l.name == SearchLane {
+	if s := p.choose(l, func(s *server) bool { return s.is() == ServerUsable && s.overdue[l.index] == 0 }); s != nil {
 		return s
 	}
-	for _, s := range p.servers {
-		if s.serving() {
-			return s
-		}
+	if s := p.choose(l, func(s *server) bool { return s.is() == ServerUsable }); s != nil || l.name == SearchLane {
+		return s
 	}
-	return nil
+	return p.choose(l, (*server).serving)
 }
 
 // serving tells whether a server that refused the service identity can be dialled for users' binds. Pool.mu is held.
