@@ -45,6 +45,7 @@ type LDAP struct {
 	Attributes            List     `env:"LDAP_ATTRIBUTES"`
 	DialTimeout           duration `env:"LDAP_DIAL_TIMEOUT" envDefault:"3s"`
 	RequestTimeout        duration `env:"LDAP_REQUEST_TIMEOUT" envDefault:"5s"`
+	ServerPolicy          string   `env:"LDAP_SERVER_POLICY" envDefault:"failover"` // failover or round_robin
 	BindRetry             string   `env:"LDAP_BIND_RETRY" envDefault:"no_response"` // no_response or unsent
 }
 

@@ -29,6 +29,7 @@ func (l *LDAP) validate(sources map[string]source, wrong *problems) {
 		l.validateSearch(wrong)
 	}
 	oneOf(wrong, "LDAP_USER_SCOPE", l.UserScope, "sub", "one")
+	oneOf(wrong, "LDAP_SERVER_POLICY", l.ServerPolicy, "failover", "round_robin")
 	oneOf(wrong, "LDAP_BIND_RETRY", l.BindRetry, "no_response", "unsent")
 	for _, a := range l.Attributes {
 		if !attribute(a) {

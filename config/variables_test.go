@@ -104,6 +104,10 @@ func variableCases(t *testing.T) map[string]variableCase {
 			field: func(c *config.Config) any { return c.LDAP.RequestTimeout }, def: seconds(5), good: "1m30s", want: seconds(90),
 			bad: "5", message: noUnit,
 		},
+		"LDAP_SERVER_POLICY": {
+			field: func(c *config.Config) any { return c.LDAP.ServerPolicy }, def: "failover", good: "round_robin", want: "round_robin",
+			bad: "random", message: `"random" is none of failover, round_robin`,
+		},
 		"LDAP_BIND_RETRY": {
 			field: func(c *config.Config) any { return c.LDAP.BindRetry }, def: "no_response", good: "unsent", want: "unsent",
 			bad: "always", message: `"always" is none of no_response, unsent`,

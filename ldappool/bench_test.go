@@ -60,7 +60,7 @@ func BenchmarkBorrowAndReturn(b *testing.B) {
 			l := p.lanes[1]
 			share(b, callers, func() func() error {
 				return func() error {
-					lent, _, err := l.borrow(context.Background(), time.Now().Add(p.config().MaxWait), false)
+					lent, _, err := l.borrow(context.Background(), time.Now().Add(p.config().MaxWait), want{})
 					if err == nil {
 						lent.quiet = lent.used // as if it had been used
 						lent.release(true)

@@ -58,6 +58,9 @@ func (p *Pool) shut() bool {
 		for l.waiting.Len() > 0 {
 			l.grant(grant{err: &OpError{Op: string(l.name), Kind: ErrClosed}})
 		}
+		for l.detours.Len() > 0 {
+			l.detours.Remove(l.detours.Front()).(*waiter).got <- grant{err: &OpError{Op: string(l.name), Kind: ErrClosed}}
+		}
 	}
 	return true
 }

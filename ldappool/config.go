@@ -23,6 +23,8 @@ const (
 type Config struct {
 	// Servers are URLs, first choice first: ldap://host:389, ldaps://host, ldapi://%2frun%2fslapd%2fldapi.
 	Servers []string
+	// Policy says which of them are used. Default Failover.
+	Policy Policy
 	// StartTLS upgrades ldap:// connections (RFC 4511 section 4.14) before anything else is sent on them.
 	StartTLS bool
 	// TLS is the base of every TLS connection's configuration; nil is the system's roots and TLS 1.2. ServerName
@@ -99,6 +101,9 @@ func (c Config) validate() error {
 	}
 	if (c.BindDN == "") != (c.BindPassword == "") {
 		wrong("BindDN", "and BindPassword belong together: a DN without a password binds as nobody (RFC 4513 section 5.1.2)")
+	}
+	if c.Policy > RoundRobin {
+		wrong("Policy", "is %d, and neither Failover nor RoundRobin", c.Policy)
 	}
 	if c.MaxConns < 1 {
 		wrong("MaxConns", "is %d, the least is 1", c.MaxConns)

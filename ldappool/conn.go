@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -38,6 +39,8 @@ type conn struct {
 	fresh    bool          // dialled for the caller that has it now
 	swiftest time.Duration // its fastest answer
 	taken    time.Time     // when the caller that has it got it; zero while it is idle or upkeep has it
+
+	asked atomic.Int64 // since when a caller's operation is under way, in Unix nanoseconds; 0: none is
 
 	retired RetireReason // why it was given up; written under the pool's lock
 }

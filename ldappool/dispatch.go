@@ -16,6 +16,9 @@ func (p *Pool) dispatch() {
 	}
 	p.abandoned()
 	for _, l := range p.lanes {
+		if l.detours.Len() > 0 {
+			p.detour(l)
+		}
 		l.serve() // before the other lane looks for idle connections to have closed
 	}
 	first, second := p.lanes[0], p.lanes[1]

@@ -305,7 +305,7 @@ func TestHazard09_APanicOfTheDecoderCostsTheConnectionAndNothingElse(t *testing.
 		m := newMemory()
 		p := m.start(t, sizes(4, -1))
 		mustBind(t, p)
-		err := p.run(t.Context(), mustBorrow(t, p.lanes[1]), "bind", false, func(c *conn) (*Result, error) {
+		_, err := p.run(t.Context(), mustBorrow(t, p.lanes[1]), "bind", false, func(c *conn) (*Result, error) {
 			return c.exchange(t.Context(), time.Second, func() error {
 				_, err := c.ldap.SimpleBind(ldap.NewSimpleBindRequest(ldaptest.UserDN(1), ldaptest.Password(1), nil))
 				require.NoError(t, err)
@@ -579,7 +579,7 @@ func TestHazard19_ThePoolIsToldOfAResetAndDoesNotHaveToAsk(t *testing.T) {
 			b := mustBorrow(t, p.lanes[1])
 			m.hosts["one"].cutAll()
 			synctest.Wait()
-			err := p.run(t.Context(), b, "bind", false, func(c *conn) (*Result, error) {
+			_, err := p.run(t.Context(), b, "bind", false, func(c *conn) (*Result, error) {
 				_, err := c.bind(t.Context(), time.Second, ldaptest.UserDN(1), ldaptest.Password(1), nil)
 				return nil, err
 			})

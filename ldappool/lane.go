@@ -26,6 +26,7 @@ type lane struct {
 	idle, inUse, dialing int
 	waiting              list.List // of *waiter, first come first served
 	hedging              list.List // of *waiter: callers whose ping is slow
+	detours              list.List // of *waiter: callers for whom it must be another server
 	acquired             int64
 	pace                 pace
 }
@@ -34,6 +35,7 @@ type lane struct {
 type waiter struct {
 	since time.Time
 	got   chan grant // of capacity 1
+	avoid *server    // in detours: the server that could not serve it
 }
 
 // grant is what a waiter gets: a connection or an error.
@@ -79,11 +81,16 @@ func (l *lane) before(o *lane, less int) bool {
 	return l.waiting.Front().Value.(*waiter).since.Before(o.waiting.Front().Value.(*waiter).since)
 }
 
-// borrow takes a connection that is fit for use, until then at the latest, and says how long that took. With proven, it has just shown a sign of
-// life: a caller that lost one connection is not sent to another that died at the same moment.
-func (l *lane) borrow(ctx context.Context, until time.Time, proven bool) (lease, time.Duration, error) {
+// want is what a caller wants of a connection, beside that it works.
+type want struct {
+	proven bool    // it has just shown a sign of life: who lost one is not sent to another that died at the same moment
+	avoid  *server // it goes to another server than this; nil: to any
+}
+
+// borrow takes a connection that is fit for use, until then at the latest, and says how long that took.
+func (l *lane) borrow(ctx context.Context, until time.Time, w want) (lease, time.Duration, error) {
 	began := time.Now()
-	b, err := l.fit(ctx, until, proven)
+	b, err := l.fit(ctx, until, w)
 	wait := time.Since(began)
 	if err != nil { // and not otherwise: what errors.As fills is allocated
 		var op *OpError
@@ -102,9 +109,15 @@ func (l *lane) borrow(ctx context.Context, until time.Time, proven bool) (lease,
 const stillborn = 3
 
 // fit takes connections until one is good.
-func (l *lane) fit(ctx context.Context, until time.Time, proven bool) (lease, error) {
+func (l *lane) fit(ctx context.Context, until time.Time, w want) (lease, error) {
 	for ended := 0; ; {
-		res, err := l.take(ctx, until)
+		take := l.take
+		if w.avoid != nil {
+			take = func(ctx context.Context, until time.Time) (resource, error) {
+				return l.takeElsewhere(ctx, until, w.avoid)
+			}
+		}
+		res, err := take(ctx, until)
 		if err != nil {
 			return lease{}, err
 		}
@@ -122,7 +135,7 @@ func (l *lane) fit(ctx context.Context, until time.Time, proven bool) (lease, er
 			}
 			continue
 		}
-		if b.fresh || !proven && now.Sub(b.quiet) <= pingAfter && b.server.is() == ServerUsable {
+		if b.fresh || !w.proven && now.Sub(b.quiet) <= pingAfter && b.server.is() == ServerUsable {
 			return b, nil
 		}
 		if b.server.is() == ServerSuspect && l.pool.usable() != nil {
@@ -192,7 +205,7 @@ func (l *lane) take(ctx context.Context, until time.Time) (resource, error) {
 	}
 	place := l.waiting.PushBack(w)
 	p.unlock()
-	return l.await(ctx, w, place, until)
+	return l.await(ctx, w, &l.waiting, place, until)
 }
 
 // admit refuses a caller that cannot be served at all. Pool.mu is held.
@@ -208,8 +221,8 @@ func (l *lane) admit(ctx context.Context) error {
 	return nil
 }
 
-// await waits for what w is granted.
-func (l *lane) await(ctx context.Context, w *waiter, place *list.Element, until time.Time) (resource, error) {
+// await waits for what w is granted, at its place in a queue.
+func (l *lane) await(ctx context.Context, w *waiter, queue *list.List, place *list.Element, until time.Time) (resource, error) {
 	timer := time.NewTimer(time.Until(until))
 	defer timer.Stop()
 	select {
@@ -226,7 +239,7 @@ func (l *lane) await(ctx context.Context, w *waiter, place *list.Element, until 
 		return g.res, g.err
 	default:
 	}
-	l.waiting.Remove(place)
+	queue.Remove(place)
 	p.refused++
 	return nil, l.gaveUp(ctx)
 }
@@ -251,12 +264,16 @@ func (l *lane) gaveUp(ctx context.Context) error {
 	return &OpError{Op: string(l.name), Kind: ErrOverloaded, Err: err}
 }
 
-// pop takes the most recently used idle connection; there must be one. Pool.mu is held.
+// pop takes the most recently used idle connection, with RoundRobin of the server whose turn it is; there must be one.
+// Pool.mu is held.
 func (l *lane) pop() resource {
 	// puddle would dial where it has none idle; it always has, since l.idle counts them and Pool.mu guards both.
 	res, err := l.store.TryAcquire(context.Background())
 	if err != nil {
 		panic("ldappool: bug: puddle has fewer idle connections than the lane: " + err.Error())
+	}
+	if l.pool.roundRobin() {
+		res = l.inTurn(res)
 	}
 	l.idle--
 	l.inUse++
@@ -300,7 +317,7 @@ func (b lease) release(used bool) {
 	switch {
 	case bad:
 		p.retire(b, reason)
-	case l.waiting.Len() > 0:
+	case l.waiting.Len() > 0 && l.detours.Len() == 0:
 		l.acquired++
 		b.taken = now
 		l.grant(grant{res: b.res})

@@ -68,7 +68,7 @@ func (p *Pool) connect(ctx context.Context, l *lane) (*conn, error) {
 	defer cancel()
 	d := ctx.Value(dialOf{}).(dial)
 	began := time.Now()
-	c, err := p.handshake(ctx, l, d.to)
+	c, err := p.handshake(ctx, l, d.to, d.probe)
 	if hook := p.config().Trace.Dialed; hook != nil {
 		hook(DialEvent{Lane: l.name, Server: d.to.url, Took: time.Since(began), Err: err, Probe: d.probe})
 	}
@@ -90,14 +90,18 @@ func (p *Pool) connect(ctx context.Context, l *lane) (*conn, error) {
 }
 
 // handshake dials s and proves that it answers.
-func (p *Pool) handshake(ctx context.Context, l *lane, s *server) (*conn, error) {
+func (p *Pool) handshake(ctx context.Context, l *lane, s *server, probe bool) (*conn, error) {
 	generation := p.generation.Load() // before the dial: what it is dialled with
 	w, err := s.endpoint.dial(ctx, p.dialNet)
 	if err != nil {
 		return nil, err
 	}
 	c := newConn(l, s, w, generation)
-	if err := p.introduce(ctx, c); err != nil {
+	err = p.introduce(ctx, c, probe)
+	if err == nil && probe && l.name == SearchLane {
+		err = p.examine(ctx, c)
+	}
+	if err != nil {
 		c.close(RetiredProtocol)
 		return nil, err
 	}
@@ -107,10 +111,14 @@ func (p *Pool) handshake(ctx context.Context, l *lane, s *server) (*conn, error)
 // introduce does the first exchange on a connection: the service bind, or where there is none a ping. A server that
 // takes connections and does not answer is found out here and not by a login; and one that closes connections which
 // never asked anything (Active Directory does after 120 s) has been asked.
-func (p *Pool) introduce(ctx context.Context, c *conn) error {
+func (p *Pool) introduce(ctx context.Context, c *conn, probe bool) error {
 	if c.lane.name == BindLane || p.config().BindDN == "" {
-		if _, err := c.search(ctx, p.config().DialTimeout, rootDSE()); err != nil {
+		r, err := c.search(ctx, p.config().DialTimeout, rootDSE())
+		switch {
+		case err != nil:
 			return &stepError{"ping", err}
+		case probe:
+			return p.accept(c.server, r, false)
 		}
 		return nil
 	}

@@ -104,7 +104,7 @@ func TestAShortPingDoesNotPutTheServerInDoubt(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		h.on(func(*peer, *request) bool { time.Sleep(30 * time.Millisecond); return false })
 		l := p.lanes[0]
-		_, _, err := l.borrow(t.Context(), time.Now(), true) // its wait is over
+		_, _, err := l.borrow(t.Context(), time.Now(), want{proven: true}) // its wait is over
 		require.Error(t, err)
 		require.Equal(t, []ServerState{ServerUsable}, seen.to(h))
 	})

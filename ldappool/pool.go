@@ -25,7 +25,9 @@ type Pool struct {
 
 	lanes      [2]*lane // search, bind
 	servers    []*server
-	generation atomic.Uint64 // of the configuration
+	generation atomic.Uint64          // of the configuration
+	base       atomic.Pointer[string] // of the last search
+	watching   atomic.Bool            // the watchdog is under way
 
 	mu       sync.Mutex // guards what follows, and what server and lane say
 	conns    int        // connections that count against MaxConns: dialled, open, or not yet closed
@@ -34,6 +36,8 @@ type Pool struct {
 	tended   int        // of them, those that the pool itself has taken to ping
 	live     map[*conn]struct{}
 	admitted time.Time // when the directory last let the service identity in
+	looked   time.Time // when the watchdog last did
+	awake    time.Time // since when it has looked at its pace
 	closed   bool
 	drained  chan struct{} // closed when the pool is closed and no caller has a connection
 	pending  []func()      // hooks to be called once mu is free
@@ -145,6 +149,7 @@ func (p *Pool) Search(ctx context.Context, req *ldap.SearchRequest) (*SearchResu
 	if err != nil {
 		return nil, err
 	}
+	p.searched(req.BaseDN)
 	answer.Wait = wait
 	return answer, nil
 }
@@ -179,47 +184,70 @@ func (p *Pool) mayRebind(f *fault, fresh bool) bool {
 	return !f.sent || p.config().BindRetry == RetryNoResponse && !f.answered && !fresh
 }
 
-// do runs an operation on a connection of lane l, twice at most, and says how long it waited for connections.
+// do runs an operation on a connection of lane l, twice at most, and says how long it waited for connections. again says
+// whether one that was lost may be sent again. One that the server declined, and one that was lost where that is no longer
+// the first, are sent again to another server if at all: its answer counts if there is one to ask.
 func (p *Pool) do(ctx context.Context, l *lane, op string, send func(*conn) (*Result, error), again func(f *fault, fresh bool) bool) (time.Duration, error) {
 	var waited time.Duration
+	var w want
+	var first error // what came of it at the server that is to be avoided
 	for retry := false; ; retry = true {
-		b, wait, err := l.borrow(ctx, time.Now().Add(p.config().MaxWait-waited), retry)
+		b, wait, err := l.borrow(ctx, time.Now().Add(p.config().MaxWait-waited), w)
 		waited += wait
-		if err != nil {
+		switch {
+		case err != nil && w.avoid != nil:
+			return waited, first
+		case err != nil:
 			return waited, describe(op, nil, waited, err)
-		}
-		if retry {
+		case retry:
 			p.mu.Lock()
 			p.retries++
 			p.unlock()
 		}
 		fresh := b.fresh
-		err = p.run(ctx, b, op, retry, send)
-		if err == nil {
-			return waited, nil
-		}
+		elsewhere, err := p.run(ctx, b, op, retry, send)
 		var f *fault
-		if retry || !errors.As(err, &f) || !errors.Is(f.kind, ErrConnLost) || !again(f, fresh) {
+		switch {
+		case elsewhere:
+			w.avoid = b.server
+			continue
+		case err == nil:
+			return waited, nil
+		case retry || !errors.As(err, &f) || !errors.Is(f.kind, ErrConnLost) || !again(f, fresh):
 			return waited, describe(op, b.conn, waited, err)
+		}
+		w.proven = true
+		if b.server.breaker.falters() && p.hasInstead(b.server) {
+			w.avoid, first = b.server, describe(op, b.conn, waited, err)
 		}
 	}
 }
 
-// run does one operation on b and gives b back, or ends it where the operation did.
-func (p *Pool) run(ctx context.Context, b lease, op string, retry bool, send func(*conn) (*Result, error)) error {
+// run does one operation on b and gives b back, or ends it where the operation did. It tells whether the server declined
+// what another one may do.
+func (p *Pool) run(ctx context.Context, b lease, op string, retry bool, send func(*conn) (*Result, error)) (elsewhere bool, err error) {
 	began := time.Now()
+	b.asked.Store(began.UnixNano())
+	p.watchOperations()
 	r, err := send(b.conn)
+	b.asked.Store(0)
+	took := time.Since(began)
+	p.heed(b.server, op, took, r, err)
 	var f *fault
-	if errors.As(err, &f) {
-		if time.Since(began) >= pingTimeout { // a caller that gives it less time says nothing about the server
+	switch {
+	case errors.As(err, &f):
+		if took >= pingTimeout { // a caller that gives it less time says nothing about the server
 			p.blame(b.server, err)
 		}
 		b.retire(f.reason)
-	} else {
+	case err == nil && !retry && p.detours(op, r, b.server):
+		elsewhere = true
+		b.retire(RetiredServerDown) // so that there is room for a connection to another
+	default:
 		b.release(true)
 	}
 	if hook := p.config().Trace.Operated; hook != nil {
-		e := OperationEvent{Op: op, Server: b.server.url, Took: time.Since(began), Retry: retry}
+		e := OperationEvent{Op: op, Server: b.server.url, Took: took, Retry: retry}
 		if err != nil {
 			e.Err = describe(op, b.conn, 0, err)
 		} else {
@@ -227,7 +255,13 @@ func (p *Pool) run(ctx context.Context, b lease, op string, retry bool, send fun
 		}
 		hook(ctx, e)
 	}
-	return err
+	return elsewhere, err
+}
+
+// detours tells whether what server s answered is reason to ask another, which there is. RetryUnsent is for directories
+// that count a bind when it arrives, whatever they answer.
+func (p *Pool) detours(op string, r *Result, s *server) bool {
+	return declines(r.Code) && (op == "search" || p.config().BindRetry == RetryNoResponse) && p.hasInstead(s)
 }
 
 // blame notes a fault that may be the server's doing: one of time, not of a single connection.

@@ -97,7 +97,7 @@ func (p *Pool) bury(c *conn) {
 
 // yield ends what a probe of s left behind where logins have a better server. p.mu is held.
 func (p *Pool) yield(l *lane, s *server) {
-	if best := p.usable(); best == nil || best.rank >= s.rank {
+	if best := p.usable(); p.roundRobin() || best == nil || best.rank >= s.rank {
 		return
 	}
 	for _, b := range l.takeIdle(1, func(c *conn) bool { return c.server == s }) {

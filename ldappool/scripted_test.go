@@ -110,7 +110,7 @@ func (b *binds) total() (n int) {
 // mustBorrow takes a connection that was kept.
 func mustBorrow(t testing.TB, l *lane) lease {
 	t.Helper()
-	b, _, err := l.borrow(context.Background(), time.Now().Add(l.pool.config().MaxWait), false)
+	b, _, err := l.borrow(context.Background(), time.Now().Add(l.pool.config().MaxWait), want{})
 	require.NoError(t, err)
 	return b
 }

@@ -36,6 +36,7 @@ type server struct {
 	dialing [2]int // connections being dialled, by lane
 	overdue [2]int // of them, those that take longer than dialHedgeAfter
 	probe   probe
+	turn    [2]int64    // when operations were last given to it, by lane, in lane.acquired
 	timer   *time.Timer // of the next probe, where one is due later
 	ready   bool        // a connection was made, and the service identity let in, since the start
 
@@ -46,8 +47,10 @@ type server struct {
 	hurried  time.Time          // when a probe was last wanted at once
 	refusals int                // refused service binds in a row
 	faulty   bool               // something else failed since the last of them
+	asked    bool               // for a sign of life, by the watchdog
 
-	limits limits
+	limits  limits
+	breaker breaker
 }
 
 // probe is where the check of a server stands.
@@ -95,7 +98,12 @@ func (p *Pool) setState(s *server, to ServerState, err error) {
 	if s.giveUp != nil && from == ServerUsable {
 		s.giveUp() // who waits for these dials is served sooner by another server, or told sooner that there is none
 	}
+	if from == ServerUsable {
+		p.hurry()
+	}
 	if to == ServerDown {
+		p.retireIdle(func(c *conn) (RetireReason, bool) { return RetiredServerDown, c.server == s })
+		p.cutSearches(s)
 		s.limits.watch.wentDown(s.since)
 		s.limits.pause, s.limits.next = scoutSoonest, s.since.Add(scoutSoonest) // it may come back as another
 	}
@@ -134,6 +142,7 @@ func (p *Pool) probed(s *server, began time.Time, alive bool, err error) {
 		p.probeIn(s, pause(time.Since(s.since)))
 	case err == nil:
 		s.refusals = 0
+		s.mend()
 		if time.Since(began) > pingTimeout/2 {
 			s.limits.watch.wentDown(time.Now()) // it was the server that was silent, and nothing on the way to it
 		}
@@ -144,19 +153,19 @@ func (p *Pool) probed(s *server, began time.Time, alive bool, err error) {
 		p.refuse(s)
 	default:
 		p.setState(s, p.worse(s, began, alive, err), err)
-		p.probeIn(s, pause(time.Since(s.since)))
-	}
-	if s.is() == ServerDown {
-		p.retireIdle(func(c *conn) (RetireReason, bool) { return RetiredServerDown, c.server == s })
+		p.probeIn(s, p.probePause(s))
 	}
 }
 
 // worse is the state of a server whose probe failed. While connections that it has still work, it is not down: one that
 // takes no more connections, or no longer takes the service password, still serves those it has.
 func (p *Pool) worse(s *server, began time.Time, alive bool, err error) ServerState {
-	if countsAgainstAccount(err) {
+	switch {
+	case isDeclined(err) && p.instead(s) != nil:
+		return ServerDown // it answers, which is not what it is there for
+	case countsAgainstAccount(err):
 		alive = s.conns[p.probeLane().index] > 0 // the refusal is an answer, and no sign that it serves
-	} else {
+	default:
 		alive = alive || s.answeredSince(began)
 	}
 	if alive {
@@ -255,23 +264,17 @@ func (p *Pool) usable() *server {
 	return nil
 }
 
-// best is the first server that may be dialled for lane l, or nil: one that keeps no dial waiting before one that does. One that refused the service identity can still be
-// for users' binds, as long as searches go on on the connections that it let in before. Pool.mu is held.
+// best is the server that may be dialled for lane l next, or nil: one that keeps no dial waiting before one that does. One
+// that refused the service identity can still be for users' binds, as long as searches go on on the connections that it let
+// in before. Pool.mu is held.
 func (p *Pool) best(l *lane) *server {
-	for _, s := range p.servers {
-		if s.is() == ServerUsable && s.overdue[l.index] == 0 {
-			return s
-		}
-	}
-	if s := p.usable(); s != nil || l.name == SearchLane {
+	if s := p.choose(l, func(s *server) bool { return s.is() == ServerUsable && s.overdue[l.index] == 0 }); s != nil {
 		return s
 	}
-	for _, s := range p.servers {
-		if s.serving() {
-			return s
-		}
+	if s := p.choose(l, func(s *server) bool { return s.is() == ServerUsable }); s != nil || l.name == SearchLane {
+		return s
 	}
-	return nil
+	return p.choose(l, (*server).serving)
 }
 
 // serving tells whether a server that refused the service identity can be dialled for users' binds. Pool.mu is held.

@@ -39,7 +39,11 @@ func (p *Pool) upkeep() {
 		if now := time.Now(); !now.Before(due) {
 			due = now.Add(pace)
 			p.pingQuiet(now.Add(-p.config().HealthCheckInterval))
-			p.goHome(now)
+			if p.roundRobin() {
+				p.spread(now)
+			} else {
+				p.goHome(now)
+			}
 		}
 		next := due
 		if soonest := warmed.Add(warmPace); time.Now().Before(soonest) {

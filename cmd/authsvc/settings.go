@@ -16,8 +16,12 @@ func newPool(cfg *config.Config, trace ldappool.Trace) (*ldappool.Pool, error) {
 	if cfg.LDAP.BindRetry == "unsent" {
 		retry = ldappool.RetryUnsent
 	}
+	policy := ldappool.Failover
+	if cfg.LDAP.ServerPolicy == "round_robin" {
+		policy = ldappool.RoundRobin
+	}
 	return ldappool.New(ldappool.Config{
-		Servers: cfg.LDAP.URLs, StartTLS: cfg.LDAP.StartTLS, TLS: tls,
+		Servers: cfg.LDAP.URLs, Policy: policy, StartTLS: cfg.LDAP.StartTLS, TLS: tls,
 		BindDN: cfg.LDAP.BindDN, BindPassword: cfg.LDAP.BindPassword.Reveal(), BindOnly: cfg.LDAP.UserDNTemplate != "",
 		DialTimeout: cfg.LDAP.DialTimeout, RequestTimeout: cfg.LDAP.RequestTimeout, BindRetry: retry,
 		MaxConns: cfg.Pool.MaxConns, MinIdleConns: none(cfg.Pool.MinIdleConns),

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"authsvc/internal/ldaptest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// connsTo is how many connections the program has to a server, as its metrics tell.
+func (p *process) connsTo(t *testing.T, server string) (n int) {
+	t.Helper()
+	resp, err := http.Get(p.admin + "/metrics")
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		if value, ok := strings.CutPrefix(lines.Text(), fmt.Sprintf("authsvc_ldap_server_connections{server=%q} ", server)); ok {
+			_, err := fmt.Sscan(value, &n)
+			require.NoError(t, err)
+			return n
+		}
+	}
+	require.Fail(t, "the metrics do not know the server", server)
+	return 0
+}
+
+// TestLoginsGoOnAtTheSecondServerWhateverBefallsTheFirst has two directories with the service's defaults and 200 logins a
+// second. With -long it waits for the first to be used again, half a minute after it is back.
+func TestLoginsGoOnAtTheSecondServerWhateverBefallsTheFirst(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		begin, end func(*site)
+		most       int           // logins that may be lost: those in flight whose answer nobody can get any more
+		wait       time.Duration // the longest that any login may take
+		right      time.Duration // from when on all must be right
+	}{
+		{"killed", func(s *site) { s.slapd.Kill() }, func(s *site) { s.slapd.Start() }, 0, time.Second, 0},
+		{"paused", func(s *site) { s.slapd.Pause() }, func(s *site) { s.slapd.Resume() }, 32, 6 * time.Second, time.Second},
+		{"black hole", func(s *site) { s.proxy.SetFaults(ldaptest.Faults{BlackHole: true}) },
+			func(s *site) { s.proxy.SetFaults(ldaptest.Faults{}) }, 32, 6 * time.Second, time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			first, second := newSite(t), newSite(t)
+			p := startProgram(t, first.proxy.URL()+","+second.proxy.URL())
+			p.ready(t)
+			away, back, total := 2*time.Second, 8*time.Second, 10*time.Second
+			if *long {
+				total = 130 * time.Second
+			}
+			began := time.Now()
+			answers := make(chan []answer, 1)
+			go func() { answers <- streamBy(client(t), p.url, 200, total) }()
+			<-time.After(away)
+			assert.Positive(t, p.connsTo(t, first.proxy.URL()))
+			gone := time.Now()
+			c.begin(first)
+			<-time.After(back - away)
+			assert.Zero(t, p.connsTo(t, first.proxy.URL()), "connections to a server that is down")
+			listens := time.Now()
+			c.end(first)
+			all := <-answers
+			figures(t, "before", between(all, began, gone))
+			during := between(all, gone, listens)
+			figures(t, "away", during)
+			figures(t, "back", between(all, listens, began.Add(time.Hour)))
+
+			lost, longest, right, quick := 0, time.Duration(0), time.Duration(0), time.Duration(0)
+			for _, a := range all {
+				longest = max(longest, a.took)
+				if a.took > 100*time.Millisecond {
+					quick = max(quick, a.asked.Sub(gone))
+				}
+				switch {
+				case a.status == a.want:
+				case a.asked.Before(gone.Add(-time.Second)), !a.asked.Before(listens):
+					assert.Fail(t, "a login was lost although both were well", "status %d", a.status)
+				default:
+					lost++
+					right = max(right, a.asked.Sub(gone))
+				}
+			}
+			t.Logf("%s: %d logins lost, the longest took %v; all asked %v later are right, and all asked %v later took less than 100ms",
+				c.name, lost, longest, right, quick)
+			assert.LessOrEqual(t, lost, c.most)
+			assert.Less(t, longest, c.wait)
+			assert.LessOrEqual(t, right, c.right)
+			if *long {
+				assert.Zero(t, p.connsTo(t, second.proxy.URL()), "not all went back to the first")
+			}
+			assert.Zero(t, p.end(t))
+		})
+	}
+}

@@ -1,0 +1,396 @@
+package ldappool
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"authsvc/internal/ldaptest"
+
+	"github.com/go-ldap/ldap/v3"
+	"github.com/stretchr/testify/require"
+)
+
+// isLogins tells whether a request is a login's, and not one of the pool's own.
+func isLogins(r *request) bool {
+	return r.kind == "search" && r.uid != "" || r.kind == "bind" && r.dn != ldaptest.ServiceDN
+}
+
+// answers has a directory answer every such request with a code: "search", which a probe's is too, or "bind", a user's.
+func answers(kind string, code uint16) func(p *peer, r *request) bool {
+	return func(p *peer, r *request) bool {
+		switch {
+		case r.kind != kind || r.dn == ldaptest.ServiceDN:
+			return false
+		case kind == "bind":
+			p.write(ldaptest.BindResponse(r.id, code, "not now"))
+		default:
+			p.write(ldaptest.SearchDone(r.id, code, "not now"))
+		}
+		return true
+	}
+}
+
+// slowly has a directory take a moment for each request, so that logins at the same time need a connection each.
+func slowly(script func(p *peer, r *request) bool) func(p *peer, r *request) bool {
+	return func(p *peer, r *request) bool {
+		time.Sleep(time.Millisecond)
+		return script != nil && script(p, r)
+	}
+}
+
+// cuts has a directory cut every connection on which such a request comes.
+func cuts(kind string) func(p *peer, r *request) bool {
+	return func(p *peer, r *request) bool {
+		if r.kind != kind || !isLogins(r) {
+			return false
+		}
+		p.cut()
+		return true
+	}
+}
+
+// lost does logins, some at a time, and tells how many did not get the right verdict and how long the slowest took.
+func lost(t *testing.T, p *Pool, rounds, atOnce int, pause time.Duration) (n int, slowest time.Duration) {
+	t.Helper()
+	var mu sync.Mutex
+	for range rounds {
+		var callers sync.WaitGroup
+		for range atOnce {
+			callers.Go(func() {
+				began := time.Now()
+				ok := letIn(p)
+				mu.Lock()
+				defer mu.Unlock()
+				slowest = max(slowest, time.Since(began))
+				if !ok {
+					n++
+				}
+			})
+		}
+		callers.Wait()
+		time.Sleep(pause)
+	}
+	return n, slowest
+}
+
+// letIn tells whether one login got the right verdict.
+func letIn(p *Pool) bool {
+	if !p.config().BindOnly {
+		r, err := p.Search(context.Background(), people())
+		if err != nil || r.Code != ldap.LDAPResultSuccess {
+			return false
+		}
+	}
+	r, err := p.Bind(context.Background(), ldaptest.UserDN(1), ldaptest.Password(1))
+	return err == nil && r.Code == ldap.LDAPResultSuccess
+}
+
+func TestAServerThatAnswersAndDoesNotServeGivesWayToTheSecond(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		script  func(p *peer, r *request) bool
+		told    string
+		most    int // logins that may be lost at once
+		later   int // in the ten minutes after, by binds of fresh connections, which are not sent again
+		changes func(*Config)
+	}{
+		{"busy to searches", answers("search", ldap.LDAPResultBusy), "search: Busy (51): not now", 0, 0, nil},
+		{"unavailable to searches", answers("search", ldap.LDAPResultUnavailable), "search: Unavailable (52)", 0, 0, nil},
+		{"unwilling to search", answers("search", ldap.LDAPResultUnwillingToPerform), "search: Unwilling To Perform (53)", breakerWindow, 0, nil},
+		{"busy to binds", answers("bind", ldap.LDAPResultBusy), "bind: Busy (51)", 0, 0, nil},
+		{"unavailable to binds, and nothing else is asked", answers("bind", ldap.LDAPResultUnavailable), "bind: Unavailable (52)", 0, 0, bindOnly},
+		{"cuts searches", cuts("search"), "search: closed by the peer", 1, 0, nil},
+		{"cuts binds", cuts("bind"), "bind: closed by the peer", breakerWindow, 25, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory("one", "two")
+				one := m.hosts["one"]
+				var seen changes
+				changes := []func(*Config){seen.trace}
+				if c.changes != nil {
+					changes = append(changes, c.changes)
+				}
+				p := atFirst(t, m, changes...)
+				one.on(slowly(nil))
+				m.hosts["two"].on(slowly(nil))
+				n, _ := lost(t, p, breakerWindow, 16, 20*time.Millisecond)
+				require.Zero(t, n)
+				began := time.Now()
+				one.on(slowly(c.script))
+				n, slowest := lost(t, p, breakerWindow, 16, 5*time.Millisecond)
+				t.Logf("%d lost, the slowest took %v, states %v", n, slowest, seen.to(one))
+				require.LessOrEqual(t, n, c.most)
+				require.LessOrEqual(t, slowest, 20*time.Millisecond)
+				require.NotEqual(t, []ServerState{ServerUsable}, seen.to(one))
+				s := p.Stat().Servers[0]
+				require.ErrorContains(t, s.LastErr, c.told)
+
+				// Whatever probes say, it does not come and go.
+				const minutes = 10
+				later := 0
+				for range minutes * 60 {
+					n, _ := lost(t, p, 1, 1, time.Second)
+					later += n
+				}
+				require.LessOrEqual(t, later, c.later)
+				back := 0
+				for _, s := range seen.to(one) {
+					if s == ServerUsable {
+						back++
+					}
+				}
+				require.LessOrEqual(t, back, minutes*60/27+8)
+
+				one.on(nil)
+				ill := time.Since(began)
+				becomes(t, p, one, ServerUsable)
+				require.LessOrEqual(t, time.Since(began)-ill, breakerLatest)
+				n, _ = lost(t, p, 300, 8, time.Second)
+				require.Zero(t, n)
+				require.Equal(t, one.url(), mustBind(t, p).Server)
+			})
+		})
+	}
+}
+
+func TestABusyServerUnderLoadLosesNoLogin(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{2, 4, 32} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newMemory("one", "two")
+			p := atFirst(t, m, sizes(size, 1))
+			m.hosts["one"].on(slowly(answers("search", ldap.LDAPResultBusy)))
+			m.hosts["two"].on(slowly(nil))
+			var callers sync.WaitGroup
+			for range 40 {
+				callers.Go(func() {
+					for range 20 {
+						r, err := p.Search(context.Background(), people())
+						if err != nil || r.Code != ldap.LDAPResultSuccess {
+							t.Errorf("MaxConns %d: %v %v", size, r, err)
+						}
+					}
+				})
+			}
+			callers.Wait()
+		})
+	}
+}
+
+func TestWhatOneServerDeclinesAnotherIsAskedOnce(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		kind string
+		code uint16
+		rule BindRetry
+		sent int  // requests that the second server gets
+		both bool // the second server answers the same
+	}{
+		{"a busy server's search", "search", ldap.LDAPResultBusy, RetryNoResponse, 1, false},
+		{"an unavailable server's search", "search", ldap.LDAPResultUnavailable, RetryUnsent, 1, false},
+		{"a search that nobody does", "search", ldap.LDAPResultUnavailable, RetryNoResponse, 1, true},
+		{"a search that a server is unwilling to do", "search", ldap.LDAPResultUnwillingToPerform, RetryNoResponse, 0, false},
+		{"a busy server's bind", "bind", ldap.LDAPResultBusy, RetryNoResponse, 1, false},
+		{"a bind that nobody does", "bind", ldap.LDAPResultBusy, RetryNoResponse, 1, true},
+		{"a bind that must not be sent twice", "bind", ldap.LDAPResultBusy, RetryUnsent, 0, false},
+		{"a bind of an account that a server is unwilling to let in", "bind", ldap.LDAPResultUnwillingToPerform, RetryNoResponse, 0, false},
+		{"a wrong password", "bind", ldap.LDAPResultInvalidCredentials, RetryNoResponse, 0, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory("one", "two")
+				one, two := m.hosts["one"], m.hosts["two"]
+				p := atFirst(t, m, func(cfg *Config) { cfg.BindRetry = c.rule })
+				before := p.Stat().Retries
+				one.on(answers(c.kind, c.code))
+				want := uint16(ldap.LDAPResultSuccess)
+				if c.both {
+					two.on(answers(c.kind, c.code))
+				}
+				if c.sent == 0 || c.both {
+					want = c.code
+				}
+				began := time.Now()
+				var r Result
+				if c.kind == "search" {
+					answer, err := p.Search(t.Context(), people())
+					require.NoError(t, err)
+					r = answer.Result
+				} else {
+					answer, err := p.Bind(t.Context(), ldaptest.UserDN(1), ldaptest.Password(1))
+					require.NoError(t, err)
+					r = answer.Result
+				}
+				require.Equal(t, want, r.Code)
+				require.Zero(t, time.Since(began))
+				require.EqualValues(t, c.sent, p.Stat().Retries-before)
+				for _, h := range []*host{one, two} {
+					sent := 0
+					for _, s := range h.requests(c.kind) {
+						if isLogins(&s.request) {
+							sent++
+						}
+					}
+					if h == one {
+						require.Equal(t, 1, sent)
+					} else {
+						require.Equal(t, c.sent, sent)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A second server that cannot be reached is none: the caller gets what the first one said.
+func TestABusyServersAnswerStandsWhereTheOtherTurnsOutToBeAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory("one", "two")
+		p := atFirst(t, m)
+		m.hosts["two"].refuse(true)
+		m.hosts["one"].on(answers("search", ldap.LDAPResultBusy))
+		began := time.Now()
+		r, err := p.Search(t.Context(), people())
+		require.NoError(t, err)
+		require.EqualValues(t, ldap.LDAPResultBusy, r.Code)
+		require.Zero(t, time.Since(began))
+	})
+}
+
+func TestAnUnwillingAnswerToABindDoesNotPutTheServerInDoubt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory("one", "two")
+		var seen changes
+		p := atFirst(t, m, seen.trace)
+		m.hosts["one"].on(answers("bind", ldap.LDAPResultUnwillingToPerform))
+		for range 5 * breakerWindow {
+			r, err := p.Bind(t.Context(), ldaptest.UserDN(1), ldaptest.Password(1))
+			require.NoError(t, err)
+			require.EqualValues(t, ldap.LDAPResultUnwillingToPerform, r.Code)
+			require.Equal(t, "ldap://one", r.Server)
+		}
+		require.Equal(t, []ServerState{ServerUsable}, seen.to(m.hosts["one"]))
+	})
+}
+
+// With nobody else to ask, what the server says is told, and at once.
+func TestTheOnlyServerStaysInUseWhateverItAnswers(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		hosts []string
+	}{{"there is one", []string{"one"}}, {"the other one is away", []string{"one", "two"}}, {"the other one is no better", []string{"one", "two", "worse"}}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory(c.hosts...)
+				var seen changes
+				for name, h := range m.hosts {
+					h.on(answers("search", ldap.LDAPResultBusy))
+					if name == "two" {
+						h.refuse(false)
+					}
+				}
+				p := m.start(t, seen.trace)
+				time.Sleep(5 * time.Second)
+				usable := func() (n int) {
+					for _, s := range p.Stat().Servers {
+						if s.State == ServerUsable {
+							n++
+						}
+					}
+					return n
+				}
+				for range 200 {
+					began := time.Now()
+					r, err := p.Search(t.Context(), people())
+					require.NoError(t, err)
+					require.EqualValues(t, ldap.LDAPResultBusy, r.Code)
+					require.Zero(t, time.Since(began))
+					require.Positive(t, usable())
+					time.Sleep(50 * time.Millisecond)
+				}
+			})
+		})
+	}
+}
+
+func TestAServerThatIsOutForItsAnswersIsBackAtOnceWhenTheOtherGoes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory("one", "two")
+		one, two := m.hosts["one"], m.hosts["two"]
+		p := atFirst(t, m)
+		one.on(slowly(answers("bind", ldap.LDAPResultBusy))) // which no probe finds out
+		two.on(slowly(nil))
+		n, _ := lost(t, p, 2, 16, time.Millisecond)
+		require.Zero(t, n)
+		require.NotEqual(t, ServerUsable, one.state(p))
+		two.refuse(true)
+		synctest.Wait()
+		began := time.Now()
+		_, err := p.Bind(t.Context(), ldaptest.UserDN(1), ldaptest.Password(1))
+		if err != nil {
+			requireUnavailable(t, err, "ldap://one")
+			requireUnavailable(t, err, "ldap://two")
+		}
+		becomes(t, p, one, ServerUsable)
+		require.LessOrEqual(t, time.Since(began), 10*time.Millisecond)
+		r, err := p.Bind(t.Context(), ldaptest.UserDN(1), ldaptest.Password(1))
+		require.NoError(t, err)
+		require.EqualValues(t, ldap.LDAPResultBusy, r.Code)
+	})
+}
+
+// Each time that a probe is mistaken, the next one waits twice as long, up to half a minute.
+func TestAServerThatOnlyProbesFindWellIsTriedEverMoreRarely(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory("one", "two")
+		one := m.hosts["one"]
+		var mu sync.Mutex
+		var went, came []time.Time
+		p := atFirst(t, m, func(c *Config) {
+			c.Trace.ServerChanged = func(e ServerEvent) {
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case e.Server != one.url():
+				case e.To == ServerUsable:
+					came = append(came, time.Now())
+				case e.From == ServerUsable:
+					went = append(went, time.Now())
+				}
+			}
+		})
+		one.on(slowly(answers("bind", ldap.LDAPResultBusy)))
+		m.hosts["two"].on(slowly(nil))
+		for range 14 {
+			becomes(t, p, one, ServerUsable)
+			m.hosts["two"].cutAll() // so that there is a reason to dial
+			synctest.Wait()
+			n, _ := lost(t, p, 2, 16, time.Millisecond)
+			require.Zero(t, n)
+			require.NotEqual(t, ServerUsable, one.state(p))
+		}
+		becomes(t, p, one, ServerUsable)
+		mu.Lock()
+		defer mu.Unlock()
+		require.Len(t, went, 14)
+		want := probeSoonest
+		for i, at := range went {
+			require.InDelta(t, want, came[i+1].Sub(at), float64(want/10+10*time.Millisecond), "%d", i) // came has the start too
+			want = min(2*want, breakerLatest)
+		}
+	})
+}
