@@ -46,7 +46,7 @@ func look(files []string) contents {
 
 // changed names the files that differ, in order.
 func (c contents) changed(from contents) []string {
-	var files []string
+	files := []string{} // in the log, none is [] and not null
 	for file, hash := range c {
 		if from[file] != hash {
 			files = append(files, file)
@@ -97,11 +97,7 @@ func (r *reloader) files() []string {
 func (r *reloader) reload() {
 	now := look(r.files()) // before they are read: what changes meanwhile is seen at the next look
 	r.judged = now
-	changed := now.changed(r.applied)
-	if len(changed) == 0 {
-		r.log.Info("configuration reloaded", "changed", []string{})
-		return
-	}
+	changed := now.changed(r.applied) // none, perhaps: who asks for it has a refused service bind tried again
 	cfg, err := config.Load(r.environ)
 	if err != nil {
 		r.refuse(changed, err)

@@ -224,7 +224,8 @@ func TestAHangupReloadsAtOnce(t *testing.T) {
 		require.Equal(t, []string{"first", "second"}, r.passwords())
 		r.hangup <- syscall.SIGHUP
 		synctest.Wait()
-		require.Len(t, r.passwords(), 2, "there was nothing to take over")
+		require.Equal(t, []string{"first", "second", "second"}, r.passwords(), "though nothing is new")
+		require.Same(t, r.adopted[1].TLS, r.adopted[2].TLS)
 		require.Equal(t, []string{"configuration reloaded: password", "configuration reloaded"}, r.logged())
 	})
 }
