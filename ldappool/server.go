@@ -96,7 +96,7 @@ func (p *Pool) setState(s *server, to ServerState, err error) {
 		s.giveUp() // who waits for these dials is served sooner by another server, or told sooner that there is none
 	}
 	if to == ServerDown {
-		s.limits.watch.wentDown(s.since)
+		s.limits.watch.wentDown()
 		s.limits.pause, s.limits.next = scoutSoonest, s.since.Add(scoutSoonest) // it may come back as another
 	}
 	if hook := p.config().Trace.ServerChanged; hook != nil {
@@ -135,7 +135,7 @@ func (p *Pool) probed(s *server, began time.Time, alive bool, err error) {
 	case err == nil:
 		s.refusals = 0
 		if time.Since(began) > pingTimeout/2 {
-			s.limits.watch.wentDown(time.Now()) // it was the server that was silent, and nothing on the way to it
+			s.limits.watch.stoodStill(time.Now()) // it was the server that was silent, and nothing on the way to it
 		}
 		p.setState(s, ServerUsable, nil)
 		p.kick()
