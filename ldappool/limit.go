@@ -196,16 +196,17 @@ func (l *lane) nearLimit(now time.Time) (b lease, surplus, ok bool) {
 	p := l.pool
 	p.mu.Lock()
 	defer p.unlock()
-	for _, b := range l.takeIdle(1, func(c *conn) bool {
+	taken := l.takeIdle(1, func(c *conn) bool {
 		limit := c.server.limits.maxIdle()
 		return limit > 0 && now.Sub(c.quiet) > safely(limit)*3/4
-	}) {
-		if surplus = l.idle >= p.config().MinIdleConns; !surplus {
-			p.tended++
-		}
-		return b, surplus, true
+	})
+	if len(taken) == 0 {
+		return lease{}, false, false
 	}
-	return lease{}, false, false
+	if surplus = l.idle >= p.config().MinIdleConns; !surplus {
+		p.tended++
+	}
+	return taken[0], surplus, true
 }
 
 // scouts sends out, watches and calls back the connections that try whether a learnt limit still holds.
