@@ -30,9 +30,12 @@ func lived(at, idle time.Duration) sighting {
 	return func(w *idleWatch, begin time.Time) { w.answered(begin.Add(at), idle) }
 }
 
-// fell is the moment at which the server was found down.
-func fell(at time.Duration) sighting {
-	return func(w *idleWatch, begin time.Time) { w.wentDown(begin.Add(at)) }
+// fell is when the server was found down.
+func fell(w *idleWatch, _ time.Time) { w.wentDown() }
+
+// stood is the moment at which the server was found to have stood still.
+func stood(at time.Duration) sighting {
+	return func(w *idleWatch, begin time.Time) { w.stoodStill(begin.Add(at)) }
 }
 
 // several is the same for each of some idle times.
@@ -74,12 +77,16 @@ func TestAVerdictOnCutsIsNoMoreThanTheySay(t *testing.T) {
 		{name: "a restart of busy connections and quiet ones", sightings: []sighting{
 			ended(100*s, 9*s), ended(100*s+300*ms, 200*ms), ended(100*s+600*ms, 200*ms), ended(100*s+900*ms, 200*ms)}},
 		{name: "a restart that was noticed", sightings: []sighting{
-			several(ended, 100*s, 10*s, 10*s), fell(101 * s), several(ended, 300*s, 10*s, 10*s), fell(301 * s)}},
-		{name: "cuts long before an outage count", sightings: []sighting{ended(10*s, 10*s), ended(21*s, 10*s), fell(60 * s)}, idle: 8 * s},
+			several(ended, 100*s, 10*s, 10*s), fell, several(ended, 300*s, 10*s, 10*s), fell}},
+		{name: "a server that comes back may have other limits", sightings: []sighting{ended(10*s, 10*s), fell, ended(21*s, 10*s)}},
+		{name: "cuts of another time than a standstill's count", sightings: []sighting{
+			ended(10*s, 10*s), hushed(40*s, 10*s), stood(45 * s), ended(60*s, 10*s)}, idle: 8 * s},
 		{name: "single kills", sightings: []sighting{ended(100*s, 3*s), ended(200*s, 12*s), ended(300*s, 7*s), ended(400*s, 1*s)}},
 		{name: "kills after the same time, and one open that has idled for longer", sightings: []sighting{ended(100*s, 5*s), ended(200*s, 5*s)}, quiet: 14 * s},
 		{name: "kills after the same time, and one answered that had idled for longer", sightings: []sighting{
 			ended(100*s, 5*s), lived(150*s, 14*s), ended(200*s, 5*s)}},
+		{name: "one answered between the cuts that had idled for longer", sightings: []sighting{
+			ended(100*s, 5*s), lived(150*s, 14*s), ended(500*s, 5*s)}},
 		{name: "one that had idled for longer, long ago", sightings: []sighting{
 			lived(10*s, 14*s), ended(300*s, 5*s), ended(400*s, 5*s)}, idle: 4 * s},
 		{name: "load shedding: half of them, and the others live on", sightings: []sighting{
@@ -96,7 +103,13 @@ func TestAVerdictOnCutsIsNoMoreThanTheySay(t *testing.T) {
 			ended(10*s, 2*s), ended(20*s, 2100*ms)}, quiet: 3 * s, idle: 1 * s},
 
 		{name: "silence twice is a server that stood still", sightings: []sighting{hushed(10*s, 10*s), hushed(30*s, 10*s)}},
+		{name: "pings of a server that stood still, one after another", sightings: []sighting{
+			hushed(10*s, 10*s), hushed(10500*ms, 10*s), hushed(11*s, 10*s), hushed(11500*ms, 10*s)}},
 		{name: "silence three times", sightings: []sighting{hushed(10*s, 10*s), hushed(30*s, 11*s), hushed(50*s, 12*s)}, idle: 8 * s},
+		{name: "silence after times that differ: they were dropped before they were asked", sightings: []sighting{
+			hushed(10*s, 10*s), hushed(30*s, 29*s), hushed(50*s, 15*s)}, idle: 8 * s},
+		{name: "silence three times, and one answered that had idled for as long", sightings: []sighting{
+			hushed(10*s, 10*s), lived(20*s, 10*s), hushed(30*s, 29*s), hushed(50*s, 15*s)}},
 		{name: "silence, and what was dropped is still open", sightings: []sighting{
 			hushed(10*s, 10*s), hushed(30*s, 11*s), hushed(50*s, 12*s)}, quiet: 90 * s, idle: 8 * s},
 

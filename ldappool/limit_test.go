@@ -182,7 +182,7 @@ func TestAnAgeLimitIsLearntAndConnectionsAreReplacedBeforeIt(t *testing.T) {
 
 func TestWhatIsNoLimitIsNotTakenForOne(t *testing.T) {
 	t.Parallel()
-	for name, mishap := range map[string]func(h *host, random *rand.Rand){
+	for name, mishap := range map[string]func(*host, *rand.Rand){
 		"restarts that refuse connections": func(h *host, _ *rand.Rand) {
 			h.refuse(true)
 			time.Sleep(2 * time.Second)
@@ -209,6 +209,7 @@ func TestWhatIsNoLimitIsNotTakenForOne(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // to be the same again
 			synctest.Test(t, func(t *testing.T) {
 				m := newMemory()
 				h := m.hosts["one"]
@@ -227,7 +228,6 @@ func TestWhatIsNoLimitIsNotTakenForOne(t *testing.T) {
 						}
 					}
 				})
-				random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // to be the same again
 				for range 12 {
 					time.Sleep(time.Duration(20+random.IntN(200)) * time.Second)
 					mishap(h, random)

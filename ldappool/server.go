@@ -105,7 +105,7 @@ func (p *Pool) setState(s *server, to ServerState, err error) {
 	if to == ServerDown {
 		p.retireIdle(func(c *conn) (RetireReason, bool) { return RetiredServerDown, c.server == s })
 		p.cutSearches(s)
-		s.limits.watch.wentDown(s.since)
+		s.limits.watch.wentDown()
 		s.limits.pause, s.limits.next = scoutSoonest, s.since.Add(scoutSoonest) // it may come back as another
 	}
 	if hook := p.config().Trace.ServerChanged; hook != nil {
@@ -145,7 +145,7 @@ func (p *Pool) probed(s *server, began time.Time, alive bool, err error) {
 		s.refusals = 0
 		s.mend()
 		if time.Since(began) > pingTimeout/2 {
-			s.limits.watch.wentDown(time.Now()) // it was the server that was silent, and nothing on the way to it
+			s.limits.watch.stoodStill(time.Now()) // it was the server that was silent, and nothing on the way to it
 		}
 		p.setState(s, ServerUsable, nil)
 		p.kick()

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"sync/atomic"
+	"time"
 
 	"authsvc/ldappool"
 
@@ -15,7 +16,7 @@ type poolCollector struct {
 
 	connections, maxConns, waiting            *prometheus.Desc
 	up, state, serverConnections, lastAnswers *prometheus.Desc
-	idleLimit, ageLimit                       *prometheus.Desc
+	since, ready, idleLimit, ageLimit         *prometheus.Desc
 }
 
 func newPoolCollector() *poolCollector {
@@ -37,6 +38,10 @@ func newPoolCollector() *poolCollector {
 			"Open connections to the server.", "server"),
 		lastAnswers: desc("authsvc_ldap_server_last_answer_timestamp_seconds",
 			"Unix time at which the server last answered anything; 0 where it never did.", "server"),
+		since: desc("authsvc_ldap_server_state_since_timestamp_seconds",
+			"Unix time at which the server came to its state.", "server"),
+		ready: desc("authsvc_ldap_server_ready",
+			"1 where the server has let the service identity in since the start, 0 where it has not yet.", "server"),
 		idleLimit: desc("authsvc_ldap_server_idle_limit_seconds",
 			"How long the server was seen to let a connection be quiet, at the least; 0 where no limit is known.", "server"),
 		ageLimit: desc("authsvc_ldap_server_age_limit_seconds",
@@ -48,7 +53,7 @@ func newPoolCollector() *poolCollector {
 func (c *poolCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.connections, c.maxConns, c.waiting, c.up, c.state, c.serverConnections, c.lastAnswers,
-		c.idleLimit, c.ageLimit,
+		c.since, c.ready, c.idleLimit, c.ageLimit,
 	} {
 		ch <- d
 	}
@@ -85,17 +90,13 @@ func (c *poolCollector) collectServers(ch chan<- prometheus.Metric, servers []ld
 		}
 		seen[name] = true
 		gauge(ch, c.up, truth(s.State == ldappool.ServerUsable), name)
-		for _, state := range []ldappool.ServerState{
-			ldappool.ServerUsable, ldappool.ServerSuspect, ldappool.ServerDown,
-		} {
+		for _, state := range serverStates() {
 			gauge(ch, c.state, truth(s.State == state), name, state.String())
 		}
 		gauge(ch, c.serverConnections, float64(s.Conns), name)
-		var answered float64
-		if !s.Answered.IsZero() {
-			answered = float64(s.Answered.UnixMilli()) / 1000
-		}
-		gauge(ch, c.lastAnswers, answered, name)
+		gauge(ch, c.lastAnswers, unixSeconds(s.Answered), name)
+		gauge(ch, c.since, unixSeconds(s.Since), name)
+		gauge(ch, c.ready, truth(s.Ready), name)
 		gauge(ch, c.idleLimit, s.IdleLimit.Seconds(), name)
 		gauge(ch, c.ageLimit, s.AgeLimit.Seconds(), name)
 	}
@@ -103,6 +104,14 @@ func (c *poolCollector) collectServers(ch chan<- prometheus.Metric, servers []ld
 
 func gauge(ch chan<- prometheus.Metric, d *prometheus.Desc, value float64, labels ...string) {
 	ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+}
+
+// unixSeconds is t as a timestamp, to the millisecond; 0 where t is zero.
+func unixSeconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
 }
 
 func truth(b bool) float64 {
