@@ -248,6 +248,10 @@ var metricTests = []struct {
 		want: map[string]string{`{lane="search"}`: "4", `{lane="bind"}`: "8"},
 	},
 	{
+		name: "authsvc_ldap_connections_outdated", drive: watch,
+		want: map[string]string{`{lane="search"}`: "1", `{lane="bind"}`: "2"},
+	},
+	{
 		name: "authsvc_ldap_server_up", drive: watch,
 		want: map[string]string{`{server="` + serverA + `"}`: "1", `{server="` + serverB + `"}`: "0"},
 	},
@@ -301,8 +305,8 @@ func watch(t *Telemetry, _ ldappool.Trace) {
 	t.WatchPool(func() *ldappool.Stat {
 		return &ldappool.Stat{
 			MaxConns: 32,
-			Search:   ldappool.LaneStat{Idle: 1, InUse: 2, Dialing: 3, Waiting: 4},
-			Bind:     ldappool.LaneStat{Idle: 5, InUse: 6, Dialing: 7, Waiting: 8},
+			Search:   ldappool.LaneStat{Idle: 1, InUse: 2, Dialing: 3, Waiting: 4, Outdated: 1},
+			Bind:     ldappool.LaneStat{Idle: 5, InUse: 6, Dialing: 7, Waiting: 8, Outdated: 2},
 			Servers: []ldappool.ServerStat{
 				{
 					URL: serverA, State: ldappool.ServerUsable, Since: time.UnixMilli(1000500), Ready: true,

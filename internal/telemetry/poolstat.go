@@ -14,7 +14,7 @@ import (
 type poolCollector struct {
 	stat atomic.Pointer[func() *ldappool.Stat] // nil until there is a pool
 
-	connections, maxConns, waiting            *prometheus.Desc
+	connections, maxConns, waiting, outdated  *prometheus.Desc
 	up, state, serverConnections, lastAnswers *prometheus.Desc
 	since, ready, idleLimit, ageLimit         *prometheus.Desc
 }
@@ -30,6 +30,8 @@ func newPoolCollector() *poolCollector {
 			"Most connections that there may be, both lanes together."),
 		waiting: desc("authsvc_ldap_waiting_callers",
 			"Callers that wait for a connection now.", "lane"),
+		outdated: desc("authsvc_ldap_connections_outdated",
+			"Connections made before the last reload that have no successor yet.", "lane"),
 		up: desc("authsvc_ldap_server_up",
 			"1 where the server is usable, 0 where it is suspect or down.", "server"),
 		state: desc("authsvc_ldap_server_state",
@@ -52,7 +54,7 @@ func newPoolCollector() *poolCollector {
 // Describe sends the description of every gauge.
 func (c *poolCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.connections, c.maxConns, c.waiting, c.up, c.state, c.serverConnections, c.lastAnswers,
+		c.connections, c.maxConns, c.waiting, c.outdated, c.up, c.state, c.serverConnections, c.lastAnswers,
 		c.since, c.ready, c.idleLimit, c.ageLimit,
 	} {
 		ch <- d
@@ -76,6 +78,7 @@ func (c *poolCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(ch, c.connections, float64(lane.InUse), name, "in_use")
 		gauge(ch, c.connections, float64(lane.Dialing), name, "dialing")
 		gauge(ch, c.waiting, float64(lane.Waiting), name)
+		gauge(ch, c.outdated, float64(lane.Outdated), name)
 	}
 	c.collectServers(ch, stat.Servers)
 }
