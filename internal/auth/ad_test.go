@@ -63,7 +63,9 @@ func TestContract_SubCodesOfAD(t *testing.T) {
 			"80090308": {outcome: InvalidPassword, notice: "AD refused a bind with the unknown sub-code 80090308"},
 		} {
 			r := judgeBind(AD, ldappool.Result{Code: 49, Diagnostic: fmt.Sprintf(text, code)}, InvalidUser)
-			require.Equal(t, want, verdict{r.Outcome, r.Early, r.Notice}, "%s of %s", code, server)
+			require.Equal(t, want.outcome, r.Outcome, "%s of %s", code, server)
+			require.Equal(t, want.notice, r.Notice)
+			require.Equal(t, want.seen(), r.PasswordSeen)
 			require.Equal(t, strings.ToLower(code), r.Bind.SubCode)
 			require.Equal(t, want.outcome == DirectoryUnavailable, r.RetryAfter > 0)
 			require.ErrorContains(t, r.Cause, "data "+code)

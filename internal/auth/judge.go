@@ -101,9 +101,9 @@ func judgeBind(p Preset, r ldappool.Result, unknown Outcome) Result {
 			v.outcome = InternalError // the service's request was wrong
 		}
 	case v.outcome == OK:
-		return Result{Outcome: OK, Bind: answer, Warnings: policy.warnings()}
+		return Result{Outcome: OK, PasswordSeen: true, Bind: answer, Warnings: policy.warnings()}
 	}
-	result := Result{Outcome: v.outcome, Early: v.early, Notice: v.notice, Bind: answer,
+	result := Result{Outcome: v.outcome, PasswordSeen: v.seen(), Notice: v.notice, Bind: answer,
 		Cause: &directoryError{op: "bind", result: r, policy: answer.Policy}}
 	if v.outcome == DirectoryUnavailable {
 		result.RetryAfter = retryAfter

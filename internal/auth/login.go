@@ -132,6 +132,10 @@ func (l *login) run(ctx context.Context) {
 // end decides the login.
 func (l *login) end(r Result) {
 	r.DN, r.Server, r.Phases = l.result.DN, l.result.Server, l.result.Phases
+	r.PasswordSeen = r.PasswordSeen || l.result.PasswordSeen || r.Outcome == OK
+	if !r.Bind.Answered {
+		r.Bind = l.result.Bind
+	}
 	l.result = r
 }
 

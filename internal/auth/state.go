@@ -86,9 +86,9 @@ func (l *login) checkState() {
 	entry := l.found[0]
 	switch disabled, err := l.cfg.Preset.isDisabled(entry); {
 	case err != nil:
-		l.end(Result{Outcome: DirectoryUnavailable, RetryAfter: retryAfter, Cause: err, Bind: l.result.Bind})
+		l.end(Result{Outcome: DirectoryUnavailable, RetryAfter: retryAfter, Cause: err})
 	case disabled:
-		l.end(Result{Outcome: AccountDisabled, Cause: errors.New("the bind succeeded, but the entry says that the account is disabled"), Bind: l.result.Bind})
+		l.end(Result{Outcome: AccountDisabled, Cause: errors.New("the bind succeeded, but the entry says that the account is disabled")})
 	case l.cfg.Preset == AD:
 		l.result.Warnings = append(l.result.Warnings, adExpiry(entry, time.Now())...)
 	}
