@@ -55,7 +55,9 @@ type verdict struct {
 }
 
 // seen tells whether the directory gives the verdict only to one who knows the password: of AccountLocked to NotPermitted.
-func (v verdict) seen() bool { return v.outcome >= AccountLocked && v.outcome <= NotPermitted && !v.early }
+func (v verdict) seen() bool {
+	return v.outcome >= AccountLocked && v.outcome <= NotPermitted && !v.early
+}
 
 // refusal reads the verdict in a bind that did not succeed, beyond what RFC 4511 and the password policy control say. false
 // where the directory's words are none that are known: then the result code alone counts.
