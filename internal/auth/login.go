@@ -40,6 +40,9 @@ type Authenticator struct {
 	observer  Observer
 }
 
+// errNameless is the cause of a fault of the directory's own.
+var errNameless = errors.New("the entry found has no name")
+
 // The causes of an unknown user.
 var (
 	errNoEntry   = errors.New("no entry matches")
@@ -155,6 +158,10 @@ func (l *login) find(ctx context.Context) bool {
 	if l.cfg.Preset == AD && isComputer(l.found[0]) {
 		l.result.DN = l.found[0].DN
 		l.end(Result{Outcome: InvalidUser, Cause: errComputer})
+		return false
+	}
+	if strings.TrimSpace(l.found[0].DN) == "" { // to a directory that is no name, and a bind as nobody may succeed
+		l.end(Result{Outcome: InternalError, Cause: errNameless})
 		return false
 	}
 	l.describe(l.found[0])
