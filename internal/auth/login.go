@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"authsvc/ldappool"
@@ -21,6 +22,9 @@ type Config struct {
 
 	DNTemplate string // RFC 4514, with {username}; excludes all of the above
 
+	ADNames bool        // DOMAIN\name and name@dns.domain are names too
+	Groups  GroupConfig // what groups a user must be in, and is told of
+
 	Timeout time.Duration // of one login, all its steps
 }
 
@@ -29,9 +33,12 @@ type Authenticator struct {
 	cfg       Config
 	filter    filterTemplate
 	template  dnTemplate
-	requested []string // attributes of a search
+	requested []string     // attributes of a search
+	groups    *groupFinder // nil where no groups are asked for
 	directory Directory
 	observer  Observer
+
+	cachedDomain atomic.Pointer[adDomain] // once it was read
 }
 
 // The causes of an unknown user.
@@ -54,6 +61,9 @@ func New(cfg Config, directory Directory, observer Observer) (*Authenticator, er
 	}
 	if cfg.DNTemplate == "" && len(cfg.BaseDNs) == 0 {
 		return nil, errors.New("auth: a filter needs a base DN")
+	}
+	if a.groups, err = newGroupFinder(cfg.Groups); err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
 	}
 	if cfg.Timeout <= 0 {
 		return nil, errors.New("auth: Timeout must be positive")
@@ -103,6 +113,9 @@ func (l *login) run(ctx context.Context) {
 	l.result.DN = l.user.DN
 	l.bind(ctx, unknown)
 	if l.result.Outcome == OK {
+		l.authorize(ctx)
+	}
+	if l.result.Outcome == OK {
 		l.result.User = &l.user
 	}
 }
@@ -115,7 +128,10 @@ func (l *login) end(r Result) {
 
 // find looks for the user's entry below every base, and tells whether there is exactly one. If not, the login is decided.
 func (l *login) find(ctx context.Context) bool {
-	filter := l.filter.fill(l.username)
+	filter, ok := l.userFilter(ctx)
+	if !ok {
+		return false
+	}
 	for _, base := range l.cfg.BaseDNs {
 		answer, err := l.search(ctx, base, filter)
 		if !l.heed(base, answer, err) {
@@ -130,15 +146,36 @@ func (l *login) find(ctx context.Context) bool {
 	return true
 }
 
-// search does one search and takes its times.
+// userFilter makes the filter that finds the user, and tells whether there is one. If not, the login is decided.
+func (l *login) userFilter(ctx context.Context) (string, bool) {
+	if !l.cfg.ADNames || !qualified(l.username) {
+		return l.filter.fill(l.username), true
+	}
+	d, ok := l.domain(ctx)
+	if !ok {
+		return "", false
+	}
+	filter, ok := adFilter(l.filter, l.username, d)
+	if !ok {
+		l.end(Result{Outcome: InvalidUser, Cause: errOtherDomain})
+	}
+	return filter, ok
+}
+
+// search looks for the user below one base.
 func (l *login) search(ctx context.Context, base, filter string) (*ldappool.SearchResult, error) {
 	scope := ldap.ScopeWholeSubtree
 	if l.cfg.OneLevel {
 		scope = ldap.ScopeSingleLevel
 	}
-	began := time.Now()
 	// Two entries are enough to know that there are too many. Some servers ignore the limit.
-	answer, err := l.directory.Search(ctx, ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, 2, 0, false, filter, l.requested, nil))
+	return l.ask(ctx, ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, 2, 0, false, filter, l.requested, nil))
+}
+
+// ask does one search and takes its times.
+func (l *login) ask(ctx context.Context, req *ldap.SearchRequest) (*ldappool.SearchResult, error) {
+	began := time.Now()
+	answer, err := l.directory.Search(ctx, req)
 	var wait time.Duration
 	if l.result.Server, wait = about(err); err == nil {
 		l.result.Server, wait = answer.Server, answer.Wait

@@ -120,8 +120,14 @@ func (s *Samba) addAccount(class, cn, account, password, control string, attribu
 // AddGroup makes a global security group with these DNs as members, and returns its DN.
 func (s *Samba) AddGroup(name string, members ...string) string {
 	s.t.Helper()
-	dn := "CN=" + ldap.EscapeDN(name) + "," + SambaUsersDN
-	attributes := []string{"objectClass", "group", "sAMAccountName", name}
+	return s.AddGroupNamed(name, name, members...)
+}
+
+// AddGroupNamed is [Samba.AddGroup] with a cn that is not the sAMAccountName, in which some characters may not be.
+func (s *Samba) AddGroupNamed(cn, account string, members ...string) string {
+	s.t.Helper()
+	dn := "CN=" + ldap.EscapeDN(cn) + "," + SambaUsersDN
+	attributes := []string{"objectClass", "group", "sAMAccountName", account}
 	for _, m := range members {
 		attributes = append(attributes, "member", m)
 	}
