@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -78,6 +79,34 @@ func TestContract_Status(t *testing.T) {
 				require.Empty(t, h.observer.all(), "the Authenticator tells of its logins itself")
 			})
 		}
+	}
+}
+
+// TestContract_Warnings: they come with status 0 and nothing else.
+func TestContract_Warnings(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	for _, c := range []struct {
+		outcome  auth.Outcome
+		warnings []auth.Warning
+		want     string
+	}{
+		{auth.OK, nil, ""},
+		{auth.OK, []auth.Warning{{Code: auth.PasswordExpiring, Count: 86400}}, `[{"code":"password_expiring","seconds":86400}]`},
+		{auth.OK, []auth.Warning{{Code: auth.PasswordExpiring}}, `[{"code":"password_expiring","seconds":0}]`},
+		{auth.OK, []auth.Warning{{Code: auth.GraceLogins, Count: 2}}, `[{"code":"grace_logins","remaining":2}]`},
+		{auth.OK, []auth.Warning{{Code: auth.PasswordExpiring, Count: 1}, {Code: auth.GraceLogins}},
+			`[{"code":"password_expiring","seconds":1},{"code":"grace_logins","remaining":0}]`},
+		{auth.MustChangePassword, []auth.Warning{{Code: auth.PasswordExpiring, Count: 86400}}, ""},
+	} {
+		r := okResult(auth.Credentials{Username: "user0"})
+		r.Outcome, r.Warnings = c.outcome, c.warnings
+		h.answering(r)
+		var body struct {
+			Warnings json.RawMessage `json:"warnings"`
+		}
+		require.NoError(t, json.Unmarshal(h.post(t, typeJSON, goodJSON).Body.Bytes(), &body))
+		require.Equal(t, c.want, string(body.Warnings))
 	}
 }
 

@@ -28,7 +28,8 @@ type Config struct {
 
 // LDAP says where the directory is, how to reach it, and how a user is found in it.
 type LDAP struct {
-	URLs                  List     `env:"LDAP_URL"` // normalized: scheme and host, and a port where one was given
+	URLs                  List     `env:"LDAP_URL"`                          // normalized: scheme and host, and a port where one was given
+	Preset                string   `env:"LDAP_PRESET" envDefault:"openldap"` // openldap, 389ds, ad or freeipa
 	StartTLS              bool     `env:"LDAP_START_TLS" envDefault:"false"`
 	CAFile                string   `env:"LDAP_CA_FILE"`
 	CertFile              string   `env:"LDAP_CERT_FILE"`

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/go-ldap/ldap/v3"
 )
@@ -28,6 +29,7 @@ func (l *LDAP) validate(sources map[string]source, wrong *problems) {
 	} else {
 		l.validateSearch(wrong)
 	}
+	oneOf(wrong, "LDAP_PRESET", l.Preset, presetNames()...)
 	oneOf(wrong, "LDAP_USER_SCOPE", l.UserScope, "sub", "one")
 	oneOf(wrong, "LDAP_SERVER_POLICY", l.ServerPolicy, "failover", "round_robin")
 	oneOf(wrong, "LDAP_BIND_RETRY", l.BindRetry, "no_response", "unsent")
@@ -255,6 +257,7 @@ func (l *LDAP) validateTemplate(sources map[string]source, wrong *problems) {
 	switch {
 	case !strings.Contains(t, placeholder):
 		wrong.add("LDAP_USER_DN_TEMPLATE", "%q has no %s", t, placeholder)
+	case l.Preset == "ad" && principal(t):
 	case err != nil || len(dn.RDNs) == 0:
 		wrong.add("LDAP_USER_DN_TEMPLATE", "%q is not a DN (RFC 4514) with %s in it", t, placeholder)
 	case !valuesOnly(t):
@@ -265,6 +268,14 @@ func (l *LDAP) validateTemplate(sources map[string]source, wrong *problems) {
 			wrong.note(v, "", "is for a search, and LDAP_USER_DN_TEMPLATE does without: only one of the two can be meant")
 		}
 	}
+}
+
+// principal tells whether a template makes a user principal name of AD's: the placeholder, an @, and a domain's name.
+func principal(template string) bool {
+	domain, ok := strings.CutPrefix(template, placeholder+"@")
+	return ok && domain != "" && !strings.ContainsFunc(domain, func(r rune) bool {
+		return r != '-' && r != '.' && r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	})
 }
 
 // valuesOnly tells whether a template has its placeholders in attribute values only.

@@ -37,6 +37,10 @@ func variableCases(t *testing.T) map[string]variableCase {
 			good: "ldaps://one, ldaps://two:1636", want: config.List{"ldaps://one", "ldaps://two:1636"},
 			bad: "ldap.example.org", message: `"ldap.example.org" is not a URL`,
 		},
+		"LDAP_PRESET": {
+			field: func(c *config.Config) any { return c.LDAP.Preset }, def: "openldap", good: "ad", want: "ad",
+			bad: "AD", message: `"AD" is none of openldap, 389ds, ad, freeipa`,
+		},
 		"LDAP_START_TLS": {
 			field: func(c *config.Config) any { return c.LDAP.StartTLS }, def: false,
 			good: "true", want: true, with: []string{"LDAP_URL=ldap://ldap.example.org"},

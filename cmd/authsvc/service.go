@@ -62,7 +62,11 @@ func newService(ctx context.Context, cfg *config.Config, logs io.Writer) (_ *ser
 		return nil, err
 	}
 	tel.WatchPool(s.pool.Stat)
-	authenticator, err := auth.New(authConfig(cfg), s.pool, tel)
+	logins, err := authConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	authenticator, err := auth.New(logins, s.pool, tel)
 	if err != nil {
 		return nil, err
 	}

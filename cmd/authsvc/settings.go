@@ -40,11 +40,13 @@ func none(n int) int {
 }
 
 // authConfig says how logins are done.
-func authConfig(cfg *config.Config) auth.Config {
+func authConfig(cfg *config.Config) (auth.Config, error) {
 	l := &cfg.LDAP
+	preset, err := auth.ParsePreset(l.Preset)
 	return auth.Config{
+		Preset:  preset,
 		BaseDNs: l.BaseDNs, Filter: l.UserFilter, OneLevel: l.UserScope == "one",
 		NameAttribute: l.UserNameAttribute, Attributes: l.Attributes,
 		DNTemplate: l.UserDNTemplate, Timeout: cfg.Auth.Timeout,
-	}
+	}, err
 }

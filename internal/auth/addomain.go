@@ -92,7 +92,7 @@ func (l *login) lookup(ctx context.Context, req *ldap.SearchRequest) ([]*ldap.En
 // judgeLookup is judgeSearch for a search of which all entries are needed.
 func judgeLookup(r ldappool.Result) Result {
 	if r.Code == ldap.LDAPResultSizeLimitExceeded {
-		return Result{Outcome: DirectoryUnavailable, RetryAfter: retryAfter, Cause: &directoryError{"search", r}}
+		return Result{Outcome: DirectoryUnavailable, RetryAfter: retryAfter, Cause: &directoryError{op: "search", result: r}}
 	}
 	return judgeSearch(r)
 }

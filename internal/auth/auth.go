@@ -37,17 +37,34 @@ type Result struct {
 	Detail string
 	// User is set with OK only.
 	User *User
+	// Warnings come with OK only.
+	Warnings []Warning
 	// RetryAfter, where not zero, is how long the caller should wait before it asks again.
 	RetryAfter time.Duration
 	// Cause is the operator's explanation of anything but OK, and BadRequest, which Detail explains. It goes to the
 	// log, never to the caller.
 	Cause error
+	// Early, with AccountLocked to NotPermitted, says that the directory tells this to one who does not know the password too: it
+	// may not have seen the right one.
+	Early bool
+	// Notice is something that an operator should look at though the outcome is no fault. It goes to the log.
+	Notice string
+	// Bind is what the directory answered to the user's bind, for the log.
+	Bind BindAnswer
 	// DN is the entry that was tried, where one was found. It goes to the log; the caller has it from User.
 	DN string
 	// Server is the URL of the server that decided, or failed to; empty where none was asked or several could not be.
 	Server string
 	// Phases are the times the login's steps took.
 	Phases Phases
+}
+
+// BindAnswer is the directory's answer to a user's bind, in short.
+type BindAnswer struct {
+	Answered bool   // there was a bind and it was answered; without, all else is empty
+	Code     uint16 // result code, RFC 4511 appendix A
+	Policy   string // the password policy control's error by its name, as accountLocked; empty where there was none
+	SubCode  string // AD's, in hexadecimal, as 52e; empty where there was none
 }
 
 // User is the entry that logged in.

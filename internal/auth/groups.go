@@ -10,30 +10,35 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// GroupSource says where a directory keeps what groups a user is in.
-type GroupSource uint8
-
-// The sources.
-const (
-	// ByFilter: groups name their members, and GroupConfig.Filter finds them.
-	ByFilter GroupSource = iota
-	// ByTokenGroups: AD works out tokenGroups for a user's entry: the SIDs of the security groups that it is in, nested ones and
-	// the primary group among them (MS-ADTS 3.1.1.4.5.19).
-	ByTokenGroups
-	// ByMemberOf: FreeIPA keeps in a user's memberOf the DNs of the groups that it is in, nested ones among them.
-	ByMemberOf
-)
-
 // GroupConfig says how the groups of a user are found whose password was right. The zero value asks for none.
 type GroupConfig struct {
-	Enabled       bool
-	Source        GroupSource
-	BaseDNs       []string // where groups live; ByTokenGroups: the domain where there are none
-	Filter        string   // RFC 4515, with {dn} or {username}; ByMemberOf: of what a group is, without them; ByTokenGroups: empty
+	Enabled bool
+	BaseDNs []string // where groups live; with AD the domain where there are none
+	// RFC 4515, with {dn} or {username}: finds the groups of the user. Empty with AD and FreeIPA: as these tell it, see groupSource.
+	Filter        string
 	NameAttribute string   // what User.Groups is taken from
-	Nested        bool     // ByFilter: groups of groups too
+	Nested        bool     // groups of groups too
 	Required      []string // names or DNs, any of which lets a user in; empty: everybody
 }
+
+// groupSource says where a directory keeps what groups a user is in.
+type groupSource uint8
+
+const (
+	// byFilter: groups name their members. Groups of groups are our own walk.
+	byFilter groupSource = iota
+	// byTokenGroups: AD works out tokenGroups for a user's entry: the SIDs of the security groups that it is in, always with nested
+	// ones and the primary group (MS-ADTS 3.1.1.4.5.19).
+	byTokenGroups
+	// byMemberOf: FreeIPA keeps in a user's memberOf the DNs of what it is in, nested groups among them.
+	byMemberOf
+)
+
+// What FreeIPA's groups are, among all that memberOf names, and how one names its direct members.
+const (
+	ipaGroups       = "(objectClass=ipaUserGroup)"
+	ipaGroupsOfUser = "(&" + ipaGroups + "(member={dn}))"
+)
 
 // Bounds of what is looked up for one login. Beyond, nobody knows what else there is: a fault, as if it had not been read.
 const (
@@ -54,31 +59,39 @@ var (
 // groupFinder finds groups as a GroupConfig says.
 type groupFinder struct {
 	GroupConfig
-	filter   groupFilter
+	source   groupSource
+	filter   groupFilter // byFilter
 	required []requiredGroup
 }
 
 // newGroupFinder gives nil where no groups are asked for.
-func newGroupFinder(cfg GroupConfig) (*groupFinder, error) {
+func newGroupFinder(preset Preset, cfg GroupConfig) (*groupFinder, error) {
 	if !cfg.Enabled {
 		return nil, nil
 	}
 	g := &groupFinder{GroupConfig: cfg}
-	if cfg.Source != ByTokenGroups && len(cfg.BaseDNs) == 0 {
+	filter := cfg.Filter
+	switch {
+	case filter != "":
+	case preset == AD:
+		g.source = byTokenGroups
+	case preset == FreeIPA && cfg.Nested:
+		g.source = byMemberOf
+	case preset == FreeIPA:
+		filter = ipaGroupsOfUser
+	}
+	if len(cfg.BaseDNs) == 0 && preset != AD {
 		return nil, errors.New("groups need a base DN")
 	}
 	if cfg.NameAttribute == "" {
 		return nil, errors.New("groups need a name attribute")
 	}
-	var err error
-	switch cfg.Source {
-	case ByFilter:
-		g.filter, err = parseGroupFilter(cfg.Filter)
-	case ByMemberOf:
-		_, err = ldap.CompileFilter(cfg.Filter)
-	}
 	for _, item := range cfg.Required {
 		g.required = append(g.required, parseRequired(item))
+	}
+	var err error
+	if g.source == byFilter {
+		g.filter, err = parseGroupFilter(filter)
 	}
 	return g, err
 }
@@ -91,10 +104,10 @@ func (l *login) authorize(ctx context.Context) {
 	}
 	found := &groupSet{nameAttribute: l.groups.NameAttribute, seen: map[string]bool{}}
 	var ok bool
-	switch l.groups.Source {
-	case ByTokenGroups:
+	switch l.groups.source {
+	case byTokenGroups:
 		ok = l.findByToken(ctx, found)
-	case ByMemberOf:
+	case byMemberOf:
 		ok = l.findByMemberOf(ctx, found)
 	default:
 		ok = l.findByFilter(ctx, found)
@@ -203,7 +216,7 @@ func (l *login) findByMemberOf(ctx context.Context, found *groupSet) bool {
 		}
 		member[dnKey(string(v))] = true
 		rdn := dn.RDNs[0].Attributes[0]
-		filters = append(filters, "(&"+l.groups.Filter+bytesFilter(rdn.Type, []byte(rdn.Value))+")")
+		filters = append(filters, "(&"+ipaGroups+bytesFilter(rdn.Type, []byte(rdn.Value))+")")
 	}
 	found.only = member // there may be others of the same RDN elsewhere
 	return l.collect(ctx, filters, found, func(*ldap.Entry) {})
@@ -265,7 +278,7 @@ func (s *groupSet) add(e *ldap.Entry) bool {
 		if !named(a, s.nameAttribute) || len(a.Values) == 0 {
 			continue
 		}
-		s.names = append(s.names, text(a.Values[0]))
+		s.names = append(s.names, text(a.Name, a.Values[0]))
 		for _, v := range a.Values {
 			if s.folded == nil {
 				s.folded = map[string]bool{}

@@ -182,7 +182,7 @@ func TestGroupsByMemberOf(t *testing.T) {
 	p := newPool(t, s.URL())
 	by := func(required ...string) auth.Config {
 		cfg := inGroups(required...)
-		cfg.Groups.Source, cfg.Groups.Filter, cfg.Groups.BaseDNs = auth.ByMemberOf, "(objectClass=ipaUserGroup)", []string{ldaptest.BaseDN}
+		cfg.Preset, cfg.Groups.Filter, cfg.Groups.Nested, cfg.Groups.BaseDNs = auth.FreeIPA, "", true, []string{ldaptest.BaseDN}
 		return cfg
 	}
 	r := authenticate(t, by(oddGroup), p, "ipa", "secret")
@@ -210,7 +210,6 @@ func TestAFaultInGroupsIsAFault(t *testing.T) {
 		"a base that does not exist": {change(func(g *auth.GroupConfig) { g.BaseDNs = []string{absentDN} }), "No Such Object (32)"},
 		"a base that is hidden":      {change(func(g *auth.GroupConfig) { g.BaseDNs = []string{hiddenDN} }), "No Such Object (32)"},
 		"the second base of two":     {change(func(g *auth.GroupConfig) { g.BaseDNs = []string{ldaptest.GroupsDN, absentDN} }), "No Such Object (32)"},
-		"no tokenGroups":             {change(func(g *auth.GroupConfig) { g.Source = auth.ByTokenGroups }), "shows no tokenGroups"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

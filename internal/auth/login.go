@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -14,16 +16,18 @@ import (
 
 // Config says how a login is done. Either a filter below base DNs finds the user, or a template makes the DN.
 type Config struct {
+	Preset Preset // how the directory tells its verdicts
+
 	BaseDNs       []string // where users live; all are searched
 	Filter        string   // RFC 4515, with {username}
 	OneLevel      bool     // search right below the base only, not the whole subtree
 	NameAttribute string   // what User.Username is taken from
 	Attributes    []string // what User.Attributes may hold
 
-	DNTemplate string // RFC 4514, with {username}; excludes all of the above
+	// RFC 4514, with {username}; excludes all of the above but Preset. With AD also {username}@example.org.
+	DNTemplate string
 
-	ADNames bool        // DOMAIN\name and name@dns.domain are names too
-	Groups  GroupConfig // what groups a user must be in, and is told of
+	Groups GroupConfig // which groups a user is told of, and must be in
 
 	Timeout time.Duration // of one login, all its steps
 }
@@ -33,6 +37,7 @@ type Authenticator struct {
 	cfg       Config
 	filter    filterTemplate
 	template  dnTemplate
+	suffix    string       // of a user principal name, in place of template
 	requested []string     // attributes of a search
 	groups    *groupFinder // nil where no groups are asked for
 	directory Directory
@@ -51,9 +56,12 @@ var (
 func New(cfg Config, directory Directory, observer Observer) (*Authenticator, error) {
 	a := &Authenticator{cfg: cfg, directory: directory, observer: observer}
 	var err error
-	if cfg.DNTemplate != "" {
+	switch suffix, principal := cfg.Preset.principalSuffix(cfg.DNTemplate); {
+	case principal:
+		a.suffix = suffix
+	case cfg.DNTemplate != "":
 		a.template, err = parseDNTemplate(cfg.DNTemplate)
-	} else {
+	default:
 		a.filter, err = parseFilter(cfg.Filter)
 	}
 	if err != nil {
@@ -62,13 +70,21 @@ func New(cfg Config, directory Directory, observer Observer) (*Authenticator, er
 	if cfg.DNTemplate == "" && len(cfg.BaseDNs) == 0 {
 		return nil, errors.New("auth: a filter needs a base DN")
 	}
-	if a.groups, err = newGroupFinder(cfg.Groups); err != nil {
+	if cfg.Groups.Enabled && a.suffix != "" {
+		return nil, errors.New("auth: groups need the user's DN, which a user principal name does not give")
+	}
+	if a.groups, err = newGroupFinder(cfg.Preset, cfg.Groups); err != nil {
 		return nil, fmt.Errorf("auth: %w", err)
 	}
 	if cfg.Timeout <= 0 {
 		return nil, errors.New("auth: Timeout must be positive")
 	}
 	a.requested = append([]string{cfg.NameAttribute}, cfg.Attributes...)
+	for _, name := range cfg.Preset.stateAttributes() {
+		if !slices.ContainsFunc(a.requested, func(r string) bool { return strings.EqualFold(r, name) }) {
+			a.requested = append(a.requested, name)
+		}
+	}
 	return a, nil
 }
 
@@ -104,6 +120,11 @@ type login struct {
 func (l *login) run(ctx context.Context) {
 	unknown := InvalidUser
 	switch {
+	case l.suffix != "":
+		if !l.nameByPrincipal() {
+			return
+		}
+		unknown = InvalidPassword
 	case l.template != "":
 		l.user = User{Username: l.username, DN: l.template.fill(l.username)}
 		unknown = InvalidPassword // nobody can tell the two apart
@@ -112,6 +133,9 @@ func (l *login) run(ctx context.Context) {
 	}
 	l.result.DN = l.user.DN
 	l.bind(ctx, unknown)
+	if l.result.Outcome == OK {
+		l.checkState()
+	}
 	if l.result.Outcome == OK {
 		l.authorize(ctx)
 	}
@@ -142,13 +166,18 @@ func (l *login) find(ctx context.Context) bool {
 		l.end(Result{Outcome: InvalidUser, Cause: errNoEntry})
 		return false
 	}
+	if l.cfg.Preset == AD && isComputer(l.found[0]) {
+		l.result.DN = l.found[0].DN
+		l.end(Result{Outcome: InvalidUser, Cause: errComputer})
+		return false
+	}
 	l.describe(l.found[0])
 	return true
 }
 
 // userFilter makes the filter that finds the user, and tells whether there is one. If not, the login is decided.
 func (l *login) userFilter(ctx context.Context) (string, bool) {
-	if !l.cfg.ADNames || !qualified(l.username) {
+	if l.cfg.Preset != AD || !qualified(l.username) {
 		return l.filter.fill(l.username), true
 	}
 	d, ok := l.domain(ctx)
@@ -207,7 +236,7 @@ func (l *login) heed(base string, answer *ldappool.SearchResult, err error) bool
 // bind asks whether the password is the user's, and decides the login.
 func (l *login) bind(ctx context.Context, unknown Outcome) {
 	began := time.Now()
-	answer, err := l.directory.Bind(ctx, l.user.DN, l.password)
+	answer, err := l.directory.Bind(ctx, l.user.DN, l.password, policyRequest)
 	var wait time.Duration
 	if l.result.Server, wait = about(err); err == nil {
 		l.result.Server, wait = answer.Server, answer.Wait
@@ -218,7 +247,7 @@ func (l *login) bind(ctx context.Context, unknown Outcome) {
 		l.end(judgeFault(err))
 		return
 	}
-	l.end(judgeBind(answer.Result, unknown))
+	l.end(judgeBind(l.cfg.Preset, answer.Result, unknown))
 }
 
 // about tells at which server an operation failed, and how long it had waited for a connection.

@@ -20,7 +20,7 @@ const oddGroup = `Größe ,()*\ "x" + #1`
 // byAD finds users of a Samba's domain as the preset ad does.
 func byAD() auth.Config {
 	return auth.Config{
-		BaseDNs: []string{ldaptest.SambaBaseDN}, NameAttribute: "sAMAccountName", ADNames: true, Timeout: patience,
+		BaseDNs: []string{ldaptest.SambaBaseDN}, NameAttribute: "sAMAccountName", Preset: auth.AD, Timeout: patience,
 		Filter: "(&(objectCategory=person)(objectClass=user)(|(sAMAccountName={username})(userPrincipalName={username})))",
 	}
 }
@@ -28,7 +28,7 @@ func byAD() auth.Config {
 // inADGroups is byAD with groups, one of which is required, if any is given.
 func inADGroups(required ...string) auth.Config {
 	cfg := byAD()
-	cfg.Groups = auth.GroupConfig{Enabled: true, Source: auth.ByTokenGroups, NameAttribute: "sAMAccountName", Required: required}
+	cfg.Groups = auth.GroupConfig{Enabled: true, NameAttribute: "sAMAccountName", Required: required}
 	return cfg
 }
 
