@@ -12,9 +12,6 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// SambaPassword is the right password of each account of [Samba.AddStates].
-const SambaPassword = "Right-Pass.1"
-
 // SambaState is an account in a state that a directory has an opinion about.
 type SambaState struct {
 	Name string // of the state: "must change"
@@ -22,21 +19,23 @@ type SambaState struct {
 	DN   string
 }
 
-// AddStates makes an account in each state. The domain must have been started with a LockoutThreshold of at least 1.
-func (s *Samba) AddStates() []SambaState {
+// AddStates makes an account in each state, with this password and with suffix at the end of its name. The domain must have been
+// started with a LockoutThreshold of at least 1.
+func (s *Samba) AddStates(password, suffix string) []SambaState {
 	s.t.Helper()
 	yesterday := FileTime(time.Now().Add(-24 * time.Hour))
 	never := strings.Repeat("\x00", 21) // a bit for each hour of the week in which one may log in
 	var all []SambaState
 	state := func(name, user string, attributes ...string) string {
-		dn := s.AddUser(user, SambaPassword, attributes...)
-		all = append(all, SambaState{name, user, dn})
+		dn := s.AddUser(user+suffix, password, attributes...)
+		all = append(all, SambaState{name, user + suffix, dn})
 		return dn
 	}
 	state("good", "good")
-	all = append(all, SambaState{"unknown", "nobody", "CN=nobody," + SambaUsersDN})
+	all = append(all, SambaState{"unknown", "nobody" + suffix, "CN=nobody" + suffix + "," + SambaUsersDN})
 	state("disabled", "disabled", "userAccountControl", "514")
 	state("account expired", "expired", "accountExpires", yesterday)
+	s.AgePassword(state("password expires soon", "expiring"), 42*24*time.Hour-5*24*time.Hour) // of the 42 days that it may live
 	state("must change", "mustchange", "pwdLastSet", "0")
 	state("logon hours", "hours", "logonHours", never)
 	state("workstation", "elsewhere", "userWorkstations", "OTHERPC")
@@ -46,7 +45,7 @@ func (s *Samba) AddStates() []SambaState {
 	s.Lock(disabled)
 	s.Modify(disabled, "userAccountControl", "514")
 	state("expired and must change", "expiredmustchange", "accountExpires", yesterday, "pwdLastSet", "0")
-	all = append(all, SambaState{"computer", "pc1$", s.AddComputer("pc1", SambaPassword)})
+	all = append(all, SambaState{"computer", "pc1" + suffix + "$", s.AddComputer("pc1"+suffix, password)})
 	return all
 }
 

@@ -15,6 +15,8 @@ import (
 
 var update = flag.Bool("update", false, "write what Samba answers to testdata")
 
+const sambaPassword = "Right-Pass.1"
+
 // sambaAnswers is the record of what Samba says to binds; tests of decoders read it.
 const sambaAnswers = "testdata/samba_bind.tsv"
 
@@ -24,9 +26,9 @@ func TestSambaAnswersAsRecorded(t *testing.T) {
 	s := ldaptest.StartSamba(t, ldaptest.SambaConfig{LockoutThreshold: 3})
 	var got strings.Builder
 	got.WriteString("# What Samba 4.17 says to a simple bind: state, password, result code, diagnostic message\n")
-	for _, state := range s.AddStates() {
+	for _, state := range s.AddStates(sambaPassword, "") {
 		for which, password := range []string{"right", "wrong"} {
-			code, diagnostic := s.Bind(state.DN, []string{ldaptest.SambaPassword, "wrong"}[which])
+			code, diagnostic := s.Bind(state.DN, []string{sambaPassword, "wrong"}[which])
 			fmt.Fprintf(&got, "%s\t%s\t%d\t%s\n", state.Name, password, code, diagnostic)
 		}
 	}
@@ -43,10 +45,10 @@ func TestSambasRunSideBySide(t *testing.T) {
 	t.Parallel()
 	one, two := ldaptest.StartSamba(t, ldaptest.SambaConfig{}), ldaptest.StartSamba(t, ldaptest.SambaConfig{})
 	require.NotEqual(t, one.Host(), two.Host())
-	dn := one.AddUser("only-here", ldaptest.SambaPassword)
-	code, _ := one.Bind(dn, ldaptest.SambaPassword)
+	dn := one.AddUser("only-here", sambaPassword)
+	code, _ := one.Bind(dn, sambaPassword)
 	require.Equal(t, uint16(ldap.LDAPResultSuccess), code)
-	code, _ = two.Bind(dn, ldaptest.SambaPassword)
+	code, _ = two.Bind(dn, sambaPassword)
 	require.Equal(t, uint16(ldap.LDAPResultInvalidCredentials), code)
 }
 
