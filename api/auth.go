@@ -21,11 +21,15 @@ const (
 
 // postAuth answers one login. It runs to its end whether the caller waits or not.
 func (s *Server) postAuth(c echo.Context) error {
+	if err := s.admit(c); err != nil { // before its body is read
+		s.failed(c, http.StatusUnauthorized, auth.Result{Outcome: auth.CallerRefused, Cause: err})
+		return nil
+	}
 	creds, err := s.credentials(c)
 	if err != nil {
 		return err
 	}
-	creds.RequestID, creds.Client = requestID(c), c.RealIP()
+	creds.RequestID, creds.Client, creds.Caller = requestID(c), c.RealIP(), callerOf(c)
 	r := s.authenticator.Authenticate(c.Request().Context(), creds)
 	return s.answer(c, httpStatus(r.Outcome, s.always200), r)
 }

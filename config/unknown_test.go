@@ -109,9 +109,8 @@ func TestWhatOthersSetStopsNoStart(t *testing.T) {
 func TestVariablesOfVersionsToComeAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, variable := range []string{
-		"AUTH_FAILURE_DETAIL", "AUTH_UNIFORM_DELAY", "AUTH_THROTTLE_FAILURES", "AUTH_THROTTLE_ACCOUNT_FAILURES",
-		"AUTH_THROTTLE_WINDOW", "AUTH_THROTTLE_REDIS_URL", "AUTH_API_KEYS_FILE", "HTTP_TLS_CERT_FILE", "HTTP_TLS_KEY_FILE",
-		"HTTP_TLS_CLIENT_CA_FILE",
+		"AUTH_FAILURE_DETAIL", "AUTH_UNIFORM_DELAY", "AUTH_THROTTLE_FAILURES",
+		"AUTH_THROTTLE_ACCOUNT_FAILURES", "AUTH_THROTTLE_WINDOW", "AUTH_THROTTLE_REDIS_URL",
 	} {
 		assert.Contains(t, config.Later(), variable)
 		assert.NotContains(t, config.Variables(), variable)

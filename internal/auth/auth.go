@@ -24,10 +24,11 @@ type Directory interface {
 type Credentials struct {
 	Username string
 	Password string
-	// RequestID and Client are not judged: they go to the Observer with the result, so that a line in the log
+	// RequestID, Client and Caller are not judged: they go to the Observer with the result, so that a line in the log
 	// can be found again.
 	RequestID string
-	Client    string
+	Client    string // address
+	Caller    Caller
 }
 
 // Result is the end of one login.
@@ -35,6 +36,9 @@ type Result struct {
 	Outcome Outcome
 	// Detail, with BadRequest, is what is wrong with the input: it names the field and the rule, never a value.
 	Detail string
+	// PasswordSeen tells that the directory saw the right password before it said what became Outcome: whoever asked knows
+	// the password. Without it, uniform mode tells no verdict from a wrong password.
+	PasswordSeen bool
 	// User is set with OK only.
 	User *User
 	// Warnings come with OK only.
@@ -44,9 +48,6 @@ type Result struct {
 	// Cause is the operator's explanation of anything but OK, and BadRequest, which Detail explains. It goes to the
 	// log, never to the caller.
 	Cause error
-	// Early, with AccountLocked to NotPermitted, says that the directory tells this to one who does not know the password too: it
-	// may not have seen the right one.
-	Early bool
 	// Notice is something that an operator should look at though the outcome is no fault. It goes to the log.
 	Notice string
 	// Bind is what the directory answered to the user's bind, for the log.

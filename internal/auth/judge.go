@@ -90,7 +90,6 @@ func judgeBind(p Preset, r ldappool.Result, unknown Outcome) Result {
 	if code, ok := adSubcode(r.Diagnostic); ok && p == AD {
 		answer.SubCode = fmt.Sprintf("%x", uint32(code))
 	}
-	cause := &directoryError{op: "bind", result: r, policy: answer.Policy}
 	if err != nil {
 		return Result{Outcome: DirectoryUnavailable, RetryAfter: retryAfter, Bind: answer, Cause: fmt.Errorf("bind %s: %w", r.Server, err)}
 	}
@@ -102,9 +101,10 @@ func judgeBind(p Preset, r ldappool.Result, unknown Outcome) Result {
 			v.outcome = InternalError // the service's request was wrong
 		}
 	case v.outcome == OK:
-		return Result{Outcome: OK, Bind: answer, Warnings: policy.warnings()}
+		return Result{Outcome: OK, PasswordSeen: true, Bind: answer, Warnings: policy.warnings()}
 	}
-	result := Result{Outcome: v.outcome, Early: v.early, Notice: v.notice, Bind: answer, Cause: cause}
+	result := Result{Outcome: v.outcome, PasswordSeen: v.seen(), Notice: v.notice, Bind: answer,
+		Cause: &directoryError{op: "bind", result: r, policy: answer.Policy}}
 	if v.outcome == DirectoryUnavailable {
 		result.RetryAfter = retryAfter
 	}

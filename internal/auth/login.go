@@ -46,6 +46,9 @@ type Authenticator struct {
 	cachedDomain atomic.Pointer[adDomain] // once it was read
 }
 
+// errNameless is the cause of a fault of the directory's own.
+var errNameless = errors.New("the entry found has no name")
+
 // The causes of an unknown user.
 var (
 	errNoEntry   = errors.New("no entry matches")
@@ -147,6 +150,10 @@ func (l *login) run(ctx context.Context) {
 // end decides the login.
 func (l *login) end(r Result) {
 	r.DN, r.Server, r.Phases = l.result.DN, l.result.Server, l.result.Phases
+	r.PasswordSeen = r.PasswordSeen || l.result.PasswordSeen || r.Outcome == OK
+	if !r.Bind.Answered {
+		r.Bind = l.result.Bind
+	}
 	l.result = r
 }
 
@@ -169,6 +176,10 @@ func (l *login) find(ctx context.Context) bool {
 	if l.cfg.Preset == AD && isComputer(l.found[0]) {
 		l.result.DN = l.found[0].DN
 		l.end(Result{Outcome: InvalidUser, Cause: errComputer})
+		return false
+	}
+	if strings.TrimSpace(l.found[0].DN) == "" { // to a directory that is no name, and a bind as nobody may succeed
+		l.end(Result{Outcome: InternalError, Cause: errNameless})
 		return false
 	}
 	l.describe(l.found[0])

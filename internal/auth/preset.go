@@ -50,8 +50,13 @@ func (p Preset) String() string {
 // verdict is an outcome that the directory's own words say. The zero verdict is none.
 type verdict struct {
 	outcome Outcome
-	early   bool   // see Result.Early
+	early   bool   // the directory tells it to one who does not know the password too
 	notice  string // see Result.Notice
+}
+
+// seen tells whether the directory gives the verdict only to one who knows the password: of AccountLocked to NotPermitted.
+func (v verdict) seen() bool {
+	return v.outcome >= AccountLocked && v.outcome <= NotPermitted && !v.early
 }
 
 // refusal reads the verdict in a bind that did not succeed, beyond what RFC 4511 and the password policy control say. false

@@ -86,9 +86,9 @@ func (l *login) checkState() {
 	entry := l.found[0]
 	switch disabled, err := l.cfg.Preset.isDisabled(entry); {
 	case err != nil:
-		l.end(Result{Outcome: DirectoryUnavailable, RetryAfter: retryAfter, Cause: err, Bind: l.result.Bind})
+		l.end(Result{Outcome: DirectoryUnavailable, RetryAfter: retryAfter, Cause: err})
 	case disabled:
-		l.end(Result{Outcome: AccountDisabled, Cause: errors.New("the bind succeeded, but the entry says that the account is disabled"), Bind: l.result.Bind})
+		l.end(Result{Outcome: AccountDisabled, Cause: errors.New("the bind succeeded, but the entry says that the account is disabled")})
 	case l.cfg.Preset == AD:
 		l.result.Warnings = append(l.result.Warnings, adExpiry(entry, time.Now())...)
 	}
@@ -103,9 +103,9 @@ func adExpiry(e *ldap.Entry, now time.Time) []Warning {
 	if err != nil || ticks <= 0 {
 		return nil // not for the service identity to see, or nothing to warn of
 	}
-	left := time.Duration(ticks/1e7-from1601-now.Unix()) * time.Second
-	if ticks/1e7-from1601-now.Unix() > int64(expiryNotice/time.Second) {
+	left := ticks/1e7 - from1601 - now.Unix()
+	if left > int64(expiryNotice/time.Second) {
 		return nil
 	}
-	return []Warning{{Code: PasswordExpiring, Count: int64(max(0, left) / time.Second)}}
+	return []Warning{{Code: PasswordExpiring, Count: max(0, left)}}
 }
