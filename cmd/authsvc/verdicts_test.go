@@ -18,7 +18,9 @@ import (
 func policyLDIF() string {
 	ldif := "dn: cn=policy," + ldaptest.BaseDN + "\nobjectClass: device\nobjectClass: pwdPolicy\ncn: policy\npwdAttribute: userPassword\n" +
 		"pwdMaxAge: 7776000\npwdExpireWarning: 604800\npwdLockout: TRUE\npwdMaxFailure: 3\npwdMustChange: TRUE\npwdGraceAuthNLimit: 2\n\n"
-	at := func(days int) string { return time.Now().Add(time.Duration(days) * 24 * time.Hour).UTC().Format("20060102150405Z") }
+	at := func(days int) string {
+		return time.Now().Add(time.Duration(days) * 24 * time.Hour).UTC().Format("20060102150405Z")
+	}
 	for uid, lines := range map[string]string{
 		"good":     "pwdChangedTime: " + at(-1),
 		"locked":   "pwdChangedTime: " + at(-1) + "\npwdAccountLockedTime: 000001010000Z",

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"maps"
 	"strconv"
 	"testing"
 	"time"
@@ -84,32 +85,30 @@ func freeIPAStates() []accountState {
 // freeIPARecords are what the sources of FreeIPA's plugins answer (daemons/ipa-slapi-plugins: ipa-lockout, ipa-pwd-extop,
 // ipa-graceperiod), and 389 DS below them.
 func freeIPARecords() map[string]record {
-	person := func(more ...string) map[string][]string {
+	person := func(more map[string][]string) map[string][]string {
 		a := map[string][]string{"objectClass": {"top", "person", "inetOrgPerson", "posixAccount", "ipaObject", "krbPrincipalAux"}}
-		for i := 0; i < len(more); i += 2 {
-			a[more[i]] = []string{more[i+1]}
-		}
+		maps.Copy(a, more)
 		return a
 	}
 	ok, wrong := reply{}, reply{code: 49}
-	always := func(r reply) record { return record{person(), r, r} }
+	always := func(r reply) record { return record{person(nil), r, r} }
 	return map[string]record{
-		"good":     {person(), ok, wrong},
+		"good":     {person(nil), ok, wrong},
 		"failed":   always(reply{code: 53, diagnostic: "Too many failed logins.\n"}),
 		"admin":    always(reply{code: 53, diagnostic: "Entry permanently locked.\n"}),
 		"disabled": always(reply{53, "Account inactivated. Contact system administrator.", []ldaptest.Control{ppolicy("\x30\x03\x81\x01\x01")}}),
 		// The service identity sees the attribute, and a server that does not know of it yet let the bind pass.
-		"attribute": {person("nsAccountLock", "TRUE"), ok, wrong},
+		"attribute": {person(map[string][]string{"nsAccountLock": {"TRUE"}}), ok, wrong},
 		"ended":     always(reply{code: 53, diagnostic: "Account (Kerberos principal) is expired"}),
 		// The plugin counts a grace login and attaches both controls before the password is looked at.
 		"grace": {
-			person(),
+			person(nil),
 			reply{controls: []ldaptest.Control{ppolicy("\x30\x05\xa0\x03\x81\x01\x02"), netscapeExpired}},
 			reply{49, "", []ldaptest.Control{ppolicy("\x30\x05\xa0\x03\x81\x01\x01"), netscapeExpired}},
 		},
 		"graceless": always(reply{49, "Password is expired.\n", []ldaptest.Control{ppolicy("\x30\x08\xa0\x03\x81\x01\x00\x81\x01\x00")}}),
 		// passwordGraceLimit 0: expired, which in FreeIPA is what a reset does, and no grace.
-		"reset": {person(), reply{controls: []ldaptest.Control{netscapeExpired}}, reply{49, "", []ldaptest.Control{netscapeExpired}}},
+		"reset": {person(nil), reply{controls: []ldaptest.Control{netscapeExpired}}, reply{49, "", []ldaptest.Control{netscapeExpired}}},
 	}
 }
 
@@ -133,14 +132,12 @@ func adStates() []accountState {
 
 // adRecords are what Windows Server 2016 answers.
 func adRecords() map[string]record {
-	user := func(control int, more ...string) map[string][]string {
+	user := func(control int, more map[string][]string) map[string][]string {
 		a := map[string][]string{
 			"objectClass": {"top", "person", "organizationalPerson", "user"}, "objectCategory": {"person"},
 			"userAccountControl": {strconv.Itoa(control)}, "msDS-UserPasswordExpiryTimeComputed": {"9223372036854775807"},
 		}
-		for i := 0; i < len(more); i += 2 {
-			a[more[i]] = []string{more[i+1]}
-		}
+		maps.Copy(a, more)
 		return a
 	}
 	data := func(code string) reply {
@@ -149,16 +146,16 @@ func adRecords() map[string]record {
 	const normal = 512
 	wrong := data("52e")
 	return map[string]record{
-		"good":      {user(normal), reply{}, wrong},
-		"failed":    {user(normal), data("775"), data("775")},
-		"disabled":  {user(normal + 2), data("533"), wrong},
-		"attribute": {user(normal + 2), reply{}, wrong},
-		"ended":     {user(normal), data("701"), wrong},
-		"expired":   {user(normal), data("532"), wrong},
-		"reset":     {user(normal, "msDS-UserPasswordExpiryTimeComputed", "0"), data("773"), wrong},
-		"expiring":  {user(normal, "msDS-UserPasswordExpiryTimeComputed", filetime(days(5))), reply{}, wrong},
-		"hours":     {user(normal), data("530"), wrong},
-		"pc1$":      {user(4096), reply{}, wrong},
+		"good":      {user(normal, nil), reply{}, wrong},
+		"failed":    {user(normal, nil), data("775"), data("775")},
+		"disabled":  {user(normal+2, nil), data("533"), wrong},
+		"attribute": {user(normal+2, nil), reply{}, wrong},
+		"ended":     {user(normal, nil), data("701"), wrong},
+		"expired":   {user(normal, nil), data("532"), wrong},
+		"reset":     {user(normal, map[string][]string{"msDS-UserPasswordExpiryTimeComputed": {"0"}}), data("773"), wrong},
+		"expiring":  {user(normal, map[string][]string{"msDS-UserPasswordExpiryTimeComputed": {filetime(days(5))}}), reply{}, wrong},
+		"hours":     {user(normal, nil), data("530"), wrong},
+		"pc1$":      {user(4096, nil), reply{}, wrong},
 	}
 }
 

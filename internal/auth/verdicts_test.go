@@ -161,7 +161,7 @@ func TestThePresetsPageHasTheTable(t *testing.T) {
 	require.True(t, ok)
 	if *update {
 		table = statesTable()
-		require.NoError(t, os.WriteFile(file, []byte(before+begin+table+end+after), 0o644))
+		require.NoError(t, os.WriteFile(file, []byte(before+begin+table+end+after), 0o644)) //nolint:gosec // a document of the project
 	}
 	require.Equal(t, statesTable(), table, "run go test ./internal/auth -run PresetsPage -update, and look at what changed")
 }

@@ -120,7 +120,7 @@ func (s *DS389) writeConfig() {
 		values = append(values, "%"+name+"_dir%", s.sub(name))
 	}
 	dse := strings.NewReplacer(values...).Replace(string(template))
-	if err := os.WriteFile(filepath.Join(s.dir, "dse.ldif"), []byte(dse), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(s.dir, "dse.ldif"), []byte(dse), 0o600); err != nil { //nolint:gosec // the test's own folder
 		s.t.Fatal(err)
 	}
 }
@@ -130,7 +130,7 @@ func (s *DS389) copyUserSchema() {
 	s.t.Helper()
 	schema, err := os.ReadFile("/etc/dirsrv/schema/99user.ldif")
 	if err == nil {
-		err = os.WriteFile(filepath.Join(s.sub("schema"), "99user.ldif"), schema, 0o600)
+		err = os.WriteFile(filepath.Join(s.sub("schema"), "99user.ldif"), schema, 0o600) //nolint:gosec // the test's own folder
 	}
 	if err != nil {
 		s.t.Fatal(err)
