@@ -123,6 +123,10 @@ func appendUser(b []byte, u *auth.User) []byte {
 		}
 		b = append(b, '}')
 	}
+	if u.Groups != nil {
+		b = append(b, `,"groups":`...)
+		b = appendStrings(b, u.Groups)
+	}
 	return append(b, '}')
 }
 

@@ -185,6 +185,15 @@ func TestContract_TheBodyIsInOrderAndLeavesOutWhatIsAbsent(t *testing.T) {
 			`{"status":0,"code":"ok","message":"auth ok","request_id":"r-1","user":{"username":"user0",` +
 				`"dn":"cn=\"a\\b\"","attributes":{"mail":["a@b","\u0000\n<é>` + "\u2028" + `"],"sn":[]}}}` + "\n",
 		},
+		"a user with groups": {
+			auth.Result{User: &auth.User{Username: "user0", DN: "uid=user0", Groups: []string{`Größe ,()*\`, "staff"}}},
+			`{"status":0,"code":"ok","message":"auth ok","request_id":"r-1","user":{"username":"user0","dn":"uid=user0",` +
+				`"groups":["Größe ,()*\\","staff"]}}` + "\n",
+		},
+		"a user in no group": {
+			auth.Result{User: &auth.User{Username: "user0", DN: "uid=user0", Groups: []string{}}},
+			`{"status":0,"code":"ok","message":"auth ok","request_id":"r-1","user":{"username":"user0","dn":"uid=user0","groups":[]}}` + "\n",
+		},
 		"a user without attributes": {
 			auth.Result{User: &auth.User{Username: "user0", DN: "uid=user0", Attributes: map[string][]string{}}},
 			`{"status":0,"code":"ok","message":"auth ok","request_id":"r-1","user":{"username":"user0","dn":"uid=user0"}}` + "\n",

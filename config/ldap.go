@@ -30,6 +30,7 @@ func (l *LDAP) validate(sources map[string]source, wrong *problems) {
 		l.validateSearch(wrong)
 	}
 	oneOf(wrong, "LDAP_PRESET", l.Preset, presetNames()...)
+	l.validateGroups(sources, wrong)
 	oneOf(wrong, "LDAP_USER_SCOPE", l.UserScope, "sub", "one")
 	oneOf(wrong, "LDAP_SERVER_POLICY", l.ServerPolicy, "failover", "round_robin")
 	oneOf(wrong, "LDAP_BIND_RETRY", l.BindRetry, "no_response", "unsent")
@@ -42,6 +43,9 @@ func (l *LDAP) validate(sources map[string]source, wrong *problems) {
 		wrong.add("LDAP_USER_NAME_ATTRIBUTE", "%q is not an attribute's name", l.UserNameAttribute)
 	}
 }
+
+// BindOnly tells whether logins do without searches.
+func (l *LDAP) BindOnly() bool { return l.UserDNTemplate != "" && !l.Groups }
 
 // validateURLs checks and normalizes the servers.
 func (l *LDAP) validateURLs(wrong *problems) {

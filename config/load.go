@@ -194,6 +194,12 @@ func (c *Config) describe(sources map[string]source) {
 		}
 		c.settings = append(c.settings, s)
 	}
-	i := slices.IndexFunc(c.settings, func(s setting) bool { return s.name == "LDAP_POOL_MIN_IDLE_CONNS" })
-	c.settings[i].value = itoa(c.Pool.MinIdleConns)
+	for i, s := range c.settings {
+		switch s.name { // what follows from others
+		case "LDAP_POOL_MIN_IDLE_CONNS":
+			c.settings[i].value = itoa(c.Pool.MinIdleConns)
+		case "LDAP_GROUP_BASE_DN":
+			c.settings[i].value = strings.Join(c.LDAP.GroupBaseDNs, ";")
+		}
+	}
 }

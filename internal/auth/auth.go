@@ -76,12 +76,14 @@ type User struct {
 	DN       string
 	// Attributes are those that were asked for and that the entry has. A value that is not valid UTF-8 is base64.
 	Attributes map[string][]string
+	// Groups are the names of the groups that the user is in, in order; nil where none are asked for.
+	Groups []string
 }
 
 // Phases are the parts of one login's time. A phase that did not happen is zero.
 type Phases struct {
 	Wait   time.Duration // for connections, both lanes together, with dialling where that was needed
-	Search time.Duration // the directory's answers to searches
+	Search time.Duration // the directory's answers to searches, for groups too
 	Bind   time.Duration // the directory's answer to the user's bind
 	Total  time.Duration // from first to last
 }

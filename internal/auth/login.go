@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"authsvc/ldappool"
@@ -26,6 +27,8 @@ type Config struct {
 	// RFC 4514, with {username}; excludes all of the above but Preset. With AD also {username}@example.org.
 	DNTemplate string
 
+	Groups GroupConfig // which groups a user is told of, and must be in
+
 	Timeout time.Duration // of one login, all its steps
 }
 
@@ -34,10 +37,13 @@ type Authenticator struct {
 	cfg       Config
 	filter    filterTemplate
 	template  dnTemplate
-	suffix    string   // of a user principal name, in place of template
-	requested []string // attributes of a search
+	suffix    string       // of a user principal name, in place of template
+	requested []string     // attributes of a search
+	groups    *groupFinder // nil where no groups are asked for
 	directory Directory
 	observer  Observer
+
+	cachedDomain atomic.Pointer[adDomain] // once it was read
 }
 
 // errNameless is the cause of a fault of the directory's own.
@@ -66,6 +72,12 @@ func New(cfg Config, directory Directory, observer Observer) (*Authenticator, er
 	}
 	if cfg.DNTemplate == "" && len(cfg.BaseDNs) == 0 {
 		return nil, errors.New("auth: a filter needs a base DN")
+	}
+	if cfg.Groups.Enabled && a.suffix != "" {
+		return nil, errors.New("auth: groups need the user's DN, which a user principal name does not give")
+	}
+	if a.groups, err = newGroupFinder(cfg.Preset, cfg.Groups); err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
 	}
 	if cfg.Timeout <= 0 {
 		return nil, errors.New("auth: Timeout must be positive")
@@ -128,6 +140,9 @@ func (l *login) run(ctx context.Context) {
 		l.checkState()
 	}
 	if l.result.Outcome == OK {
+		l.authorize(ctx)
+	}
+	if l.result.Outcome == OK {
 		l.result.User = &l.user
 	}
 }
@@ -144,7 +159,10 @@ func (l *login) end(r Result) {
 
 // find looks for the user's entry below every base, and tells whether there is exactly one. If not, the login is decided.
 func (l *login) find(ctx context.Context) bool {
-	filter := l.filter.fill(l.username)
+	filter, ok := l.userFilter(ctx)
+	if !ok {
+		return false
+	}
 	for _, base := range l.cfg.BaseDNs {
 		answer, err := l.search(ctx, base, filter)
 		if !l.heed(base, answer, err) {
@@ -168,15 +186,36 @@ func (l *login) find(ctx context.Context) bool {
 	return true
 }
 
-// search does one search and takes its times.
+// userFilter makes the filter that finds the user, and tells whether there is one. If not, the login is decided.
+func (l *login) userFilter(ctx context.Context) (string, bool) {
+	if l.cfg.Preset != AD || !qualified(l.username) {
+		return l.filter.fill(l.username), true
+	}
+	d, ok := l.domain(ctx)
+	if !ok {
+		return "", false
+	}
+	filter, ok := adFilter(l.filter, l.username, d)
+	if !ok {
+		l.end(Result{Outcome: InvalidUser, Cause: errOtherDomain})
+	}
+	return filter, ok
+}
+
+// search looks for the user below one base.
 func (l *login) search(ctx context.Context, base, filter string) (*ldappool.SearchResult, error) {
 	scope := ldap.ScopeWholeSubtree
 	if l.cfg.OneLevel {
 		scope = ldap.ScopeSingleLevel
 	}
-	began := time.Now()
 	// Two entries are enough to know that there are too many. Some servers ignore the limit.
-	answer, err := l.directory.Search(ctx, ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, 2, 0, false, filter, l.requested, nil))
+	return l.ask(ctx, ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, 2, 0, false, filter, l.requested, nil))
+}
+
+// ask does one search and takes its times.
+func (l *login) ask(ctx context.Context, req *ldap.SearchRequest) (*ldappool.SearchResult, error) {
+	began := time.Now()
+	answer, err := l.directory.Search(ctx, req)
 	var wait time.Duration
 	if l.result.Server, wait = about(err); err == nil {
 		l.result.Server, wait = answer.Server, answer.Wait

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"authsvc/internal/auth"
+	"authsvc/internal/ldaptest"
 	"authsvc/ldappool"
 
 	"github.com/stretchr/testify/require"
@@ -60,15 +61,17 @@ type suite struct {
 	preset auth.Preset
 	states []accountState
 	start  func(t *testing.T) string // gives the URL
+	domain bool                      // it is a Samba's tree, not the usual one
 }
 
 func suites() []suite {
 	return []suite{
-		{"`openldap`, ppolicy with `ppolicy_use_lockout`", auth.OpenLDAP, slapdStates(true), func(t *testing.T) string { t.Helper(); return startPolicySlapd(t, true) }},
-		{"`openldap`, ppolicy without", auth.OpenLDAP, slapdStates(false), func(t *testing.T) string { t.Helper(); return startPolicySlapd(t, false) }},
-		{"`389ds`", auth.DS389, ds389States(), start389},
-		{"`freeipa` (recorded)", auth.FreeIPA, freeIPAStates(), func(t *testing.T) string { t.Helper(); return startRecorded(t, freeIPARecords()) }},
-		{"`ad` (recorded)", auth.AD, adStates(), func(t *testing.T) string { t.Helper(); return startRecorded(t, adRecords()) }},
+		{"`openldap`, ppolicy with `ppolicy_use_lockout`", auth.OpenLDAP, slapdStates(true), func(t *testing.T) string { t.Helper(); return startPolicySlapd(t, true) }, false},
+		{"`openldap`, ppolicy without", auth.OpenLDAP, slapdStates(false), func(t *testing.T) string { t.Helper(); return startPolicySlapd(t, false) }, false},
+		{"`389ds`", auth.DS389, ds389States(), start389, false},
+		{"`freeipa` (recorded)", auth.FreeIPA, freeIPAStates(), func(t *testing.T) string { t.Helper(); return startRecorded(t, freeIPARecords()) }, false},
+		{"`ad` (recorded)", auth.AD, adStates(), func(t *testing.T) string { t.Helper(); return startRecorded(t, adRecords()) }, false},
+		{"`ad`, Samba", auth.AD, sambaStates(), startSambaStates, true},
 	}
 }
 
@@ -94,16 +97,34 @@ func TestEveryPresetTellsEveryState(t *testing.T) {
 	for _, s := range suites() {
 		t.Run(s.column, func(t *testing.T) {
 			t.Parallel()
-			p := newPool(t, s.start(t), func(c *ldappool.Config) { c.MinIdleConns = 2 })
+			cfg := byPreset(s.preset)
+			if s.domain {
+				cfg = byAD()
+			}
+			p := newPool(t, s.start(t), func(c *ldappool.Config) {
+				c.MinIdleConns = 2
+				if s.domain {
+					c.BindDN, c.BindPassword = ldaptest.SambaServiceDN, ldaptest.SambaServicePassword
+				}
+			})
 			for _, a := range s.states {
 				t.Run(a.name, func(t *testing.T) {
 					t.Parallel()
-					requireSaid(t, a.right, authenticate(t, byPreset(s.preset), p, a.uid, rightPassword))
-					requireSaid(t, a.wrong, authenticate(t, byPreset(s.preset), p, a.uid+"-w", wrongPassword))
+					requireSaid(t, a.right, authenticate(t, cfg, p, a.uid, rightPassword))
+					requireSaid(t, a.wrong, authenticate(t, cfg, p, secondOf(a.uid), wrongPassword))
 				})
 			}
 		})
 	}
+}
+
+// secondOf names an account for the wrong password. A computer's name ends in $.
+func secondOf(uid string) string {
+	name, computer := strings.CutSuffix(uid, "$")
+	if computer {
+		return name + "-w$"
+	}
+	return name + "-w"
 }
 
 // requireSaid compares a result with what is expected of it.
