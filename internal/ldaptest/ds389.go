@@ -44,7 +44,8 @@ func StartDS389(tb testing.TB) *DS389 {
 	if bin == "" {
 		tb.Fatal("389 DS is not installed: apt-get install 389-ds-base, or run make test as root")
 	}
-	s := &DS389{t: tb, dir: tb.TempDir()}
+	// The server makes a semaphore of the folder's name, which has to be nobody else's.
+	s := &DS389{t: tb, dir: shortDir(tb)}
 	tb.Cleanup(s.cleanup)
 	s.start(bin)
 	s.makeTree()
@@ -107,9 +108,11 @@ func (s *DS389) writeConfig() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.copyUserSchema()
+	// Without a schema of the instance's own the server ends without a word. What Debian has in /etc/dirsrv only root may read.
+	s.writeFile(filepath.Join(s.sub("schema"), "99user.ldif"), "dn: cn=schema\n")
+	s.writeFile(filepath.Join(s.dir, "slapd-collations.conf"), "")
 	values := []string{
-		"%schema_dir%", "/usr/share/dirsrv/schema", "%config_dir%", "/etc/dirsrv/config", "%cert_dir%", s.dir,
+		"%schema_dir%", "/usr/share/dirsrv/schema", "%config_dir%", s.dir, "%cert_dir%", s.dir,
 		"%fqdn%", "localhost", "%ds_port%", strconv.Itoa(s.port.number) + "\nnsslapd-listenhost: " + loopback, "%ds_user%", me.Username,
 		"%rootdn%", DirectoryManagerDN, "%ds_passwd%", SSHA(RootPassword), "%ds_suffix%", BaseDN,
 		"%ldapi_enabled%", "off", "%ldapi_autobind%", "off", "%ldapi%", filepath.Join(s.dir, "ldapi"), "%db_lib%", "bdb",
@@ -119,20 +122,13 @@ func (s *DS389) writeConfig() {
 	for _, name := range []string{"lock", "tmp", "ldif", "bak", "run", "inst", "log"} {
 		values = append(values, "%"+name+"_dir%", s.sub(name))
 	}
-	dse := strings.NewReplacer(values...).Replace(string(template))
-	if err := os.WriteFile(filepath.Join(s.dir, "dse.ldif"), []byte(dse), 0o600); err != nil { //nolint:gosec // the test's own folder
-		s.t.Fatal(err)
-	}
+	s.writeFile(filepath.Join(s.dir, "dse.ldif"), strings.NewReplacer(values...).Replace(string(template)))
 }
 
-// copyUserSchema copies the part of the schema that is each instance's own. Without it the server ends without a word.
-func (s *DS389) copyUserSchema() {
+// writeFile writes a file of the instance.
+func (s *DS389) writeFile(name, content string) {
 	s.t.Helper()
-	schema, err := os.ReadFile("/etc/dirsrv/schema/99user.ldif")
-	if err == nil {
-		err = os.WriteFile(filepath.Join(s.sub("schema"), "99user.ldif"), schema, 0o600) //nolint:gosec // the test's own folder
-	}
-	if err != nil {
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil { //nolint:gosec // the test's own folder
 		s.t.Fatal(err)
 	}
 }
@@ -227,6 +223,7 @@ func (s *DS389) cleanup() {
 		s.proc.end(syscall.SIGKILL)
 	}
 	s.port.release()
+	_ = os.Remove("/dev/shm/sem." + filepath.Base(s.dir) + ".stats") // a server that is killed leaves it
 	if s.t.Failed() {
 		s.t.Logf("the end of 389 DS' log:\n%s", s.log())
 	}
