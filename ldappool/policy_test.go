@@ -32,7 +32,7 @@ func TestRoundRobinSpreadsLoginsEvenly(t *testing.T) {
 				}
 				p := m.start(t, roundRobin, sizes(c.size, 2))
 				time.Sleep(2 * time.Minute) // the first that is found has all connections at the start
-				rounds := 1200 / c.callers
+				rounds := 480 / c.callers
 				n, _ := lost(t, p, rounds, c.callers, time.Millisecond)
 				require.Zero(t, n)
 				even := rounds * c.callers / len(c.names)
@@ -70,11 +70,11 @@ func TestRoundRobinSkipsTheServerThatIsAwayAndGivesItItsShareAgain(t *testing.T)
 			two.accept()
 			becomes(t, p, two, ServerUsable)
 			back, before := time.Now(), two.userBinds()
-			n, slowest = lost(t, p, 300, 4, time.Second)
+			n, slowest = lost(t, p, 150, 4, 2*time.Second)
 			require.Zero(t, n)
 			require.Less(t, slowest, 100*time.Millisecond)
 			require.InDelta(t, one.conns(p), two.conns(p), 6)
-			require.Greater(t, two.userBinds()-before, 300*4/3)
+			require.Greater(t, two.userBinds()-before, 150*4/3)
 			seen.mu.Lock()
 			defer seen.mu.Unlock()
 			for lane, when := range seen.when {
@@ -102,6 +102,6 @@ func TestRoundRobinLeavesConnectionsToEveryServerWhereTheyAre(t *testing.T) {
 		for _, h := range m.hosts {
 			require.InDelta(t, 4, h.conns(p), 1, h.name)
 		}
-		require.LessOrEqual(t, len(seen.servers()), moved+4, "what grew old together may be replaced unevenly")
+		require.LessOrEqual(t, len(seen.servers()), moved+12, "those that grow old together are replaced a little unevenly")
 	})
 }
