@@ -2,7 +2,6 @@ package ldappool
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"testing"
