@@ -2,7 +2,6 @@ package ldappool
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -168,7 +167,7 @@ func TestASearchUnderWayIsLeftAloneWhileItsServerAnswersOthers(t *testing.T) {
 			mustBind(t, p)
 			time.Sleep(100 * time.Millisecond)
 		}
-		require.Len(t, done, 0)
+		require.Empty(t, done)
 		g.open()
 		require.NoError(t, <-done)
 		require.Zero(t, p.Stat().Retries)
@@ -226,7 +225,7 @@ func TestAProgramThatStoodStillDoesNotTakeThatForTheServersSilence(t *testing.T)
 		require.Equal(t, 1, look(), "and then looked for long enough")
 		g.open()
 		if err := <-done; err != nil {
-			require.True(t, errors.Is(err, ErrTimeout), "the search's own time may be over")
+			require.ErrorIs(t, err, ErrTimeout, "the search's own time may be over")
 		}
 	})
 }
