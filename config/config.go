@@ -22,7 +22,8 @@ type Config struct {
 	// Warnings are what an operator should know of settings that are allowed and unwise.
 	Warnings []string
 
-	settings []setting
+	settings    []setting
+	secretFiles []string
 }
 
 // LDAP says where the directory is, how to reach it, and how a user is found in it.

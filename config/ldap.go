@@ -165,6 +165,11 @@ func (l *LDAP) TLSConfig() (*tls.Config, error) {
 	return c, nil
 }
 
+// IsTLSFile tells whether a file is one that TLSConfig reads.
+func (l *LDAP) IsTLSFile(file string) bool {
+	return file != "" && (file == l.CAFile || file == l.CertFile || file == l.KeyFile)
+}
+
 // roots reads authorities; nil, the system's, where no file is named.
 func roots(file string) (*x509.CertPool, error) {
 	if file == "" {

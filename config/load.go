@@ -22,7 +22,7 @@ type setting struct {
 }
 
 // source is what Load read a variable from.
-type source struct{ value, origin string }
+type source struct{ value, origin, file string }
 
 // Load reads the configuration from an environment as os.Environ gives it. Its error is an *Error with every problem.
 //
@@ -36,7 +36,7 @@ func Load(environ []string) (*Config, error) {
 	c.parse(sources, &wrong)
 	if v, ok := given["ADMIN_ADDR"]; ok && v == "" {
 		c.Admin.Addr = ""
-		sources["ADMIN_ADDR"] = source{"", "environment"}
+		sources["ADMIN_ADDR"] = source{origin: "environment"}
 	}
 	c.validate(sources, &wrong)
 	if err := wrong.err(); err != nil {
@@ -45,6 +45,18 @@ func Load(environ []string) (*Config, error) {
 	c.describe(sources)
 	c.warn()
 	return c, nil
+}
+
+// Files names the files that Load read: secrets, authorities, certificates and keys. What they hold may change while the
+// service runs; Load reads them anew.
+func (c *Config) Files() []string {
+	var files []string
+	for _, file := range append([]string{c.LDAP.CAFile, c.LDAP.CertFile, c.LDAP.KeyFile}, c.secretFiles...) {
+		if file != "" && !slices.Contains(files, file) {
+			files = append(files, file)
+		}
+	}
+	return files
 }
 
 // HTTPAddr reads HTTP_ADDR alone, for whoever only wants to reach the service on this machine.
@@ -74,7 +86,7 @@ func read(given map[string]string, wrong *problems) map[string]source {
 	sources := map[string]source{}
 	for _, v := range variables() {
 		if value := given[v.name]; value != "" {
-			sources[v.name] = source{value, "environment"}
+			sources[v.name] = source{value: value, origin: "environment"}
 		}
 		path := given[v.name+fileSuffix]
 		if !v.secret || path == "" {
@@ -85,7 +97,7 @@ func read(given map[string]string, wrong *problems) map[string]source {
 			continue
 		}
 		if value, ok := readSecret(v.name+fileSuffix, path, wrong); ok {
-			sources[v.name] = source{value, "file " + path}
+			sources[v.name] = source{value, "file " + path, path}
 		}
 	}
 	return sources
@@ -162,6 +174,9 @@ func (c *Config) describe(sources map[string]source) {
 		s := setting{v.name, v.def, "default"}
 		if given, ok := sources[v.name]; ok {
 			s.value, s.source = given.value, given.origin
+			if given.file != "" {
+				c.secretFiles = append(c.secretFiles, given.file)
+			}
 			if v.secret {
 				s.value = NewSecret(given.value).String()
 			}

@@ -49,10 +49,8 @@ func (p *Pool) shut() bool {
 	}
 	p.closed = true
 	p.cancel()
-	for _, s := range p.servers {
-		if s.timer != nil {
-			s.timer.Stop()
-		}
+	for _, s := range p.known() {
+		s.stop()
 	}
 	for _, l := range p.lanes {
 		for l.waiting.Len() > 0 {

@@ -29,9 +29,11 @@ type conn struct {
 	wire   *wire
 	ldap   *ldap.Conn
 
-	generation uint64    // of the configuration it was dialled with
-	born       time.Time // when it was connected
-	expires    time.Time // MaxLifetime with its jitter, fixed at birth
+	with     *Config // it was dialled with
+	endpoint endpoint
+	stale    atomic.Uint32 // in what these differ from what is in force, a stale; written under the pool's lock
+	born     time.Time     // when it was connected
+	expires  time.Time     // MaxLifetime with its jitter, fixed at birth
 
 	// Written by whoever has the connection, read under the pool's lock while it is idle.
 	used     time.Time     // when a caller last had it; born before the first
@@ -46,12 +48,12 @@ type conn struct {
 }
 
 // newConn starts go-ldap on a wire. The connection has no identity yet.
-func newConn(l *lane, s *server, w *wire, generation uint64) *conn {
+func newConn(l *lane, d *dial, w *wire) *conn {
 	now := time.Now()
 	w.onEnd = l.pool.kick
 	c := &conn{
-		lane: l, server: s, wire: w, ldap: ldap.NewConn(w, w.Conn != w.raw), generation: generation,
-		born: now, expires: now.Add(jittered(l.pool.config().MaxLifetime)), used: now, quiet: now, fresh: true,
+		lane: l, server: d.to, wire: w, ldap: ldap.NewConn(w, w.Conn != w.raw), with: d.with, endpoint: d.endpoint,
+		born: now, expires: now.Add(jittered(d.with.MaxLifetime)), used: now, quiet: now, fresh: true,
 	}
 	c.ldap.Start()
 	return c

@@ -44,7 +44,7 @@ func (p *Pool) detour(l *lane) {
 	}
 	for to, n := range wanted {
 		for n > to.dialing[l.index] && p.mayDial(l) && p.place(l, false) {
-			p.dial(l, dial{to: to})
+			p.dial(l, &dial{to: to})
 		}
 	}
 }

@@ -22,6 +22,7 @@ const vanished = 25 * time.Second
 type endpoint struct {
 	network, addr string
 	tls           *tls.Config // nil: no TLS
+	base          *tls.Config // of which tls was made
 	startTLS      bool
 }
 
@@ -48,7 +49,7 @@ func parseEndpoint(raw string, cfg Config) (endpoint, error) {
 	}
 	e := endpoint{network: "tcp", addr: net.JoinHostPort(u.Hostname(), port), startTLS: cfg.StartTLS && u.Scheme == "ldap"}
 	if e.startTLS || u.Scheme == "ldaps" {
-		e.tls = tlsConfig(cfg.TLS, u.Hostname())
+		e.tls, e.base = tlsConfig(cfg.TLS, u.Hostname()), cfg.TLS
 	}
 	return e, nil
 }

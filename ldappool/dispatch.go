@@ -15,12 +15,14 @@ func (p *Pool) dispatch() {
 		p.dialProbes()
 	}
 	p.abandoned()
+	p.noteHeirs()
 	for _, l := range p.lanes {
 		if l.detours.Len() > 0 {
 			p.detour(l)
 		}
 		l.serve() // before the other lane looks for idle connections to have closed
 	}
+	p.adopt()
 	first, second := p.lanes[0], p.lanes[1]
 	if second.before(first, 0) {
 		first, second = second, first
@@ -31,7 +33,7 @@ func (p *Pool) dispatch() {
 				p.putOffProbes()
 				break
 			}
-			p.dial(l, dial{to: p.best(l)})
+			p.dial(l, &dial{to: p.best(l)})
 		}
 		if l.waiting.Len() > 0 && !p.promising(l) {
 			for l.waiting.Len() > 0 {
@@ -50,7 +52,7 @@ func (p *Pool) dialProbes() {
 	for _, s := range p.servers {
 		if s.probe == probeDue && p.placeProbe(s) {
 			s.probe, s.tried = probeRunning, time.Now()
-			p.dial(p.probeLane(), dial{s, true})
+			p.dial(p.probeLane(), &dial{to: s, probe: true})
 		}
 	}
 }
@@ -70,7 +72,7 @@ func (p *Pool) placeProbe(s *server) bool {
 		return false
 	}
 	for _, from := range []*lane{p.probeLane().other(), p.probeLane()} {
-		for _, b := range from.takeIdle(1, func(*conn) bool { return true }) {
+		for _, b := range from.takeIdle(1, func(c *conn) bool { return !p.dear(c) }) {
 			s.tried = time.Now()
 			p.retire(b, RetiredRebalanced)
 			return false
@@ -128,7 +130,7 @@ func (p *Pool) place(l *lane, probe bool) bool {
 	claim := l.size() < p.share()
 	now := time.Now()
 	for _, from := range []*lane{l.other(), l} {
-		want := func(c *conn) bool { return probe || claim || now.Sub(c.used) > pingAfter }
+		want := func(c *conn) bool { return (probe || claim || now.Sub(c.used) > pingAfter) && !p.dear(c) }
 		if from == l && !probe {
 			// Of its own, only what is as doubtful as the one whose ping is slow.
 			want = func(c *conn) bool { return l.hedging.Len() > 0 && now.Sub(c.quiet) > pingAfter }
@@ -142,10 +144,11 @@ func (p *Pool) place(l *lane, probe bool) bool {
 	return false
 }
 
-// cedes tells whether a connection that comes back to lane l should be closed to make room: for a probe, or for the
+// cedes tells whether c, which comes back, should be closed to make room: for a probe, or for the
 // other lane where that has less than its share and callers that wait. p.mu is held.
-func (p *Pool) cedes(l *lane) bool {
-	if p.conns < p.config().MaxConns || p.closing > 0 {
+func (p *Pool) cedes(c *conn) bool {
+	l := c.lane
+	if p.conns < p.config().MaxConns || p.closing > 0 || p.dear(c) {
 		return false
 	}
 	for _, s := range p.servers {

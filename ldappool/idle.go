@@ -20,14 +20,14 @@ const (
 	survivalsKept  = 32
 	// jitter is how far apart times may lie that are the same, beside a twentieth.
 	jitter = 50 * time.Millisecond
-	// outage is how long before a server was found down its cuts belong to its going.
-	outage = 10 * time.Second
+	// stall is how long before a server was found to have stood still its cuts belong to that.
+	stall = 10 * time.Second
 )
 
 // cut is the end of idle connections by the other side, or their silence when they were asked for a sign of life: all those
 // of one moment together.
 type cut struct {
-	at               time.Time
+	at, last         time.Time     // the first and the last
 	minIdle, maxIdle time.Duration // how long they had been quiet
 	minAge, maxAge   time.Duration
 	silent           bool // no end was seen of one of them
@@ -62,7 +62,11 @@ func surely(idle time.Duration) time.Duration { return idle - max(idle/5, min(ti
 func (w *idleWatch) saw(at time.Time, idle, age time.Duration, silent bool) {
 	w.news = true
 	if n := len(w.cuts); n > 0 {
-		if c := &w.cuts[n-1]; at.Sub(c.at) < min(oneMoment, idle/2) {
+		// Half of what the longest idled: cuts by a limit lie further apart, however short that is. Pings come one after
+		// another where a server stands still.
+		c := &w.cuts[n-1]
+		if at.Sub(c.at) < min(oneMoment, max(idle/2, c.maxIdle/2, jitter)) || silent && c.silent && at.Sub(c.last) <= pingTimeout+jitter {
+			c.last = at
 			c.minIdle, c.maxIdle = min(c.minIdle, idle), max(c.maxIdle, idle)
 			c.minAge, c.maxAge = min(c.minAge, age), max(c.maxAge, age)
 			c.silent = c.silent || silent
@@ -70,7 +74,7 @@ func (w *idleWatch) saw(at time.Time, idle, age time.Duration, silent bool) {
 			return
 		}
 	}
-	w.cuts = append(w.cuts, cut{at, idle, idle, age, age, silent, 1})
+	w.cuts = append(w.cuts, cut{at, at, idle, idle, age, age, silent, 1})
 	w.cuts = slices.Delete(w.cuts, 0, max(len(w.cuts)-cutsKept, 0))
 }
 
@@ -80,10 +84,12 @@ func (w *idleWatch) answered(at time.Time, idle time.Duration) {
 	w.lives = slices.Delete(w.lives, 0, max(len(w.lives)-survivalsKept, 0))
 }
 
-// wentDown forgets the cuts that were the server's going. It may come back with other limits.
-func (w *idleWatch) wentDown(at time.Time) {
-	w.cuts = slices.DeleteFunc(w.cuts, func(c cut) bool { return at.Sub(c.at) < outage })
-	w.lives = nil
+// wentDown forgets everything: some cuts were the server's going, and it may come back with other limits.
+func (w *idleWatch) wentDown() { w.cuts, w.lives = nil, nil }
+
+// stoodStill forgets the cuts of the time in which the server answered nobody.
+func (w *idleWatch) stoodStill(at time.Time) {
+	w.cuts = slices.DeleteFunc(w.cuts, func(c cut) bool { return at.Sub(c.at) < stall })
 }
 
 // verdict is what the cuts before a moment, at which the server is known to have been well, say: how long a connection
@@ -114,23 +120,31 @@ func (w *idleWatch) idleLimit(cuts []cut, quiet time.Duration) time.Duration {
 			return 0
 		}
 		last := cuts[len(cuts)-n:]
-		least, most, conns, silent := last[0].minIdle, last[0].maxIdle, 0, false
+		least, most, conns, silent, seen := last[0].minIdle, last[0].maxIdle, 0, false, false
 		for _, c := range last {
-			least, most, conns, silent = min(least, c.minIdle), max(most, c.maxIdle), conns+c.conns, silent || c.silent
+			least, most, conns = min(least, c.minIdle), max(most, c.maxIdle), conns+c.conns
+			silent, seen = silent || c.silent, seen || !c.silent
 		}
-		fits := n > 2 && agree(least, most) || n == 2 && !silent && most <= least+least/20+jitter
+		if !seen {
+			conns = 0 // then one that lived on is enough against it
+		}
+		// Silence says only that the limit is shorter: the connection may have been dropped long before it was asked.
+		fits := n > 2 && (!seen || agree(least, most)) || n == 2 && !silent && most <= least+least/20+jitter
 		// What was dropped silently may well be open here.
-		if fits && least >= leastIdle && !w.outlived(last[n-1].at, least, conns) && (silent || agree(least, quiet)) {
+		if fits && least >= leastIdle && !w.outlived(last[0].at, last[n-1].at, least, conns) && (silent || agree(least, quiet)) {
 			return surely(least)
 		}
 	}
 	return 0
 }
 
-// outlived tells whether connections that lived on speak against a limit, in the time before the last cut and since: one
-// that had idled for longer than the limit could be, or more than were cut that had idled for as long.
-func (w *idleWatch) outlived(cut time.Time, least time.Duration, cuts int) bool {
-	since := cut.Add(-max(survivalCounts, 4*least))
+// outlived tells whether connections that lived on speak against a limit, between the cuts, in the time before the last and
+// since: one that had idled for longer than the limit could be, or more than were cut that had idled for as long.
+func (w *idleWatch) outlived(first, last time.Time, least time.Duration, cuts int) bool {
+	since := last.Add(-max(survivalCounts, 4*least))
+	if first.Before(since) {
+		since = first
+	}
 	long := 0
 	for _, l := range w.lives {
 		if !l.at.After(since) || l.idle < least-min(jitter, least/20) {

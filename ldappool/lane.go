@@ -29,6 +29,9 @@ type lane struct {
 	detours              list.List // of *waiter: callers for whom it must be another server
 	acquired             int64
 	pace                 pace
+	heirs                int       // successors of outdated connections that are not retired yet, less those retired before
+	renewing             bool      // one is being dialled
+	patience             time.Time // when the next may be
 }
 
 // waiter is a caller that waits for a connection.
@@ -138,7 +141,7 @@ func (l *lane) fit(ctx context.Context, until time.Time, w want) (lease, error) 
 		if b.fresh || !w.proven && now.Sub(b.quiet) <= pingAfter && b.server.is() == ServerUsable {
 			return b, nil
 		}
-		if b.server.is() == ServerSuspect && l.pool.usable() != nil {
+		if b.server.is() == ServerSuspect && l.pool.spare(b.conn) {
 			b.retire(RetiredServerDown) // one that is not in doubt serves sooner than a ping tells
 			continue
 		}
@@ -311,12 +314,13 @@ func (b lease) release(used bool) {
 	case bad:
 	case p.closed: // the lane's store may be closed too, and would end the connection unseen
 		reason, bad = RetiredClosed, true
-	case p.cedes(l):
+	case p.cedes(b.conn):
 		reason, bad = RetiredRebalanced, true
 	}
 	switch {
 	case bad:
 		p.retire(b, reason)
+	case p.goes(b):
 	case l.waiting.Len() > 0 && l.detours.Len() == 0:
 		l.acquired++
 		b.taken = now

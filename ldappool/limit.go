@@ -182,7 +182,7 @@ func (l *lane) replaceAging() {
 	defer p.unlock()
 	now := time.Now()
 	aging := l.aging(now)
-	if aging == 0 || l.idle-aging < p.config().MinIdleConns {
+	if aging == 0 || l.idle-aging < p.config().MinIdleConns || p.heirless.Load() {
 		return
 	}
 	for _, b := range l.takeIdle(aging, func(c *conn) bool { return now.Sub(c.born) > safely(c.server.limits.maxAge()) && c.aging(now) }) {
@@ -196,22 +196,23 @@ func (l *lane) nearLimit(now time.Time) (b lease, surplus, ok bool) {
 	p := l.pool
 	p.mu.Lock()
 	defer p.unlock()
-	for _, b := range l.takeIdle(1, func(c *conn) bool {
+	taken := l.takeIdle(1, func(c *conn) bool {
 		limit := c.server.limits.maxIdle()
 		return limit > 0 && now.Sub(c.quiet) > safely(limit)*3/4
-	}) {
-		if surplus = l.idle >= p.config().MinIdleConns; !surplus {
-			p.tended++
-		}
-		return b, surplus, true
+	})
+	if len(taken) == 0 {
+		return lease{}, false, false
 	}
-	return lease{}, false, false
+	if surplus = l.idle >= p.config().MinIdleConns && !p.ageless(taken[0].conn); !surplus {
+		p.tended++
+	}
+	return taken[0], surplus, true
 }
 
 // scouts sends out, watches and calls back the connections that try whether a learnt limit still holds.
 func (p *Pool) scouts(now time.Time) {
 	p.mu.Lock()
-	servers := p.servers
+	servers := p.known()
 	p.mu.Unlock()
 	for _, s := range servers {
 		if s.limits.scout.conn == nil {
@@ -229,7 +230,7 @@ func (p *Pool) sendScout(s *server, now time.Time) {
 	defer p.unlock()
 	l := &s.limits
 	idle, age := l.maxIdle(), l.maxAge()
-	if idle == 0 && age == 0 || now.Before(l.next) || s.is() != ServerUsable || p.config().MaxConns < scoutConns {
+	if idle == 0 && age == 0 || now.Before(l.next) || s.is() != ServerUsable || s.gone || p.config().MaxConns < scoutConns {
 		return
 	}
 	if age > 0 {
@@ -254,7 +255,7 @@ func (p *Pool) watchScout(s *server, now time.Time) {
 	b := s.limits.scout.lease
 	e := b.wire.over()
 	p.mu.Lock()
-	wanted := b.lane.waiting.Len() > 0 || s.is() != ServerUsable || p.closed
+	wanted := b.lane.waiting.Len() > 0 || s.is() != ServerUsable || p.closed || b.outdated()
 	p.mu.Unlock()
 	if e == nil && !wanted && now.Before(s.limits.scout.due) {
 		return
@@ -281,7 +282,7 @@ func (p *Pool) watchScout(s *server, now time.Time) {
 // recallScouts gives back what is out when upkeep ends.
 func (p *Pool) recallScouts() {
 	p.mu.Lock()
-	servers := p.servers
+	servers := p.known()
 	p.mu.Unlock()
 	for _, s := range servers {
 		if b := s.limits.scout.lease; b.conn != nil {

@@ -149,6 +149,7 @@ func (s *sockets) idle() {
 
 // play is a cell from the first dial to the last close.
 func (s *sockets) play(t *testing.T, trust *tls.Config) {
+	t.Helper()
 	cfg := s.config(s.server.URL(), s.server.URL(), trust)
 	cfg.DialTimeout, cfg.RequestTimeout, cfg.MaxWait = 20*time.Second, 20*time.Second, 20*time.Second
 	s.set(s.cold())

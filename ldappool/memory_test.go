@@ -473,12 +473,12 @@ func (p *Pool) audit() error {
 	open := idle + inUse + p.closing
 	wrong(p.closing >= 0 && p.dialing == dialing, "closing %d, dialing %d of which in lanes %d", p.closing, p.dialing, dialing)
 	wrong(p.conns == open+dialing, "%d connections: %d idle, %d in use, %d dialing, %d closing", p.conns, idle, inUse, dialing, p.closing)
-	wrong(p.conns <= p.config().MaxConns, "%d connections of %d", p.conns, p.config().MaxConns)
+	wrong(p.surplus() <= 0 || p.adopting || p.lanes[0].idle+p.lanes[1].idle == 0, "%d connections of %d, some idle", p.conns, p.config().MaxConns)
 	wrong(int(p.dials-p.dialErrors)-gone == open+dialing, "%d dials, %d failed, %d retired, but %d open, %d dialing", p.dials, p.dialErrors, gone, open, dialing)
 	// A connection is alive, and its server's, before its dial is over.
 	wrong(len(p.live) >= open && len(p.live) <= open+dialing, "%d live, %d open, %d dialing", len(p.live), open, dialing)
 	var atServers int
-	for _, s := range p.servers {
+	for _, s := range p.known() {
 		atServers += s.conns[0] + s.conns[1]
 	}
 	wrong(atServers == len(p.live), "%d live, but servers have %d", len(p.live), atServers)

@@ -15,10 +15,16 @@ type dialOf struct{}
 type dial struct {
 	to    *server
 	probe bool // it checks the server; callers are served by the way
+	heir  bool // it is to succeed an outdated connection
+
+	with     *Config // in force when it began, as is endpoint
+	endpoint endpoint
+	cancel   context.CancelFunc // of a probe or an heir; called under Pool.mu
 }
 
 // dial opens a connection in the background, in room that place found. p.mu is held.
-func (p *Pool) dial(l *lane, d dial) {
+func (p *Pool) dial(l *lane, d *dial) {
+	d.with, d.endpoint = p.config(), d.to.endpoint
 	p.conns++
 	p.dialing++
 	p.dials++
@@ -26,9 +32,13 @@ func (p *Pool) dial(l *lane, d dial) {
 	d.to.dialing[l.index]++
 	ended := p.watch(l, d.to)
 	var ctx context.Context
-	if d.probe {
-		ctx, d.to.putOff = context.WithCancel(p.ctx)
-	} else {
+	switch {
+	case d.probe:
+		ctx, d.cancel = context.WithCancel(p.ctx)
+		d.to.putOff = d.cancel
+	case d.heir:
+		ctx, d.cancel = context.WithCancel(d.to.dialContext(p.ctx))
+	default:
 		ctx = d.to.dialContext(p.ctx)
 	}
 	p.work.Go(func() {
@@ -37,6 +47,7 @@ func (p *Pool) dial(l *lane, d dial) {
 		alive := err != nil && d.probe && !errors.Is(err, context.Canceled) && p.serves(d.to)
 		p.mu.Lock()
 		defer p.unlock()
+		earlier := p.staleness(l, d.to, d.endpoint, d.with) != 0
 		p.dialing--
 		l.dialing--
 		d.to.dialing[l.index]--
@@ -49,12 +60,24 @@ func (p *Pool) dial(l *lane, d dial) {
 			if l.waiting.Len() == 0 && l.hedging.Len() > 0 {
 				l.rescue(l.pop())
 			}
-			if l.name == SearchLane {
+			if l.name == SearchLane && !earlier {
 				p.admitted = time.Now()
 			}
 		}
-		if d.probe {
-			d.to.putOff()
+		switch {
+		case d.heir:
+			d.cancel()
+			l.renewing = false
+			if err == nil && !earlier {
+				l.heirs++
+			}
+		case d.probe && earlier:
+			d.cancel()
+			if d.to.probe = probeNone; d.to.is() != ServerUsable {
+				d.to.probe = probeDue
+			}
+		case d.probe:
+			d.cancel()
 			p.probed(d.to, began, alive, err)
 			p.yield(l, d.to)
 		}
@@ -64,41 +87,46 @@ func (p *Pool) dial(l *lane, d dial) {
 // connect is puddle's constructor: a connection of lane l that has spoken LDAP with its server, and in the search lane
 // is bound as the service identity. puddle's context has no deadline; the one here is DialTimeout.
 func (p *Pool) connect(ctx context.Context, l *lane) (*conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.config().DialTimeout)
+	d := ctx.Value(dialOf{}).(*dial)
+	ctx, cancel := context.WithTimeout(ctx, d.with.DialTimeout)
 	defer cancel()
-	d := ctx.Value(dialOf{}).(dial)
 	began := time.Now()
-	c, err := p.handshake(ctx, l, d.to, d.probe)
+	c, err := p.handshake(ctx, l, d)
 	if hook := p.config().Trace.Dialed; hook != nil {
 		hook(DialEvent{Lane: l.name, Server: d.to.url, Took: time.Since(began), Err: err, Probe: d.probe})
 	}
 	p.mu.Lock()
 	defer p.unlock()
+	earlier := p.staleness(l, d.to, d.endpoint, d.with)
 	if err != nil {
-		if !errors.Is(ctx.Err(), context.Canceled) { // then it was given up, and says nothing
+		if !errors.Is(ctx.Err(), context.Canceled) && earlier == 0 { // otherwise it was given up, and says nothing
 			p.suspect(d.to, err)
 		}
 		return nil, err
 	}
 	p.live[c] = struct{}{}
+	if earlier != 0 {
+		c.stale.Store(uint32(earlier))
+		p.outdated++
+		p.adopting = true
+	}
 	d.to.conns[l.index]++
-	d.to.ready = true
+	d.to.ready, p.ready = true, true
 	if d.to.limits.watch.news {
 		p.kick() // what was cut before can be judged now
 	}
 	return c, nil
 }
 
-// handshake dials s and proves that it answers.
-func (p *Pool) handshake(ctx context.Context, l *lane, s *server, probe bool) (*conn, error) {
-	generation := p.generation.Load() // before the dial: what it is dialled with
-	w, err := s.endpoint.dial(ctx, p.dialNet)
+// handshake dials d's server and proves that it answers.
+func (p *Pool) handshake(ctx context.Context, l *lane, d *dial) (*conn, error) {
+	w, err := d.endpoint.dial(ctx, p.dialNet)
 	if err != nil {
 		return nil, err
 	}
-	c := newConn(l, s, w, generation)
-	err = p.introduce(ctx, c, probe)
-	if err == nil && probe && l.name == SearchLane {
+	c := newConn(l, d, w)
+	err = p.introduce(ctx, c, d.probe)
+	if err == nil && d.probe && l.name == SearchLane {
 		err = p.examine(ctx, c)
 	}
 	if err != nil {
@@ -112,8 +140,8 @@ func (p *Pool) handshake(ctx context.Context, l *lane, s *server, probe bool) (*
 // takes connections and does not answer is found out here and not by a login; and one that closes connections which
 // never asked anything (Active Directory does after 120 s) has been asked.
 func (p *Pool) introduce(ctx context.Context, c *conn, probe bool) error {
-	if c.lane.name == BindLane || p.config().BindDN == "" {
-		r, err := c.search(ctx, p.config().DialTimeout, rootDSE())
+	if c.lane.name == BindLane || c.with.BindDN == "" {
+		r, err := c.search(ctx, c.with.DialTimeout, rootDSE())
 		switch {
 		case err != nil:
 			return &stepError{"ping", err}
@@ -122,7 +150,7 @@ func (p *Pool) introduce(ctx context.Context, c *conn, probe bool) error {
 		}
 		return nil
 	}
-	r, err := c.bind(ctx, p.config().DialTimeout, p.config().BindDN, p.config().BindPassword, nil)
+	r, err := c.bind(ctx, c.with.DialTimeout, c.with.BindDN, c.with.BindPassword, nil)
 	if err != nil {
 		return &stepError{"service bind", err}
 	}

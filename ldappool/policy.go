@@ -87,7 +87,7 @@ func (p *Pool) spread(now time.Time) {
 		}
 		for _, b := range l.takeIdle(1, func(c *conn) bool { return c.server == most }) {
 			if p.mayDial(l) && p.conns < p.config().MaxConns {
-				p.dial(l, dial{to: least})
+				p.dial(l, &dial{to: least})
 			}
 			p.retire(b, RetiredReplaced)
 		}

@@ -3,7 +3,6 @@ package ldappool
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -23,13 +22,14 @@ type Pool struct {
 	kicked  chan struct{}  // of capacity 1: upkeep is wanted now
 	gone    chan struct{}  // closed when Close has nothing left to do
 
-	lanes      [2]*lane // search, bind
-	servers    []*server
-	generation atomic.Uint64          // of the configuration
-	base       atomic.Pointer[string] // of the last search
-	watching   atomic.Bool            // the watchdog is under way
+	lanes    [2]*lane               // search, bind
+	heirless atomic.Bool            // nothing can be dialled in place of what grows old; written under mu
+	base     atomic.Pointer[string] // of the last search
+	watching atomic.Bool            // the watchdog is under way
 
 	mu       sync.Mutex // guards what follows, and what server and lane say
+	servers  []*server  // in the order of Config.Servers
+	leaving  []*server  // not in the configuration any more, with connections still
 	conns    int        // connections that count against MaxConns: dialled, open, or not yet closed
 	dialing  int        // of them, those being dialled
 	closing  int        // of them, those retired and not yet closed
@@ -38,9 +38,15 @@ type Pool struct {
 	admitted time.Time // when the directory last let the service identity in
 	looked   time.Time // when the watchdog last did
 	awake    time.Time // since when it has looked at its pace
+	ready    bool      // and whether it ever let the pool in
 	closed   bool
 	drained  chan struct{} // closed when the pool is closed and no caller has a connection
 	pending  []func()      // hooks to be called once mu is free
+
+	reconfigured time.Time // when Reconfigure was called last
+	adopting     bool      // since when not everything was seen to be of that configuration
+	outdated     int       // connections of an earlier one that are not closed
+	wants        *lane     // for the successor of whose outdated connections room is made
 
 	retired                             map[RetireReason]int64
 	dials, dialErrors, retries, refused int64
@@ -70,17 +76,11 @@ func newPool(cfg Config, dial dialFunc) (*Pool, error) {
 		live: map[*conn]struct{}{}, drained: make(chan struct{}), retired: map[RetireReason]int64{},
 	}
 	p.cfg.Store(&cfg)
-	var errs []error
-	for i, raw := range cfg.Servers {
-		e, err := parseEndpoint(raw, cfg)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("ldappool: Config.Servers: %w", err))
-		}
-		p.servers = append(p.servers, &server{url: raw, rank: i, endpoint: e, since: time.Now(), probe: probeDue})
-	}
-	if err := errors.Join(errs...); err != nil {
+	servers, err := parseServers(cfg)
+	if err != nil {
 		return nil, err
 	}
+	p.enlist(servers, false)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	for i, name := range []Lane{SearchLane, BindLane} {
 		p.lanes[i] = &lane{pool: p, name: name, index: i}
@@ -113,7 +113,7 @@ func (l *lane) open() (err error) {
 // moment, that there is room for, or that the other lane gives up. Pool.mu is held.
 func (l *lane) growth() int {
 	p := l.pool
-	return p.dialing + p.closing + p.tended + p.config().MaxConns - p.conns + min(max(p.share()-l.size(), 0), l.other().idle)
+	return p.dialing + p.closing + p.tended + max(p.config().MaxConns-p.conns, 0) + min(max(p.share()-l.size(), 0), l.other().idle)
 }
 
 func (l *lane) other() *lane { return l.pool.lanes[1-l.index] }

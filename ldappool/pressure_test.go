@@ -24,6 +24,7 @@ type fared struct {
 // ask does one operation and notes what came of it: anything but an answer and an honest refusal fails the test. It gives
 // what a refused caller is told to wait.
 func (s *fared) ask(t *testing.T, do func(context.Context) (*Result, error)) time.Duration {
+	t.Helper()
 	began := time.Now()
 	r, err := do(context.Background())
 	took := time.Since(began)

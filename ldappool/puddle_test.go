@@ -64,7 +64,9 @@ func TestPuddle_AHungCloseDoesNotEatThePool(t *testing.T) {
 		})
 		_, err := p.Bind(t.Context(), ldaptest.UserDN(2), ldaptest.Password(2))
 		require.NoError(t, err)
-		p.generation.Add(1) // so that it must be closed
+		p.mu.Lock()
+		p.retireIdle(func(*conn) (RetireReason, bool) { return RetiredMaxIdle, true })
+		p.unlock()
 		began := time.Now()
 		mustBind(t, p)
 		require.Equal(t, closeTimeout, time.Since(began), "the room was not free when the close gave up")
@@ -89,32 +91,6 @@ func TestPuddle_CloseDoesNotWaitForAcquiredConnections(t *testing.T) {
 		require.ErrorIs(t, p.Close(ctx), context.DeadlineExceeded)
 		require.LessOrEqual(t, time.Since(began), time.Second+closeGrace)
 		requireFault(t, <-failed, ErrClosed)
-	})
-}
-
-func TestPuddle_AConnectionBegunBeforeAChangeOfConfigurationIsNotUsedAfterIt(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
-		h := m.hosts["one"]
-		p := m.start(t, sizes(4, -1), func(c *Config) { c.BindOnly = true })
-		mustBind(t, p)
-		p.generation.Add(1)
-		mustBind(t, p)
-		synctest.Wait()
-		require.EqualValues(t, 1, p.Stat().Retired[RetiredReplaced], "an idle one")
-
-		p.generation.Add(1)
-		g := hold(h, "ping")
-		done := bindLater(t.Context(), p)
-		<-g.arrived
-		p.generation.Add(1)
-		g.open()
-		require.NoError(t, <-done)
-		synctest.Wait()
-		require.EqualValues(t, 3, p.Stat().Retired[RetiredReplaced], "an idle one and one that was being dialled")
-		old := h.bindsOf(ldaptest.UserDN(1))
-		require.Equal(t, old[len(old)-1].peer, h.accepted)
 	})
 }
 

@@ -50,10 +50,10 @@ func (p *Pool) unfit(c *conn, now time.Time) (RetireReason, bool) {
 		return e.reason, true
 	}
 	switch {
-	case c.generation != p.generation.Load():
-		return RetiredReplaced, true
 	case c.server.is() == ServerDown:
 		return RetiredServerDown, true
+	case p.ageless(c):
+		return "", false
 	case now.After(c.expires):
 		return RetiredMaxLifetime, true
 	case now.Sub(c.used) > p.config().MaxIdleTime:
@@ -89,6 +89,10 @@ func (p *Pool) bury(c *conn) {
 		p.sawCut(c.server, seen.at, seen.at.Sub(c.quiet), seen.at.Sub(c.born), false)
 	}
 	delete(p.live, c)
+	if c.outdated() {
+		p.outdated--
+		p.adopted()
+	}
 	c.server.conns[c.lane.index]--
 	p.retired[c.retired]++
 	p.conns--

@@ -23,13 +23,14 @@ const (
 // server is one of the directory's servers and what is known of it.
 type server struct {
 	url      string
-	rank     int // place in Config.Servers
-	endpoint endpoint
-
 	answered atomic.Int64  // when it last answered anything, in Unix nanoseconds; 0: never
 	state    atomic.Uint32 // a ServerState; written under Pool.mu
 
 	// Guarded by Pool.mu.
+	rank     int // place in Config.Servers
+	endpoint endpoint
+	gone     bool // not in the configuration any more
+
 	since   time.Time // of the state
 	lastErr error
 	conns   [2]int // open connections, by lane
@@ -104,7 +105,7 @@ func (p *Pool) setState(s *server, to ServerState, err error) {
 	if to == ServerDown {
 		p.retireIdle(func(c *conn) (RetireReason, bool) { return RetiredServerDown, c.server == s })
 		p.cutSearches(s)
-		s.limits.watch.wentDown(s.since)
+		s.limits.watch.wentDown()
 		s.limits.pause, s.limits.next = scoutSoonest, s.since.Add(scoutSoonest) // it may come back as another
 	}
 	if hook := p.config().Trace.ServerChanged; hook != nil {
@@ -144,7 +145,7 @@ func (p *Pool) probed(s *server, began time.Time, alive bool, err error) {
 		s.refusals = 0
 		s.mend()
 		if time.Since(began) > pingTimeout/2 {
-			s.limits.watch.wentDown(time.Now()) // it was the server that was silent, and nothing on the way to it
+			s.limits.watch.stoodStill(time.Now()) // it was the server that was silent, and nothing on the way to it
 		}
 		p.setState(s, ServerUsable, nil)
 		p.kick()
@@ -227,9 +228,7 @@ func (p *Pool) refuse(s *server) {
 
 // probeIn has the server probed after d. Pool.mu is held.
 func (p *Pool) probeIn(s *server, d time.Duration) {
-	if s.timer != nil {
-		s.timer.Stop()
-	}
+	s.stop()
 	s.timer = time.AfterFunc(d, func() {
 		p.mu.Lock()
 		defer p.unlock()
@@ -290,6 +289,11 @@ func (p *Pool) promising(l *lane) bool {
 	}
 	for _, s := range p.servers {
 		if s.is() == ServerSuspect && (s.probe != probeNone || s.conns[l.index] > 0) {
+			return true
+		}
+	}
+	for _, s := range p.leaving {
+		if s.conns[l.index] > 0 {
 			return true
 		}
 	}

@@ -40,6 +40,8 @@ type Stat struct {
 	// Dials, DialErrors, Retries, Refused count since the start: attempts at a connection, those that failed,
 	// operations sent a second time, and callers turned away without a connection.
 	Dials, DialErrors, Retries, Refused int64
+
+	ready bool
 }
 
 // LaneStat is one lane's part of a Stat.
@@ -47,6 +49,8 @@ type LaneStat struct {
 	Idle, InUse, Dialing int // connections now
 	Waiting              int // callers now
 	Acquired             int64
+	// Outdated counts those of Idle and InUse that were made under an earlier configuration and have no successor yet.
+	Outdated int
 }
 
 // ServerStat is one server's part of a Stat.
@@ -63,8 +67,11 @@ type ServerStat struct {
 }
 
 // Usable tells whether a login can be tried now: some server is usable, or was a moment ago and is not known to
-// be down.
+// be down, or connections to one that the configuration does not name any more are still there.
 func (s *Stat) Usable() bool {
+	if s.Search.Outdated+s.Bind.Outdated > 0 {
+		return true
+	}
 	for _, srv := range s.Servers {
 		if srv.State == ServerUsable || srv.State == ServerSuspect && srv.Ready {
 			return true
@@ -74,14 +81,7 @@ func (s *Stat) Usable() bool {
 }
 
 // Ready tells whether the directory has let the pool in since that was made.
-func (s *Stat) Ready() bool {
-	for _, srv := range s.Servers {
-		if srv.Ready {
-			return true
-		}
-	}
-	return false
-}
+func (s *Stat) Ready() bool { return s.ready }
 
 // Stat takes a snapshot.
 func (p *Pool) Stat() *Stat {
@@ -90,6 +90,7 @@ func (p *Pool) Stat() *Stat {
 	s := &Stat{
 		MaxConns: p.config().MaxConns, Search: p.lanes[0].stat(), Bind: p.lanes[1].stat(), Retired: map[RetireReason]int64{},
 		Dials: p.dials, DialErrors: p.dialErrors, Retries: p.retries, Refused: p.refused,
+		ready: p.ready,
 	}
 	for _, reason := range retireReasons {
 		s.Retired[reason] = p.retired[reason]
@@ -102,7 +103,7 @@ func (p *Pool) Stat() *Stat {
 
 // stat is the lane's part of a snapshot. Pool.mu is held.
 func (l *lane) stat() LaneStat {
-	return LaneStat{Idle: l.idle, InUse: l.inUse, Dialing: l.dialing, Waiting: l.waiting.Len(), Acquired: l.acquired}
+	return LaneStat{Idle: l.idle, InUse: l.inUse, Dialing: l.dialing, Waiting: l.waiting.Len(), Acquired: l.acquired, Outdated: l.outdated()}
 }
 
 // stat is the server's part of a snapshot. Pool.mu is held.

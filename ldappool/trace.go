@@ -33,6 +33,8 @@ type Trace struct {
 	ServerChanged func(e ServerEvent)
 	// LimitLearned: a server's limit on its connections was learnt, corrected or forgotten.
 	LimitLearned func(e LimitEvent)
+	// Reconfigured: the last connection made under a configuration before Reconfigure's is gone.
+	Reconfigured func(e ReconfigureEvent)
 }
 
 // AcquireEvent tells of the wait for a connection.
@@ -92,6 +94,11 @@ type LimitEvent struct {
 	Server          string
 	Idle, Age       time.Duration // how long a connection may be quiet, and how old it may get, at the least
 	WasIdle, WasAge time.Duration // what was known before
+}
+
+// ReconfigureEvent tells that a configuration has been taken up everywhere.
+type ReconfigureEvent struct {
+	Took time.Duration // since Reconfigure was called, for the last time
 }
 
 // RetireReason says why a connection left the pool.

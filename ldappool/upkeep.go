@@ -21,7 +21,7 @@ func (p *Pool) kick() {
 func (p *Pool) upkeep() {
 	defer p.work.Done()
 	defer p.recallScouts()
-	pace := min(p.config().HealthCheckInterval, p.config().MaxIdleTime/4, p.config().MaxLifetime/10)
+	pace := p.config().pace()
 	round, due := time.NewTimer(pace), time.Now().Add(pace)
 	defer round.Stop()
 	var warmed time.Time
@@ -31,6 +31,9 @@ func (p *Pool) upkeep() {
 			return
 		case <-p.kicked:
 		case <-round.C:
+		}
+		if pace = p.config().pace(); time.Until(due) > pace { // the configuration is another
+			due = time.Now().Add(pace)
 		}
 		p.learn()
 		p.sweep()
@@ -62,6 +65,11 @@ func (p *Pool) upkeep() {
 		}
 		round.Reset(time.Until(next))
 	}
+}
+
+// pace is how often upkeep looks at everything.
+func (c *Config) pace() time.Duration {
+	return min(c.HealthCheckInterval, c.MaxIdleTime/4, c.MaxLifetime/10)
 }
 
 // sweep retires the idle connections that are of no more use.
@@ -122,7 +130,7 @@ func (p *Pool) goHome(now time.Time) {
 		return
 	}
 	for _, l := range p.lanes {
-		for _, b := range l.takeIdle(1, func(c *conn) bool { return c.server.rank > home.rank }) {
+		for _, b := range l.takeIdle(1, func(c *conn) bool { return c.server.rank > home.rank && !c.outdated() }) {
 			p.retire(b, RetiredReplaced)
 		}
 	}
@@ -144,7 +152,7 @@ func (p *Pool) warm() (all bool) {
 				all = false
 				break
 			}
-			p.dial(l, dial{to: p.best(l)})
+			p.dial(l, &dial{to: p.best(l)})
 		}
 	}
 	return all

@@ -125,8 +125,8 @@ func (p *Pool) askAlive(s *server) {
 			return
 		}
 	}
-	if s.is() == ServerUsable && s.dialing == [2]int{} && p.conns < p.config().MaxConns && p.dialing < maxDials {
-		p.dial(p.lanes[1], dial{to: s})
+	if s.is() == ServerUsable && !s.gone && s.dialing == [2]int{} && p.conns < p.config().MaxConns && p.dialing < maxDials {
+		p.dial(p.lanes[1], &dial{to: s})
 	}
 }
 

@@ -2,28 +2,37 @@ package main
 
 import (
 	"context"
+	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"authsvc/config"
 )
 
-// serve runs the service until SIGTERM or SIGINT.
+// serve runs the service until SIGTERM or SIGINT. At SIGHUP it reads its files anew.
 func (p *program) serve(ctx context.Context, args []string) error {
 	f := p.flags("serve", "Runs the service. All settings come from the environment: see authsvc config --reference.")
 	if err := p.parse(f, args); err != nil {
 		return err
 	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // from the first moment: it must never end the service
+	defer signal.Stop(hangup)
 	cfg, err := config.Load(p.environ)
 	if err != nil {
 		return &usageError{err}
 	}
 	ctx, stop := untilSignal(ctx)
+	var reloading sync.WaitGroup
+	defer reloading.Wait()
 	defer stop()
 	s, err := newService(ctx, cfg, p.stdout)
 	if err != nil {
 		return err
 	}
+	r := newReloader(p.environ, cfg, s.asked, s.log, s.pool.Reconfigure)
+	reloading.Go(func() { r.run(ctx, hangup) })
 	return s.run(ctx)
 }
 

@@ -23,6 +23,7 @@ type service struct {
 	cfg   *config.Config
 	log   *slog.Logger
 	pool  *ldappool.Pool
+	asked ldappool.Config // the pool's settings at the start
 	api   *api.Server
 	main  listener
 	admin listener // its server is nil where the admin listener is off
@@ -54,7 +55,10 @@ func newService(ctx context.Context, cfg *config.Config, logs io.Writer) (_ *ser
 		}
 	}
 	s.announce() // before the pool has anything to say
-	if s.pool, err = newPool(cfg, tel.Trace()); err != nil {
+	if s.asked, err = poolConfig(cfg, tel.Trace()); err != nil {
+		return nil, err
+	}
+	if s.pool, err = ldappool.New(s.asked); err != nil {
 		return nil, err
 	}
 	tel.WatchPool(s.pool.Stat)

@@ -6,11 +6,11 @@ import (
 	"authsvc/ldappool"
 )
 
-// newPool makes the pool that cfg asks for. It does not wait for the directory.
-func newPool(cfg *config.Config, trace ldappool.Trace) (*ldappool.Pool, error) {
+// poolConfig is the pool that cfg asks for. It reads the certificates anew.
+func poolConfig(cfg *config.Config, trace ldappool.Trace) (ldappool.Config, error) {
 	tls, err := cfg.LDAP.TLSConfig()
 	if err != nil {
-		return nil, err
+		return ldappool.Config{}, err
 	}
 	retry := ldappool.RetryNoResponse
 	if cfg.LDAP.BindRetry == "unsent" {
@@ -20,7 +20,7 @@ func newPool(cfg *config.Config, trace ldappool.Trace) (*ldappool.Pool, error) {
 	if cfg.LDAP.ServerPolicy == "round_robin" {
 		policy = ldappool.RoundRobin
 	}
-	return ldappool.New(ldappool.Config{
+	return ldappool.Config{
 		Servers: cfg.LDAP.URLs, Policy: policy, StartTLS: cfg.LDAP.StartTLS, TLS: tls,
 		BindDN: cfg.LDAP.BindDN, BindPassword: cfg.LDAP.BindPassword.Reveal(), BindOnly: cfg.LDAP.UserDNTemplate != "",
 		DialTimeout: cfg.LDAP.DialTimeout, RequestTimeout: cfg.LDAP.RequestTimeout, BindRetry: retry,
@@ -28,7 +28,7 @@ func newPool(cfg *config.Config, trace ldappool.Trace) (*ldappool.Pool, error) {
 		MaxIdleTime: cfg.Pool.MaxIdleTime, MaxLifetime: cfg.Pool.MaxLifetime, HealthCheckInterval: cfg.Pool.HealthCheckInterval,
 		MaxWait: cfg.Pool.MaxWait, MaxWaiters: none(cfg.Pool.MaxWaiters),
 		Trace: trace,
-	})
+	}, nil
 }
 
 // none says zero to ldappool, whose zero value is the default.

@@ -20,6 +20,10 @@ const otherServer = "other"
 type connMetrics struct {
 	dialTook   *prometheus.HistogramVec
 	dialErrors *prometheus.CounterVec
+	pingTook   *prometheus.HistogramVec
+	operations *prometheus.CounterVec
+	changes    *prometheus.CounterVec
+	leavings   *prometheus.CounterVec
 	pings      [laneCount]struct{ ok, failed prometheus.Counter }
 	ends       [laneCount]map[ldappool.RetireReason]prometheus.Counter // read only; "" is any other reason
 
@@ -30,6 +34,15 @@ type connMetrics struct {
 type serverMetrics struct {
 	dialTook   [laneCount]prometheus.Observer
 	dialErrors prometheus.Counter
+	pingTook   [laneCount]prometheus.Observer
+	operations map[string]prometheus.Counter                // by result; read only
+	changes    map[ldappool.ServerState]prometheus.Counter  // by the state that was entered; read only
+	leavings   map[ldappool.RetireReason]prometheus.Counter // read only; "" is any other reason
+}
+
+// serverStates are the states of a server.
+func serverStates() []ldappool.ServerState {
+	return []ldappool.ServerState{ldappool.ServerUsable, ldappool.ServerSuspect, ldappool.ServerDown}
 }
 
 // retireReasons are the reasons that have a series from the start.
@@ -53,6 +66,23 @@ func newConnMetrics(f promauto.Factory) *connMetrics {
 			Name: "authsvc_ldap_dial_errors_total",
 			Help: "Attempts to open a connection that failed, background probes included.",
 		}, []string{"server"}),
+		pingTook: f.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "authsvc_ldap_ping_duration_seconds",
+			Help:    "Time to the answer of a ping. Failed pings are not in it.",
+			Buckets: durationBuckets(),
+		}, []string{"server", "lane"}),
+		operations: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "authsvc_ldap_server_operations_total",
+			Help: "Requests sent to the server, by what they ended in.",
+		}, []string{"server", "result"}),
+		changes: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "authsvc_ldap_server_state_changes_total",
+			Help: "Changes of the server's state, by the state that it came to.",
+		}, []string{"server", "state"}),
+		leavings: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "authsvc_ldap_server_connections_retired_total",
+			Help: "Connections to the server that left the pool, by reason.",
+		}, []string{"server", "reason"}),
 		servers: make(map[string]*serverMetrics),
 	}
 	pings := f.NewCounterVec(prometheus.CounterOpts{
@@ -90,15 +120,29 @@ func (m *connMetrics) pinged(e ldappool.PingEvent) {
 		return
 	}
 	pings.ok.Inc()
+	m.server(e.Server).pingTook[laneIndex(e.Lane)].Observe(e.Took.Seconds())
+}
+
+func (m *connMetrics) operated(e ldappool.OperationEvent) {
+	m.server(e.Server).operations[resultOf(e.Err)].Inc()
+}
+
+func (m *connMetrics) serverChanged(e ldappool.ServerEvent) {
+	if counter, ok := m.server(e.Server).changes[e.To]; ok {
+		counter.Inc()
+	}
 }
 
 func (m *connMetrics) retired(e ldappool.RetireEvent) {
-	ends := m.ends[laneIndex(e.Lane)]
-	counter, ok := ends[e.Reason]
-	if !ok {
-		counter = ends[""]
+	for _, counters := range []map[ldappool.RetireReason]prometheus.Counter{
+		m.ends[laneIndex(e.Lane)], m.server(e.Server).leavings,
+	} {
+		counter, ok := counters[e.Reason]
+		if !ok {
+			counter = counters[""]
+		}
+		counter.Inc()
 	}
-	counter.Inc()
 }
 
 // server returns the series of a server, which it makes when the server is first heard of.
@@ -123,9 +167,24 @@ func (m *connMetrics) server(url string) *serverMetrics {
 
 func (m *connMetrics) newServer(url string) *serverMetrics {
 	label := serverLabel(url)
-	s := &serverMetrics{dialErrors: m.dialErrors.WithLabelValues(label)}
+	s := &serverMetrics{
+		dialErrors: m.dialErrors.WithLabelValues(label),
+		operations: make(map[string]prometheus.Counter),
+		changes:    make(map[ldappool.ServerState]prometheus.Counter),
+		leavings:   map[ldappool.RetireReason]prometheus.Counter{"": m.leavings.WithLabelValues(label, "other")},
+	}
 	for i, lane := range lanes() {
 		s.dialTook[i] = m.dialTook.WithLabelValues(label, string(lane))
+		s.pingTook[i] = m.pingTook.WithLabelValues(label, string(lane))
+	}
+	for _, result := range operationResults() {
+		s.operations[result] = m.operations.WithLabelValues(label, result)
+	}
+	for _, state := range serverStates() {
+		s.changes[state] = m.changes.WithLabelValues(label, state.String())
+	}
+	for _, reason := range retireReasons() {
+		s.leavings[reason] = m.leavings.WithLabelValues(label, string(reason))
 	}
 	return s
 }

@@ -210,6 +210,11 @@ func (ev *events) limitLearned(e ldappool.LimitEvent) {
 	ev.log.LogAttrs(context.Background(), slog.LevelInfo, message, attrs...)
 }
 
+// reconfigured tells that no connection is left which was made before the last reload.
+func (ev *events) reconfigured(e ldappool.ReconfigureEvent) {
+	ev.log.LogAttrs(context.Background(), slog.LevelInfo, "directory connections renewed", span("took", e.Took))
+}
+
 func (ev *events) debug(message, server string, lane ldappool.Lane, err error, details ...slog.Attr) {
 	if ev.log.Enabled(context.Background(), slog.LevelDebug) {
 		ev.write(slog.LevelDebug, message, server, lane, err, details...)

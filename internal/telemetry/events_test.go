@@ -271,6 +271,13 @@ func TestALimitIsToldWhenItIsLearntAndWhenItIsForgotten(t *testing.T) {
 	assert.Len(t, lines, limitBurst)
 }
 
+func TestTheEndOfAReconfigurationIsTold(t *testing.T) {
+	t.Parallel()
+	tel, logs := newTest(slog.LevelInfo)
+	tel.Trace().Reconfigured(ldappool.ReconfigureEvent{Took: 40 * time.Millisecond})
+	assert.Equal(t, []map[string]any{{"level": "INFO", "msg": "directory connections renewed", "took": "40ms"}}, logs.lines(t))
+}
+
 func TestTheLimiterKeepsABoundedNumberOfKeys(t *testing.T) {
 	t.Parallel()
 	l := newLimiter()

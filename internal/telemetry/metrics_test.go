@@ -187,6 +187,54 @@ var metricTests = []struct {
 		},
 	},
 	{
+		name: "authsvc_ldap_ping_duration_seconds",
+		drive: func(_ *Telemetry, tr ldappool.Trace) {
+			tr.Pinged(ldappool.PingEvent{Lane: ldappool.SearchLane, Server: serverA, Took: time.Second})
+			tr.Pinged(ldappool.PingEvent{Lane: ldappool.SearchLane, Server: serverA, Took: 3 * time.Second, Err: errors.New("silence")})
+		},
+		want: map[string]string{
+			`_sum{lane="search",server="` + serverA + `"}`: "1", `_count{lane="search",server="` + serverA + `"}`: "1",
+			`_count{lane="bind",server="` + serverA + `"}`: "0",
+		},
+	},
+	{
+		name: "authsvc_ldap_server_operations_total",
+		drive: func(_ *Telemetry, tr ldappool.Trace) {
+			operate(tr, ldappool.OperationEvent{Op: "search", Server: serverA})
+			operate(tr, ldappool.OperationEvent{Op: "bind", Server: serverA, Code: ldap.LDAPResultInvalidCredentials})
+			operate(tr, ldappool.OperationEvent{Op: "bind", Server: serverB, Err: opError(ldappool.ErrTimeout, nil)})
+		},
+		want: map[string]string{
+			`{result="answer",server="` + serverA + `"}`: "2", `{result="timeout",server="` + serverA + `"}`: "0",
+			`{result="answer",server="` + serverB + `"}`: "0", `{result="timeout",server="` + serverB + `"}`: "1",
+		},
+	},
+	{
+		name: "authsvc_ldap_server_state_changes_total",
+		drive: func(_ *Telemetry, tr ldappool.Trace) {
+			tr.ServerChanged(ldappool.ServerEvent{Server: serverB, From: ldappool.ServerSuspect, To: ldappool.ServerDown})
+			tr.ServerChanged(ldappool.ServerEvent{Server: serverB, From: ldappool.ServerDown, To: ldappool.ServerUsable})
+			tr.ServerChanged(ldappool.ServerEvent{Server: serverB, From: ldappool.ServerUsable, To: ldappool.ServerSuspect})
+			tr.ServerChanged(ldappool.ServerEvent{Server: serverB, From: ldappool.ServerSuspect, To: ldappool.ServerUsable})
+		},
+		want: map[string]string{
+			`{server="` + serverB + `",state="usable"}`: "2", `{server="` + serverB + `",state="suspect"}`: "1",
+			`{server="` + serverB + `",state="down"}`: "1",
+		},
+	},
+	{
+		name: "authsvc_ldap_server_connections_retired_total",
+		drive: func(_ *Telemetry, tr ldappool.Trace) {
+			tr.Retired(ldappool.RetireEvent{Lane: ldappool.BindLane, Server: serverA, Reason: ldappool.RetiredIdleLimit})
+			tr.Retired(ldappool.RetireEvent{Lane: ldappool.SearchLane, Server: serverA, Reason: ldappool.RetiredIdleLimit})
+			tr.Retired(ldappool.RetireEvent{Lane: ldappool.SearchLane, Server: serverB, Reason: "not thought of"})
+		},
+		want: map[string]string{
+			`{reason="idle_limit",server="` + serverA + `"}`: "2", `{reason="other",server="` + serverA + `"}`: "0",
+			`{reason="idle_limit",server="` + serverB + `"}`: "0", `{reason="other",server="` + serverB + `"}`: "1",
+		},
+	},
+	{
 		name:  "authsvc_ldap_connections",
 		drive: watch,
 		want: map[string]string{
@@ -198,6 +246,10 @@ var metricTests = []struct {
 	{
 		name: "authsvc_ldap_waiting_callers", drive: watch,
 		want: map[string]string{`{lane="search"}`: "4", `{lane="bind"}`: "8"},
+	},
+	{
+		name: "authsvc_ldap_connections_outdated", drive: watch,
+		want: map[string]string{`{lane="search"}`: "1", `{lane="bind"}`: "2"},
 	},
 	{
 		name: "authsvc_ldap_server_up", drive: watch,
@@ -218,6 +270,14 @@ var metricTests = []struct {
 	{
 		name: "authsvc_ldap_server_last_answer_timestamp_seconds", drive: watch,
 		want: map[string]string{`{server="` + serverA + `"}`: "1234.5", `{server="` + serverB + `"}`: "0"},
+	},
+	{
+		name: "authsvc_ldap_server_state_since_timestamp_seconds", drive: watch,
+		want: map[string]string{`{server="` + serverA + `"}`: "1000.5", `{server="` + serverB + `"}`: "0"},
+	},
+	{
+		name: "authsvc_ldap_server_ready", drive: watch,
+		want: map[string]string{`{server="` + serverA + `"}`: "1", `{server="` + serverB + `"}`: "0"},
 	},
 	{
 		name: "authsvc_ldap_server_idle_limit_seconds", drive: watch,
@@ -245,10 +305,13 @@ func watch(t *Telemetry, _ ldappool.Trace) {
 	t.WatchPool(func() *ldappool.Stat {
 		return &ldappool.Stat{
 			MaxConns: 32,
-			Search:   ldappool.LaneStat{Idle: 1, InUse: 2, Dialing: 3, Waiting: 4},
-			Bind:     ldappool.LaneStat{Idle: 5, InUse: 6, Dialing: 7, Waiting: 8},
+			Search:   ldappool.LaneStat{Idle: 1, InUse: 2, Dialing: 3, Waiting: 4, Outdated: 1},
+			Bind:     ldappool.LaneStat{Idle: 5, InUse: 6, Dialing: 7, Waiting: 8, Outdated: 2},
 			Servers: []ldappool.ServerStat{
-				{URL: serverA, State: ldappool.ServerUsable, Answered: time.UnixMilli(1234500), Conns: 24, IdleLimit: 1500 * time.Millisecond},
+				{
+					URL: serverA, State: ldappool.ServerUsable, Since: time.UnixMilli(1000500), Ready: true,
+					Answered: time.UnixMilli(1234500), Conns: 24, IdleLimit: 1500 * time.Millisecond,
+				},
 				{URL: serverB, State: ldappool.ServerDown, AgeLimit: time.Minute},
 			},
 		}
@@ -338,7 +401,7 @@ func TestSeriesStayBoundedWhateverNamesArrive(t *testing.T) {
 		trace.Dialed(ldappool.DialEvent{Server: name, Lane: ldappool.BindLane, Err: errors.New("refused")})
 		trace.ServerChanged(ldappool.ServerEvent{Server: name, To: ldappool.ServerDown})
 		trace.Retired(ldappool.RetireEvent{Server: name, Reason: ldappool.RetireReason(name)})
-		operate(trace, ldappool.OperationEvent{Op: name, Code: uint16(i)})
+		operate(trace, ldappool.OperationEvent{Op: name, Server: name, Code: uint16(i)})
 	}
 	count, err := testutil.GatherAndCount(tel.registry, "authsvc_ldap_dial_errors_total")
 	require.NoError(t, err)
@@ -347,5 +410,8 @@ func TestSeriesStayBoundedWhateverNamesArrive(t *testing.T) {
 	count, err = testutil.GatherAndCount(tel.registry, "authsvc_ldap_connections_retired_total")
 	require.NoError(t, err)
 	assert.Equal(t, 2*(len(retireReasons())+1), count)
+	count, err = testutil.GatherAndCount(tel.registry, "authsvc_ldap_server_connections_retired_total")
+	require.NoError(t, err)
+	assert.Equal(t, (maxServers+1)*(len(retireReasons())+1), count)
 	assert.Len(t, tel.events.servers, maxServers+1)
 }

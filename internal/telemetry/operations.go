@@ -94,6 +94,9 @@ func resultCodes() map[uint16]string {
 	}
 }
 
+// operationResults are what a request can end in: an answer, or what failureOf names.
+func operationResults() []string { return []string{"answer", "timeout", "lost", "canceled", "other"} }
+
 func newOpMetrics(f promauto.Factory) *opMetrics {
 	m := new(opMetrics)
 	m.registerLanes(f)
@@ -136,7 +139,7 @@ func (m *opMetrics) registerOps(f promauto.Factory) {
 	}, []string{"op"})
 	for i, op := range [opCount]string{searchOp: "search", bindOp: "bind"} {
 		byResult := make(map[string]prometheus.Observer)
-		for _, result := range []string{"answer", "timeout", "lost", "canceled", "other"} {
+		for _, result := range operationResults() {
 			byResult[result] = took.WithLabelValues(op, result)
 		}
 		byCode := make(map[uint16]prometheus.Counter)
@@ -195,6 +198,14 @@ func refusalOf(err error) string {
 		return "overloaded"
 	}
 	return "other"
+}
+
+// resultOf names what a request ended in.
+func resultOf(err error) string {
+	if err == nil {
+		return "answer"
+	}
+	return failureOf(err)
 }
 
 // failureOf names what a request without an answer ended in.

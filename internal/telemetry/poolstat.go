@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"sync/atomic"
+	"time"
 
 	"authsvc/ldappool"
 
@@ -13,9 +14,9 @@ import (
 type poolCollector struct {
 	stat atomic.Pointer[func() *ldappool.Stat] // nil until there is a pool
 
-	connections, maxConns, waiting            *prometheus.Desc
+	connections, maxConns, waiting, outdated  *prometheus.Desc
 	up, state, serverConnections, lastAnswers *prometheus.Desc
-	idleLimit, ageLimit                       *prometheus.Desc
+	since, ready, idleLimit, ageLimit         *prometheus.Desc
 }
 
 func newPoolCollector() *poolCollector {
@@ -29,6 +30,8 @@ func newPoolCollector() *poolCollector {
 			"Most connections that there may be, both lanes together."),
 		waiting: desc("authsvc_ldap_waiting_callers",
 			"Callers that wait for a connection now.", "lane"),
+		outdated: desc("authsvc_ldap_connections_outdated",
+			"Connections made before the last reload that have no successor yet.", "lane"),
 		up: desc("authsvc_ldap_server_up",
 			"1 where the server is usable, 0 where it is suspect or down.", "server"),
 		state: desc("authsvc_ldap_server_state",
@@ -37,6 +40,10 @@ func newPoolCollector() *poolCollector {
 			"Open connections to the server.", "server"),
 		lastAnswers: desc("authsvc_ldap_server_last_answer_timestamp_seconds",
 			"Unix time at which the server last answered anything; 0 where it never did.", "server"),
+		since: desc("authsvc_ldap_server_state_since_timestamp_seconds",
+			"Unix time at which the server came to its state.", "server"),
+		ready: desc("authsvc_ldap_server_ready",
+			"1 where the server has let the service identity in since the start, 0 where it has not yet.", "server"),
 		idleLimit: desc("authsvc_ldap_server_idle_limit_seconds",
 			"How long the server was seen to let a connection be quiet, at the least; 0 where no limit is known.", "server"),
 		ageLimit: desc("authsvc_ldap_server_age_limit_seconds",
@@ -47,8 +54,8 @@ func newPoolCollector() *poolCollector {
 // Describe sends the description of every gauge.
 func (c *poolCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.connections, c.maxConns, c.waiting, c.up, c.state, c.serverConnections, c.lastAnswers,
-		c.idleLimit, c.ageLimit,
+		c.connections, c.maxConns, c.waiting, c.outdated, c.up, c.state, c.serverConnections, c.lastAnswers,
+		c.since, c.ready, c.idleLimit, c.ageLimit,
 	} {
 		ch <- d
 	}
@@ -71,6 +78,7 @@ func (c *poolCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(ch, c.connections, float64(lane.InUse), name, "in_use")
 		gauge(ch, c.connections, float64(lane.Dialing), name, "dialing")
 		gauge(ch, c.waiting, float64(lane.Waiting), name)
+		gauge(ch, c.outdated, float64(lane.Outdated), name)
 	}
 	c.collectServers(ch, stat.Servers)
 }
@@ -85,17 +93,13 @@ func (c *poolCollector) collectServers(ch chan<- prometheus.Metric, servers []ld
 		}
 		seen[name] = true
 		gauge(ch, c.up, truth(s.State == ldappool.ServerUsable), name)
-		for _, state := range []ldappool.ServerState{
-			ldappool.ServerUsable, ldappool.ServerSuspect, ldappool.ServerDown,
-		} {
+		for _, state := range serverStates() {
 			gauge(ch, c.state, truth(s.State == state), name, state.String())
 		}
 		gauge(ch, c.serverConnections, float64(s.Conns), name)
-		var answered float64
-		if !s.Answered.IsZero() {
-			answered = float64(s.Answered.UnixMilli()) / 1000
-		}
-		gauge(ch, c.lastAnswers, answered, name)
+		gauge(ch, c.lastAnswers, unixSeconds(s.Answered), name)
+		gauge(ch, c.since, unixSeconds(s.Since), name)
+		gauge(ch, c.ready, truth(s.Ready), name)
 		gauge(ch, c.idleLimit, s.IdleLimit.Seconds(), name)
 		gauge(ch, c.ageLimit, s.AgeLimit.Seconds(), name)
 	}
@@ -103,6 +107,14 @@ func (c *poolCollector) collectServers(ch chan<- prometheus.Metric, servers []ld
 
 func gauge(ch chan<- prometheus.Metric, d *prometheus.Desc, value float64, labels ...string) {
 	ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+}
+
+// unixSeconds is t as a timestamp, to the millisecond; 0 where t is zero.
+func unixSeconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
 }
 
 func truth(b bool) float64 {

@@ -85,7 +85,10 @@ func (t *Telemetry) LoginDone(ctx context.Context, c auth.Credentials, r auth.Re
 func (t *Telemetry) Trace() ldappool.Trace {
 	return ldappool.Trace{
 		Acquired: func(_ context.Context, e ldappool.AcquireEvent) { t.ops.acquired(e) },
-		Operated: func(_ context.Context, e ldappool.OperationEvent) { t.ops.operated(e) },
+		Operated: func(_ context.Context, e ldappool.OperationEvent) {
+			t.ops.operated(e)
+			t.conns.operated(e)
+		},
 		Dialed: func(e ldappool.DialEvent) {
 			t.conns.dialed(e)
 			t.events.dialed(e)
@@ -98,8 +101,12 @@ func (t *Telemetry) Trace() ldappool.Trace {
 			t.conns.retired(e)
 			t.events.retired(e)
 		},
-		ServerChanged: t.events.serverChanged,
-		LimitLearned:  t.events.limitLearned,
+		ServerChanged: func(e ldappool.ServerEvent) {
+			t.conns.serverChanged(e)
+			t.events.serverChanged(e)
+		},
+		LimitLearned: t.events.limitLearned,
+		Reconfigured: t.events.reconfigured,
 	}
 }
 

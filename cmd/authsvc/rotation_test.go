@@ -1,0 +1,207 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"authsvc/internal/ldaptest"
+
+	"github.com/go-ldap/ldap/v3"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// rotation is a service under way whose secrets and certificates change.
+type rotation struct {
+	t     *testing.T
+	slapd *ldaptest.Slapd
+	files string // the folder that they are in
+	p     *process
+}
+
+// configRoot permits changes of slapd's own settings while it runs.
+const configRoot = "database config\nrootdn \"cn=config\"\nrootpw " + ldaptest.RootPassword + "\n"
+
+func startRotation(t *testing.T) *rotation {
+	t.Helper()
+	r := &rotation{t: t, files: t.TempDir()}
+	r.slapd = ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10, TLS: true, ExtraDatabase: configRoot})
+	r.write("password", ldaptest.ServicePassword)
+	r.write("ca.pem", r.pem(r.slapd.CA()))
+	r.p = startProgram(t, r.slapd.TLSURL(), "LDAP_BIND_PASSWORD=", "LDAP_BIND_PASSWORD_FILE="+filepath.Join(r.files, "password"),
+		"LDAP_CA_FILE="+filepath.Join(r.files, "ca.pem"))
+	r.p.ready(t)
+	return r
+}
+
+// write replaces a file as a whole.
+func (r *rotation) write(name, content string) {
+	r.t.Helper()
+	path := filepath.Join(r.files, name)
+	require.NoError(r.t, os.WriteFile(path+".new", []byte(content), 0o600))
+	require.NoError(r.t, os.Rename(path+".new", path))
+}
+
+func (r *rotation) pem(ca *ldaptest.CA) string {
+	r.t.Helper()
+	content, err := os.ReadFile(ca.File())
+	require.NoError(r.t, err)
+	return string(content)
+}
+
+// modify changes an entry as whoever may, attribute by attribute.
+func (r *rotation) modify(as, dn string, values map[string][]string) {
+	r.t.Helper()
+	c, err := ldap.DialURL(r.slapd.URL())
+	require.NoError(r.t, err)
+	defer c.Close()
+	require.NoError(r.t, c.Bind(as, ldaptest.RootPassword))
+	m := ldap.NewModifyRequest(dn, nil)
+	for name, value := range values {
+		m.Replace(name, value)
+	}
+	require.NoError(r.t, c.Modify(m))
+}
+
+func (r *rotation) password(valid ...string) {
+	r.t.Helper()
+	r.modify(ldaptest.RootDN, ldaptest.ServiceDN, map[string][]string{"userPassword": valid})
+}
+
+// reloaded waits until the service says so for the n-th time.
+func (r *rotation) reloaded(n int) {
+	r.t.Helper()
+	ldaptest.Eventually(r.t, "the service has reloaded", func() bool {
+		return strings.Count(r.p.logged(), `"configuration reloaded"`) == n
+	})
+}
+
+// adopted waits until no connection is left that was made before the last change.
+func (r *rotation) adopted() {
+	r.t.Helper()
+	ldaptest.Eventually(r.t, "the old connections are gone", func() bool {
+		log := r.p.logged()
+		return strings.LastIndex(log, `"directory connections renewed"`) > strings.LastIndex(log, `"configuration reloaded"`)
+	})
+}
+
+// through has logins come in at 200 a second while steps are done, which must not fail one.
+func (r *rotation) through(what string, steps func()) {
+	r.t.Helper()
+	c := client(r.t)
+	var mu sync.Mutex
+	var answers []answer
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(time.Second / 200)
+		defer tick.Stop()
+		var asking sync.WaitGroup
+		defer asking.Wait()
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				asking.Go(func() {
+					a := ask(c, r.p.url, n)
+					mu.Lock()
+					defer mu.Unlock()
+					answers = append(answers, a)
+				})
+			}
+		}
+	}()
+	steps()
+	close(stop)
+	<-stopped
+	figures(r.t, what, answers)
+	failed := 0
+	for _, a := range answers {
+		if a.status != a.want {
+			failed++
+		}
+	}
+	assert.GreaterOrEqual(r.t, len(answers), 400)
+	assert.Zero(r.t, failed, "logins that failed")
+}
+
+func TestNoLoginFailsWhileTheServicePasswordRotates(t *testing.T) {
+	r := startRotation(t)
+	r.through("both passwords valid for a while, as OpenLDAP permits", func() {
+		r.password(ldaptest.ServicePassword, "second-secret")
+		r.write("password", "second-secret")
+		r.reloaded(1)
+		r.adopted()
+		r.password("second-secret")
+		ldaptest.Eventually(t, "some logins have been served meanwhile", r.served(400))
+	})
+	r.through("the directory knows the new one first, as with Active Directory", func() {
+		r.password("third-secret")
+		ldaptest.Eventually(t, "some logins have been served meanwhile", r.served(400))
+		r.write("password", "third-secret")
+		r.reloaded(2)
+		r.adopted()
+	})
+	r.through("the service knows the new one first", func() {
+		r.write("password", "fourth-secret")
+		r.reloaded(3)
+		ldaptest.Eventually(t, "the refusal is told", func() bool {
+			return strings.Contains(r.p.logged(), "the service identity was refused: Invalid Credentials")
+		})
+		ldaptest.Eventually(t, "some logins have been served meanwhile", r.served(400))
+		r.password("fourth-secret")
+		require.NoError(t, r.p.cmd.Process.Signal(syscall.SIGHUP))
+		r.reloaded(4)
+		r.adopted()
+	})
+	for _, secret := range []string{ldaptest.ServicePassword, "second-secret", "third-secret", "fourth-secret"} {
+		assert.NotContains(t, r.p.logged(), secret)
+	}
+	assert.Zero(t, r.p.end(t))
+}
+
+func TestNoLoginFailsWhileTheAuthorityRotates(t *testing.T) {
+	r := startRotation(t)
+	before, after := r.slapd.CA(), ldaptest.NewCA(t)
+	cert := after.Issue(t, ldaptest.CertConfig{})
+	r.through("old authority, both, and the new one", func() {
+		r.write("ca.pem", r.pem(before)+r.pem(after))
+		r.reloaded(1)
+		r.adopted()
+		r.modify("cn=config", "cn=config", map[string][]string{
+			"olcTLSCertificateFile": {cert.CertFile}, "olcTLSCertificateKeyFile": {cert.KeyFile},
+		})
+		r.write("ca.pem", r.pem(after))
+		r.reloaded(2)
+		r.adopted()
+		ldaptest.Eventually(t, "some logins have been served meanwhile", r.served(400))
+	})
+	r.through("an authority that is none of the directory's, by mistake", func() {
+		r.write("ca.pem", r.pem(before))
+		r.reloaded(3)
+		ldaptest.Eventually(t, "the fault is told", func() bool {
+			return strings.Contains(r.p.logged(), "certificate signed by unknown authority")
+		})
+		ldaptest.Eventually(t, "some logins have been served meanwhile", r.served(400))
+		r.write("ca.pem", r.pem(after)) // with which the connections were made that are still there
+		r.reloaded(4)
+		ldaptest.Eventually(t, "the server is usable again", func() bool {
+			log := r.p.logged()
+			return strings.LastIndex(log, `"directory server usable"`) > strings.LastIndex(log, `"directory server suspect"`)
+		})
+	})
+	assert.Zero(t, r.p.end(t))
+}
+
+// served tells whether so many more logins have come to a right or wrong password since it was made.
+func (r *rotation) served(n int) func() bool {
+	count := func() int { return strings.Count(r.p.logged(), `"msg":"login"`) }
+	goal := count() + n
+	return func() bool { return count() >= goal }
+}
