@@ -10,10 +10,11 @@ import (
 // BindRetry says when a user's bind that died with its connection is sent once more.
 type BindRetry uint8
 
-// The rules. Neither sends a bind again after an answer or after a timeout.
+// The rules. Neither sends a bind again after a timeout, or after an answer that may be about it.
 const (
 	// RetryNoResponse: on a connection that was used or kept before and died with no byte of answer (the rule that
-	// net/http follows), and wherever no byte was sent.
+	// net/http follows), and wherever no byte was sent; and to another server, when one answers busy (51) or
+	// unavailable (52).
 	RetryNoResponse BindRetry = iota
 	// RetryUnsent: only where no byte was sent, for directories that count a bind when it arrives.
 	RetryUnsent

@@ -135,7 +135,8 @@ func (p *Pool) unlock() {
 // Search asks the directory as the service identity. req is not changed. A result of any code is a result; an error is a
 // fault and matches one of the sentinels, or ctx's own error where the caller has gone.
 //
-// A search whose connection was lost is sent once more, on a connection that has just been seen to work. An answer may
+// A search whose connection was lost is sent once more, on a connection that has just been seen to work; so is, to
+// another server where one is usable, a search that was answered busy (51) or unavailable (52). An answer may
 // have 4 MiB and 131,072 BER elements; one with more ends its connection, and the search as lost. SizeLimit is the
 // server's to keep: EnforceSizeLimit, by which go-ldap stops in the middle of an answer, costs the connection too.
 func (p *Pool) Search(ctx context.Context, req *ldap.SearchRequest) (*SearchResult, error) {
