@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,6 +40,7 @@ type crowd struct {
 	all   sync.WaitGroup
 	over  chan struct{}
 	going sync.Once
+	pause atomic.Int64 // the most between two logins of a caller, in nanoseconds
 
 	mu      sync.Mutex // guards what follows
 	logins  int
@@ -48,11 +50,12 @@ type crowd struct {
 func comes(t *testing.T, p *Pool, callers int) *crowd {
 	t.Helper()
 	c := &crowd{t: t, pool: p, over: make(chan struct{})}
+	c.pause.Store(int64(4 * time.Millisecond))
 	for range callers {
 		c.all.Go(func() {
 			for !isClosed(c.over) {
 				c.login()
-				time.Sleep(rand.N(4 * time.Millisecond)) //nolint:gosec // a test
+				time.Sleep(rand.N(time.Duration(c.pause.Load()))) //nolint:gosec // a test
 			}
 		})
 	}
@@ -74,6 +77,14 @@ func (c *crowd) login() {
 	defer c.mu.Unlock()
 	c.logins++
 	c.longest = max(c.longest, found.Wait, bound.Wait)
+}
+
+// waits lets much time pass, with fewer logins.
+func (c *crowd) waits(d time.Duration) {
+	c.pause.Store(int64(100 * time.Millisecond))
+	time.Sleep(d)
+	c.pause.Store(int64(4 * time.Millisecond))
+	time.Sleep(200 * time.Millisecond)
 }
 
 // took gives the longest wait of late, and forgets it.
@@ -161,7 +172,7 @@ func reconfigure(p *Pool, changes ...func(*Config)) error {
 }
 
 // isAdopted requires that the last configuration is taken up within d, without more than the wait that a login may have.
-func (s *stage) isAdopted(t *testing.T, d time.Duration) {
+func (s *stage) isAdopted(t *testing.T, d, wait time.Duration) {
 	t.Helper()
 	for until := time.Now().Add(d); s.outdated() > 0; time.Sleep(time.Millisecond) {
 		require.True(t, time.Now().Before(until), "%+v", s.pool.Stat())
@@ -171,11 +182,10 @@ func (s *stage) isAdopted(t *testing.T, d time.Duration) {
 	defer s.mu.Unlock()
 	require.Len(t, s.adopted, 1)
 	require.LessOrEqual(t, s.adopted[0].Took, d)
-	most := dialTakes
 	if s.conns == 2 {
-		most = 3 * dialTakes // a successor needs the place of another
+		wait = 4 * dialTakes // a successor needs the place of another
 	}
-	require.Less(t, s.crowd.took(), most, "a login waited for a dial")
+	require.Less(t, s.crowd.took(), wait, "a login waited for a dial")
 	_, open := s.used()
 	require.LessOrEqual(t, open, s.conns)
 }
@@ -208,7 +218,7 @@ func TestANewPasswordBesideTheOldIsTakenUpWithoutAWait(t *testing.T) {
 		before := s.pool.Stat()
 		s.reconfigure(t, password("new"))
 		require.Equal(t, before.Search.Idle+before.Search.InUse, s.outdated(), "binds as users are not outdated by it")
-		s.isAdopted(t, 5*time.Second)
+		s.isAdopted(t, 5*time.Second, dialTakes)
 		h.set(func(h *host) { h.passwords[ldaptest.ServiceDN], h.second = "new", "" })
 		time.Sleep(2 * time.Second)
 		after := s.pool.Stat()
@@ -224,13 +234,15 @@ func TestAPasswordThatTheDirectoryHasFirstFailsNoLogin(t *testing.T) {
 	underLoad(t, func(t *testing.T, s *stage) {
 		h := s.hosts["one"]
 		h.changePassword("new")
-		if time.Sleep(40 * time.Second); s.conns == 16 {
-			time.Sleep(2 * time.Minute) // some are older than they may get, and nothing takes the place of the rest
+		pause := 40 * time.Second
+		if s.conns == 16 {
+			pause = 3 * time.Minute // some are older than they may get, and nothing takes the place of the rest
 		}
+		s.crowd.waits(pause)
 		s.crowd.took()
 		refused := h.turnedDown()
 		s.reconfigure(t, password("new"))
-		s.isAdopted(t, 5*time.Second)
+		s.isAdopted(t, 5*time.Second, 3*dialTakes) // each connection is pinged before its use, while the server is in doubt
 		require.Equal(t, refused, h.turnedDown())
 		require.Equal(t, ServerUsable, h.state(s.pool))
 	}, func(c *Config) { c.MaxLifetime, c.MaxIdleTime = time.Minute, 30*time.Second })
@@ -241,7 +253,7 @@ func TestAPasswordThatThePoolHasFirstIsTriedRarelyAndFailsNoLogin(t *testing.T) 
 	underLoad(t, func(t *testing.T, s *stage) {
 		h := s.hosts["one"]
 		s.reconfigure(t, password("new"))
-		time.Sleep(4 * time.Minute) // connections are older than they may get, and nothing takes their place
+		s.crowd.waits(4 * time.Minute) // connections are older than they may get, and nothing takes their place
 		require.InDelta(t, 4, h.turnedDown(), 1, "after 0, 30, 90 and 210 s")
 		require.Equal(t, ServerSuspect, h.state(s.pool))
 		st := s.pool.Stat()
@@ -249,7 +261,7 @@ func TestAPasswordThatThePoolHasFirstIsTriedRarelyAndFailsNoLogin(t *testing.T) 
 		require.True(t, st.Usable())
 		require.Positive(t, st.Search.Outdated)
 		h.changePassword("new")
-		time.Sleep(4*time.Minute + time.Second)
+		s.crowd.waits(4*time.Minute + time.Second)
 		require.Zero(t, s.outdated())
 		require.InDelta(t, 4, h.turnedDown(), 1)
 		require.Equal(t, ServerUsable, h.state(s.pool))
@@ -273,10 +285,10 @@ func TestAPasswordRefusedByTwoServersFailsNoLogin(t *testing.T) {
 		s.reconfigure(t, servers("one", "two"))
 		time.Sleep(5 * time.Second)
 		s.reconfigure(t, password("new"))
-		time.Sleep(20 * time.Second)
+		s.crowd.waits(20 * time.Second)
 		require.LessOrEqual(t, s.hosts["one"].turnedDown()+s.hosts["two"].turnedDown(), 3)
 		s.reconfigure(t, password(ldaptest.ServicePassword))
-		time.Sleep(20 * time.Second)
+		s.crowd.waits(20 * time.Second)
 		require.Zero(t, s.outdated())
 		// Where no connection can be spared, one server that works is enough.
 		states := []ServerState{s.hosts["one"].state(s.pool), s.hosts["two"].state(s.pool)}
@@ -301,7 +313,7 @@ func TestConnectionsMoveToAnotherServer(t *testing.T) {
 			time.Sleep(time.Second)
 			require.Zero(t, s.outdated())
 		} else {
-			s.isAdopted(t, 5*time.Second)
+			s.isAdopted(t, 5*time.Second, dialTakes)
 		}
 		time.Sleep(time.Second)
 		require.Empty(t, one.open())
@@ -325,7 +337,11 @@ func TestANewServerThatDoesNotWorkCostsNoLogin(t *testing.T) {
 			underLoad(t, func(t *testing.T, s *stage) {
 				fault(s.hosts["two"])
 				s.reconfigure(t, servers("two"))
-				time.Sleep(3 * time.Minute)
+				pause := time.Minute
+				if s.conns > 2 {
+					pause = 3 * time.Minute // connections are older than they may get, and nothing takes their place
+				}
+				s.crowd.waits(pause)
 				require.NotEqual(t, ServerUsable, s.hosts["two"].state(s.pool))
 				s.reconfigure(t, servers("three", "two"))
 				if s.conns == 2 {
@@ -368,7 +384,7 @@ func TestOtherAuthoritiesAreTakenUpAndWrongOnesAreNamed(t *testing.T) {
 				s.reconfigure(t, withOld)
 				require.Zero(t, s.outdated())
 				s.reconfigure(t, with(wrong))
-				time.Sleep(2 * time.Minute)
+				s.crowd.waits(2 * time.Minute)
 				require.ErrorContains(t, s.pool.Stat().Servers[0].LastErr, "certificate")
 				require.Equal(t, ServerSuspect, s.pool.Stat().Servers[0].State)
 				require.True(t, s.pool.Stat().Usable())
