@@ -23,8 +23,8 @@ const (
 	requestTakes = time.Millisecond
 )
 
-// slowly has the directory take its time, so that connections are in use and a wait for a dial is seen.
-func slowly(_ *peer, r *request) bool {
+// unhurried has the directory take its time, so that connections are in use and a wait for a dial is seen.
+func unhurried(_ *peer, r *request) bool {
 	if r.kind == "ping" || r.dn == ldaptest.ServiceDN {
 		time.Sleep(dialTakes)
 	} else if r.kind != "unbind" {
@@ -33,8 +33,8 @@ func slowly(_ *peer, r *request) bool {
 	return false
 }
 
-// crowd is a number of callers who log in all the time. None of them may fail.
-type crowd struct {
+// visitors is a number of callers who log in all the time. None of them may fail.
+type visitors struct {
 	t     *testing.T
 	pool  *Pool
 	all   sync.WaitGroup
@@ -47,9 +47,9 @@ type crowd struct {
 	longest time.Duration // wait for connections
 }
 
-func comes(t *testing.T, p *Pool, callers int) *crowd {
+func comes(t *testing.T, p *Pool, callers int) *visitors {
 	t.Helper()
-	c := &crowd{t: t, pool: p, over: make(chan struct{})}
+	c := &visitors{t: t, pool: p, over: make(chan struct{})}
 	c.pause.Store(int64(4 * time.Millisecond))
 	for range callers {
 		c.all.Go(func() {
@@ -62,7 +62,7 @@ func comes(t *testing.T, p *Pool, callers int) *crowd {
 	return c
 }
 
-func (c *crowd) login() {
+func (c *visitors) login() {
 	found, err := c.pool.Search(context.Background(), people())
 	if err != nil || len(found.Entries) != 1 {
 		c.t.Errorf("search: %v", err)
@@ -80,7 +80,7 @@ func (c *crowd) login() {
 }
 
 // waits lets much time pass, with fewer logins.
-func (c *crowd) waits(d time.Duration) {
+func (c *visitors) waits(d time.Duration) {
 	c.pause.Store(int64(100 * time.Millisecond))
 	time.Sleep(d)
 	c.pause.Store(int64(4 * time.Millisecond))
@@ -88,7 +88,7 @@ func (c *crowd) waits(d time.Duration) {
 }
 
 // took gives the longest wait of late, and forgets it.
-func (c *crowd) took() time.Duration {
+func (c *visitors) took() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	longest := c.longest
@@ -96,16 +96,16 @@ func (c *crowd) took() time.Duration {
 	return longest
 }
 
-func (c *crowd) goes() {
+func (c *visitors) goes() {
 	c.going.Do(func() { close(c.over) })
 	c.all.Wait()
 }
 
-// stage is a pool with a crowd, and what its hooks told.
+// stage is a pool with a visitors, and what its hooks told.
 type stage struct {
 	*memory
 	pool  *Pool
-	crowd *crowd
+	visitors *visitors
 	conns int
 
 	mu      sync.Mutex // guards what follows
@@ -122,19 +122,19 @@ func underLoad(t *testing.T, play func(t *testing.T, s *stage), change ...func(*
 			synctest.Test(t, func(t *testing.T) {
 				s := &stage{memory: newMemory("one", "two", "three"), conns: conns}
 				for _, h := range s.hosts {
-					h.on(slowly)
+					h.on(unhurried)
 				}
 				s.pool = s.start(t, append([]func(*Config){sizes(conns, 2), servers("one"), func(c *Config) { c.Trace = s.trace() }}, change...)...)
 				time.Sleep(time.Second)
-				s.crowd = comes(t, s.pool, 4)
+				s.visitors = comes(t, s.pool, 4)
 				time.Sleep(2 * time.Second)
-				s.crowd.took()
-				defer s.crowd.goes()
+				s.visitors.took()
+				defer s.visitors.goes()
 				play(t, s)
-				s.crowd.goes()
+				s.visitors.goes()
 				synctest.Wait()
 				require.NoError(t, s.pool.audit())
-				require.Greater(t, s.crowd.logins, 500)
+				require.Greater(t, s.visitors.logins, 500)
 			})
 		})
 	}
@@ -185,7 +185,7 @@ func (s *stage) isAdopted(t *testing.T, d, wait time.Duration) {
 	if s.conns == 2 {
 		wait = 4 * dialTakes // a successor needs the place of another
 	}
-	require.Less(t, s.crowd.took(), wait, "a login waited for a dial")
+	require.Less(t, s.visitors.took(), wait, "a login waited for a dial")
 	_, open := s.used()
 	require.LessOrEqual(t, open, s.conns)
 }
@@ -238,8 +238,8 @@ func TestAPasswordThatTheDirectoryHasFirstFailsNoLogin(t *testing.T) {
 		if s.conns == 16 {
 			pause = 3 * time.Minute // some are older than they may get, and nothing takes the place of the rest
 		}
-		s.crowd.waits(pause)
-		s.crowd.took()
+		s.visitors.waits(pause)
+		s.visitors.took()
 		refused := h.turnedDown()
 		s.reconfigure(t, password("new"))
 		s.isAdopted(t, 5*time.Second, 3*dialTakes) // each connection is pinged before its use, while the server is in doubt
@@ -253,7 +253,7 @@ func TestAPasswordThatThePoolHasFirstIsTriedRarelyAndFailsNoLogin(t *testing.T) 
 	underLoad(t, func(t *testing.T, s *stage) {
 		h := s.hosts["one"]
 		s.reconfigure(t, password("new"))
-		s.crowd.waits(4 * time.Minute) // connections are older than they may get, and nothing takes their place
+		s.visitors.waits(4 * time.Minute) // connections are older than they may get, and nothing takes their place
 		require.InDelta(t, 4, h.turnedDown(), 1, "after 0, 30, 90 and 210 s")
 		require.Equal(t, ServerSuspect, h.state(s.pool))
 		st := s.pool.Stat()
@@ -261,13 +261,13 @@ func TestAPasswordThatThePoolHasFirstIsTriedRarelyAndFailsNoLogin(t *testing.T) 
 		require.True(t, st.Usable())
 		require.Positive(t, st.Search.Outdated)
 		h.changePassword("new")
-		s.crowd.waits(4*time.Minute + time.Second)
+		s.visitors.waits(4*time.Minute + time.Second)
 		require.Zero(t, s.outdated())
 		require.InDelta(t, 4, h.turnedDown(), 1)
 		require.Equal(t, ServerUsable, h.state(s.pool))
 
 		// Back again: the pace of tries starts anew, with one at once.
-		s.crowd.took()
+		s.visitors.took()
 		tried := len(h.bindsOf(ldaptest.ServiceDN))
 		s.reconfigure(t, password("wrong"))
 		time.Sleep(time.Second)
@@ -285,10 +285,10 @@ func TestAPasswordRefusedByTwoServersFailsNoLogin(t *testing.T) {
 		s.reconfigure(t, servers("one", "two"))
 		time.Sleep(5 * time.Second)
 		s.reconfigure(t, password("new"))
-		s.crowd.waits(20 * time.Second)
+		s.visitors.waits(20 * time.Second)
 		require.LessOrEqual(t, s.hosts["one"].turnedDown()+s.hosts["two"].turnedDown(), 3)
 		s.reconfigure(t, password(ldaptest.ServicePassword))
-		s.crowd.waits(20 * time.Second)
+		s.visitors.waits(20 * time.Second)
 		require.Zero(t, s.outdated())
 		// Where no connection can be spared, one server that works is enough.
 		states := []ServerState{s.hosts["one"].state(s.pool), s.hosts["two"].state(s.pool)}
@@ -341,7 +341,7 @@ func TestANewServerThatDoesNotWorkCostsNoLogin(t *testing.T) {
 				if s.conns > 2 {
 					pause = 3 * time.Minute // connections are older than they may get, and nothing takes their place
 				}
-				s.crowd.waits(pause)
+				s.visitors.waits(pause)
 				require.NotEqual(t, ServerUsable, s.hosts["two"].state(s.pool))
 				s.reconfigure(t, servers("three", "two"))
 				if s.conns == 2 {
@@ -374,17 +374,17 @@ func TestOtherAuthoritiesAreTakenUpAndWrongOnesAreNamed(t *testing.T) {
 				s := &stage{memory: newMemory("one"), conns: conns}
 				h := s.hosts["one"]
 				h.tls = oldCert
-				h.on(slowly)
+				h.on(unhurried)
 				s.pool = s.start(t, sizes(conns, 2), withOld, func(c *Config) { c.Trace = s.trace() })
 				time.Sleep(time.Second)
-				s.crowd = comes(t, s.pool, 4)
-				defer s.crowd.goes()
+				s.visitors = comes(t, s.pool, 4)
+				defer s.visitors.goes()
 				time.Sleep(time.Second)
 
 				s.reconfigure(t, withOld)
 				require.Zero(t, s.outdated())
 				s.reconfigure(t, with(wrong))
-				s.crowd.waits(2 * time.Minute)
+				s.visitors.waits(2 * time.Minute)
 				require.ErrorContains(t, s.pool.Stat().Servers[0].LastErr, "certificate")
 				require.Equal(t, ServerSuspect, s.pool.Stat().Servers[0].State)
 				require.True(t, s.pool.Stat().Usable())
@@ -394,8 +394,8 @@ func TestOtherAuthoritiesAreTakenUpAndWrongOnesAreNamed(t *testing.T) {
 				time.Sleep(5 * time.Second)
 				require.Zero(t, s.outdated())
 				require.Equal(t, ServerUsable, s.pool.Stat().Servers[0].State)
-				s.crowd.goes()
-				require.Greater(t, s.crowd.logins, 500)
+				s.visitors.goes()
+				require.Greater(t, s.visitors.logins, 500)
 			})
 		})
 	}
@@ -532,7 +532,7 @@ func TestACallerThatWaitsIsServedByTheNewConfiguration(t *testing.T) {
 				m := newMemory("one", "two")
 				m.hosts["one"].set(func(h *host) { h.deaf = name != "the right password" })
 				for _, h := range m.hosts {
-					h.on(slowly)
+					h.on(unhurried)
 					h.changePassword("new")
 				}
 				p := m.start(t, servers("one"), func(c *Config) { c.BindPassword = "new" })
