@@ -77,8 +77,8 @@ func (p *Pool) nextInTurn(l *lane) (next *server) {
 }
 
 // spread moves one idle connection of each lane from the server that has most to the one that has fewest and has been
-// well for a while.
-func (p *Pool) spread(now time.Time) {
+// usable since before a moment.
+func (p *Pool) spread(before time.Time) {
 	p.mu.Lock()
 	defer p.unlock()
 	for _, l := range p.lanes {
@@ -90,7 +90,7 @@ func (p *Pool) spread(now time.Time) {
 			if most == nil || s.load(l) > most.load(l) {
 				most = s
 			}
-			if now.Sub(s.since) >= settled && (least == nil || s.load(l) < least.load(l)) {
+			if !s.since.After(before) && (least == nil || s.load(l) < least.load(l)) {
 				least = s
 			}
 		}
