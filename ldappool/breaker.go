@@ -158,7 +158,7 @@ func (p *Pool) heed(s *server, op string, took time.Duration, r *Result, err err
 // trip opens the breaker of a server that does not do its work, where another server may do it: a bad answer is better
 // than none. One that comes to that again soon after a probe found it well is down at once, and for longer. p.mu is held.
 func (p *Pool) trip(s *server, err error) {
-	if p.closed || s.is() != ServerUsable || p.instead(s) == nil {
+	if p.closed || s.gone || s.is() != ServerUsable || p.instead(s) == nil {
 		return
 	}
 	b := &s.breaker

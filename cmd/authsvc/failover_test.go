@@ -113,3 +113,32 @@ func TestLoginsGoOnAtTheSecondServerWhateverBefallsTheFirst(t *testing.T) {
 		})
 	}
 }
+
+// userBinds is how many users' binds a directory was asked for.
+func (s *site) userBinds() int { return s.slapd.LogCount("BIND dn=\"uid=") }
+
+func TestRoundRobinSpreadsLoginsOverTwoServersAndLosesNoneWithOne(t *testing.T) {
+	first, second := newSite(t), newSite(t)
+	p := startProgram(t, first.proxy.URL()+","+second.proxy.URL(), "LDAP_SERVER_POLICY=round_robin")
+	p.ready(t)
+	ldaptest.Eventually(t, "both servers have connections", func() bool {
+		return p.connsTo(t, first.proxy.URL()) > 1 && p.connsTo(t, second.proxy.URL()) > 1
+	})
+	one, two := first.userBinds(), second.userBinds()
+	answers := stream(t, p.url, 200, 3*time.Second)
+	one, two = first.userBinds()-one, second.userBinds()-two
+	t.Logf("200 logins a second: %d lines of binds at one server, %d at the other", one, two)
+	assert.InDelta(t, one, two, float64(one+two)/5, "no more than 60 to 40")
+
+	killed := make(chan []answer, 1)
+	go func() { killed <- streamBy(client(t), p.url, 200, 3*time.Second) }()
+	<-time.After(time.Second)
+	second.slapd.Kill()
+	during := <-killed
+	figures(t, "with one of them killed", during)
+	for _, a := range append(answers, during...) {
+		assert.Equal(t, a.want, a.status)
+	}
+	assert.Zero(t, p.connsTo(t, second.proxy.URL()))
+	assert.Zero(t, p.end(t))
+}
