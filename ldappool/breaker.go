@@ -31,7 +31,7 @@ type breaker struct {
 
 	// Guarded by Pool.mu.
 	open  bool
-	pause time.Duration // to the next probe while open; grows with each that fails and each too early closing
+	pause time.Duration // from the opening to the next probe; grows with each closing that was too early
 }
 
 // attempt is one operation and whether it went wrong.
@@ -171,15 +171,6 @@ func (p *Pool) trip(s *server, err error) {
 		p.setState(s, ServerSuspect, err)
 	}
 	p.probeIn(s, jittered(b.pause))
-}
-
-// probePause is the time to the next probe of a server whose probe failed. p.mu is held.
-func (p *Pool) probePause(s *server) time.Duration {
-	if b := &s.breaker; b.open && p.instead(s) != nil {
-		b.pause = min(2*b.pause, breakerLatest)
-		return jittered(b.pause)
-	}
-	return pause(time.Since(s.since))
 }
 
 // mend closes the breaker after a probe that went well. p.mu is held.

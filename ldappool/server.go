@@ -154,7 +154,7 @@ func (p *Pool) probed(s *server, began time.Time, alive bool, err error) {
 		p.refuse(s)
 	default:
 		p.setState(s, p.worse(s, began, alive, err), err)
-		p.probeIn(s, p.probePause(s))
+		p.probeIn(s, pause(time.Since(s.since)))
 	}
 }
 
