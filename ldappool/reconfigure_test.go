@@ -50,7 +50,7 @@ type crowd struct {
 func comes(t *testing.T, p *Pool, callers int) *crowd {
 	t.Helper()
 	c := &crowd{t: t, pool: p, over: make(chan struct{})}
-	c.pause.Store(int64(4 * time.Millisecond))
+	c.pause.Store(int64(10 * time.Millisecond))
 	for range callers {
 		c.all.Go(func() {
 			for !isClosed(c.over) {
@@ -81,9 +81,9 @@ func (c *crowd) login() {
 
 // waits lets much time pass, with fewer logins.
 func (c *crowd) waits(d time.Duration) {
-	c.pause.Store(int64(100 * time.Millisecond))
+	c.pause.Store(int64(300 * time.Millisecond))
 	time.Sleep(d)
-	c.pause.Store(int64(4 * time.Millisecond))
+	c.pause.Store(int64(10 * time.Millisecond))
 	time.Sleep(200 * time.Millisecond)
 }
 
@@ -124,7 +124,7 @@ func underLoad(t *testing.T, play func(t *testing.T, s *stage), change ...func(*
 				for _, h := range s.hosts {
 					h.on(slowly)
 				}
-				s.pool = s.start(t, append([]func(*Config){sizes(conns, 2), servers("one"), func(c *Config) { c.Trace = s.trace() }}, change...)...)
+				s.pool = s.start(t, append([]func(*Config){sizes(conns, 4), servers("one"), func(c *Config) { c.Trace = s.trace() }}, change...)...)
 				time.Sleep(time.Second)
 				s.crowd = comes(t, s.pool, 4)
 				time.Sleep(2 * time.Second)
@@ -134,7 +134,7 @@ func underLoad(t *testing.T, play func(t *testing.T, s *stage), change ...func(*
 				s.crowd.goes()
 				synctest.Wait()
 				require.NoError(t, s.pool.audit())
-				require.Greater(t, s.crowd.logins, 500)
+				require.Greater(t, s.crowd.logins, 300)
 			})
 		})
 	}
@@ -395,7 +395,7 @@ func TestOtherAuthoritiesAreTakenUpAndWrongOnesAreNamed(t *testing.T) {
 				require.Zero(t, s.outdated())
 				require.Equal(t, ServerUsable, s.pool.Stat().Servers[0].State)
 				s.crowd.goes()
-				require.Greater(t, s.crowd.logins, 500)
+				require.Greater(t, s.crowd.logins, 300)
 			})
 		})
 	}
