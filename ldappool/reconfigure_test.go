@@ -47,11 +47,11 @@ type crowd struct {
 	longest time.Duration // wait for connections
 }
 
-func comes(t *testing.T, p *Pool, callers int) *crowd {
+func comes(t *testing.T, p *Pool) *crowd {
 	t.Helper()
 	c := &crowd{t: t, pool: p, over: make(chan struct{})}
 	c.pause.Store(int64(10 * time.Millisecond))
-	for range callers {
+	for range 4 {
 		c.all.Go(func() {
 			for !isClosed(c.over) {
 				c.login()
@@ -126,7 +126,7 @@ func underLoad(t *testing.T, play func(t *testing.T, s *stage), change ...func(*
 				}
 				s.pool = s.start(t, append([]func(*Config){sizes(conns, 4), servers("one"), func(c *Config) { c.Trace = s.trace() }}, change...)...)
 				time.Sleep(time.Second)
-				s.crowd = comes(t, s.pool, 4)
+				s.crowd = comes(t, s.pool)
 				time.Sleep(2 * time.Second)
 				s.crowd.took()
 				defer s.crowd.goes()
@@ -213,6 +213,7 @@ func password(is string) func(*Config) { return func(c *Config) { c.BindPassword
 func TestANewPasswordBesideTheOldIsTakenUpWithoutAWait(t *testing.T) {
 	t.Parallel()
 	underLoad(t, func(t *testing.T, s *stage) {
+		t.Helper()
 		h := s.hosts["one"]
 		h.set(func(h *host) { h.second = "new" })
 		before := s.pool.Stat()
@@ -232,6 +233,7 @@ func TestANewPasswordBesideTheOldIsTakenUpWithoutAWait(t *testing.T) {
 func TestAPasswordThatTheDirectoryHasFirstFailsNoLogin(t *testing.T) {
 	t.Parallel()
 	underLoad(t, func(t *testing.T, s *stage) {
+		t.Helper()
 		h := s.hosts["one"]
 		h.changePassword("new")
 		pause := 40 * time.Second
@@ -251,6 +253,7 @@ func TestAPasswordThatTheDirectoryHasFirstFailsNoLogin(t *testing.T) {
 func TestAPasswordThatThePoolHasFirstIsTriedRarelyAndFailsNoLogin(t *testing.T) {
 	t.Parallel()
 	underLoad(t, func(t *testing.T, s *stage) {
+		t.Helper()
 		h := s.hosts["one"]
 		s.reconfigure(t, password("new"))
 		s.crowd.waits(4 * time.Minute) // connections are older than they may get, and nothing takes their place
@@ -282,6 +285,7 @@ func TestAPasswordThatThePoolHasFirstIsTriedRarelyAndFailsNoLogin(t *testing.T) 
 func TestAPasswordRefusedByTwoServersFailsNoLogin(t *testing.T) {
 	t.Parallel()
 	underLoad(t, func(t *testing.T, s *stage) {
+		t.Helper()
 		s.reconfigure(t, servers("one", "two"))
 		time.Sleep(5 * time.Second)
 		s.reconfigure(t, password("new"))
@@ -300,6 +304,7 @@ func TestAPasswordRefusedByTwoServersFailsNoLogin(t *testing.T) {
 func TestConnectionsMoveToAnotherServer(t *testing.T) {
 	t.Parallel()
 	underLoad(t, func(t *testing.T, s *stage) {
+		t.Helper()
 		one, two := s.hosts["one"], s.hosts["two"]
 		s.reconfigure(t, servers("two"))
 		require.True(t, s.pool.Stat().Usable())
@@ -335,6 +340,7 @@ func TestANewServerThatDoesNotWorkCostsNoLogin(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			underLoad(t, func(t *testing.T, s *stage) {
+				t.Helper()
 				fault(s.hosts["two"])
 				s.reconfigure(t, servers("two"))
 				pause := time.Minute
@@ -377,7 +383,7 @@ func TestOtherAuthoritiesAreTakenUpAndWrongOnesAreNamed(t *testing.T) {
 				h.on(slowly)
 				s.pool = s.start(t, sizes(conns, 2), withOld, func(c *Config) { c.Trace = s.trace() })
 				time.Sleep(time.Second)
-				s.crowd = comes(t, s.pool, 4)
+				s.crowd = comes(t, s.pool)
 				defer s.crowd.goes()
 				time.Sleep(time.Second)
 
@@ -404,6 +410,7 @@ func TestOtherAuthoritiesAreTakenUpAndWrongOnesAreNamed(t *testing.T) {
 func TestLimitsHoldAtOnceAndReplaceNothing(t *testing.T) {
 	t.Parallel()
 	underLoad(t, func(t *testing.T, s *stage) {
+		t.Helper()
 		before := s.pool.Stat()
 		s.reconfigure(t, sizes(20, 6), func(c *Config) { c.RequestTimeout, c.MaxLifetime = 2*time.Second, time.Hour })
 		require.Zero(t, s.outdated())
@@ -426,6 +433,7 @@ func TestLimitsHoldAtOnceAndReplaceNothing(t *testing.T) {
 func TestReconfiguredFiftyTimesInARowUnderLoad(t *testing.T) {
 	t.Parallel()
 	underLoad(t, func(t *testing.T, s *stage) {
+		t.Helper()
 		s.hosts["one"].set(func(h *host) { h.second = "new" })
 		s.hosts["two"].set(func(h *host) { h.second = "new" })
 		for i := range 50 {

@@ -78,6 +78,7 @@ func TestTheServersOfADomainAreFoundAndKeptUpToDate(t *testing.T) {
 	n := &names{takes: 20 * time.Millisecond}
 	n.are(nil, "Two.", "one.")
 	resolved(t, n, func(t *testing.T, m *memory, p *Pool) {
+		t.Helper()
 		mustSearch(t, p) // it waits for the first lookup
 		require.Equal(t, []string{"ldap://two:389", "ldap://one:389"}, urlsOf(p))
 		time.Sleep(time.Minute + time.Second)
@@ -85,7 +86,7 @@ func TestTheServersOfADomainAreFoundAndKeptUpToDate(t *testing.T) {
 		since := p.Stat().Servers[0].Since
 
 		n.are(nil, "one.", "two.")
-		c := comes(t, p, 4)
+		c := comes(t, p)
 		defer c.goes()
 		time.Sleep(2 * resolveEvery)
 		st := p.Stat()
@@ -104,6 +105,7 @@ func TestALookupThatFindsNothingChangesNothing(t *testing.T) {
 	n := &names{}
 	n.are(nil, "one.")
 	resolved(t, n, func(t *testing.T, _ *memory, p *Pool) {
+		t.Helper()
 		time.Sleep(time.Second)
 		for _, err := range []error{errors.New("SERVFAIL"), nil} {
 			n.are(err)
@@ -122,6 +124,7 @@ func TestADomainThatIsNotFoundIsNamedAndLookedUpSoonAgain(t *testing.T) {
 	n := &names{}
 	n.are(errors.New("no such host"))
 	resolved(t, n, func(t *testing.T, _ *memory, p *Pool) {
+		t.Helper()
 		synctest.Wait()
 		_, err := p.Search(t.Context(), people())
 		require.ErrorIs(t, err, ErrUnavailable)
@@ -144,6 +147,7 @@ func TestADomainWithoutTheServiceHasNoServer(t *testing.T) {
 	n := &names{}
 	n.are(nil, "one.")
 	resolved(t, n, func(t *testing.T, m *memory, p *Pool) {
+		t.Helper()
 		time.Sleep(time.Second)
 		require.Equal(t, []string{"ldap://one:389", "ldap://three"}, urlsOf(p))
 		mustSearch(t, p)
@@ -164,6 +168,7 @@ func TestTheOrderOfEqualServersIsDrawnOnce(t *testing.T) {
 		r.Priority, r.Weight = 0, 10
 	}
 	resolved(t, n, func(t *testing.T, _ *memory, p *Pool) {
+		t.Helper()
 		time.Sleep(3 * time.Minute) // connections have moved to the first
 		first, before := urlsOf(p), p.Stat().Retired[RetiredReplaced]
 		for range 5 {
@@ -186,7 +191,7 @@ func TestADomainComesAndGoesWithTheConfiguration(t *testing.T) {
 		m.lookup = n.lookup
 		p := m.start(t, servers("one"))
 		time.Sleep(time.Second)
-		c := comes(t, p, 4)
+		c := comes(t, p)
 		defer c.goes()
 		require.NoError(t, reconfigure(p, func(c *Config) { c.Servers = []string{exampleOrg} }))
 		time.Sleep(5 * time.Second)
