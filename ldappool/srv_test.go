@@ -43,7 +43,7 @@ func (n *names) are(err error, targets ...string) {
 	defer n.mu.Unlock()
 	n.records, n.err = nil, err
 	for i, target := range targets {
-		n.records = append(n.records, &net.SRV{Target: target, Port: 389, Priority: uint16(i)}) //nolint:gosec // few
+		n.records = append(n.records, &net.SRV{Target: target, Port: 389, Priority: uint16(i)})
 	}
 }
 
