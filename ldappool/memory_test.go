@@ -24,9 +24,10 @@ import (
 
 // memory is a network of directories joined by net.Pipe instead of sockets, so that it lives within a synctest bubble.
 type memory struct {
-	hosts map[string]*host // by name; fixed before the first dial
-	serve sync.WaitGroup   // one goroutine for each connection
-	over  chan struct{}    // closed when the test ends
+	hosts  map[string]*host // by name; fixed before the first dial
+	serve  sync.WaitGroup   // one goroutine for each connection
+	over   chan struct{}    // closed when the test ends
+	lookup lookupFunc       // of SRV records
 
 	mu            sync.Mutex // guards what follows
 	open, maxOpen int        // connections that neither end has closed
@@ -400,7 +401,7 @@ func (m *memory) start(t tester, changes ...func(*Config)) *Pool {
 		}
 	}
 	cfg.Trace = audited(cfg.Trace, audit)
-	p, err := newPool(cfg, m.dial)
+	p, err := newPool(cfg, m.dial, m.lookup)
 	close(made)
 	require.NoError(t, err)
 	t.Cleanup(func() {

@@ -47,11 +47,11 @@ type visitors struct {
 	longest time.Duration // wait for connections
 }
 
-func comes(t *testing.T, p *Pool, callers int) *visitors {
+func comes(t *testing.T, p *Pool) *visitors {
 	t.Helper()
 	c := &visitors{t: t, pool: p, over: make(chan struct{})}
-	c.pause.Store(int64(4 * time.Millisecond))
-	for range callers {
+	c.pause.Store(int64(10 * time.Millisecond))
+	for range 4 {
 		c.all.Go(func() {
 			for !isClosed(c.over) {
 				c.login()
@@ -81,9 +81,9 @@ func (c *visitors) login() {
 
 // waits lets much time pass, with fewer logins.
 func (c *visitors) waits(d time.Duration) {
-	c.pause.Store(int64(100 * time.Millisecond))
+	c.pause.Store(int64(300 * time.Millisecond))
 	time.Sleep(d)
-	c.pause.Store(int64(4 * time.Millisecond))
+	c.pause.Store(int64(10 * time.Millisecond))
 	time.Sleep(200 * time.Millisecond)
 }
 
@@ -104,9 +104,9 @@ func (c *visitors) goes() {
 // stage is a pool with a visitors, and what its hooks told.
 type stage struct {
 	*memory
-	pool  *Pool
+	pool     *Pool
 	visitors *visitors
-	conns int
+	conns    int
 
 	mu      sync.Mutex // guards what follows
 	adopted []ReconfigureEvent
@@ -124,9 +124,9 @@ func underLoad(t *testing.T, play func(t *testing.T, s *stage), change ...func(*
 				for _, h := range s.hosts {
 					h.on(unhurried)
 				}
-				s.pool = s.start(t, append([]func(*Config){sizes(conns, 2), servers("one"), func(c *Config) { c.Trace = s.trace() }}, change...)...)
+				s.pool = s.start(t, append([]func(*Config){sizes(conns, 4), servers("one"), func(c *Config) { c.Trace = s.trace() }}, change...)...)
 				time.Sleep(time.Second)
-				s.visitors = comes(t, s.pool, 4)
+				s.visitors = comes(t, s.pool)
 				time.Sleep(2 * time.Second)
 				s.visitors.took()
 				defer s.visitors.goes()
@@ -134,7 +134,7 @@ func underLoad(t *testing.T, play func(t *testing.T, s *stage), change ...func(*
 				s.visitors.goes()
 				synctest.Wait()
 				require.NoError(t, s.pool.audit())
-				require.Greater(t, s.visitors.logins, 500)
+				require.Greater(t, s.visitors.logins, 300)
 			})
 		})
 	}
@@ -213,6 +213,7 @@ func password(is string) func(*Config) { return func(c *Config) { c.BindPassword
 func TestANewPasswordBesideTheOldIsTakenUpWithoutAWait(t *testing.T) {
 	t.Parallel()
 	underLoad(t, func(t *testing.T, s *stage) {
+		t.Helper()
 		h := s.hosts["one"]
 		h.set(func(h *host) { h.second = "new" })
 		before := s.pool.Stat()
@@ -224,7 +225,8 @@ func TestANewPasswordBesideTheOldIsTakenUpWithoutAWait(t *testing.T) {
 		after := s.pool.Stat()
 		require.Zero(t, h.turnedDown())
 		require.Positive(t, after.Retired[RetiredReplaced])
-		require.Equal(t, total(before), total(after), "one for one")
+		require.GreaterOrEqual(t, total(after), total(before))
+		require.LessOrEqual(t, total(after), total(before)+4, "one for one; those that the four callers have are not idle, and may have been made up for")
 		require.Equal(t, ServerUsable, h.state(s.pool))
 	})
 }
@@ -232,6 +234,7 @@ func TestANewPasswordBesideTheOldIsTakenUpWithoutAWait(t *testing.T) {
 func TestAPasswordThatTheDirectoryHasFirstFailsNoLogin(t *testing.T) {
 	t.Parallel()
 	underLoad(t, func(t *testing.T, s *stage) {
+		t.Helper()
 		h := s.hosts["one"]
 		h.changePassword("new")
 		pause := 40 * time.Second
@@ -251,6 +254,7 @@ func TestAPasswordThatTheDirectoryHasFirstFailsNoLogin(t *testing.T) {
 func TestAPasswordThatThePoolHasFirstIsTriedRarelyAndFailsNoLogin(t *testing.T) {
 	t.Parallel()
 	underLoad(t, func(t *testing.T, s *stage) {
+		t.Helper()
 		h := s.hosts["one"]
 		s.reconfigure(t, password("new"))
 		s.visitors.waits(4 * time.Minute) // connections are older than they may get, and nothing takes their place
@@ -282,6 +286,7 @@ func TestAPasswordThatThePoolHasFirstIsTriedRarelyAndFailsNoLogin(t *testing.T) 
 func TestAPasswordRefusedByTwoServersFailsNoLogin(t *testing.T) {
 	t.Parallel()
 	underLoad(t, func(t *testing.T, s *stage) {
+		t.Helper()
 		s.reconfigure(t, servers("one", "two"))
 		time.Sleep(5 * time.Second)
 		s.reconfigure(t, password("new"))
@@ -300,6 +305,7 @@ func TestAPasswordRefusedByTwoServersFailsNoLogin(t *testing.T) {
 func TestConnectionsMoveToAnotherServer(t *testing.T) {
 	t.Parallel()
 	underLoad(t, func(t *testing.T, s *stage) {
+		t.Helper()
 		one, two := s.hosts["one"], s.hosts["two"]
 		s.reconfigure(t, servers("two"))
 		require.True(t, s.pool.Stat().Usable())
@@ -335,6 +341,7 @@ func TestANewServerThatDoesNotWorkCostsNoLogin(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			underLoad(t, func(t *testing.T, s *stage) {
+				t.Helper()
 				fault(s.hosts["two"])
 				s.reconfigure(t, servers("two"))
 				pause := time.Minute
@@ -377,7 +384,7 @@ func TestOtherAuthoritiesAreTakenUpAndWrongOnesAreNamed(t *testing.T) {
 				h.on(unhurried)
 				s.pool = s.start(t, sizes(conns, 2), withOld, func(c *Config) { c.Trace = s.trace() })
 				time.Sleep(time.Second)
-				s.visitors = comes(t, s.pool, 4)
+				s.visitors = comes(t, s.pool)
 				defer s.visitors.goes()
 				time.Sleep(time.Second)
 
@@ -395,7 +402,7 @@ func TestOtherAuthoritiesAreTakenUpAndWrongOnesAreNamed(t *testing.T) {
 				require.Zero(t, s.outdated())
 				require.Equal(t, ServerUsable, s.pool.Stat().Servers[0].State)
 				s.visitors.goes()
-				require.Greater(t, s.visitors.logins, 500)
+				require.Greater(t, s.visitors.logins, 300)
 			})
 		})
 	}
@@ -404,6 +411,7 @@ func TestOtherAuthoritiesAreTakenUpAndWrongOnesAreNamed(t *testing.T) {
 func TestLimitsHoldAtOnceAndReplaceNothing(t *testing.T) {
 	t.Parallel()
 	underLoad(t, func(t *testing.T, s *stage) {
+		t.Helper()
 		before := s.pool.Stat()
 		s.reconfigure(t, sizes(20, 6), func(c *Config) { c.RequestTimeout, c.MaxLifetime = 2*time.Second, time.Hour })
 		require.Zero(t, s.outdated())
@@ -426,6 +434,7 @@ func TestLimitsHoldAtOnceAndReplaceNothing(t *testing.T) {
 func TestReconfiguredFiftyTimesInARowUnderLoad(t *testing.T) {
 	t.Parallel()
 	underLoad(t, func(t *testing.T, s *stage) {
+		t.Helper()
 		s.hosts["one"].set(func(h *host) { h.second = "new" })
 		s.hosts["two"].set(func(h *host) { h.second = "new" })
 		for i := range 50 {
