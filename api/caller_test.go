@@ -42,7 +42,7 @@ func (h *harness) requireCallerRefused(t testing.TB, rec *httptest.ResponseRecor
 	t.Helper()
 	require.Equal(t, http.StatusUnauthorized, rec.Code)
 	require.Equal(t, []string{`Bearer realm="authsvc"`}, rec.Header().Values("WWW-Authenticate"), "no browser has a dialog for it, and no error code says why")
-	require.Equal(t, fmt.Sprintf(`{"status":15,"code":"caller_refused","message":"caller refused","request_id":%q}`+"\n", rec.Header().Get("X-Request-ID")), rec.Body.String())
+	require.JSONEq(t, fmt.Sprintf(`{"status":15,"code":"caller_refused","message":"caller refused","request_id":%q}`, rec.Header().Get("X-Request-ID")), rec.Body.String())
 	require.Empty(t, h.auth.all(), "the login was tried")
 	seen := h.observer.all()
 	require.NotEmpty(t, seen)
