@@ -129,6 +129,7 @@ func TestKeysAreTakenOverWhileTheServiceRuns(t *testing.T) {
 	t.Parallel()
 	f := startFrontage(t)
 	c := f.client(f.ca)
+	assert.Contains(t, f.p.logged(), `"https":true,"callers_need":"key or certificate"`)
 	f.require(15, c, "")
 	f.require(15, c, "wrong-key-zero")
 	f.require(0, c, "shop-key-one")
