@@ -80,7 +80,9 @@ func (s *Server) failed(c echo.Context, status int, r auth.Result) {
 // tell tells the observer of r where it is about a login.
 func (s *Server) tell(c echo.Context, r auth.Result) {
 	if s.observer != nil && c.Path() == pathAuth {
-		s.observer.LoginDone(c.Request().Context(), auth.Credentials{RequestID: requestID(c), Client: c.RealIP()}, r)
+		s.observer.LoginDone(c.Request().Context(), auth.Credentials{
+			RequestID: requestID(c), Client: c.RealIP(), Caller: callerOf(c),
+		}, r)
 	}
 }
 

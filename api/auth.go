@@ -21,11 +21,16 @@ const (
 
 // postAuth answers one login. It runs to its end whether the caller waits or not.
 func (s *Server) postAuth(c echo.Context) error {
+	if err := s.admit(c); err != nil { // before its body is read
+		r := auth.Result{Outcome: auth.CallerRefused, Cause: err}
+		s.tell(c, r)
+		return s.answer(c, http.StatusUnauthorized, r)
+	}
 	creds, err := s.credentials(c)
 	if err != nil {
 		return err
 	}
-	creds.RequestID, creds.Client = requestID(c), c.RealIP()
+	creds.RequestID, creds.Client, creds.Caller = requestID(c), c.RealIP(), callerOf(c)
 	r := s.authenticator.Authenticate(c.Request().Context(), creds)
 	return s.answer(c, httpStatus(r.Outcome, s.always200), r)
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"authsvc/internal/auth"
+
 	"github.com/labstack/echo/v4"
 )
 
@@ -44,3 +46,9 @@ func (s *Server) Routes() []string {
 	}
 	return all
 }
+
+// Identify finds out who asks.
+func (a *Callers) Identify(r *http.Request) (auth.Caller, error) { return a.identify(r) }
+
+// CertName is certName.
+var CertName = certName

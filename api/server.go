@@ -32,6 +32,8 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	// Always200 answers statuses 0 to 8 with HTTP 200.
 	Always200 bool
+	// Callers are those who may ask for logins; see SetCallers.
+	Callers Callers
 	// AuthTimeout is the longest that Authenticate takes: answers may be written for longer than that.
 	AuthTimeout time.Duration
 }
@@ -44,6 +46,7 @@ type Server struct {
 	health        Health
 	always200     bool
 	client        echo.IPExtractor
+	callers       atomic.Pointer[Callers] // never nil
 	limits        limits
 	main          *echo.Echo
 	draining      atomic.Bool
@@ -67,6 +70,7 @@ func New(cfg Config, a Authenticator, h Health) *Server {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	s.SetCallers(cfg.Callers)
 	s.main = s.newEcho()
 	s.routeCommon(s.main, s.healthz)
 	route(s.main, pathAuth, s.postAuth, http.MethodPost)

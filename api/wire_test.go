@@ -329,8 +329,7 @@ func TestManyLoginsAtOnceDoNotMix(t *testing.T) {
 func TestHTTP2KeepsItsConnection(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
-	srv := httptest.NewUnstartedServer(nil)
-	srv.Config = h.HTTPServer()
+	srv := httptest.NewUnstartedServer(h.Handler()) // the server's own limits have no HTTP/2
 	srv.EnableHTTP2 = true
 	srv.StartTLS()
 	defer srv.Close()

@@ -63,13 +63,17 @@ type Pool struct {
 
 // Auth says how a login is decided and told.
 type Auth struct {
-	Timeout   duration `env:"AUTH_TIMEOUT" envDefault:"10s"`
-	Always200 bool     `env:"AUTH_ALWAYS_200" envDefault:"false"`
+	Timeout     duration `env:"AUTH_TIMEOUT" envDefault:"10s"`
+	Always200   bool     `env:"AUTH_ALWAYS_200" envDefault:"false"`
+	APIKeysFile string   `env:"AUTH_API_KEYS_FILE"` // where set, callers need a key
 }
 
 // HTTP is the main listener.
 type HTTP struct {
 	Addr            string     `env:"HTTP_ADDR" envDefault:":8080"`
+	TLSCertFile     string     `env:"HTTP_TLS_CERT_FILE"` // where set, the listener speaks TLS alone
+	TLSKeyFile      string     `env:"HTTP_TLS_KEY_FILE"`
+	TLSClientCAFile string     `env:"HTTP_TLS_CLIENT_CA_FILE"` // where set, callers may show a certificate
 	TrustedProxies  PrefixList `env:"HTTP_TRUSTED_PROXIES"`
 	ShutdownTimeout duration   `env:"HTTP_SHUTDOWN_TIMEOUT" envDefault:"10s"`
 }

@@ -32,3 +32,6 @@ func Tagged() []string {
 
 // Later lists the variables of versions to come.
 func Later() []string { return later() }
+
+// ParseAPIKeys reads a file's content.
+var ParseAPIKeys = parseAPIKeys

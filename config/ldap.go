@@ -142,7 +142,7 @@ func (l *LDAP) validateTLS(wrong *problems) {
 		wrong.add(missing, "is required with %s", set)
 		return
 	}
-	if _, err := clientCert(l.CertFile, l.KeyFile); err != nil {
+	if _, err := keyPair(l.CertFile, l.KeyFile); err != nil {
 		wrong.add("LDAP_CERT_FILE", "%v", err)
 	}
 }
@@ -153,7 +153,7 @@ func (l *LDAP) TLSConfig() (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("LDAP_CA_FILE: %w", err)
 	}
-	certs, err := clientCert(l.CertFile, l.KeyFile)
+	certs, err := keyPair(l.CertFile, l.KeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("LDAP_CERT_FILE: %w", err)
 	}
@@ -186,8 +186,8 @@ func roots(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// clientCert reads a client certificate and its key; none where no file is named.
-func clientCert(certFile, keyFile string) ([]tls.Certificate, error) {
+// keyPair reads a certificate and its key; none where no file is named.
+func keyPair(certFile, keyFile string) ([]tls.Certificate, error) {
 	if certFile == "" || keyFile == "" {
 		return nil, nil
 	}

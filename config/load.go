@@ -47,11 +47,15 @@ func Load(environ []string) (*Config, error) {
 	return c, nil
 }
 
-// Files names the files that Load read: secrets, authorities, certificates and keys. What they hold may change while the
+// Files names the files that Load read: secrets, authorities, certificates, keys and API keys. What they hold may change while the
 // service runs; Load reads them anew.
 func (c *Config) Files() []string {
 	var files []string
-	for _, file := range append([]string{c.LDAP.CAFile, c.LDAP.CertFile, c.LDAP.KeyFile}, c.secretFiles...) {
+	named := []string{
+		c.LDAP.CAFile, c.LDAP.CertFile, c.LDAP.KeyFile,
+		c.HTTP.TLSCertFile, c.HTTP.TLSKeyFile, c.HTTP.TLSClientCAFile, c.Auth.APIKeysFile,
+	}
+	for _, file := range append(named, c.secretFiles...) {
 		if file != "" && !slices.Contains(files, file) {
 			files = append(files, file)
 		}
@@ -69,6 +73,9 @@ func HTTPAddr(environ []string) (string, error) {
 	address(&wrong, "HTTP_ADDR", addr)
 	return addr, wrong.err()
 }
+
+// HTTPS tells, of the same environment, whether the main listener speaks TLS.
+func HTTPS(environ []string) bool { return split(environ)["HTTP_TLS_CERT_FILE"] != "" }
 
 // split makes a map of an environment. The last of several values counts, as in a shell.
 func split(environ []string) map[string]string {

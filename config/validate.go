@@ -17,6 +17,10 @@ func (c *Config) validate(sources map[string]source, wrong *problems) {
 	if !slices.Contains([]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}, c.Log.Level) {
 		wrong.add("LOG_LEVEL", "%q is none of debug, info, warn, error", sources["LOG_LEVEL"].value)
 	}
+	c.HTTP.validateTLS(wrong)
+	if _, err := c.Auth.APIKeys(); err != nil {
+		wrong.add("AUTH_API_KEYS_FILE", "%v", err)
+	}
 	address(wrong, "HTTP_ADDR", c.HTTP.Addr)
 	if c.Admin.Addr != "" {
 		address(wrong, "ADMIN_ADDR", c.Admin.Addr)
@@ -102,6 +106,9 @@ func (c *Config) warn() {
 	}
 	if l.RequestTimeout > c.Auth.Timeout {
 		c.Warnings = append(c.Warnings, "LDAP_REQUEST_TIMEOUT: longer than AUTH_TIMEOUT, which ends the login first")
+	}
+	if c.Auth.APIKeysFile != "" && c.HTTP.TLSCertFile == "" && !loopback(c.HTTP.Addr) {
+		c.Warnings = append(c.Warnings, "AUTH_API_KEYS_FILE: keys and passwords travel to "+c.HTTP.Addr+" in the clear, unless a proxy beside it speaks TLS; use HTTP_TLS_CERT_FILE")
 	}
 	if c.Admin.Addr != "" && !loopback(c.Admin.Addr) {
 		c.Warnings = append(c.Warnings, "ADMIN_ADDR: "+c.Admin.Addr+" can be reached from other machines; it has no access control")

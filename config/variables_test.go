@@ -29,6 +29,8 @@ func variableCases(t *testing.T) map[string]variableCase {
 	t.Helper()
 	ca := ldaptest.NewCA(t)
 	cert := ca.Issue(t, ldaptest.CertConfig{Client: true})
+	server := ca.Issue(t, ldaptest.CertConfig{})
+	keys := file(t, "shop "+strings.Repeat("ab", 32)+"\n")
 	seconds := func(n int) time.Duration { return time.Duration(n) * time.Second }
 	noUnit, noNumber := `"5" is not a duration with a unit`, `"many" is not a whole number`
 	return map[string]variableCase{
@@ -139,6 +141,25 @@ func variableCases(t *testing.T) map[string]variableCase {
 		"AUTH_ALWAYS_200": {
 			field: func(c *config.Config) any { return c.Auth.Always200 }, def: false, good: "true", want: true,
 			bad: "200", message: `"200" is neither true nor false`,
+		},
+		"AUTH_API_KEYS_FILE": {
+			field: func(c *config.Config) any { return c.Auth.APIKeysFile }, def: "", good: keys, want: keys,
+			with: []string{"HTTP_ADDR=127.0.0.1:8080"},
+			bad:  server.KeyFile, message: server.KeyFile + ": line 1: must be a name and the SHA-256 of a key, in hexadecimal, with white space between",
+		},
+		"HTTP_TLS_CERT_FILE": {
+			field: func(c *config.Config) any { return c.HTTP.TLSCertFile }, def: "", good: server.CertFile, want: server.CertFile,
+			with: []string{"HTTP_TLS_KEY_FILE=" + server.KeyFile},
+			bad:  ca.File(), message: ca.File() + " and " + server.KeyFile + " are not a certificate and its key: ",
+		},
+		"HTTP_TLS_KEY_FILE": {
+			field: func(c *config.Config) any { return c.HTTP.TLSKeyFile }, def: "", good: server.KeyFile, want: server.KeyFile,
+			with: []string{"HTTP_TLS_CERT_FILE=" + server.CertFile},
+		},
+		"HTTP_TLS_CLIENT_CA_FILE": {
+			field: func(c *config.Config) any { return c.HTTP.TLSClientCAFile }, def: "", good: ca.File(), want: ca.File(),
+			with: []string{"HTTP_TLS_CERT_FILE=" + server.CertFile, "HTTP_TLS_KEY_FILE=" + server.KeyFile},
+			bad:  server.KeyFile, message: server.KeyFile + " holds no certificate in PEM form",
 		},
 		"HTTP_ADDR": {
 			field: func(c *config.Config) any { return c.HTTP.Addr }, def: ":8080", good: "[::1]:80", want: "[::1]:80",

@@ -25,5 +25,5 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
-	testscript.Main(m, map[string]func(){"authsvc": main})
+	testscript.Main(searched{m}, map[string]func(){"authsvc": main})
 }

@@ -3,18 +3,21 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"authsvc/config"
 	"authsvc/internal/ldaptest"
 
 	"github.com/stretchr/testify/require"
@@ -22,6 +25,7 @@ import (
 
 // process is the program, running as a process of its own.
 type process struct {
+	name  string // of the test, for the search for secrets
 	cmd   *exec.Cmd
 	url   string // of the main listener
 	admin string // of the admin listener
@@ -37,19 +41,21 @@ func startProgram(t *testing.T, url string, environ ...string) *process {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
-	p := &process{cmd: exec.Command(self, "serve"), done: make(chan struct{})}
+	p := &process{name: t.Name(), cmd: exec.Command(self, "serve"), done: make(chan struct{})}
 	p.cmd.Env = append([]string{
 		asProgram + "=1", "LDAP_URL=" + url, "LDAP_BASE_DN=" + ldaptest.PeopleDN,
 		"LDAP_BIND_DN=" + ldaptest.ServiceDN, "LDAP_BIND_PASSWORD=" + ldaptest.ServicePassword,
-		"HTTP_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0",
+		"HTTP_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0", "LOG_LEVEL=debug",
 	}, environ...)
-	p.cmd.Stderr = os.Stderr
+	everything.secret(ldaptest.ServicePassword)
+	p.cmd.Stderr = everything.writer("stderr of "+p.name, os.Stderr)
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, p.cmd.Start())
 	listening := make(chan struct{})
 	go p.read(out, listening)
 	t.Cleanup(func() {
+		p.inspect()
 		_ = p.cmd.Process.Kill() // it may have ended long ago
 		<-p.done
 		_ = p.cmd.Wait()
@@ -65,20 +71,34 @@ func startProgram(t *testing.T, url string, environ ...string) *process {
 	return p
 }
 
+// startLine is the log's first line, as JSON or text, with the addresses of the two listeners.
+var startLine = regexp.MustCompile(`msg"?[=:]"?starting.* ?"?listen"?[=:]"?([^", ]+).*admin"?[=:]"?([^", ]+)`)
+
 // read keeps the log and takes the addresses from its first line.
 func (p *process) read(out io.Reader, listening chan<- struct{}) {
-	defer close(p.done)
+	defer func() {
+		everything.wrote("log of "+p.name, p.log.Bytes())
+		close(p.done)
+	}()
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		p.mu.Lock()
 		p.log.Write(append(lines.Bytes(), '\n'))
 		p.mu.Unlock()
-		var start struct{ Msg, Listen, Admin string }
-		if p.url == "" && json.Unmarshal(lines.Bytes(), &start) == nil && start.Msg == "starting" {
-			p.url, p.admin = "http://"+start.Listen, "http://"+start.Admin
+		start := startLine.FindSubmatch(lines.Bytes())
+		if p.url == "" && start != nil {
+			p.url, p.admin = p.scheme()+string(start[1]), "http://"+string(start[2])
 			close(listening)
 		}
 	}
+}
+
+// scheme is what the main listener speaks.
+func (p *process) scheme() string {
+	if config.HTTPS(p.cmd.Env) {
+		return "https://"
+	}
+	return "http://"
 }
 
 func (p *process) logged() string {
@@ -93,7 +113,7 @@ func tail(s string, n int) string { return s[max(len(s)-n, 0):] }
 func (p *process) ready(t *testing.T) {
 	t.Helper()
 	ldaptest.Eventually(t, "the service is ready", func() bool {
-		resp, err := http.Get(p.url + "/readyz")
+		resp, err := http.Get(p.admin + "/readyz")
 		if err != nil {
 			return false
 		}
@@ -105,6 +125,7 @@ func (p *process) ready(t *testing.T) {
 // end sends SIGTERM, waits for the end and gives the exit code.
 func (p *process) end(t *testing.T) int {
 	t.Helper()
+	p.inspect()
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
 	<-p.done
 	_ = p.cmd.Wait() // the exit code says more
@@ -143,8 +164,11 @@ func login(c *http.Client, url, username, password string, want int) answer {
 		return a
 	}
 	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	everything.secret(password)
+	everything.wrote("answers", text)
 	var got struct{ Status *int }
-	if a.err = json.NewDecoder(resp.Body).Decode(&got); a.err == nil && got.Status != nil {
+	if a.err = cmp.Or(err, json.Unmarshal(text, &got)); a.err == nil && got.Status != nil {
 		a.status = *got.Status
 	}
 	a.took, a.http, a.retryAfter = time.Since(a.asked), resp.StatusCode, resp.Header.Get("Retry-After")
@@ -155,9 +179,9 @@ func login(c *http.Client, url, username, password string, want int) answer {
 func ask(c *http.Client, url string, n int) answer {
 	switch n % 4 {
 	case 1:
-		return login(c, url, ldaptest.Username(n%10), "wrong", 2)
+		return login(c, url, ldaptest.Username(n%10), "wr0ng-w0rd", 2)
 	case 3:
-		return login(c, url, fmt.Sprintf("nobody%d", n), "whatever", 1)
+		return login(c, url, fmt.Sprintf("nobody%d", n), "n0b0dys-w0rd", 1)
 	}
 	return login(c, url, ldaptest.Username(n%10), ldaptest.Password(n%10), 0)
 }

@@ -21,7 +21,7 @@ const pollFiles = time.Second
 type reloader struct {
 	environ []string
 	log     *slog.Logger
-	adopt   func(ldappool.Config) error // of the pool
+	adopt   func(ldappool.Config, front) error // of the service
 
 	pool    ldappool.Config // in force
 	applied contents        // what it was made of
@@ -57,7 +57,7 @@ func (c contents) changed(from contents) []string {
 }
 
 // newReloader begins with the settings that the service begins with.
-func newReloader(environ []string, cfg *config.Config, pool ldappool.Config, log *slog.Logger, adopt func(ldappool.Config) error) *reloader {
+func newReloader(environ []string, cfg *config.Config, pool ldappool.Config, log *slog.Logger, adopt func(ldappool.Config, front) error) *reloader {
 	now := look(cfg.Files())
 	return &reloader{environ: environ, log: log, adopt: adopt, pool: pool, applied: now, judged: now}
 }
@@ -111,7 +111,12 @@ func (r *reloader) reload() {
 	if !slices.ContainsFunc(changed, cfg.LDAP.IsTLSFile) {
 		next.TLS = r.pool.TLS // the same, so that no connection is replaced for it
 	}
-	if err := r.adopt(next); err != nil {
+	front, err := frontConfig(cfg)
+	if err != nil {
+		r.refuse(changed, err)
+		return
+	}
+	if err := r.adopt(next, front); err != nil {
 		r.refuse(changed, err)
 		return
 	}

@@ -59,7 +59,7 @@ func watched(t *testing.T) *reloading {
 	return r
 }
 
-func (r *reloading) adopt(c ldappool.Config) error {
+func (r *reloading) adopt(c ldappool.Config, _ front) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.refuse != nil {

@@ -107,10 +107,17 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 // environ is the script's environment, as its programs see it.
 func environ(ts *testscript.TestScript) []string {
 	ts.Check(ts.Exec("env"))
-	return strings.Split(strings.TrimSuffix(ts.ReadFile("stdout"), "\n"), "\n")
+	all := strings.Split(strings.TrimSuffix(ts.ReadFile("stdout"), "\n"), "\n")
+	for _, v := range all {
+		if name, value, _ := strings.Cut(v, "="); name == "LDAP_BIND_PASSWORD" {
+			everything.secret(value)
+		}
+	}
+	return all
 }
 
 func exits(ts *testscript.TestScript, args []string) {
+	everything.secret(ts.Getenv("LDAP_BIND_PASSWORD"))
 	code := 0
 	if err := ts.Exec(args[1], args[2:]...); err != nil {
 		var failed *exec.ExitError
@@ -119,6 +126,7 @@ func exits(ts *testscript.TestScript, args []string) {
 		}
 		code = failed.ExitCode()
 	}
+	everything.wrote("script "+args[1], []byte(ts.ReadFile("stdout")+ts.ReadFile("stderr")))
 	if strconv.Itoa(code) != args[0] {
 		ts.Fatalf("exit code %d instead of %s", code, args[0])
 	}
@@ -126,6 +134,8 @@ func exits(ts *testscript.TestScript, args []string) {
 
 // started is a program in the background.
 type started struct {
+	name  string
+	demo  bool
 	cmd   *exec.Cmd
 	ended chan struct{}
 	file  *os.File
@@ -141,6 +151,9 @@ func (s *started) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.out = append(s.out, b...)
+	if !s.demo { // which prints its users' passwords, so that people can try them
+		everything.wrote(s.name, b)
+	}
 	close(s.more)
 	s.more = make(chan struct{})
 	return s.file.Write(b)
@@ -171,7 +184,7 @@ func start(ts *testscript.TestScript, args []string) {
 	ts.Check(err)
 	file, err := os.Create(ts.MkAbs(args[0] + ".log"))
 	ts.Check(err)
-	s := &started{cmd: exec.Command(path, args[2:]...), ended: make(chan struct{}), more: make(chan struct{}), file: file}
+	s := &started{name: "script " + args[0], demo: slices.Contains(args, "demo"), cmd: exec.Command(path, args[2:]...), ended: make(chan struct{}), more: make(chan struct{}), file: file}
 	s.cmd.Env, s.cmd.Dir = environ(ts), ts.Getenv("WORK")
 	s.cmd.Stdout, s.cmd.Stderr = s, s
 	ts.Check(s.cmd.Start())
@@ -272,11 +285,13 @@ func tell(ts *testscript.TestScript, resp *http.Response) string {
 	defer resp.Body.Close()
 	text, err := httputil.DumpResponse(resp, true)
 	ts.Check(err)
+	everything.wrote("script answers", text)
 	ts.Check(os.WriteFile(ts.MkAbs("answer"), bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")), 0o600))
 	return strconv.Itoa(resp.StatusCode)
 }
 
 func logsIn(ts *testscript.TestScript, args []string) {
+	everything.secret(args[2])
 	body, err := json.Marshal(map[string]string{"username": args[1], "password": args[2]})
 	ts.Check(err)
 	resp, err := http.Post("http://"+args[0]+"/auth", "application/json", bytes.NewReader(body))

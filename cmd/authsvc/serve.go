@@ -31,7 +31,7 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	r := newReloader(p.environ, cfg, s.asked, s.log, s.pool.Reconfigure)
+	r := newReloader(p.environ, cfg, s.asked, s.log, s.adopt)
 	reloading.Go(func() { r.run(ctx, hangup) })
 	return s.run(ctx)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"authsvc/api"
@@ -26,7 +28,8 @@ type service struct {
 	asked ldappool.Config // the pool's settings at the start
 	api   *api.Server
 	main  listener
-	admin listener // its server is nil where the admin listener is off
+	admin listener                   // its server is nil where the admin listener is off
+	tls   atomic.Pointer[tls.Config] // of the main listener; nil where it speaks none
 }
 
 // listener is an open port and what serves it.
@@ -62,16 +65,21 @@ func newService(ctx context.Context, cfg *config.Config, logs io.Writer) (_ *ser
 		return nil, err
 	}
 	tel.WatchPool(s.pool.Stat)
+	front, err := frontConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
 	authenticator, err := auth.New(authConfig(cfg), s.pool, tel)
 	if err != nil {
 		return nil, err
 	}
 	s.api = api.New(api.Config{
 		Logger: s.log, Observer: tel, TrustedProxies: cfg.HTTP.TrustedProxies,
-		Always200: cfg.Auth.Always200, AuthTimeout: cfg.Auth.Timeout,
+		Always200: cfg.Auth.Always200, AuthTimeout: cfg.Auth.Timeout, Callers: front.callers,
 	}, authenticator, poolHealth{s.pool})
 	s.main.server, s.main.conns = s.api.HTTPServer(), newConnCount(new(gcPercent).heed)
 	s.main.server.ConnState = s.main.conns.changed
+	s.secure(front.tls)
 	if s.admin.Listener != nil {
 		s.admin.server = s.api.AdminHTTPServer(tel.Handler())
 	}
@@ -108,7 +116,7 @@ func (s *service) run(ctx context.Context) error {
 	for _, l := range []listener{s.main, s.admin} {
 		if l.server != nil {
 			serving++
-			go func() { ended <- l.server.Serve(l.Listener) }()
+			go func() { ended <- l.serve() }()
 		}
 	}
 	var err error

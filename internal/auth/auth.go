@@ -24,10 +24,11 @@ type Directory interface {
 type Credentials struct {
 	Username string
 	Password string
-	// RequestID and Client are not judged: they go to the Observer with the result, so that a line in the log
+	// RequestID, Client and Caller are not judged: they go to the Observer with the result, so that a line in the log
 	// can be found again.
 	RequestID string
-	Client    string
+	Client    string // address
+	Caller    Caller
 }
 
 // Result is the end of one login.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"authsvc/ldappool"
@@ -33,6 +34,9 @@ type Authenticator struct {
 	directory Directory
 	observer  Observer
 }
+
+// errNameless is the cause of a fault of the directory's own.
+var errNameless = errors.New("the entry found has no name")
 
 // The causes of an unknown user.
 var (
@@ -124,6 +128,10 @@ func (l *login) find(ctx context.Context) bool {
 	}
 	if len(l.found) == 0 {
 		l.end(Result{Outcome: InvalidUser, Cause: errNoEntry})
+		return false
+	}
+	if strings.TrimSpace(l.found[0].DN) == "" { // to a directory that is no name, and a bind as nobody may succeed
+		l.end(Result{Outcome: InternalError, Cause: errNameless})
 		return false
 	}
 	l.describe(l.found[0])

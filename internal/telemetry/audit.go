@@ -9,9 +9,10 @@ import (
 )
 
 // auditFields is how many fields a line can have.
-const auditFields = 13
+const auditFields = 16
 
-// audit writes one line for each login. The package's comment describes it.
+// audit writes one line for each login. Its fields are a promise to whoever reads them by a program: docs/audit.md is held
+// against them by a test.
 type audit struct {
 	log *slog.Logger
 }
@@ -29,6 +30,8 @@ func (a audit) done(ctx context.Context, c auth.Credentials, r auth.Result) {
 	attrs = appendText(attrs, "dn", r.DN, maxText)
 	attrs = appendText(attrs, "request_id", c.RequestID, maxText)
 	attrs = appendText(attrs, "client", c.Client, maxText)
+	attrs = appendText(attrs, "caller", c.Caller.Name, maxText)
+	attrs = appendText(attrs, "caller_by", string(c.Caller.By), maxText)
 	attrs = appendText(attrs, "server", r.Server, maxText)
 	attrs = append(attrs,
 		slog.Float64("wait_ms", millis(r.Phases.Wait)),
@@ -44,6 +47,9 @@ func (a audit) done(ctx context.Context, c auth.Credentials, r auth.Result) {
 // appendCause adds what explains anything but ok.
 func appendCause(attrs []slog.Attr, r auth.Result) []slog.Attr {
 	attrs = appendText(attrs, "detail", r.Detail, maxText)
+	if code, ok := r.ResultCode(); ok {
+		attrs = append(attrs, slog.Int("result_code", int(code)))
+	}
 	return appendText(attrs, "cause", errorText(r.Cause), maxText)
 }
 

@@ -7,25 +7,8 @@
 //
 // Every login that ended is one line with the message "login", whatever became of it. Its level is Info for the
 // directory's verdicts and for refused requests (statuses 0 to 10 and 15), Warn for faults of the directory (11
-// to 13), Error for faults of the service itself (14). Its fields:
-//
-//	outcome     the outcome's code: ok, invalid_user, ... (always)
-//	status      the outcome's number (always)
-//	username    as typed, at most 256 bytes
-//	dn          the entry that was tried, where one was found
-//	request_id  as in the answer's X-Request-ID
-//	client      the caller's address
-//	wait_ms     waiting for connections, dialling included (always)
-//	search_ms   the directory's answers to searches (always)
-//	bind_ms     the directory's answer to the user's bind (always)
-//	total_ms    from first to last (always)
-//	server      URL of the server that decided, or that failed; none where several did
-//	detail      with bad_request: what is wrong with the input
-//	cause       the explanation of anything but ok
-//
-// A field that is not marked "always" is left out where it is empty. The times are milliseconds with three
-// decimals; a phase that did not happen is 0. What came from outside (username, dn, detail, cause, client,
-// request_id) is bounded in length, valid UTF-8, and free of characters that garble a terminal: see clean.
+// to 13), Error for faults of the service itself (14). Its fields are a stable schema: docs/audit.md. What came
+// from outside is bounded in length, valid UTF-8, and free of characters that garble a terminal: see clean.
 //
 // # Lines about the directory
 //

@@ -75,7 +75,7 @@ func newLoginMetrics(f promauto.Factory) *loginMetrics {
 	for _, o := range auth.Outcomes() {
 		m.outcomes = append(m.outcomes, outcomes.WithLabelValues(o.Code()))
 	}
-	for class, name := range [classCount]string{"verdict", "refused", "fault"} {
+	for class, name := range loginClasses() {
 		m.duration[class] = duration.WithLabelValues(name)
 	}
 	return m

@@ -45,6 +45,18 @@ var metricTests = []struct {
 		},
 	},
 	{
+		name: "authsvc_caller_logins_total",
+		drive: func(t *Telemetry, _ ldappool.Trace) {
+			for _, o := range []auth.Outcome{auth.OK, auth.InvalidPassword, auth.BadRequest} {
+				t.LoginDone(context.Background(), auth.Credentials{Caller: auth.Caller{Name: "shop", By: auth.ByKey}}, auth.Result{Outcome: o})
+			}
+			login(t, auth.Result{Outcome: auth.CallerRefused})
+		},
+		want: map[string]string{
+			`{caller="shop",class="verdict"}`: "2", `{caller="shop",class="refused"}`: "1", `{caller="shop",class="fault"}`: "0",
+		},
+	},
+	{
 		name: "authsvc_login_duration_seconds",
 		drive: func(t *Telemetry, _ ldappool.Trace) {
 			login(t, auth.Result{Outcome: auth.OK, Phases: auth.Phases{Total: 3 * time.Millisecond}})

@@ -33,6 +33,7 @@ type Telemetry struct {
 	audit    audit
 	events   *events
 	logins   *loginMetrics
+	callers  *callerMetrics
 	ops      *opMetrics
 	conns    *connMetrics
 	pool     *poolCollector
@@ -69,6 +70,7 @@ func New(o Options) *Telemetry {
 		audit:    audit{log: o.Logger},
 		events:   newEvents(o.Logger, limits),
 		logins:   newLoginMetrics(factory),
+		callers:  newCallerMetrics(factory),
 		ops:      newOpMetrics(factory),
 		conns:    newConnMetrics(factory),
 		pool:     pool,
@@ -78,6 +80,7 @@ func New(o Options) *Telemetry {
 // LoginDone counts and times one login and writes its audit line. It implements [auth.Observer].
 func (t *Telemetry) LoginDone(ctx context.Context, c auth.Credentials, r auth.Result) {
 	t.logins.done(r)
+	t.callers.done(c.Caller, r.Outcome)
 	t.audit.done(ctx, c, r)
 }
 

@@ -133,8 +133,8 @@ func TestEverythingAtOnceIsCountedOnce(t *testing.T) {
 	for range goroutines {
 		workers.Go(func() {
 			for range rounds {
-				tel.LoginDone(context.Background(), auth.Credentials{Username: "user0"}, auth.Result{Outcome: auth.OK})
-				for _, test := range metricTests[2:] { // build_info has no event, logins_total is counted here
+				tel.LoginDone(context.Background(), auth.Credentials{Username: "user0", Caller: auth.Caller{Name: "shop"}}, auth.Result{Outcome: auth.OK})
+				for _, test := range metricTests[3:] { // build_info has no event, logins are counted here
 					test.drive(tel, trace)
 				}
 				change(trace, usable, down)
@@ -155,6 +155,7 @@ func TestEverythingAtOnceIsCountedOnce(t *testing.T) {
 	assert.Equal(t, total*(1+4+2), logins)
 	assert.Equal(t, fmt.Sprint(4*total), series[`authsvc_logins_total{outcome="ok"}`])
 	assert.Equal(t, fmt.Sprint(total), series[`authsvc_logins_total{outcome="directory_timeout"}`])
+	assert.Equal(t, fmt.Sprint(total), series[`authsvc_caller_logins_total{caller="shop",class="verdict"}`])
 	assert.Equal(t, fmt.Sprint(total), series[`authsvc_ldap_connections_retired_total{lane="bind",reason="peer_closed"}`])
 	assert.Equal(t, fmt.Sprint(3*total), series[`authsvc_ldap_dial_errors_total{server="`+serverA+`"}`])
 }

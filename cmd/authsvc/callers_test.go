@@ -1,0 +1,211 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"authsvc/internal/ldaptest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// frontage is a service with HTTPS, keys and authorities of callers, whose files change.
+type frontage struct {
+	t       *testing.T
+	files   string // the folder that they are in
+	ca      *ldaptest.CA
+	callers *ldaptest.CA
+	slapd   *ldaptest.Slapd
+	p       *process
+}
+
+func startFrontage(t *testing.T) *frontage {
+	t.Helper()
+	f := &frontage{t: t, files: t.TempDir(), ca: ldaptest.NewCA(t), callers: ldaptest.NewCA(t)}
+	f.slapd = ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
+	f.certificate(f.ca)
+	f.copy("callers.pem", f.callers.File())
+	f.keys("shop-key-one")
+	f.p = startProgram(t, f.slapd.URL(),
+		"HTTP_TLS_CERT_FILE="+f.path("cert.pem"), "HTTP_TLS_KEY_FILE="+f.path("key.pem"),
+		"HTTP_TLS_CLIENT_CA_FILE="+f.path("callers.pem"), "AUTH_API_KEYS_FILE="+f.path("keys"))
+	f.p.ready(t)
+	return f
+}
+
+func (f *frontage) path(name string) string { return filepath.Join(f.files, name) }
+
+func (f *frontage) write(name, content string) {
+	f.t.Helper()
+	path := filepath.Join(f.files, name)
+	require.NoError(f.t, os.WriteFile(path+".new", []byte(content), 0o600)) //nolint:gosec // the path is the test's own
+	require.NoError(f.t, os.Rename(path+".new", path))
+}
+
+func (f *frontage) copy(name, from string) {
+	f.t.Helper()
+	content, err := os.ReadFile(from)
+	require.NoError(f.t, err)
+	f.write(name, string(content))
+}
+
+// certificate gives the listener a new one.
+func (f *frontage) certificate(ca *ldaptest.CA) {
+	f.t.Helper()
+	cert := ca.Issue(f.t, ldaptest.CertConfig{})
+	f.copy("cert.pem", cert.CertFile)
+	f.copy("key.pem", cert.KeyFile)
+}
+
+// keys makes a file of keys, all of them of shop.
+func (f *frontage) keys(keys ...string) {
+	f.t.Helper()
+	var b strings.Builder
+	for _, key := range keys {
+		everything.secret(key)
+		fmt.Fprintf(&b, "shop %x\n", sha256.Sum256([]byte(key)))
+	}
+	f.write("keys", b.String())
+}
+
+// said waits until the service has logged a message for the n-th time.
+func (f *frontage) said(message string, n int) {
+	f.t.Helper()
+	ldaptest.Eventually(f.t, message, func() bool { return strings.Count(f.p.logged(), `"`+message+`"`) == n })
+}
+
+// client trusts an authority and shows certificates.
+func (f *frontage) client(ca *ldaptest.CA, certs ...*ldaptest.Cert) *http.Client {
+	transport := &http.Transport{TLSClientConfig: ca.ClientTLS("localhost", certs...)}
+	f.t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// login asks with a key or none.
+func (f *frontage) login(c *http.Client, key string) (status int, err error) {
+	everything.secret(ldaptest.Password(1))
+	req, err := http.NewRequest(http.MethodPost, f.p.url+"/auth", strings.NewReader(`{"username":"user1","password":"password1"}`))
+	require.NoError(f.t, err)
+	req.Header.Set("Content-Type", "application/json")
+	if key != "" {
+		everything.secret(key)
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return -1, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(f.t, err)
+	everything.wrote("answers", text)
+	var got struct{ Status int }
+	require.NoError(f.t, json.Unmarshal(text, &got), "%s", text)
+	return got.Status, nil
+}
+
+func (f *frontage) require(want int, c *http.Client, key string) {
+	f.t.Helper()
+	status, err := f.login(c, key)
+	require.NoError(f.t, err)
+	require.Equal(f.t, want, status)
+}
+
+const (
+	reloadedLine    = "configuration reloaded"
+	notReloadedLine = "configuration not reloaded, the old one stays in force"
+)
+
+func TestKeysAreTakenOverWhileTheServiceRuns(t *testing.T) {
+	t.Parallel()
+	f := startFrontage(t)
+	c := f.client(f.ca)
+	assert.Contains(t, f.p.logged(), `"https":true,"callers_need":"key or certificate"`)
+	f.require(15, c, "")
+	f.require(15, c, "wrong-key-zero")
+	f.require(0, c, "shop-key-one")
+	f.keys("shop-key-one", "shop-key-two")
+	f.said(reloadedLine, 1)
+	f.require(0, c, "shop-key-one")
+	f.require(0, c, "shop-key-two")
+	f.write("keys", "shop shop-key-three\n") // somebody forgot to hash it
+	everything.secret("shop-key-three")
+	f.said(notReloadedLine, 1)
+	assert.Contains(t, f.p.logged(), "line 1: the SHA-256 must be 64 hexadecimal digits")
+	f.require(0, c, "shop-key-two")
+	require.NoError(t, os.Remove(f.path("keys")))
+	f.said(notReloadedLine, 2)
+	f.require(0, c, "shop-key-two")
+	f.require(15, c, "")
+	f.keys("shop-key-two")
+	require.NoError(t, f.p.cmd.Process.Signal(syscall.SIGHUP))
+	f.said(reloadedLine, 2)
+	f.require(15, c, "shop-key-one")
+	f.require(0, c, "shop-key-two")
+	assert.Contains(t, f.p.logged(), `"outcome":"ok","status":0,"username":"user1","dn":"uid=user1,ou=people,dc=example,dc=org"`)
+	assert.Contains(t, f.p.logged(), `"caller":"shop","caller_by":"key"`)
+	assert.Zero(t, f.p.end(t))
+}
+
+func TestTheListenersCertificateIsTakenOverWhileTheServiceRuns(t *testing.T) {
+	t.Parallel()
+	f := startFrontage(t)
+	open, next := f.client(f.ca), ldaptest.NewCA(t)
+	f.require(0, open, "shop-key-one")
+	f.copy("cert.pem", next.Issue(t, ldaptest.CertConfig{}).CertFile) // of another key
+	f.said(notReloadedLine, 1)
+	assert.Contains(t, f.p.logged(), "are not a certificate and its key")
+	f.require(0, f.client(f.ca), "shop-key-one")
+	f.certificate(next)
+	f.said(reloadedLine, 1)
+	f.require(0, f.client(next), "shop-key-one")
+	_, err := f.login(f.client(f.ca), "shop-key-one")
+	require.ErrorContains(t, err, "certificate signed by unknown authority")
+	f.require(0, open, "shop-key-one") // on the connection that it has
+	assert.Zero(t, f.p.end(t))
+}
+
+func TestCallersAuthoritiesAreTakenOverWhileTheServiceRuns(t *testing.T) {
+	t.Parallel()
+	f := startFrontage(t)
+	next := ldaptest.NewCA(t)
+	first := f.client(f.ca, f.callers.Issue(t, ldaptest.CertConfig{CommonName: "till 1", Client: true}))
+	second := f.client(f.ca, next.Issue(t, ldaptest.CertConfig{CommonName: "till 2", Client: true}))
+	f.require(0, first, "")
+	f.require(15, second, "")
+	f.copy("callers.pem", next.File())
+	f.said(reloadedLine, 1)
+	f.require(15, first, "")
+	f.require(0, second, "")
+	assert.Contains(t, f.p.logged(), `"caller":"till 1","caller_by":"certificate"`)
+	assert.Contains(t, f.p.logged(), `the caller's certificate: x509: certificate signed by unknown authority`)
+	resp, err := http.Get(f.p.admin + "/metrics")
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	metrics, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	assert.Contains(t, string(metrics), `authsvc_caller_logins_total{caller="till 2",class="verdict"} 1`)
+	assert.Contains(t, string(metrics), `authsvc_logins_total{outcome="caller_refused"} 2`)
+	assert.Zero(t, f.p.end(t))
+}
+
+func TestHealthcheckAsksOverHTTPSWithoutKeyOrCertificate(t *testing.T) {
+	t.Parallel()
+	f := startFrontage(t)
+	var errs strings.Builder
+	p := &program{stdout: io.Discard, stderr: &errs, environ: []string{
+		"HTTP_ADDR=" + strings.TrimPrefix(f.p.url, "https://"), "HTTP_TLS_CERT_FILE=" + f.path("cert.pem"), "HTTP_TLS_KEY_FILE=" + f.path("key.pem"),
+	}}
+	assert.Zero(t, p.run(t.Context(), []string{"healthcheck"}), errs.String())
+	p.environ = p.environ[:1]
+	assert.Equal(t, exitFailed, p.run(t.Context(), []string{"healthcheck"}), "without TLS it asks in the clear")
+}

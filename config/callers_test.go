@@ -1,0 +1,138 @@
+package config_test
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"os"
+	"strings"
+	"testing"
+
+	"authsvc/config"
+	"authsvc/internal/ldaptest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// hashed is the second word of a key's line.
+func hashed(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:])
+}
+
+func TestAPIKeysAreReadLineByLine(t *testing.T) {
+	t.Parallel()
+	content := "# who may call\n\nshop " + hashed("one") + "\n  till.2\t \t" + strings.ToUpper(hashed("two")) + "  \r\n\t\n   # not this one\nshop " + hashed("three")
+	c := mustLoad(t, minimal("AUTH_API_KEYS_FILE="+file(t, content)))
+	keys, err := c.Auth.APIKeys()
+	require.NoError(t, err)
+	require.Equal(t, []config.APIKey{
+		{Name: "shop", SHA256: sha256.Sum256([]byte("one"))}, {Name: "till.2", SHA256: sha256.Sum256([]byte("two"))},
+		{Name: "shop", SHA256: sha256.Sum256([]byte("three"))},
+	}, keys)
+}
+
+func TestAFileWithAWrongAPIKeyNamesTheLineAndTheRule(t *testing.T) {
+	t.Parallel()
+	const (
+		line  = "must be a name and the SHA-256 of a key, in hexadecimal, with white space between"
+		name  = "the name must be 1 to 64 of A-Z a-z 0-9 . _ -"
+		hash  = "the SHA-256 must be 64 hexadecimal digits"
+		empty = "the SHA-256 is that of nothing: whatever made it was given no key"
+	)
+	good := "shop " + hashed("one") + "\n"
+	for content, want := range map[string]string{
+		"":                     ": holds no key, so that nobody could call",
+		"\n# no key\n \t\r\n":  ": holds no key, so that nobody could call",
+		password:               ": line 1: " + line,
+		good + password + "\n": ": line 2: " + line,
+		"\n#\n" + good + "shop " + hashed("two") + " x\n": ": line 4: " + line,
+		"shop " + hashed("one") + " # a remark":           ": line 1: " + line,
+		"shop:" + hashed("one"):                           ": line 1: " + line,
+		"shop\u00a0" + hashed("one"):                      ": line 1: " + line,
+		"shöp " + hashed("one"):                           ": line 1: " + name,
+		"a\x00b " + hashed("one"):                         ": line 1: " + name,
+		"\ufeff" + good:                                   ": line 1: " + name,
+		`"shop" ` + hashed("one"):                         ": line 1: " + name,
+		strings.Repeat("x", 65) + " " + hashed("one"):     ": line 1: " + name,
+		"shop " + password:                                ": line 1: " + hash,
+		"shop " + hashed("one")[1:]:                       ": line 1: " + hash,
+		"shop " + hashed("one") + "00":                    ": line 1: " + hash,
+		"shop " + hashed("one")[1:] + "g":                 ": line 1: " + hash,
+		"shop " + hashed(""):                              ": line 1: " + empty,
+		good + "\ntill " + hashed("one"):                  ": line 3: the key is there twice: nobody could tell whose it is",
+		good + strings.Repeat("#\n", 1<<19):               ": is longer than 1048576 bytes",
+		good + "shop " + hashed("two") + "\r" + good:      ": line 2: " + line,
+	} {
+		path := file(t, content)
+		text := problem(t, "AUTH_API_KEYS_FILE", minimal("AUTH_API_KEYS_FILE="+path))
+		assert.Equal(t, "AUTH_API_KEYS_FILE: "+path+want+"; for example AUTH_API_KEYS_FILE=/etc/authsvc/api-keys", text)
+		assert.NotContains(t, text, password, "it may be a key that somebody forgot to hash")
+	}
+	text := problem(t, "AUTH_API_KEYS_FILE", minimal("AUTH_API_KEYS_FILE=/nowhere/keys"))
+	assert.Contains(t, text, "cannot be read: ")
+}
+
+func TestAKeyIsOfItsCertificateAndAuthoritiesNeedBoth(t *testing.T) {
+	t.Parallel()
+	ca := ldaptest.NewCA(t)
+	cert := ca.Issue(t, ldaptest.CertConfig{})
+	problem(t, "HTTP_TLS_KEY_FILE", minimal("HTTP_TLS_CERT_FILE="+cert.CertFile))
+	problem(t, "HTTP_TLS_CERT_FILE", minimal("HTTP_TLS_KEY_FILE="+cert.KeyFile))
+	problem(t, "HTTP_TLS_CERT_FILE", minimal("HTTP_TLS_CLIENT_CA_FILE="+ca.File()))
+	problem(t, "HTTP_TLS_CERT_FILE", minimal("HTTP_TLS_CERT_FILE="+cert.CertFile, "HTTP_TLS_KEY_FILE="+ca.Issue(t, ldaptest.CertConfig{}).KeyFile))
+}
+
+func TestTheMainListenersTLSIsMadeOfItsFiles(t *testing.T) {
+	t.Parallel()
+	ca := ldaptest.NewCA(t)
+	cert := ca.Issue(t, ldaptest.CertConfig{})
+	none, err := mustLoad(t, minimal()).HTTP.TLSConfig()
+	require.NoError(t, err)
+	require.Nil(t, none)
+	environ := minimal("HTTP_TLS_CERT_FILE="+cert.CertFile, "HTTP_TLS_KEY_FILE="+cert.KeyFile)
+	require.True(t, config.HTTPS(environ))
+	require.False(t, config.HTTPS(minimal()))
+	c, err := mustLoad(t, environ).HTTP.TLSConfig()
+	require.NoError(t, err)
+	require.Equal(t, cert.TLS.Certificate, c.Certificates[0].Certificate)
+	require.Equal(t, uint16(tls.VersionTLS12), c.MinVersion)
+	require.Equal(t, tls.NoClientCert, c.ClientAuth)
+	cfg := mustLoad(t, append(environ, "HTTP_TLS_CLIENT_CA_FILE="+ca.File()))
+	c, err = cfg.HTTP.TLSConfig()
+	require.NoError(t, err)
+	require.Equal(t, tls.RequestClientCert, c.ClientAuth)
+	require.True(t, ca.Pool().Equal(c.ClientCAs))
+	require.ElementsMatch(t, []string{cert.CertFile, cert.KeyFile, ca.File()}, cfg.Files())
+	require.NoError(t, os.Remove(cert.KeyFile))
+	_, err = cfg.HTTP.TLSConfig()
+	require.ErrorContains(t, err, "HTTP_TLS_CERT_FILE: ")
+}
+
+func TestKeysInTheClearAreWarnedAbout(t *testing.T) {
+	t.Parallel()
+	keys := "AUTH_API_KEYS_FILE=" + file(t, "shop "+hashed("one"))
+	require.Contains(t, strings.Join(mustLoad(t, minimal(keys)).Warnings, "\n"), "AUTH_API_KEYS_FILE: keys and passwords travel to :8080 in the clear")
+	require.Empty(t, mustLoad(t, minimal(keys, "HTTP_ADDR=127.0.0.1:8080")).Warnings)
+	cert := ldaptest.NewCA(t).Issue(t, ldaptest.CertConfig{})
+	require.Empty(t, mustLoad(t, minimal(keys, "HTTP_TLS_CERT_FILE="+cert.CertFile, "HTTP_TLS_KEY_FILE="+cert.KeyFile)).Warnings)
+}
+
+func FuzzAPIKeys(f *testing.F) {
+	f.Add("shop " + hashed("one"))
+	f.Add("# none\n\n")
+	f.Add("a " + hashed("one") + "\r\nb\t" + hashed("two") + "\n")
+	f.Add("a " + hashed(""))
+	f.Fuzz(func(t *testing.T, content string) {
+		keys, err := config.ParseAPIKeys([]byte(content))
+		require.Equal(t, err != nil, len(keys) == 0, "keys, or what is wrong")
+		seen := map[[sha256.Size]byte]bool{}
+		for _, k := range keys {
+			require.False(t, seen[k.SHA256])
+			seen[k.SHA256] = true
+			require.Regexp(t, `^[A-Za-z0-9._-]{1,64}$`, k.Name)
+			require.Contains(t, strings.ToLower(content), hex.EncodeToString(k.SHA256[:]))
+		}
+	})
+}

@@ -1,0 +1,136 @@
+package telemetry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"authsvc/internal/auth"
+	"authsvc/ldappool"
+
+	"github.com/go-ldap/ldap/v3"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// schemaField is a row of docs/audit.md.
+type schemaField struct {
+	kind   string // string, integer or number
+	always bool
+}
+
+// schema reads docs/audit.md.
+func schema(t *testing.T) map[string]schemaField {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/audit.md")
+	require.NoError(t, err)
+	fields := map[string]schemaField{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| ([a-z]+) \\| ([^|]+) \\| [^|]+ \\|$").FindAllStringSubmatch(string(text), -1) {
+		require.NotContains(t, fields, row[1], "described twice")
+		fields[row[1]] = schemaField{row[2], row[3] == "always"}
+	}
+	require.Greater(t, len(fields), 15)
+	return fields
+}
+
+// kindOf is the type of a value that was read from JSON.
+func kindOf(value any) string {
+	switch v := value.(type) {
+	case string:
+		return "string"
+	case float64:
+		if v == math.Trunc(v) {
+			return "integer"
+		}
+		return "number"
+	}
+	return fmt.Sprintf("%T", value)
+}
+
+// answering is a directory that knows one entry and gives every bind the same result code.
+type answering uint16
+
+func (answering) Search(context.Context, *ldap.SearchRequest) (*ldappool.SearchResult, error) {
+	entry := ldap.NewEntry("uid=user0,dc=x", map[string][]string{"uid": {"user0"}})
+	return &ldappool.SearchResult{Result: ldappool.Result{Server: serverA}, Entries: []*ldap.Entry{entry}}, nil
+}
+
+func (code answering) Bind(context.Context, string, string, ...ldap.Control) (*ldappool.BindResult, error) {
+	return &ldappool.BindResult{Result: ldappool.Result{Server: serverA, Code: uint16(code)}}, nil
+}
+
+// TestTheAuditLineIsAsDocumented has logins of every kind end, those too that a real Authenticator decides, and holds what is
+// logged against docs/audit.md, both ways.
+func TestTheAuditLineIsAsDocumented(t *testing.T) {
+	t.Parallel()
+	tel, logs := newTest(slog.LevelInfo)
+	caller, fault := fullLogin()
+	caller.Caller = auth.Caller{Name: "shop", By: auth.ByKey}
+	for _, o := range append(auth.Outcomes(), 200) {
+		fault.Outcome = o
+		tel.LoginDone(t.Context(), caller, fault)
+		tel.LoginDone(t.Context(), auth.Credentials{}, auth.Result{Outcome: o})
+		tel.LoginDone(t.Context(), auth.Credentials{Username: "user0"}, auth.Result{Outcome: o, Cause: errors.New("cause")})
+	}
+	for _, code := range []uint16{ldap.LDAPResultSuccess, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultBusy, 4711} {
+		a, err := auth.New(auth.Config{BaseDNs: []string{"dc=x"}, Filter: "(uid={username})", Timeout: 1e9}, answering(code), tel)
+		require.NoError(t, err)
+		caller.Username = "user0"
+		a.Authenticate(t.Context(), caller)
+	}
+	documented, seen := schema(t), map[string]bool{}
+	for text := range strings.Lines(logs.String()) {
+		var line map[string]any
+		require.NoError(t, json.Unmarshal([]byte(text), &line))
+		for name, value := range line {
+			seen[name] = true
+			field, ok := documented[name]
+			if assert.True(t, ok, "%s is not in docs/audit.md", name) {
+				kind := kindOf(value)
+				assert.True(t, kind == field.kind || field.kind == "number" && kind == "integer", "%s is of type %s", name, kind)
+			}
+		}
+		for name, field := range documented {
+			if field.always {
+				assert.Contains(t, line, name, "is there always")
+			}
+		}
+	}
+	for name := range documented {
+		assert.True(t, seen[name], "%s is in docs/audit.md and never logged", name)
+	}
+}
+
+func TestTheResultCodeIsThatOfTheDecisiveAnswer(t *testing.T) {
+	t.Parallel()
+	tel, logs := newTest(slog.LevelInfo)
+	for _, code := range []uint16{ldap.LDAPResultSuccess, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultBusy} {
+		a, err := auth.New(auth.Config{DNTemplate: "uid={username}", Timeout: 1e9}, answering(code), tel)
+		require.NoError(t, err)
+		a.Authenticate(t.Context(), auth.Credentials{Username: "user0", Password: "pw"})
+	}
+	lines := logs.lines(t)
+	require.Len(t, lines, 3)
+	assert.NotContains(t, lines[0], "result_code")
+	assert.InDelta(t, 49, lines[1]["result_code"], 0)
+	assert.InDelta(t, 51, lines[2]["result_code"], 0)
+}
+
+func TestCallersHaveABoundedNumberOfSeries(t *testing.T) {
+	t.Parallel()
+	tel, _ := newTest(slog.LevelInfo)
+	for i := range 3 * maxCallers {
+		caller := auth.Caller{Name: fmt.Sprintf("caller %d\xff\n", i), By: auth.ByCertificate}
+		tel.LoginDone(t.Context(), auth.Credentials{Caller: caller}, auth.Result{})
+	}
+	series := scrape(t, tel)
+	assert.Equal(t, fmt.Sprint(2*maxCallers), series[`authsvc_caller_logins_total{caller="other",class="verdict"}`])
+	assert.Len(t, tel.callers.caller, maxCallers+1)
+}
