@@ -9,7 +9,7 @@ import (
 )
 
 // words389 are the diagnostic messages with which 389 DS and FreeIPA's plugins refuse a bind, where the result code alone may mean
-// several things. All but "password expired!" are told before the password was looked at.
+// several things. Those that are early are told before the password was looked at.
 var words389 = []struct {
 	code    uint16
 	words   string // the message begins with them

@@ -14,6 +14,7 @@ func ds389States() []accountState {
 		{stateGood, "good", says(auth.OK), wrong},
 		{stateUnknown, "nobody", says(auth.InvalidUser), says(auth.InvalidUser)},
 		{stateFailures, "failed", early(auth.AccountLocked), early(auth.AccountLocked)},
+		{stateInactive, "inactive", early(auth.AccountLocked), early(auth.AccountLocked)},
 		{stateDisabled, "disabled", early(auth.AccountDisabled), early(auth.AccountDisabled)},
 		{stateExpired, "expired", says(auth.PasswordExpired), wrong},
 		{stateGrace, "grace", says(auth.OK, auth.GraceLogins), wrong},
@@ -31,6 +32,17 @@ func start389(t *testing.T) string {
 		"passwordLockout": {"on"}, "passwordMaxFailure": {"3"}, "passwordExp": {"on"}, "passwordMaxAge": {"7776000"}, "passwordWarning": {"604800"},
 		"passwordMustChange": {"on"}, "nsslapd-pwpolicy-local": {"on"}, "passwordStorageScheme": {"SSHA"},
 	})
+	const inactivity = "cn=inactivity," + ldaptest.BaseDN
+	s.Add(inactivity, map[string][]string{
+		"objectClass": {"top", "ldapSubentry", "extensibleObject", "accountPolicy"}, "cn": {"inactivity"}, "accountInactivityLimit": {"3600"},
+	})
+	const plugin = "cn=Account Policy Plugin,cn=plugins,cn=config"
+	s.Modify("cn=config,"+plugin, map[string][]string{
+		"alwaysRecordLogin": {"yes"}, "stateAttrName": {"lastLoginTime"}, "altStateAttrName": {"createTimestamp"},
+		"specAttrName": {"acctPolicySubentry"}, "limitAttrName": {"accountInactivityLimit"},
+	})
+	s.Modify("cn=config", map[string][]string{"nsslapd-dynamic-plugins": {"on"}})
+	s.Modify(plugin, map[string][]string{"nsslapd-pluginEnabled": {"on"}})
 	const grace = "cn=grace," + ldaptest.BaseDN
 	s.Add(grace, map[string][]string{
 		"objectClass": {"top", "ldapSubentry", "passwordPolicy", "extensibleObject"}, "cn": {"grace"}, "passwordGraceLimit": {"3"},
@@ -40,6 +52,7 @@ func start389(t *testing.T) string {
 	for uid, attributes := range map[string]map[string][]string{
 		"good":      {"passwordExpirationTime": fine},
 		"failed":    {"passwordExpirationTime": fine, "passwordRetryCount": {"3"}, "accountUnlockTime": {generalized(days(1))}, "retryCountResetTime": {generalized(days(1))}},
+		"inactive":  {"passwordExpirationTime": fine, "acctPolicySubentry": {inactivity}, "lastLoginTime": {generalized(days(-1))}},
 		"disabled":  {"passwordExpirationTime": fine, "nsAccountLock": {"true"}},
 		"expired":   {"passwordExpirationTime": over},
 		"grace":     {"passwordExpirationTime": over, "pwdpolicysubentry": {grace}},

@@ -42,6 +42,7 @@ const (
 	stateUnknown    = "unknown user"
 	stateFailures   = "locked by wrong passwords"
 	stateAdmin      = "locked by an administrator"
+	stateInactive   = "locked for inactivity"
 	stateDisabled   = "disabled"
 	stateAttribute  = "disabled by an attribute that the bind does not heed"
 	stateEnded      = "account expired"
@@ -176,7 +177,7 @@ func statesTable() string {
 	}
 	b.WriteString("\n|---|" + strings.Repeat("---|", len(all)) + "\n")
 	for _, name := range []string{
-		stateGood, stateUnknown, stateFailures, stateAdmin, stateDisabled, stateAttribute, stateEnded, stateExpired, stateGrace,
+		stateGood, stateUnknown, stateFailures, stateAdmin, stateInactive, stateDisabled, stateAttribute, stateEnded, stateExpired, stateGrace,
 		stateGraceless, stateMustChange, stateExpiring, stateHours, stateComputer,
 	} {
 		b.WriteString("| " + name + " |")
