@@ -72,8 +72,32 @@ func appendAnswer(b []byte, r auth.Result, requestID string) []byte {
 	if r.Outcome == auth.OK && r.User != nil {
 		b = append(b, `,"user":`...)
 		b = appendUser(b, r.User)
+		b = appendWarnings(b, r.Warnings)
 	}
 	return append(b, "}\n"...)
+}
+
+// appendWarnings appends the member warnings; nothing where there are none.
+func appendWarnings(b []byte, warnings []auth.Warning) []byte {
+	if len(warnings) == 0 {
+		return b
+	}
+	b = append(b, `,"warnings":`...)
+	separator := byte('[')
+	for _, w := range warnings {
+		b = append(b, separator)
+		b = append(b, `{"code":`...)
+		b = appendString(b, string(w.Code))
+		if w.Code == auth.GraceLogins {
+			b = append(b, `,"remaining":`...)
+		} else {
+			b = append(b, `,"seconds":`...)
+		}
+		b = strconv.AppendInt(b, w.Count, 10)
+		b = append(b, '}')
+		separator = ','
+	}
+	return append(b, ']')
 }
 
 // appendUser appends the JSON of u. Attributes come in order of their names, so that equal answers are equal bytes.
@@ -98,6 +122,10 @@ func appendUser(b []byte, u *auth.User) []byte {
 			separator = ','
 		}
 		b = append(b, '}')
+	}
+	if u.Groups != nil {
+		b = append(b, `,"groups":`...)
+		b = appendStrings(b, u.Groups)
 	}
 	return append(b, '}')
 }

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -81,6 +82,34 @@ func TestContract_Status(t *testing.T) {
 	}
 }
 
+// TestContract_Warnings: they come with status 0 and nothing else.
+func TestContract_Warnings(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	for _, c := range []struct {
+		outcome  auth.Outcome
+		warnings []auth.Warning
+		want     string
+	}{
+		{auth.OK, nil, ""},
+		{auth.OK, []auth.Warning{{Code: auth.PasswordExpiring, Count: 86400}}, `[{"code":"password_expiring","seconds":86400}]`},
+		{auth.OK, []auth.Warning{{Code: auth.PasswordExpiring}}, `[{"code":"password_expiring","seconds":0}]`},
+		{auth.OK, []auth.Warning{{Code: auth.GraceLogins, Count: 2}}, `[{"code":"grace_logins","remaining":2}]`},
+		{auth.OK, []auth.Warning{{Code: auth.PasswordExpiring, Count: 1}, {Code: auth.GraceLogins}},
+			`[{"code":"password_expiring","seconds":1},{"code":"grace_logins","remaining":0}]`},
+		{auth.MustChangePassword, []auth.Warning{{Code: auth.PasswordExpiring, Count: 86400}}, ""},
+	} {
+		r := okResult(auth.Credentials{Username: "user0"})
+		r.Outcome, r.Warnings = c.outcome, c.warnings
+		h.answering(r)
+		var body struct {
+			Warnings json.RawMessage `json:"warnings"`
+		}
+		require.NoError(t, json.Unmarshal(h.post(t, typeJSON, goodJSON).Body.Bytes(), &body))
+		require.Equal(t, c.want, string(body.Warnings))
+	}
+}
+
 func requireHeaders(t *testing.T, header http.Header, status, httpStatus int, retry bool) {
 	t.Helper()
 	if retry {
@@ -155,6 +184,15 @@ func TestContract_TheBodyIsInOrderAndLeavesOutWhatIsAbsent(t *testing.T) {
 				"sn": {}, "mail": {"a@b", "\x00\n<é>\u2028"}}}},
 			`{"status":0,"code":"ok","message":"auth ok","request_id":"r-1","user":{"username":"user0",` +
 				`"dn":"cn=\"a\\b\"","attributes":{"mail":["a@b","\u0000\n<é>` + "\u2028" + `"],"sn":[]}}}` + "\n",
+		},
+		"a user with groups": {
+			auth.Result{User: &auth.User{Username: "user0", DN: "uid=user0", Groups: []string{`Größe ,()*\`, "staff"}}},
+			`{"status":0,"code":"ok","message":"auth ok","request_id":"r-1","user":{"username":"user0","dn":"uid=user0",` +
+				`"groups":["Größe ,()*\\","staff"]}}` + "\n",
+		},
+		"a user in no group": {
+			auth.Result{User: &auth.User{Username: "user0", DN: "uid=user0", Groups: []string{}}},
+			`{"status":0,"code":"ok","message":"auth ok","request_id":"r-1","user":{"username":"user0","dn":"uid=user0","groups":[]}}` + "\n",
 		},
 		"a user without attributes": {
 			auth.Result{User: &auth.User{Username: "user0", DN: "uid=user0", Attributes: map[string][]string{}}},

@@ -141,6 +141,7 @@ func TestTheSchemaCheckerSeesWhatIsWrong(t *testing.T) {
 		"an attribute is no list": func(o object) {
 			o["user"] = object{"dn": "x", "username": "y", "attributes": object{"cn": "z"}}
 		},
+		"groups are no list": func(o object) { o["user"] = object{"dn": "x", "username": "y", "groups": "z"} },
 	} {
 		body := good()
 		spoil(body)

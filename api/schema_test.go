@@ -132,6 +132,14 @@ func (d *openAPIDoc) problems(schema, value any, at string) []string {
 			if !slices.ContainsFunc(rule.([]any), func(one any) bool { return fmt.Sprint(one) == fmt.Sprint(value) }) {
 				bad("%v is none of %v", value, rule)
 			}
+		case "minimum":
+			if n, err := strconv.ParseFloat(fmt.Sprint(value), 64); err != nil || n < float64(rule.(int)) {
+				bad("%v is less than %v", value, rule)
+			}
+		case "minItems":
+			if len(asArray(value)) < rule.(int) {
+				bad("too few items")
+			}
 		case "minLength":
 			if text, ok := value.(string); ok && utf8.RuneCountInString(text) < rule.(int) {
 				bad("too short")

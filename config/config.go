@@ -28,7 +28,8 @@ type Config struct {
 
 // LDAP says where the directory is, how to reach it, and how a user is found in it.
 type LDAP struct {
-	URLs                  List     `env:"LDAP_URL"` // normalized: scheme and host, and a port where one was given
+	URLs                  List     `env:"LDAP_URL"`                          // normalized: scheme and host, and a port where one was given
+	Preset                string   `env:"LDAP_PRESET" envDefault:"openldap"` // openldap, 389ds, ad or freeipa
 	StartTLS              bool     `env:"LDAP_START_TLS" envDefault:"false"`
 	CAFile                string   `env:"LDAP_CA_FILE"`
 	CertFile              string   `env:"LDAP_CERT_FILE"`
@@ -44,6 +45,12 @@ type LDAP struct {
 	UserScope             string   `env:"LDAP_USER_SCOPE" envDefault:"sub"` // sub or one
 	UserDNTemplate        string   `env:"LDAP_USER_DN_TEMPLATE"`            // where set, no search is done
 	Attributes            List     `env:"LDAP_ATTRIBUTES"`
+	GroupBaseDNs          DNList   `env:"LDAP_GROUP_BASE_DN"` // with ad, none is the domain
+	GroupFilter           string   `env:"LDAP_GROUP_FILTER"`  // with ad and freeipa, none is how these tell it themselves
+	GroupNameAttribute    string   `env:"LDAP_GROUP_NAME_ATTRIBUTE" envDefault:"cn"`
+	GroupNested           bool     `env:"LDAP_GROUP_NESTED" envDefault:"false"`
+	RequiredGroups        DNList   `env:"LDAP_REQUIRED_GROUPS"` // names among the DNs
+	Groups                bool     // a variable of groups is set: they are looked up
 	DialTimeout           duration `env:"LDAP_DIAL_TIMEOUT" envDefault:"3s"`
 	RequestTimeout        duration `env:"LDAP_REQUEST_TIMEOUT" envDefault:"5s"`
 	ServerPolicy          string   `env:"LDAP_SERVER_POLICY" envDefault:"failover"` // failover or round_robin

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/go-ldap/ldap/v3"
 )
@@ -28,6 +29,8 @@ func (l *LDAP) validate(sources map[string]source, wrong *problems) {
 	} else {
 		l.validateSearch(wrong)
 	}
+	oneOf(wrong, "LDAP_PRESET", l.Preset, presetNames()...)
+	l.validateGroups(sources, wrong)
 	oneOf(wrong, "LDAP_USER_SCOPE", l.UserScope, "sub", "one")
 	oneOf(wrong, "LDAP_SERVER_POLICY", l.ServerPolicy, "failover", "round_robin")
 	oneOf(wrong, "LDAP_BIND_RETRY", l.BindRetry, "no_response", "unsent")
@@ -40,6 +43,9 @@ func (l *LDAP) validate(sources map[string]source, wrong *problems) {
 		wrong.add("LDAP_USER_NAME_ATTRIBUTE", "%q is not an attribute's name", l.UserNameAttribute)
 	}
 }
+
+// BindOnly tells whether logins do without searches.
+func (l *LDAP) BindOnly() bool { return l.UserDNTemplate != "" && !l.Groups }
 
 // validateURLs checks and normalizes the servers.
 func (l *LDAP) validateURLs(wrong *problems) {
@@ -255,6 +261,7 @@ func (l *LDAP) validateTemplate(sources map[string]source, wrong *problems) {
 	switch {
 	case !strings.Contains(t, placeholder):
 		wrong.add("LDAP_USER_DN_TEMPLATE", "%q has no %s", t, placeholder)
+	case l.Preset == "ad" && principal(t):
 	case err != nil || len(dn.RDNs) == 0:
 		wrong.add("LDAP_USER_DN_TEMPLATE", "%q is not a DN (RFC 4514) with %s in it", t, placeholder)
 	case !valuesOnly(t):
@@ -265,6 +272,14 @@ func (l *LDAP) validateTemplate(sources map[string]source, wrong *problems) {
 			wrong.note(v, "", "is for a search, and LDAP_USER_DN_TEMPLATE does without: only one of the two can be meant")
 		}
 	}
+}
+
+// principal tells whether a template makes a user principal name of AD's: the placeholder, an @, and a domain's name.
+func principal(template string) bool {
+	domain, ok := strings.CutPrefix(template, placeholder+"@")
+	return ok && domain != "" && !strings.ContainsFunc(domain, func(r rune) bool {
+		return r != '-' && r != '.' && r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	})
 }
 
 // valuesOnly tells whether a template has its placeholders in attribute values only.

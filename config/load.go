@@ -133,6 +133,7 @@ func readSecret(variable, path string, wrong *problems) (string, bool) {
 // parse fills the fields. A value that does not fit its type becomes a problem of its variable.
 func (c *Config) parse(sources map[string]source, wrong *problems) {
 	values := map[string]string{"": ""} // never nil: env would read the process's own environment
+	maps.Copy(values, presetDefaults(sources))
 	for name, s := range sources {
 		values[name] = s.value
 	}
@@ -179,6 +180,9 @@ func notA(p env.ParseError) string {
 func (c *Config) describe(sources map[string]source) {
 	for _, v := range variables() {
 		s := setting{v.name, v.def, "default"}
+		if def, ok := presetDefaults(sources)[v.name]; ok {
+			s.value, s.source = def, "preset "+c.LDAP.Preset
+		}
 		if given, ok := sources[v.name]; ok {
 			s.value, s.source = given.value, given.origin
 			if given.file != "" {
@@ -190,6 +194,12 @@ func (c *Config) describe(sources map[string]source) {
 		}
 		c.settings = append(c.settings, s)
 	}
-	i := slices.IndexFunc(c.settings, func(s setting) bool { return s.name == "LDAP_POOL_MIN_IDLE_CONNS" })
-	c.settings[i].value = itoa(c.Pool.MinIdleConns)
+	for i, s := range c.settings {
+		switch s.name { // what follows from others
+		case "LDAP_POOL_MIN_IDLE_CONNS":
+			c.settings[i].value = itoa(c.Pool.MinIdleConns)
+		case "LDAP_GROUP_BASE_DN":
+			c.settings[i].value = strings.Join(c.LDAP.GroupBaseDNs, ";")
+		}
+	}
 }

@@ -15,10 +15,10 @@ func TestEveryProblemIsReportedAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := config.Load([]string{
 		"LDAP_URL=ldap.example.org", "LDAP_USER_FILTER=(uid=name)", "LDAP_BIND_DN=cn=service", "LDAP_DIAL_TIMEOUT=5",
-		"LDAP_POOL_MAX_CONNS=0", "HTTP_ADDR=8080", "LOG_FORMAT=xml", "LDAP_STARTTLS=true", "LDAP_PRESET=ad",
+		"LDAP_POOL_MAX_CONNS=0", "HTTP_ADDR=8080", "LOG_FORMAT=xml", "LDAP_STARTTLS=true", "AUTH_THROTTLE_REDIS_URL=x",
 	})
 	assert.EqualError(t, err, `the configuration is wrong:
-  LDAP_PRESET: is not supported by this version
+  AUTH_THROTTLE_REDIS_URL: is not supported by this version
   LDAP_STARTTLS: there is no such variable; LDAP_START_TLS was probably meant
   LDAP_DIAL_TIMEOUT: "5" is not a duration with a unit; for example LDAP_DIAL_TIMEOUT=3s
   LDAP_URL: "ldap.example.org" is not a URL; for example LDAP_URL=ldap://ldap1.example.org,ldaps://ldap2.example.org
@@ -76,7 +76,7 @@ func TestAnEmptyVariableCountsAsNotSet(t *testing.T) {
 			empty = append(empty, variable+"=")
 		}
 	}
-	empty = append(empty, "LDAP_BIND_PASSWORD_FILE=", "LDAP_URI=", "LDAP_PRESET=")
+	empty = append(empty, "LDAP_BIND_PASSWORD_FILE=", "LDAP_URI=", "LDAP_PRESET=", "AUTH_THROTTLE_REDIS_URL=")
 	assert.Equal(t, want, mustLoad(t, append(empty, minimal()...)))
 }
 

@@ -109,9 +109,8 @@ func TestWhatOthersSetStopsNoStart(t *testing.T) {
 func TestVariablesOfVersionsToComeAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, variable := range []string{
-		"LDAP_PRESET", "LDAP_GROUP_BASE_DN", "LDAP_GROUP_FILTER", "LDAP_GROUP_NAME_ATTRIBUTE", "LDAP_GROUP_NESTED",
-		"LDAP_REQUIRED_GROUPS", "AUTH_FAILURE_DETAIL", "AUTH_UNIFORM_DELAY", "AUTH_THROTTLE_FAILURES", "AUTH_THROTTLE_ACCOUNT_FAILURES",
-		"AUTH_THROTTLE_WINDOW", "AUTH_THROTTLE_REDIS_URL",
+		"AUTH_FAILURE_DETAIL", "AUTH_UNIFORM_DELAY", "AUTH_THROTTLE_FAILURES",
+		"AUTH_THROTTLE_ACCOUNT_FAILURES", "AUTH_THROTTLE_WINDOW", "AUTH_THROTTLE_REDIS_URL",
 	} {
 		assert.Contains(t, config.Later(), variable)
 		assert.NotContains(t, config.Variables(), variable)

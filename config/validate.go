@@ -12,7 +12,7 @@ import (
 // validate checks what a type alone cannot say. sources tells what was set.
 func (c *Config) validate(sources map[string]source, wrong *problems) {
 	c.LDAP.validate(sources, wrong)
-	c.Pool.validate(c.LDAP.UserDNTemplate != "", sources, wrong)
+	c.Pool.validate(c.LDAP.BindOnly(), sources, wrong)
 	oneOf(wrong, "LOG_FORMAT", c.Log.Format, "json", "text")
 	if !slices.Contains([]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}, c.Log.Level) {
 		wrong.add("LOG_LEVEL", "%q is none of debug, info, warn, error", sources["LOG_LEVEL"].value)
@@ -98,10 +98,10 @@ func (c *Config) warn() {
 			c.Warnings = append(c.Warnings, "LDAP_URL: passwords travel to "+u+" in the clear; use ldaps:// or LDAP_START_TLS=true")
 		}
 	}
-	if l.BindDN == "" && l.UserDNTemplate == "" {
+	if l.BindDN == "" && !l.BindOnly() {
 		c.Warnings = append(c.Warnings, "LDAP_BIND_DN: not set, so searches are anonymous; few directories let those find users")
 	}
-	if l.BindDN != "" && l.UserDNTemplate != "" {
+	if l.BindDN != "" && l.BindOnly() {
 		c.Warnings = append(c.Warnings, "LDAP_BIND_DN: not used, since LDAP_USER_DN_TEMPLATE does without searches")
 	}
 	if l.RequestTimeout > c.Auth.Timeout {

@@ -39,6 +39,10 @@ func variableCases(t *testing.T) map[string]variableCase {
 			good: "ldaps://one, ldaps://two:1636", want: config.List{"ldaps://one", "ldaps://two:1636"},
 			bad: "ldap.example.org", message: `"ldap.example.org" is not a URL`,
 		},
+		"LDAP_PRESET": {
+			field: func(c *config.Config) any { return c.LDAP.Preset }, def: "openldap", good: "ad", want: "ad",
+			bad: "AD", message: `"AD" is none of openldap, 389ds, ad, freeipa`,
+		},
 		"LDAP_START_TLS": {
 			field: func(c *config.Config) any { return c.LDAP.StartTLS }, def: false,
 			good: "true", want: true, with: []string{"LDAP_URL=ldap://ldap.example.org"},
@@ -97,6 +101,29 @@ func variableCases(t *testing.T) map[string]variableCase {
 		"LDAP_ATTRIBUTES": {
 			field: func(c *config.Config) any { return c.LDAP.Attributes }, def: config.List(nil), good: "cn, mail", want: config.List{"cn", "mail"},
 			bad: "cn,the mail", message: `"the mail" is not an attribute's name`,
+		},
+		"LDAP_REQUIRED_GROUPS": {
+			field: func(c *config.Config) any { return c.LDAP.RequiredGroups }, def: config.DNList(nil), with: []string{"LDAP_GROUP_BASE_DN=dc=org"},
+			good: `staff; cn=a\;b,dc=org;x\;y`, want: config.DNList{"staff", `cn=a\;b,dc=org`, `x\;y`},
+			bad: "staff;;x", message: `"staff;;x" has an empty name between its semicolons`,
+		},
+		"LDAP_GROUP_BASE_DN": {
+			field: func(c *config.Config) any { return c.LDAP.GroupBaseDNs }, def: config.DNList(nil),
+			good: "ou=a,dc=org; ou=b,dc=org", want: config.DNList{"ou=a,dc=org", "ou=b,dc=org"},
+			bad: "groups", message: `"groups" is not a DN (RFC 4514): `,
+		},
+		"LDAP_GROUP_FILTER": {
+			field: func(c *config.Config) any { return c.LDAP.GroupFilter }, def: "(|(member={dn})(uniqueMember={dn})(memberUid={username}))",
+			good: "(member={dn})", want: "(member={dn})", with: []string{"LDAP_GROUP_BASE_DN=dc=org"},
+			bad: "(objectClass=group)", message: `"(objectClass=group)" has neither {dn} nor {username}`,
+		},
+		"LDAP_GROUP_NAME_ATTRIBUTE": {
+			field: func(c *config.Config) any { return c.LDAP.GroupNameAttribute }, def: "cn", good: "ou", want: "ou", with: []string{"LDAP_GROUP_BASE_DN=dc=org"},
+			bad: "the name", message: `"the name" is not an attribute's name`,
+		},
+		"LDAP_GROUP_NESTED": {
+			field: func(c *config.Config) any { return c.LDAP.GroupNested }, def: false, good: "true", want: true, with: []string{"LDAP_GROUP_BASE_DN=dc=org"},
+			bad: "all", message: `"all" is neither true nor false`,
 		},
 		"LDAP_DIAL_TIMEOUT": {
 			field: func(c *config.Config) any { return c.LDAP.DialTimeout }, def: seconds(3), good: "700ms", want: 700 * time.Millisecond,

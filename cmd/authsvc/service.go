@@ -69,7 +69,11 @@ func newService(ctx context.Context, cfg *config.Config, logs io.Writer) (_ *ser
 	if err != nil {
 		return nil, err
 	}
-	authenticator, err := auth.New(authConfig(cfg), s.pool, tel)
+	logins, err := authConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	authenticator, err := auth.New(logins, s.pool, tel)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ func poolConfig(cfg *config.Config, trace ldappool.Trace) (ldappool.Config, erro
 	}
 	return ldappool.Config{
 		Servers: cfg.LDAP.URLs, Policy: policy, StartTLS: cfg.LDAP.StartTLS, TLS: tls,
-		BindDN: cfg.LDAP.BindDN, BindPassword: cfg.LDAP.BindPassword.Reveal(), BindOnly: cfg.LDAP.UserDNTemplate != "",
+		BindDN: cfg.LDAP.BindDN, BindPassword: cfg.LDAP.BindPassword.Reveal(), BindOnly: cfg.LDAP.BindOnly(),
 		DialTimeout: cfg.LDAP.DialTimeout, RequestTimeout: cfg.LDAP.RequestTimeout, BindRetry: retry,
 		MaxConns: cfg.Pool.MaxConns, MinIdleConns: none(cfg.Pool.MinIdleConns),
 		MaxIdleTime: cfg.Pool.MaxIdleTime, MaxLifetime: cfg.Pool.MaxLifetime, HealthCheckInterval: cfg.Pool.HealthCheckInterval,
@@ -40,11 +40,17 @@ func none(n int) int {
 }
 
 // authConfig says how logins are done.
-func authConfig(cfg *config.Config) auth.Config {
+func authConfig(cfg *config.Config) (auth.Config, error) {
 	l := &cfg.LDAP
+	preset, err := auth.ParsePreset(l.Preset)
 	return auth.Config{
+		Preset:  preset,
 		BaseDNs: l.BaseDNs, Filter: l.UserFilter, OneLevel: l.UserScope == "one",
 		NameAttribute: l.UserNameAttribute, Attributes: l.Attributes,
 		DNTemplate: l.UserDNTemplate, Timeout: cfg.Auth.Timeout,
-	}
+		Groups: auth.GroupConfig{
+			Enabled: l.Groups, BaseDNs: l.GroupBaseDNs, Filter: l.GroupFilter, NameAttribute: l.GroupNameAttribute,
+			Nested: l.GroupNested, Required: l.RequiredGroups,
+		},
+	}, err
 }

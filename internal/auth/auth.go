@@ -36,19 +36,36 @@ type Result struct {
 	Outcome Outcome
 	// Detail, with BadRequest, is what is wrong with the input: it names the field and the rule, never a value.
 	Detail string
+	// PasswordSeen tells that the directory saw the right password before it said what became Outcome: whoever asked knows
+	// the password. Without it, uniform mode tells no verdict from a wrong password.
+	PasswordSeen bool
 	// User is set with OK only.
 	User *User
+	// Warnings come with OK only.
+	Warnings []Warning
 	// RetryAfter, where not zero, is how long the caller should wait before it asks again.
 	RetryAfter time.Duration
 	// Cause is the operator's explanation of anything but OK, and BadRequest, which Detail explains. It goes to the
 	// log, never to the caller.
 	Cause error
+	// Notice is something that an operator should look at though the outcome is no fault. It goes to the log.
+	Notice string
+	// Bind is what the directory answered to the user's bind, for the log.
+	Bind BindAnswer
 	// DN is the entry that was tried, where one was found. It goes to the log; the caller has it from User.
 	DN string
 	// Server is the URL of the server that decided, or failed to; empty where none was asked or several could not be.
 	Server string
 	// Phases are the times the login's steps took.
 	Phases Phases
+}
+
+// BindAnswer is the directory's answer to a user's bind, in short.
+type BindAnswer struct {
+	Answered bool   // there was a bind and it was answered; without, all else is empty
+	Code     uint16 // result code, RFC 4511 appendix A
+	Policy   string // the password policy control's error by its name, as accountLocked; empty where there was none
+	SubCode  string // AD's, in hexadecimal, as 52e; empty where there was none
 }
 
 // User is the entry that logged in.
@@ -59,12 +76,14 @@ type User struct {
 	DN       string
 	// Attributes are those that were asked for and that the entry has. A value that is not valid UTF-8 is base64.
 	Attributes map[string][]string
+	// Groups are the names of the groups that the user is in, in order; nil where none are asked for.
+	Groups []string
 }
 
 // Phases are the parts of one login's time. A phase that did not happen is zero.
 type Phases struct {
 	Wait   time.Duration // for connections, both lanes together, with dialling where that was needed
-	Search time.Duration // the directory's answers to searches
+	Search time.Duration // the directory's answers to searches, for groups too
 	Bind   time.Duration // the directory's answer to the user's bind
 	Total  time.Duration // from first to last
 }

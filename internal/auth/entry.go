@@ -26,7 +26,7 @@ func (l *login) describe(e *ldap.Entry) {
 	u.Username, u.DN = l.username, e.DN
 	for _, a := range e.Attributes {
 		if strings.EqualFold(a.Name, l.cfg.NameAttribute) && len(a.Values) > 0 {
-			u.Username = text(a.Values[0])
+			u.Username = text(a.Name, a.Values[0])
 		}
 		for _, name := range l.cfg.Attributes {
 			if !named(a, name) {
@@ -37,7 +37,7 @@ func (l *login) describe(e *ldap.Entry) {
 			}
 			values := make([]string, len(a.Values))
 			for i, v := range a.Values {
-				values[i] = text(v)
+				values[i] = text(name, v)
 			}
 			u.Attributes[name] = values
 		}
@@ -52,8 +52,12 @@ func named(a *ldap.EntryAttribute, name string) bool {
 		len(a.Name) == len(name)+len(binary) && strings.EqualFold(a.Name, name+binary)
 }
 
-// text makes a value fit for JSON: one that is not valid UTF-8 becomes base64.
-func text(value string) string {
+// text makes an attribute's value fit for JSON: one that is not valid UTF-8 becomes base64, but for those that have a text form of
+// their own.
+func text(attribute, value string) string {
+	if s, ok := adText(attribute, value); ok {
+		return s
+	}
 	if utf8.ValidString(value) {
 		return value
 	}

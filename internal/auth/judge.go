@@ -23,6 +23,7 @@ const longestRetryAfter = 30 * time.Second
 type directoryError struct {
 	op     string
 	result ldappool.Result
+	policy string // the password policy control's error, where there was one
 }
 
 func (e *directoryError) Error() string {
@@ -33,6 +34,9 @@ func (e *directoryError) Error() string {
 	msg := fmt.Sprintf("%s %s: %s (%d)", e.op, e.result.Server, name, e.result.Code)
 	if e.result.Diagnostic != "" {
 		msg += ": " + e.result.Diagnostic
+	}
+	if e.policy != "" {
+		msg += "; password policy: " + e.policy
 	}
 	return msg
 }
@@ -72,26 +76,66 @@ func judgeSearch(r ldappool.Result) Result {
 	case ldap.LDAPResultSuccess, ldap.LDAPResultSizeLimitExceeded:
 		return Result{Outcome: OK}
 	case ldap.LDAPResultTimeLimitExceeded:
-		return Result{Outcome: DirectoryTimeout, Cause: &directoryError{"search", r}}
+		return Result{Outcome: DirectoryTimeout, Cause: &directoryError{op: "search", result: r}}
 	}
-	return Result{Outcome: DirectoryUnavailable, RetryAfter: retryAfter, Cause: &directoryError{"search", r}}
+	return Result{Outcome: DirectoryUnavailable, RetryAfter: retryAfter, Cause: &directoryError{op: "search", result: r}}
 }
 
-// judgeBind says what the result code of a user's bind means (RFC 4511 section 4.2.2 and appendix A). Only what speaks
-// of this password or this entry is a verdict; all else is a fault, never a guess. unknown is the outcome where the
-// directory says that there is no such entry.
-func judgeBind(r ldappool.Result, unknown Outcome) Result {
-	cause := &directoryError{"bind", r}
-	switch r.Code {
-	case ldap.LDAPResultSuccess:
-		return Result{Outcome: OK}
-	case ldap.LDAPResultInvalidCredentials,
-		ldap.LDAPResultInappropriateAuthentication: // the entry has no password at all
-		return Result{Outcome: InvalidPassword, Cause: cause}
-	case ldap.LDAPResultNoSuchObject:
-		return Result{Outcome: unknown, Cause: cause}
-	case ldap.LDAPResultInvalidDNSyntax, ldap.LDAPResultProtocolError:
-		return Result{Outcome: InternalError, Cause: cause}
+// judgeBind says what the answer to a user's bind means (RFC 4511 section 4.2.2 and appendix A, the password policy controls,
+// and the directory's own words). Only what speaks of this password or this account is a verdict; all else is a fault, never
+// a guess. unknown is the outcome where the directory says that there is no such entry.
+func judgeBind(p Preset, r ldappool.Result, unknown Outcome) Result {
+	policy, err := readPolicy(r.Controls)
+	answer := BindAnswer{Answered: true, Code: r.Code, Policy: policy.err.String()}
+	if code, ok := adSubcode(r.Diagnostic); ok && p == AD {
+		answer.SubCode = fmt.Sprintf("%x", uint32(code))
 	}
-	return Result{Outcome: DirectoryUnavailable, RetryAfter: retryAfter, Cause: cause}
+	if err != nil {
+		return Result{Outcome: DirectoryUnavailable, RetryAfter: retryAfter, Bind: answer, Cause: fmt.Errorf("bind %s: %w", r.Server, err)}
+	}
+	v, ok := p.judge(r, policy, unknown)
+	switch {
+	case !ok:
+		v = verdict{outcome: DirectoryUnavailable}
+		if r.Code == ldap.LDAPResultInvalidDNSyntax || r.Code == ldap.LDAPResultProtocolError {
+			v.outcome = InternalError // the service's request was wrong
+		}
+	case v.outcome == OK:
+		return Result{Outcome: OK, PasswordSeen: true, Bind: answer, Warnings: policy.warnings()}
+	}
+	result := Result{Outcome: v.outcome, PasswordSeen: v.seen(), Notice: v.notice, Bind: answer,
+		Cause: &directoryError{op: "bind", result: r, policy: answer.Policy}}
+	if v.outcome == DirectoryUnavailable {
+		result.RetryAfter = retryAfter
+	}
+	return result
+}
+
+// judge finds the verdict in an answer to a bind, if there is one.
+func (p Preset) judge(r ldappool.Result, policy policy, unknown Outcome) (verdict, bool) {
+	if r.Code == ldap.LDAPResultSuccess {
+		return policy.judgeSuccess()
+	}
+	if v, ok := p.refusal(r, unknown); ok {
+		return v, true
+	}
+	if speaksOfAccounts(r.Code) {
+		if v, ok := policy.judgeError(); ok {
+			v.early = v.early || p == FreeIPA // its plugins look before the password was seen
+			return v, true
+		}
+	}
+	switch r.Code {
+	case ldap.LDAPResultInvalidCredentials:
+		// FreeIPA attaches it to a wrong password too.
+		if policy.expired && p != FreeIPA {
+			return verdict{outcome: PasswordExpired}, true
+		}
+		return verdict{outcome: InvalidPassword}, true
+	case ldap.LDAPResultInappropriateAuthentication: // the entry has no password at all
+		return verdict{outcome: InvalidPassword}, true
+	case ldap.LDAPResultNoSuchObject:
+		return verdict{outcome: unknown}, true
+	}
+	return verdict{}, false
 }

@@ -74,7 +74,7 @@ func TestEveryResultCodeOfABindIsAVerdictOnlyWhereItSpeaksOfThePassword(t *testi
 				if !ok {
 					o = DirectoryUnavailable
 				}
-				got := judgeBind(ldappool.Result{Code: code, Server: "ldap://here", Diagnostic: "said so"}, unknown)
+				got := judgeBind(OpenLDAP, ldappool.Result{Code: code, Server: "ldap://here", Diagnostic: "said so"}, unknown)
 				requireJudged(t, o, got, "bind ldap://here", fmt.Sprintf("(%d)", code), "said so")
 				require.Equal(t, code == 0, got.Outcome == OK, "success is the only success")
 				require.Equal(t, code == 0 || code == 32 || code == 48 || code == 49, got.Outcome.IsVerdict())
@@ -85,7 +85,7 @@ func TestEveryResultCodeOfABindIsAVerdictOnlyWhereItSpeaksOfThePassword(t *testi
 
 func TestAResultCodeThatNobodyKnowsIsToldByItsNumber(t *testing.T) {
 	t.Parallel()
-	got := judgeBind(ldappool.Result{Code: 4711, Server: "ldap://here"}, InvalidUser)
+	got := judgeBind(OpenLDAP, ldappool.Result{Code: 4711, Server: "ldap://here"}, InvalidUser)
 	require.EqualError(t, got.Cause, "bind ldap://here: unknown result code (4711)")
 }
 

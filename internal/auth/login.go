@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"authsvc/ldappool"
@@ -14,13 +16,18 @@ import (
 
 // Config says how a login is done. Either a filter below base DNs finds the user, or a template makes the DN.
 type Config struct {
+	Preset Preset // how the directory tells its verdicts
+
 	BaseDNs       []string // where users live; all are searched
 	Filter        string   // RFC 4515, with {username}
 	OneLevel      bool     // search right below the base only, not the whole subtree
 	NameAttribute string   // what User.Username is taken from
 	Attributes    []string // what User.Attributes may hold
 
-	DNTemplate string // RFC 4514, with {username}; excludes all of the above
+	// RFC 4514, with {username}; excludes all of the above but Preset. With AD also {username}@example.org.
+	DNTemplate string
+
+	Groups GroupConfig // which groups a user is told of, and must be in
 
 	Timeout time.Duration // of one login, all its steps
 }
@@ -30,9 +37,13 @@ type Authenticator struct {
 	cfg       Config
 	filter    filterTemplate
 	template  dnTemplate
-	requested []string // attributes of a search
+	suffix    string       // of a user principal name, in place of template
+	requested []string     // attributes of a search
+	groups    *groupFinder // nil where no groups are asked for
 	directory Directory
 	observer  Observer
+
+	cachedDomain atomic.Pointer[adDomain] // once it was read
 }
 
 // errNameless is the cause of a fault of the directory's own.
@@ -48,9 +59,12 @@ var (
 func New(cfg Config, directory Directory, observer Observer) (*Authenticator, error) {
 	a := &Authenticator{cfg: cfg, directory: directory, observer: observer}
 	var err error
-	if cfg.DNTemplate != "" {
+	switch suffix, principal := cfg.Preset.principalSuffix(cfg.DNTemplate); {
+	case principal:
+		a.suffix = suffix
+	case cfg.DNTemplate != "":
 		a.template, err = parseDNTemplate(cfg.DNTemplate)
-	} else {
+	default:
 		a.filter, err = parseFilter(cfg.Filter)
 	}
 	if err != nil {
@@ -59,10 +73,21 @@ func New(cfg Config, directory Directory, observer Observer) (*Authenticator, er
 	if cfg.DNTemplate == "" && len(cfg.BaseDNs) == 0 {
 		return nil, errors.New("auth: a filter needs a base DN")
 	}
+	if cfg.Groups.Enabled && a.suffix != "" {
+		return nil, errors.New("auth: groups need the user's DN, which a user principal name does not give")
+	}
+	if a.groups, err = newGroupFinder(cfg.Preset, cfg.Groups); err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
+	}
 	if cfg.Timeout <= 0 {
 		return nil, errors.New("auth: Timeout must be positive")
 	}
 	a.requested = append([]string{cfg.NameAttribute}, cfg.Attributes...)
+	for _, name := range cfg.Preset.stateAttributes() {
+		if !slices.ContainsFunc(a.requested, func(r string) bool { return strings.EqualFold(r, name) }) {
+			a.requested = append(a.requested, name)
+		}
+	}
 	return a, nil
 }
 
@@ -98,6 +123,11 @@ type login struct {
 func (l *login) run(ctx context.Context) {
 	unknown := InvalidUser
 	switch {
+	case l.suffix != "":
+		if !l.nameByPrincipal() {
+			return
+		}
+		unknown = InvalidPassword
 	case l.template != "":
 		l.user = User{Username: l.username, DN: l.template.fill(l.username)}
 		unknown = InvalidPassword // nobody can tell the two apart
@@ -107,6 +137,12 @@ func (l *login) run(ctx context.Context) {
 	l.result.DN = l.user.DN
 	l.bind(ctx, unknown)
 	if l.result.Outcome == OK {
+		l.checkState()
+	}
+	if l.result.Outcome == OK {
+		l.authorize(ctx)
+	}
+	if l.result.Outcome == OK {
 		l.result.User = &l.user
 	}
 }
@@ -114,12 +150,19 @@ func (l *login) run(ctx context.Context) {
 // end decides the login.
 func (l *login) end(r Result) {
 	r.DN, r.Server, r.Phases = l.result.DN, l.result.Server, l.result.Phases
+	r.PasswordSeen = r.PasswordSeen || l.result.PasswordSeen || r.Outcome == OK
+	if !r.Bind.Answered {
+		r.Bind = l.result.Bind
+	}
 	l.result = r
 }
 
 // find looks for the user's entry below every base, and tells whether there is exactly one. If not, the login is decided.
 func (l *login) find(ctx context.Context) bool {
-	filter := l.filter.fill(l.username)
+	filter, ok := l.userFilter(ctx)
+	if !ok {
+		return false
+	}
 	for _, base := range l.cfg.BaseDNs {
 		answer, err := l.search(ctx, base, filter)
 		if !l.heed(base, answer, err) {
@@ -130,6 +173,11 @@ func (l *login) find(ctx context.Context) bool {
 		l.end(Result{Outcome: InvalidUser, Cause: errNoEntry})
 		return false
 	}
+	if l.cfg.Preset == AD && isComputer(l.found[0]) {
+		l.result.DN = l.found[0].DN
+		l.end(Result{Outcome: InvalidUser, Cause: errComputer})
+		return false
+	}
 	if strings.TrimSpace(l.found[0].DN) == "" { // to a directory that is no name, and a bind as nobody may succeed
 		l.end(Result{Outcome: InternalError, Cause: errNameless})
 		return false
@@ -138,15 +186,36 @@ func (l *login) find(ctx context.Context) bool {
 	return true
 }
 
-// search does one search and takes its times.
+// userFilter makes the filter that finds the user, and tells whether there is one. If not, the login is decided.
+func (l *login) userFilter(ctx context.Context) (string, bool) {
+	if l.cfg.Preset != AD || !qualified(l.username) {
+		return l.filter.fill(l.username), true
+	}
+	d, ok := l.domain(ctx)
+	if !ok {
+		return "", false
+	}
+	filter, ok := adFilter(l.filter, l.username, d)
+	if !ok {
+		l.end(Result{Outcome: InvalidUser, Cause: errOtherDomain})
+	}
+	return filter, ok
+}
+
+// search looks for the user below one base.
 func (l *login) search(ctx context.Context, base, filter string) (*ldappool.SearchResult, error) {
 	scope := ldap.ScopeWholeSubtree
 	if l.cfg.OneLevel {
 		scope = ldap.ScopeSingleLevel
 	}
-	began := time.Now()
 	// Two entries are enough to know that there are too many. Some servers ignore the limit.
-	answer, err := l.directory.Search(ctx, ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, 2, 0, false, filter, l.requested, nil))
+	return l.ask(ctx, ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, 2, 0, false, filter, l.requested, nil))
+}
+
+// ask does one search and takes its times.
+func (l *login) ask(ctx context.Context, req *ldap.SearchRequest) (*ldappool.SearchResult, error) {
+	began := time.Now()
+	answer, err := l.directory.Search(ctx, req)
 	var wait time.Duration
 	if l.result.Server, wait = about(err); err == nil {
 		l.result.Server, wait = answer.Server, answer.Wait
@@ -178,7 +247,7 @@ func (l *login) heed(base string, answer *ldappool.SearchResult, err error) bool
 // bind asks whether the password is the user's, and decides the login.
 func (l *login) bind(ctx context.Context, unknown Outcome) {
 	began := time.Now()
-	answer, err := l.directory.Bind(ctx, l.user.DN, l.password)
+	answer, err := l.directory.Bind(ctx, l.user.DN, l.password, policyRequest)
 	var wait time.Duration
 	if l.result.Server, wait = about(err); err == nil {
 		l.result.Server, wait = answer.Server, answer.Wait
@@ -189,7 +258,7 @@ func (l *login) bind(ctx context.Context, unknown Outcome) {
 		l.end(judgeFault(err))
 		return
 	}
-	l.end(judgeBind(answer.Result, unknown))
+	l.end(judgeBind(l.cfg.Preset, answer.Result, unknown))
 }
 
 // about tells at which server an operation failed, and how long it had waited for a connection.

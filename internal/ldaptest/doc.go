@@ -4,6 +4,7 @@
 //
 //   - [StartSlapd] runs OpenLDAP's slapd in the foreground on loopback ports,
 //     with a small tree and as many users as wanted.
+//   - [StartSamba] runs Samba as an Active Directory domain controller.
 //   - [NewServer] answers LDAP in this process; a [Handler] decides what.
 //   - [NewProxy] stands before any address and breaks connections to order.
 //   - [NewCA] issues certificates for servers and clients.

@@ -9,7 +9,7 @@ import (
 )
 
 // auditFields is how many fields a line can have.
-const auditFields = 16
+const auditFields = 19
 
 // audit writes one line for each login. Its fields are a promise to whoever reads them by a program: docs/audit.md is held
 // against them by a test.
@@ -19,6 +19,9 @@ type audit struct {
 
 func (a audit) done(ctx context.Context, c auth.Credentials, r auth.Result) {
 	level := auditLevel(r.Outcome)
+	if r.Notice != "" {
+		level = max(level, slog.LevelWarn)
+	}
 	if !a.log.Enabled(ctx, level) {
 		return
 	}
@@ -50,6 +53,9 @@ func appendCause(attrs []slog.Attr, r auth.Result) []slog.Attr {
 	if code, ok := r.ResultCode(); ok {
 		attrs = append(attrs, slog.Int("result_code", int(code)))
 	}
+	attrs = appendText(attrs, "policy_error", r.Bind.Policy, maxText)
+	attrs = appendText(attrs, "sub_code", r.Bind.SubCode, maxText)
+	attrs = appendText(attrs, "notice", r.Notice, maxText)
 	return appendText(attrs, "cause", errorText(r.Cause), maxText)
 }
 

@@ -73,6 +73,7 @@ func TestTheAuditLineIsAsDocumented(t *testing.T) {
 	tel, logs := newTest(slog.LevelInfo)
 	caller, fault := fullLogin()
 	caller.Caller = auth.Caller{Name: "shop", By: auth.ByKey}
+	fault.Bind, fault.Notice = auth.BindAnswer{Answered: true, Code: 49, Policy: "accountLocked", SubCode: "775"}, "odd"
 	for _, o := range append(auth.Outcomes(), 200) {
 		fault.Outcome = o
 		tel.LoginDone(t.Context(), caller, fault)
@@ -106,6 +107,19 @@ func TestTheAuditLineIsAsDocumented(t *testing.T) {
 	for name := range documented {
 		assert.True(t, seen[name], "%s is in docs/audit.md and never logged", name)
 	}
+}
+
+// TestAnOperatorIsToldOfWhatIsOdd: a sub-code of AD's that nobody knows is a wrong password, and a warning.
+func TestAnOperatorIsToldOfWhatIsOdd(t *testing.T) {
+	t.Parallel()
+	tel, logs := newTest(slog.LevelInfo)
+	a, err := auth.New(auth.Config{Preset: auth.AD, DNTemplate: "{username}@example.org", Timeout: 1e9}, answering(49), tel)
+	require.NoError(t, err)
+	r := a.Authenticate(t.Context(), auth.Credentials{Username: "user0", Password: "pw"})
+	require.Equal(t, auth.InvalidPassword, r.Outcome)
+	line := logs.lines(t)[0]
+	assert.Equal(t, "WARN", line["level"])
+	assert.Equal(t, "AD refused a bind without a sub-code", line["notice"])
 }
 
 func TestTheResultCodeIsThatOfTheDecisiveAnswer(t *testing.T) {

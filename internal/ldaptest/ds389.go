@@ -1,0 +1,233 @@
+package ldaptest
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// DirectoryManagerDN is the identity in 389 DS that no access rule or password policy binds. Its password is [RootPassword].
+const DirectoryManagerDN = "cn=Directory Manager"
+
+// ds389Template is what dscreate makes an instance's configuration of.
+const ds389Template = "/usr/share/dirsrv/data/template-dse.ldif"
+
+// DS389 is a running 389 Directory Server with its own data and port. It serves the tree of [StartSlapd] without users; the service
+// identity may read all of it. It is made without dscreate, which wants root and systemd.
+type DS389 struct {
+	t     testing.TB
+	dir   string
+	port  *port
+	proc  *process
+	admin *ldap.Conn
+}
+
+// StartDS389 makes a directory and runs 389 DS over it until the test ends. It fails the test, never skips it, if 389 DS is not
+// installed.
+func StartDS389(tb testing.TB) *DS389 {
+	tb.Helper()
+	bin := ""
+	for _, name := range []string{"ns-slapd", "/usr/sbin/ns-slapd"} {
+		if path, err := exec.LookPath(name); err == nil && bin == "" {
+			bin = path
+		}
+	}
+	if bin == "" {
+		tb.Fatal("389 DS is not installed: apt-get install 389-ds-base, or run make test as root")
+	}
+	s := &DS389{t: tb, dir: tb.TempDir()}
+	tb.Cleanup(s.cleanup)
+	s.start(bin)
+	s.makeTree()
+	return s
+}
+
+// URL is the plain listener: "ldap://127.0.0.1:port".
+func (s *DS389) URL() string { return "ldap://" + s.port.addr() }
+
+// Add adds an entry as the Directory Manager.
+func (s *DS389) Add(dn string, attributes map[string][]string) {
+	s.t.Helper()
+	req := ldap.NewAddRequest(dn, nil)
+	for name, values := range attributes {
+		req.Attribute(name, values)
+	}
+	if err := s.admin.Add(req); err != nil {
+		s.t.Fatalf("add %s: %v", dn, err)
+	}
+}
+
+// Modify replaces attributes of an entry as the Directory Manager; an attribute without values is removed. cn=config is the server's
+// own configuration, its global password policy in it.
+func (s *DS389) Modify(dn string, attributes map[string][]string) {
+	s.t.Helper()
+	req := ldap.NewModifyRequest(dn, nil)
+	for name, values := range attributes {
+		req.Replace(name, values)
+	}
+	if err := s.admin.Modify(req); err != nil {
+		s.t.Fatalf("modify %s: %v", dn, err)
+	}
+}
+
+// start runs the server on a free port, again on another if a stranger was quicker to bind.
+func (s *DS389) start(bin string) {
+	s.t.Helper()
+	var err error
+	for range 3 {
+		if s.port, err = claimPort(0); err == nil {
+			s.writeConfig()
+			err = s.launch(bin)
+		}
+		if err == nil {
+			return
+		}
+		s.port.release()
+	}
+	s.t.Fatalf("start 389 DS: %v", err)
+}
+
+// writeConfig makes the instance's folder anew, with what dscreate would write into it.
+func (s *DS389) writeConfig() {
+	s.t.Helper()
+	template, err := os.ReadFile(ds389Template)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	me, err := user.Current()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.copyUserSchema()
+	values := []string{
+		"%schema_dir%", "/usr/share/dirsrv/schema", "%config_dir%", "/etc/dirsrv/config", "%cert_dir%", s.dir,
+		"%fqdn%", "localhost", "%ds_port%", strconv.Itoa(s.port.number) + "\nnsslapd-listenhost: " + loopback, "%ds_user%", me.Username,
+		"%rootdn%", DirectoryManagerDN, "%ds_passwd%", SSHA(RootPassword), "%ds_suffix%", BaseDN,
+		"%ldapi_enabled%", "off", "%ldapi_autobind%", "off", "%ldapi%", filepath.Join(s.dir, "ldapi"), "%db_lib%", "bdb",
+		// Its own choice is a tenth of the machine's memory.
+		"%db_dir%", s.sub("db") + "\nnsslapd-cache-autosize: 0\nnsslapd-dbcachesize: 4194304", "%db_home_dir%", s.sub("db"),
+	}
+	for _, name := range []string{"lock", "tmp", "ldif", "bak", "run", "inst", "log"} {
+		values = append(values, "%"+name+"_dir%", s.sub(name))
+	}
+	dse := strings.NewReplacer(values...).Replace(string(template))
+	if err := os.WriteFile(filepath.Join(s.dir, "dse.ldif"), []byte(dse), 0o600); err != nil { //nolint:gosec // the test's own folder
+		s.t.Fatal(err)
+	}
+}
+
+// copyUserSchema copies the part of the schema that is each instance's own. Without it the server ends without a word.
+func (s *DS389) copyUserSchema() {
+	s.t.Helper()
+	schema, err := os.ReadFile("/etc/dirsrv/schema/99user.ldif")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(s.sub("schema"), "99user.ldif"), schema, 0o600) //nolint:gosec // the test's own folder
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// sub is a folder of the instance.
+func (s *DS389) sub(name string) string {
+	s.t.Helper()
+	dir := filepath.Join(s.dir, name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		s.t.Fatal(err)
+	}
+	return dir
+}
+
+// launch runs the server and binds to it as the Directory Manager.
+func (s *DS389) launch(bin string) error {
+	cmd := exec.Command("/bin/sh", "-c", limitFiles, "sh", bin, "-D", s.dir, "-i", filepath.Join(s.dir, "pid"), "-d", "0")
+	out, err := os.Create(filepath.Join(s.dir, "out"))
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	s.proc = &process{cmd: cmd, exited: make(chan struct{})}
+	go func() {
+		defer close(s.proc.exited)
+		_ = cmd.Wait() // how it ended is in its log
+	}()
+	if !poll(s.proc.exited, s.connect) {
+		s.proc.end(syscall.SIGKILL)
+		return fmt.Errorf("no answer at %s; its log:\n%s", s.URL(), s.log())
+	}
+	return nil
+}
+
+// connect says whether the Directory Manager could bind, which is nobody's but our server's to permit.
+func (s *DS389) connect() bool {
+	c, err := ldap.DialURL(s.URL(), ldap.DialWithDialer(&net.Dialer{Timeout: patience}))
+	if err != nil {
+		return false
+	}
+	c.SetTimeout(patience)
+	if err := c.Bind(DirectoryManagerDN, RootPassword); err != nil {
+		_ = c.Close()
+		return false
+	}
+	s.admin = c
+	return true
+}
+
+// makeTree adds the database and the tree above the users.
+func (s *DS389) makeTree() {
+	s.t.Helper()
+	const plugin = "cn=userRoot,cn=ldbm database,cn=plugins,cn=config"
+	s.Add(plugin, map[string][]string{"objectClass": {"top", "extensibleObject", "nsBackendInstance"}, "cn": {"userRoot"}, "nsslapd-suffix": {BaseDN}})
+	s.Add(`cn="`+BaseDN+`",cn=mapping tree,cn=config`, map[string][]string{
+		"objectClass": {"top", "extensibleObject", "nsMappingTree"}, "cn": {BaseDN}, "nsslapd-state": {"backend"}, "nsslapd-backend": {"userRoot"},
+	})
+	s.Add(BaseDN, map[string][]string{"objectClass": {"domain"}, "dc": {"example"}, "aci": {
+		`(targetattr = "*")(version 3.0; acl "service"; allow (read,search,compare) userdn = "ldap:///` + ServiceDN + `";)`,
+	}})
+	for dn, ou := range map[string]string{PeopleDN: "people", GroupsDN: "groups"} {
+		s.Add(dn, map[string][]string{"objectClass": {"organizationalUnit"}, "ou": {ou}})
+	}
+	s.Add(ServiceDN, map[string][]string{
+		"objectClass": {"organizationalRole", "simpleSecurityObject"}, "cn": {"service"}, "userPassword": {ServicePassword},
+	})
+}
+
+// log is the end of what the server wrote to its output and its error log.
+func (s *DS389) log() string {
+	var all strings.Builder
+	for _, file := range []string{"out", "log/errors"} {
+		data, err := os.ReadFile(filepath.Join(s.dir, file))
+		if err != nil {
+			data = []byte(err.Error())
+		}
+		all.Write(data[max(0, len(data)-4096):])
+	}
+	return all.String()
+}
+
+func (s *DS389) cleanup() {
+	if s.admin != nil {
+		_ = s.admin.Close()
+	}
+	if s.proc != nil {
+		s.proc.end(syscall.SIGKILL)
+	}
+	s.port.release()
+	if s.t.Failed() {
+		s.t.Logf("the end of 389 DS' log:\n%s", s.log())
+	}
+}
