@@ -22,8 +22,9 @@ const (
 // postAuth answers one login. It runs to its end whether the caller waits or not.
 func (s *Server) postAuth(c echo.Context) error {
 	if err := s.admit(c); err != nil { // before its body is read
-		s.failed(c, http.StatusUnauthorized, auth.Result{Outcome: auth.CallerRefused, Cause: err})
-		return nil
+		r := auth.Result{Outcome: auth.CallerRefused, Cause: err}
+		s.tell(c, r)
+		return s.answer(c, http.StatusUnauthorized, r)
 	}
 	creds, err := s.credentials(c)
 	if err != nil {

@@ -42,8 +42,8 @@ func (s *Server) AdminHTTPServer(metrics http.Handler) *http.Server {
 	return s.limited(s.AdminHandler(metrics))
 }
 
-// limited returns a server of h that no client can hold on to. It speaks HTTP/1.1 alone, over TLS too: the limits on headers
-// are HTTP/1.1's, and over HTTP/2, where net/http has none, a frame of headers could come in as slowly as it liked. What net/http reports about single connections is
+// limited returns a server of h that no client can hold on to. It speaks HTTP/1.1 alone, over TLS too: the limit on
+// headers is HTTP/1.1's, and a header block of HTTP/2 that comes in pieces would be bounded by the idle limit at best. What net/http reports about single connections is
 // the clients' doing and therefore logged at debug.
 func (s *Server) limited(h http.Handler) *http.Server {
 	protocols := new(http.Protocols)

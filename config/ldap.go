@@ -106,10 +106,8 @@ func serverURL(raw string) (string, error) {
 			return "", errors.New("must have its socket's path percent-encoded, as in ldapi://%2frun%2fslapd%2fldapi")
 		}
 		return "ldapi://" + strings.TrimSuffix(rest, "/"), nil
-	case scheme == "ldap+srv":
-		return "", errors.New("is not supported by this version: name the servers")
-	case scheme != "ldap" && scheme != "ldaps":
-		return "", errors.New("must begin with ldap://, ldaps:// or ldapi://")
+	case scheme != "ldap" && scheme != "ldaps" && scheme != "ldap+srv":
+		return "", errors.New("must begin with ldap://, ldaps://, ldapi:// or ldap+srv://")
 	}
 	u, err := url.Parse(raw)
 	switch {
@@ -117,6 +115,8 @@ func serverURL(raw string) (string, error) {
 		return "", errors.New("must be scheme, host and port and nothing else")
 	case u.Hostname() == "":
 		return "", errors.New("has no host")
+	case scheme == "ldap+srv" && (u.Port() != "" || net.ParseIP(u.Hostname()) != nil):
+		return "", errors.New("must have a domain and nothing else: the DNS tells hosts and ports")
 	case strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "["):
 		return "", errors.New("must have its IPv6 address in brackets, as in ldap://[2001:db8::1]:389")
 	}

@@ -29,6 +29,7 @@ func TestServersAreTakenInOneSpelling(t *testing.T) {
 		"ldapi://%2frun%2fslapd@main":             {"ldapi://%2frun%2fslapd@main"},
 		"ldap://h:65535 ,\tldaps://h, ldapi:///s": {"ldap://h:65535", "ldaps://h", "ldapi:///s"},
 		"ldap://h:1":                              {"ldap://h:1"},
+		"LDAP+SRV://Example.ORG/,ldap://h":        {"ldap+srv://example.org", "ldap://h"},
 	} {
 		t.Run(given, func(t *testing.T) {
 			t.Parallel()
@@ -43,8 +44,12 @@ func TestServersThatCannotBeMeantAreRefused(t *testing.T) {
 	const socket = "must have its socket's path percent-encoded, as in ldapi://%2frun%2fslapd%2fldapi"
 	for given, want := range map[string]string{
 		"ldap.example.org:389":           `"ldap.example.org:389" is not a URL`,
-		"http://h":                       `"http://h" must begin with ldap://, ldaps:// or ldapi://`,
-		"ldap+srv://example.org":         `"ldap+srv://example.org" is not supported by this version: name the servers`,
+		"http://h":                       `"http://h" must begin with ldap://, ldaps://, ldapi:// or ldap+srv://`,
+		"ldap+srv://example.org:389":     `"ldap+srv://example.org:389" must have a domain and nothing else`,
+		"ldap+srv://192.0.2.1":           `"ldap+srv://192.0.2.1" must have a domain and nothing else`,
+		"ldap+srv://":                    `"ldap+srv://" has no host`,
+		"ldap+srv://example.org/dc=org":  `"ldap+srv://example.org/dc=org" ` + shape,
+		"ldaps+srv://example.org":        `"ldaps+srv://example.org" must begin with ldap://`,
 		"ldap://":                        `"ldap://" has no host`,
 		"ldap://:389":                    `"ldap://:389" has no host`,
 		"ldap:///dc=org":                 `"ldap:///dc=org" ` + shape,

@@ -31,7 +31,7 @@ type breaker struct {
 
 	// Guarded by Pool.mu.
 	open  bool
-	pause time.Duration // to the next probe while open; grows with each that fails and each too early closing
+	pause time.Duration // from the opening to the next probe; grows with each closing that was too early
 }
 
 // attempt is one operation and whether it went wrong.
@@ -158,7 +158,7 @@ func (p *Pool) heed(s *server, op string, took time.Duration, r *Result, err err
 // trip opens the breaker of a server that does not do its work, where another server may do it: a bad answer is better
 // than none. One that comes to that again soon after a probe found it well is down at once, and for longer. p.mu is held.
 func (p *Pool) trip(s *server, err error) {
-	if p.closed || s.is() != ServerUsable || p.instead(s) == nil {
+	if p.closed || s.gone || s.is() != ServerUsable || p.instead(s) == nil {
 		return
 	}
 	b := &s.breaker
@@ -171,15 +171,6 @@ func (p *Pool) trip(s *server, err error) {
 		p.setState(s, ServerSuspect, err)
 	}
 	p.probeIn(s, jittered(b.pause))
-}
-
-// probePause is the time to the next probe of a server whose probe failed. p.mu is held.
-func (p *Pool) probePause(s *server) time.Duration {
-	if b := &s.breaker; b.open && p.instead(s) != nil {
-		b.pause = min(2*b.pause, breakerLatest)
-		return jittered(b.pause)
-	}
-	return pause(time.Since(s.since))
 }
 
 // mend closes the breaker after a probe that went well. p.mu is held.

@@ -119,11 +119,11 @@ func TestAServerThatAnswersAndDoesNotServeGivesWayToTheSecond(t *testing.T) {
 				p := atFirst(t, m, changes...)
 				one.on(slowly(nil))
 				m.hosts["two"].on(slowly(nil))
-				n, _ := lost(t, p, breakerWindow, 16, 20*time.Millisecond)
+				n, _ := lost(t, p, 5, 16, 20*time.Millisecond)
 				require.Zero(t, n)
 				began := time.Now()
 				one.on(slowly(c.script))
-				n, slowest := lost(t, p, breakerWindow, 16, 5*time.Millisecond)
+				n, slowest := lost(t, p, 5, 16, 5*time.Millisecond)
 				t.Logf("%d lost, the slowest took %v, states %v", n, slowest, seen.to(one))
 				require.LessOrEqual(t, n, c.most)
 				require.LessOrEqual(t, slowest, 20*time.Millisecond)
@@ -134,8 +134,8 @@ func TestAServerThatAnswersAndDoesNotServeGivesWayToTheSecond(t *testing.T) {
 				// Whatever probes say, it does not come and go.
 				const minutes = 10
 				later := 0
-				for range minutes * 60 {
-					n, _ := lost(t, p, 1, 1, time.Second)
+				for range minutes * 20 {
+					n, _ := lost(t, p, 1, 1, 3*time.Second)
 					later += n
 				}
 				require.LessOrEqual(t, later, c.later)
@@ -151,7 +151,7 @@ func TestAServerThatAnswersAndDoesNotServeGivesWayToTheSecond(t *testing.T) {
 				ill := time.Since(began)
 				becomes(t, p, one, ServerUsable)
 				require.LessOrEqual(t, time.Since(began)-ill, breakerLatest)
-				n, _ = lost(t, p, 300, 8, time.Second)
+				n, _ = lost(t, p, 60, 8, 5*time.Second)
 				require.Zero(t, n)
 				require.Equal(t, one.url(), mustBind(t, p).Server)
 			})

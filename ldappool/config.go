@@ -10,10 +10,11 @@ import (
 // BindRetry says when a user's bind that died with its connection is sent once more.
 type BindRetry uint8
 
-// The rules. Neither sends a bind again after an answer or after a timeout.
+// The rules. Neither sends a bind again after a timeout, or after an answer that may be about it.
 const (
 	// RetryNoResponse: on a connection that was used or kept before and died with no byte of answer (the rule that
-	// net/http follows), and wherever no byte was sent.
+	// net/http follows), and wherever no byte was sent; and to another server, when one answers busy (51) or
+	// unavailable (52).
 	RetryNoResponse BindRetry = iota
 	// RetryUnsent: only where no byte was sent, for directories that count a bind when it arrives.
 	RetryUnsent
@@ -21,7 +22,15 @@ const (
 
 // Config says what a Pool connects to and how. The zero value of a field takes its default.
 type Config struct {
-	// Servers are URLs, first choice first: ldap://host:389, ldaps://host, ldapi://%2frun%2fslapd%2fldapi.
+	// Servers are URLs, first choice first: ldap://host:389, ldaps://host, ldapi://%2frun%2fslapd%2fldapi, or
+	// ldap+srv://example.org for the servers that the DNS names as _ldap._tcp.example.org: by priority, and by weight
+	// within one (RFC 2782). They are looked up every 30 s; a lookup that fails, or finds nothing, changes nothing. Each is a
+	// server of its own. The name that a server's certificate must have is the record's target, as LDAP clients do
+	// it, which is as safe as the DNS is: RFC 4513 section 3.1.3 has names from an insecure lookup not trusted. Where
+	// that matters, have TLS trust an authority of your own only, or set its ServerName.
+	//
+	// A host with several addresses is tried at one after another, both families side by side (RFC 8305), within
+	// DialTimeout, and is looked up again for each connection.
 	Servers []string
 	// Policy says which of them are used. Default Failover.
 	Policy Policy

@@ -81,8 +81,15 @@ type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 
 // netDial opens sockets that notice a peer that vanished.
 func netDial(ctx context.Context, network, addr string) (net.Conn, error) {
+	return dialBy(ctx, net.DefaultResolver, network, addr)
+}
+
+// dialBy looks a name up by names, each time. Of several addresses it tries both families side by side (RFC 8305), and
+// those of one in turn, each with its part of the time left.
+func dialBy(ctx context.Context, names *net.Resolver, network, addr string) (net.Conn, error) {
 	d := net.Dialer{
-		Control: setUserTimeout,
+		Resolver: names,
+		Control:  setUserTimeout,
 		KeepAliveConfig: net.KeepAliveConfig{
 			Enable: true, Idle: vanished * 2 / 5, Interval: vanished / 5, Count: 3,
 		},

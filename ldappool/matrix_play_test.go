@@ -45,7 +45,7 @@ func (b *lab) start(t *testing.T) *Pool {
 			t.Error(err)
 		}
 	})
-	p, err := newPool(cfg, b.dial)
+	p, err := newPool(cfg, b.dial, nil)
 	close(made)
 	require.NoError(t, err)
 	return p

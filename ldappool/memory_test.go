@@ -3,6 +3,7 @@ package ldappool
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -23,9 +24,10 @@ import (
 
 // memory is a network of directories joined by net.Pipe instead of sockets, so that it lives within a synctest bubble.
 type memory struct {
-	hosts map[string]*host // by name; fixed before the first dial
-	serve sync.WaitGroup   // one goroutine for each connection
-	over  chan struct{}    // closed when the test ends
+	hosts  map[string]*host // by name; fixed before the first dial
+	serve  sync.WaitGroup   // one goroutine for each connection
+	over   chan struct{}    // closed when the test ends
+	lookup lookupFunc       // of SRV records
 
 	mu            sync.Mutex // guards what follows
 	open, maxOpen int        // connections that neither end has closed
@@ -39,9 +41,11 @@ type host struct {
 
 	mu        sync.Mutex // guards what follows
 	passwords map[string]string
+	second    string                     // another password of the service identity, if not empty
 	refusing  error                      // dials fail with this
 	limit     int                        // connections that it takes; 0: any number
 	awake     chan struct{}              // closed while it answers; a dial succeeds either way
+	tls       *tls.Config                // of new connections to port 636
 	deaf      bool                       // dials end with their context
 	script    func(*peer, *request) bool // true: it answered, or there is to be no answer
 	peers     []*peer                    // open connections, oldest first
@@ -54,8 +58,9 @@ type host struct {
 // peer is a connection as the directory has it.
 type peer struct {
 	host   *host
-	number int // in order of acceptance, from 1
-	conn   net.Conn
+	number int      // in order of acceptance, from 1
+	conn   net.Conn // raw, or TLS over it
+	raw    net.Conn
 	client *pipeEnd
 	// Of the goroutine that serves it.
 	identity       string // of the last bind that succeeded, if none followed
@@ -103,7 +108,8 @@ func (m *memory) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	h := m.hosts[strings.TrimSuffix(addr, ":389")]
+	name, port, _ := strings.Cut(addr, ":")
+	h := m.hosts[name]
 	h.mu.Lock()
 	h.dialled = append(h.dialled, time.Now())
 	refusing, deaf := h.refusing, h.deaf
@@ -120,8 +126,11 @@ func (m *memory) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	}
 	ours, theirs := net.Pipe()
 	h.accepted++
-	p := &peer{host: h, number: h.accepted, conn: theirs, client: &pipeEnd{Conn: ours, net: m}, born: time.Now(), quiet: time.Now()}
+	p := &peer{host: h, number: h.accepted, conn: theirs, raw: theirs, client: &pipeEnd{Conn: ours, net: m}, born: time.Now(), quiet: time.Now()}
 	h.peers = append(h.peers, p)
+	if port == "636" {
+		p.conn = tls.Server(theirs, h.tls)
+	}
 	h.mu.Unlock()
 	m.count(1)
 	m.serve.Go(p.serve)
@@ -257,10 +266,11 @@ func (p *peer) answer(r *request) {
 	case "bind":
 		p.host.mu.Lock()
 		password, known := p.host.passwords[r.dn]
+		second := p.host.second
 		p.host.mu.Unlock()
 		p.identity = ""
 		code := uint16(ldap.LDAPResultInvalidCredentials)
-		if known && password == r.password {
+		if known && (password == r.password || r.dn == ldaptest.ServiceDN && second != "" && second == r.password) {
 			p.identity, code = r.dn, ldap.LDAPResultSuccess
 		}
 		if p.write(ldaptest.BindResponse(r.id, code, "")) && r.dn == ldaptest.ServiceDN && code != ldap.LDAPResultSuccess {
@@ -287,7 +297,7 @@ func (p *peer) write(b []byte) bool {
 // cut ends the connection.
 func (p *peer) cut() {
 	p.client.closed()
-	_ = p.conn.Close()
+	_ = p.raw.Close()
 }
 
 // set changes the directory.
@@ -391,7 +401,7 @@ func (m *memory) start(t tester, changes ...func(*Config)) *Pool {
 		}
 	}
 	cfg.Trace = audited(cfg.Trace, audit)
-	p, err := newPool(cfg, m.dial)
+	p, err := newPool(cfg, m.dial, m.lookup)
 	close(made)
 	require.NoError(t, err)
 	t.Cleanup(func() {
@@ -473,7 +483,16 @@ func (p *Pool) audit() error {
 	open := idle + inUse + p.closing
 	wrong(p.closing >= 0 && p.dialing == dialing, "closing %d, dialing %d of which in lanes %d", p.closing, p.dialing, dialing)
 	wrong(p.conns == open+dialing, "%d connections: %d idle, %d in use, %d dialing, %d closing", p.conns, idle, inUse, dialing, p.closing)
-	wrong(p.surplus() <= 0 || p.adopting || p.lanes[0].idle+p.lanes[1].idle == 0, "%d connections of %d, some idle", p.conns, p.config().MaxConns)
+	for _, l := range p.lanes {
+		wrong(p.closed || p.surplus() <= 0 || l.idle == 0 || l.size() < l.other().size(), "%d connections of %d, and idle ones in the %s lane", p.conns, p.config().MaxConns, l.name)
+	}
+	outdated := 0
+	for c := range p.live {
+		if c.outdated() {
+			outdated++
+		}
+	}
+	wrong(outdated == p.outdated && (p.adopting || outdated == 0), "%d outdated, counted %d, adopting %t", outdated, p.outdated, p.adopting)
 	wrong(int(p.dials-p.dialErrors)-gone == open+dialing, "%d dials, %d failed, %d retired, but %d open, %d dialing", p.dials, p.dialErrors, gone, open, dialing)
 	// A connection is alive, and its server's, before its dial is over.
 	wrong(len(p.live) >= open && len(p.live) <= open+dialing, "%d live, %d open, %d dialing", len(p.live), open, dialing)

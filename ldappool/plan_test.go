@@ -17,6 +17,7 @@ type plan struct {
 	conns, idle int
 	waiters     int
 	rule        BindRetry
+	policy      Policy
 	hasty       bool // connections grow old in seconds
 	mishaps     []mishap
 	callers     [][]step
@@ -42,7 +43,7 @@ type mishap struct {
 
 // mishaps are the kinds, the simplest first: rapid looks for a failure in which they are as early in the list as can be.
 var mishaps = []string{"be well", "cut one", "cut all", "accept", "refuse", "refuse and cut", "resume", "pause", "lose answers",
-	"halve answers", "talk nonsense", "say goodbye", "limit", "answer slowly", "break writes", "change the password",
+	"halve answers", "talk nonsense", "be busy", "say goodbye", "limit", "answer slowly", "break writes", "change the password",
 	"change the password and cut", "change the password back"}
 
 // oneOf draws one of them; the first is the simplest.
@@ -58,6 +59,7 @@ func drawPlan(t *rapid.T) *plan {
 	p.idle = oneOf(t, "MinIdleConns", -1, 1, 3)
 	p.waiters = oneOf(t, "MaxWaiters", 1000, 2, -1)
 	p.rule = oneOf(t, "BindRetry", RetryNoResponse, RetryUnsent)
+	p.policy = oneOf(t, "Policy", Failover, RoundRobin)
 	p.hasty = rapid.Bool().Draw(t, "hasty")
 	p.mishaps = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) mishap {
 		return mishap{after(t), oneOf(t, "host", p.hosts...), oneOf(t, "kind", mishaps...)}
@@ -81,13 +83,13 @@ func drawPlan(t *rapid.T) *plan {
 
 // String is what a failure is told with.
 func (p *plan) String() string {
-	return fmt.Sprintf("MaxConns %d, MinIdleConns %d, MaxWaiters %d, BindRetry %d, hasty %t, close at %v within %v\nmishaps %+v\ncallers %+v",
-		p.conns, p.idle, p.waiters, p.rule, p.hasty, p.closeAt, p.closeWithin, p.mishaps, p.callers)
+	return fmt.Sprintf("MaxConns %d, MinIdleConns %d, MaxWaiters %d, BindRetry %d, Policy %d, hasty %t, close at %v within %v\nmishaps %+v\ncallers %+v",
+		p.conns, p.idle, p.waiters, p.rule, p.policy, p.hasty, p.closeAt, p.closeWithin, p.mishaps, p.callers)
 }
 
 // configure is the plan's part of a Config.
 func (p *plan) configure(c *Config) {
-	c.MaxConns, c.MinIdleConns, c.MaxWaiters, c.BindRetry = p.conns, p.idle, p.waiters, p.rule
+	c.MaxConns, c.MinIdleConns, c.MaxWaiters, c.BindRetry, c.Policy = p.conns, p.idle, p.waiters, p.rule, p.policy
 	if p.hasty {
 		c.HealthCheckInterval, c.MaxIdleTime, c.MaxLifetime = time.Second, 2*time.Second, 5*time.Second
 	}

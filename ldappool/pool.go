@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,13 +15,15 @@ import (
 
 // Pool is a pool of connections to a directory. Its methods may be called by many goroutines at once.
 type Pool struct {
-	cfg     atomic.Pointer[Config] // the current one, with its defaults; never written to
-	dialNet dialFunc
-	ctx     context.Context // of the pool's own work; ends with Close
-	cancel  context.CancelFunc
-	work    sync.WaitGroup // goroutines of the pool's own: dials, upkeep
-	kicked  chan struct{}  // of capacity 1: upkeep is wanted now
-	gone    chan struct{}  // closed when Close has nothing left to do
+	cfg       atomic.Pointer[Config] // the current one, with its defaults; never written to
+	dialNet   dialFunc
+	lookupSRV lookupFunc
+	ctx       context.Context // of the pool's own work; ends with Close
+	cancel    context.CancelFunc
+	work      sync.WaitGroup // goroutines of the pool's own: dials, upkeep
+	kicked    chan struct{}  // of capacity 1: upkeep is wanted now
+	renamed   chan struct{}  // of capacity 1: domains are to be looked up now
+	gone      chan struct{}  // closed when Close has nothing left to do
 
 	lanes    [2]*lane               // search, bind
 	heirless atomic.Bool            // nothing can be dialled in place of what grows old; written under mu
@@ -43,6 +46,9 @@ type Pool struct {
 	drained  chan struct{} // closed when the pool is closed and no caller has a connection
 	pending  []func()      // hooks to be called once mu is free
 
+	domains   map[string]*domain // of the configuration's ldap+srv URLs
+	resolving bool               // the goroutine for them runs
+
 	reconfigured time.Time // when Reconfigure was called last
 	adopting     bool      // since when not everything was seen to be of that configuration
 	outdated     int       // connections of an earlier one that are not closed
@@ -64,19 +70,19 @@ const (
 
 // New makes a pool and begins to connect. It does not wait for a directory and does not fail for want of one: operations
 // say so. It fails where cfg is wrong, and names every field that is.
-func New(cfg Config) (*Pool, error) { return newPool(cfg, netDial) }
+func New(cfg Config) (*Pool, error) { return newPool(cfg, netDial, net.DefaultResolver.LookupSRV) }
 
-func newPool(cfg Config, dial dialFunc) (*Pool, error) {
+func newPool(cfg Config, dial dialFunc, lookup lookupFunc) (*Pool, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
 	p := &Pool{
-		dialNet: dial, kicked: make(chan struct{}, 1), gone: make(chan struct{}),
+		dialNet: dial, lookupSRV: lookup, renamed: make(chan struct{}, 1), domains: map[string]*domain{}, kicked: make(chan struct{}, 1), gone: make(chan struct{}),
 		live: map[*conn]struct{}{}, drained: make(chan struct{}), retired: map[RetireReason]int64{},
 	}
 	p.cfg.Store(&cfg)
-	servers, err := parseServers(cfg)
+	servers, err := p.parseServers(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +98,7 @@ func newPool(cfg Config, dial dialFunc) (*Pool, error) {
 	go p.upkeep()
 	p.mu.Lock()
 	defer p.unlock()
+	p.lookUp()
 	return p, nil
 }
 
@@ -135,7 +142,8 @@ func (p *Pool) unlock() {
 // Search asks the directory as the service identity. req is not changed. A result of any code is a result; an error is a
 // fault and matches one of the sentinels, or ctx's own error where the caller has gone.
 //
-// A search whose connection was lost is sent once more, on a connection that has just been seen to work. An answer may
+// A search whose connection was lost is sent once more, on a connection that has just been seen to work; so is, to
+// another server where one is usable, a search that was answered busy (51) or unavailable (52). An answer may
 // have 4 MiB and 131,072 BER elements; one with more ends its connection, and the search as lost. SizeLimit is the
 // server's to keep: EnforceSizeLimit, by which go-ldap stops in the middle of an answer, costs the connection too.
 func (p *Pool) Search(ctx context.Context, req *ldap.SearchRequest) (*SearchResult, error) {

@@ -1,8 +1,6 @@
 package ldappool
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 )
@@ -25,13 +23,13 @@ func (p *Pool) Reconfigure(cfg Config) error {
 	if err := cfg.validate(); err != nil {
 		return err
 	}
-	fresh, err := parseServers(cfg)
-	if err != nil {
-		return err
-	}
 	p.mu.Lock()
 	defer p.unlock()
-	if p.closed {
+	fresh, err := p.parseServers(cfg)
+	switch {
+	case err != nil:
+		return err
+	case p.closed:
 		return &OpError{Op: "reconfigure", Kind: ErrClosed}
 	}
 	identity := !sameIdentity(p.config(), &cfg)
@@ -40,6 +38,13 @@ func (p *Pool) Reconfigure(cfg Config) error {
 		p.admitted = time.Time{}
 	}
 	p.enlist(fresh, identity)
+	p.lookUp()
+	p.outdate()
+	return nil
+}
+
+// outdate finds out which connections are outdated now, and begins to replace them. p.mu is held.
+func (p *Pool) outdate() {
 	p.reconfigured, p.adopting, p.outdated = time.Now(), true, 0
 	for c := range p.live {
 		c.stale.Store(uint32(p.staleness(c.lane, c.server, c.endpoint, c.with)))
@@ -52,21 +57,6 @@ func (p *Pool) Reconfigure(cfg Config) error {
 	}
 	p.adopted()
 	p.kick()
-	return nil
-}
-
-// parseServers makes a server of each of cfg's URLs, of which nothing is known yet.
-func parseServers(cfg Config) ([]*server, error) {
-	var servers []*server
-	var errs []error
-	for _, raw := range cfg.Servers {
-		e, err := parseEndpoint(raw, cfg)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("ldappool: Config.Servers: %w", err))
-		}
-		servers = append(servers, &server{url: raw, endpoint: e, since: time.Now(), probe: probeDue})
-	}
-	return servers, errors.Join(errs...)
 }
 
 // enlist has fresh be the servers: those known by their URL stay who they are, and those not named any more are dismissed.

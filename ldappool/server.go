@@ -154,7 +154,7 @@ func (p *Pool) probed(s *server, began time.Time, alive bool, err error) {
 		p.refuse(s)
 	default:
 		p.setState(s, p.worse(s, began, alive, err), err)
-		p.probeIn(s, p.probePause(s))
+		p.probeIn(s, pause(time.Since(s.since)))
 	}
 }
 
@@ -284,7 +284,7 @@ func (s *server) serving() bool {
 // promising tells whether a caller in lane l can hope for a connection: one may be dialled, one is there that may come
 // back, or a probe is about to tell. Pool.mu is held.
 func (p *Pool) promising(l *lane) bool {
-	if p.best(l) != nil {
+	if p.best(l) != nil || p.lookingUp() {
 		return true
 	}
 	for _, s := range p.servers {
@@ -303,11 +303,11 @@ func (p *Pool) promising(l *lane) bool {
 // whyNot is the error of a caller that no server can serve: what each was seen to do. Pool.mu is held.
 func (p *Pool) whyNot(op string) *OpError {
 	e := &OpError{Op: op, Kind: ErrUnavailable}
-	if len(p.servers) == 1 {
+	errs := p.lookupErrors()
+	if len(p.servers) == 1 && len(errs) == 0 {
 		e.Server, e.Err = p.servers[0].url, p.servers[0].lastErr
 		return e
 	}
-	var errs []error
 	for _, s := range p.servers {
 		if s.lastErr != nil {
 			errs = append(errs, &serverError{s.url, s.lastErr})

@@ -34,7 +34,7 @@ type Stat struct {
 	MaxConns int
 	Search   LaneStat
 	Bind     LaneStat
-	Servers  []ServerStat // in the order of Config.Servers
+	Servers  []ServerStat // in the order of Config.Servers; then its domains of which no server is known
 	// Retired counts the connections that left, by reason, since the start. Every reason is in it.
 	Retired map[RetireReason]int64
 	// Dials, DialErrors, Retries, Refused count since the start: attempts at a connection, those that failed,
@@ -98,6 +98,7 @@ func (p *Pool) Stat() *Stat {
 	for _, srv := range p.servers {
 		s.Servers = append(s.Servers, srv.stat())
 	}
+	s.Servers = append(s.Servers, p.unknown()...)
 	return s
 }
 

@@ -157,7 +157,7 @@ func TestAPoolWithoutHooksWorks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
-		p, err := newPool(Config{Servers: []string{"ldap://one"}, BindDN: ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword}, m.dial)
+		p, err := newPool(Config{Servers: []string{"ldap://one"}, BindDN: ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword}, m.dial, nil)
 		require.NoError(t, err)
 		mustBind(t, p)
 		mustSearch(t, p)

@@ -25,6 +25,7 @@ func (p *Pool) upkeep() {
 	round, due := time.NewTimer(pace), time.Now().Add(pace)
 	defer round.Stop()
 	var warmed time.Time
+	young := time.Now().Add(settled)
 	for {
 		select {
 		case <-p.ctx.Done():
@@ -42,11 +43,9 @@ func (p *Pool) upkeep() {
 		if now := time.Now(); !now.Before(due) {
 			due = now.Add(pace)
 			p.pingQuiet(now.Add(-p.config().HealthCheckInterval))
-			if p.roundRobin() {
-				p.spread(now)
-			} else {
-				p.goHome(now)
-			}
+			p.resettle(now)
+		} else if now.Before(young) && p.roundRobin() {
+			p.spread(now) // all went to the first that was found
 		}
 		next := due
 		if soonest := warmed.Add(warmPace); time.Now().Before(soonest) {
@@ -119,6 +118,15 @@ func (l *lane) quietSince(before time.Time) (lease, bool) {
 
 // settled is how long a server must have been usable before connections to lesser ones are given up for it.
 const settled = 30 * time.Second
+
+// resettle moves connections on to where the policy wants them.
+func (p *Pool) resettle(now time.Time) {
+	if p.roundRobin() {
+		p.spread(now.Add(-settled))
+	} else {
+		p.goHome(now)
+	}
+}
 
 // goHome gives up one idle connection of each lane that goes to a server of later choice than the first that works, once
 // that has been well for a while: what replaces it goes there.

@@ -100,7 +100,7 @@ func (p *Pool) alarm(silent map[*server]time.Duration) {
 			p.askAlive(s)
 		case p.instead(s) != nil:
 			p.setState(s, ServerDown, errSilent)
-			if s.probe == probeNone {
+			if s.probe == probeNone && !s.gone {
 				p.probeIn(s, pause(0))
 			}
 		}

@@ -74,7 +74,7 @@ func leaks(t *testing.T, format string) {
 	server := ldaptest.NewServer(t, nil)
 	f := &frontage{t: t, files: t.TempDir()}
 	key := "shop-key-" + format
-	f.keys("shop", key)
+	f.keys(key)
 	f.write("password", ldaptest.ServicePassword+"\n")
 	f.p = startProgram(t, server.URL(), "LDAP_BIND_PASSWORD=", "LDAP_BIND_PASSWORD_FILE="+f.path("password"), "AUTH_API_KEYS_FILE="+f.path("keys"),
 		"LDAP_POOL_MAX_WAIT=200ms", "AUTH_TIMEOUT=2s", "LDAP_ATTRIBUTES=cn,mail,userPassword", "LOG_FORMAT="+format)

@@ -33,6 +33,19 @@ func (s *service) announce() {
 	} else {
 		attrs = append(attrs, "base_dn", strings.Join(ldap.BaseDNs, ";"), "user_filter", ldap.UserFilter)
 	}
+	if s.cfg.HTTP.TLSCertFile != "" {
+		attrs = append(attrs, "https", true)
+	}
+	var callers []string
+	if s.cfg.Auth.APIKeysFile != "" {
+		callers = append(callers, "key")
+	}
+	if s.cfg.HTTP.TLSClientCAFile != "" {
+		callers = append(callers, "certificate")
+	}
+	if callers != nil {
+		attrs = append(attrs, "callers_need", strings.Join(callers, " or "))
+	}
 	if s.admin.Listener != nil {
 		attrs = append(attrs, "admin", s.admin.Addr().String())
 	}

@@ -140,11 +140,11 @@ func TestNoLoginFailsWhileTheServicePasswordRotates(t *testing.T) {
 		r.reloaded(1)
 		r.adopted()
 		r.password("second-secret")
-		ldaptest.Eventually(t, "some logins have been served meanwhile", r.served(400))
+		ldaptest.Eventually(t, "some logins have been served meanwhile", r.served())
 	})
 	r.through("the directory knows the new one first, as with Active Directory", func() {
 		r.password("third-secret")
-		ldaptest.Eventually(t, "some logins have been served meanwhile", r.served(400))
+		ldaptest.Eventually(t, "some logins have been served meanwhile", r.served())
 		r.write("password", "third-secret")
 		r.reloaded(2)
 		r.adopted()
@@ -155,7 +155,7 @@ func TestNoLoginFailsWhileTheServicePasswordRotates(t *testing.T) {
 		ldaptest.Eventually(t, "the refusal is told", func() bool {
 			return strings.Contains(r.p.logged(), "the service identity was refused: Invalid Credentials")
 		})
-		ldaptest.Eventually(t, "some logins have been served meanwhile", r.served(400))
+		ldaptest.Eventually(t, "some logins have been served meanwhile", r.served())
 		r.password("fourth-secret")
 		require.NoError(t, r.p.cmd.Process.Signal(syscall.SIGHUP))
 		r.reloaded(4)
@@ -181,7 +181,7 @@ func TestNoLoginFailsWhileTheAuthorityRotates(t *testing.T) {
 		r.write("ca.pem", r.pem(after))
 		r.reloaded(2)
 		r.adopted()
-		ldaptest.Eventually(t, "some logins have been served meanwhile", r.served(400))
+		ldaptest.Eventually(t, "some logins have been served meanwhile", r.served())
 	})
 	r.through("an authority that is none of the directory's, by mistake", func() {
 		r.write("ca.pem", r.pem(before))
@@ -189,7 +189,7 @@ func TestNoLoginFailsWhileTheAuthorityRotates(t *testing.T) {
 		ldaptest.Eventually(t, "the fault is told", func() bool {
 			return strings.Contains(r.p.logged(), "certificate signed by unknown authority")
 		})
-		ldaptest.Eventually(t, "some logins have been served meanwhile", r.served(400))
+		ldaptest.Eventually(t, "some logins have been served meanwhile", r.served())
 		r.write("ca.pem", r.pem(after)) // with which the connections were made that are still there
 		r.reloaded(4)
 		ldaptest.Eventually(t, "the server is usable again", func() bool {
@@ -200,9 +200,9 @@ func TestNoLoginFailsWhileTheAuthorityRotates(t *testing.T) {
 	assert.Zero(t, r.p.end(t))
 }
 
-// served tells whether so many more logins have come to a right or wrong password since it was made.
-func (r *rotation) served(n int) func() bool {
+// served tells whether 400 more logins have ended since it was made.
+func (r *rotation) served() func() bool {
 	count := func() int { return strings.Count(r.p.logged(), `"msg":"login"`) }
-	goal := count() + n
+	goal := count() + 400
 	return func() bool { return count() >= goal }
 }

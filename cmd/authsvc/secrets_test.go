@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -24,12 +25,12 @@ import (
 // evidence is what services wrote, byte for byte and by source, and the secrets that they were given.
 type evidence struct {
 	mu      sync.Mutex
-	written map[string]*bytes.Buffer // guarded by mu, with what is below
+	written map[string][]byte // guarded by mu, with what is below; only appended to
 	secrets map[string]bool
 }
 
 func newEvidence() *evidence {
-	return &evidence{written: map[string]*bytes.Buffer{}, secrets: map[string]bool{}}
+	return &evidence{written: map[string][]byte{}, secrets: map[string]bool{}}
 }
 
 // everything is the evidence of the whole run of this package's tests; TestMain searches it when they are through.
@@ -39,10 +40,7 @@ var everything = newEvidence()
 func (e *evidence) wrote(source string, b []byte) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.written[source] == nil {
-		e.written[source] = new(bytes.Buffer)
-	}
-	e.written[source].Write(b)
+	e.written[source] = append(e.written[source], b...)
 }
 
 // writer notes what is written to it, and passes it on.
@@ -76,7 +74,7 @@ func spellings(secret string) []string {
 	quoted, _ := json.Marshal(secret) // a string
 	all := []string{
 		secret, strings.Trim(string(quoted), `"`), fmt.Sprintf("%q", secret), url.QueryEscape(secret), url.PathEscape(secret),
-		hex.EncodeToString([]byte(secret)), strings.ToUpper(hex.EncodeToString([]byte(secret))), fmt.Sprint([]byte(secret)),
+		hex.EncodeToString([]byte(secret)), strings.ToUpper(hex.EncodeToString([]byte(secret))), strings.Trim(fmt.Sprintf("%d", []byte(secret)), "[]"),
 	}
 	for _, e := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
 		all = append(all, e.EncodeToString([]byte(secret)))
@@ -86,11 +84,13 @@ func spellings(secret string) []string {
 }
 
 // search reads every byte and gives how many there were, how many secrets it looked for, and which of them it found where.
+// Nobody waits for it who has more to note.
 func (e *evidence) search() (read, secrets int, found []string) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
+	written, looked := maps.Clone(e.written), maps.Clone(e.secrets)
+	e.mu.Unlock()
 	begins := map[[window]byte][]string{}
-	for secret := range e.secrets {
+	for secret := range looked {
 		for _, s := range spellings(secret) {
 			if len(s) < window {
 				found = append(found, fmt.Sprintf("%q is too short to be looked for: choose another", secret))
@@ -100,8 +100,7 @@ func (e *evidence) search() (read, secrets int, found []string) {
 			begins[head] = append(begins[head], s)
 		}
 	}
-	for source, b := range e.written {
-		text := b.Bytes()
+	for source, text := range written {
 		read += len(text)
 		seen := map[string]bool{}
 		for i := 0; i+window <= len(text); i++ {
@@ -114,7 +113,7 @@ func (e *evidence) search() (read, secrets int, found []string) {
 		}
 	}
 	slices.Sort(found)
-	return read, len(e.secrets), found
+	return read, len(looked), found
 }
 
 // searched runs the tests and then searches what was written during them.

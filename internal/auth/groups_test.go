@@ -230,7 +230,7 @@ func TestMoreGroupsThanTheServerTellsAreAFault(t *testing.T) {
 		ldif.WriteString(members(fmt.Sprint("g", i), ldaptest.UserDN(0)))
 	}
 	ldif.WriteString(members("one", ldaptest.UserDN(1)))
-	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 2, LDIF: ldif.String(), ExtraDatabase: "limits * size=5\n"})
+	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 2, LDIF: ldif.String(), ExtraDatabase: "limits * size.soft=5 size.hard=5\n"})
 	p := newPool(t, s.URL())
 	r := authenticate(t, inGroups(), p, "user0", "password0")
 	requireOutcome(t, auth.DirectoryUnavailable, r)

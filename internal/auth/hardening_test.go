@@ -145,6 +145,7 @@ func TestNeitherAliasesNorReferralsLeadElsewhere(t *testing.T) {
 		"others are found beside them":                       {byFilter(), "user0", "password0", auth.OK},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			requireOutcome(t, c.want, authenticate(t, c.cfg, p, c.username, c.password))
 			require.Zero(t, asked(), "the other server was asked")
 		})

@@ -62,6 +62,7 @@ func TestActiveDirectory(t *testing.T) {
 
 	t.Run("names", func(t *testing.T) { t.Parallel(); testADNames(t, p) })
 	t.Run("odd names", func(t *testing.T) { t.Parallel(); testADOddNames(t, p) })
+	t.Run("filters", func(t *testing.T) { t.Parallel(); testADFilters(t, p) })
 	t.Run("groups", func(t *testing.T) { t.Parallel(); testADGroups(t, p, outer, oddDN) })
 }
 
@@ -173,6 +174,26 @@ func testADOddNames(t *testing.T, p *ldappool.Pool) {
 		if want == auth.OK {
 			require.Equal(t, []string{"Domain Users", oddGroup, "inner", "odd", "outer"}, r.User.Groups)
 		}
+	}
+}
+
+// testADFilters has filters in place of tokenGroups: our own walk, and the rule in chain. Neither finds the primary group.
+func testADFilters(t *testing.T, p *ldappool.Pool) {
+	t.Helper()
+	for filter, c := range map[string]struct {
+		nested bool
+		want   []string
+	}{
+		"(member={dn})":                          {false, []string{"inner", "odd-dn", "odd-sam"}},
+		"(&(objectClass=group)(member={dn}))":    {true, []string{"inner", "odd-dn", "odd-sam", "outer"}},
+		"(member:1.2.840.113556.1.4.1941:={dn})": {false, []string{"inner", "odd-dn", "odd-sam", "outer"}},
+		"(&(member={dn})(!(cn={username})))":     {true, []string{"inner", "odd-dn", "odd-sam", "outer"}},
+	} {
+		cfg := inADGroups()
+		cfg.Groups.Filter, cfg.Groups.Nested = filter, c.nested
+		r := authenticate(t, cfg, p, `AD\ALICE`, "alice-secret")
+		requireOutcome(t, auth.OK, r)
+		require.Equal(t, c.want, r.User.Groups, filter)
 	}
 }
 

@@ -16,6 +16,7 @@ type listener struct {
 
 	mu       sync.Mutex
 	ln       net.Listener          // guarded by mu; nil while closed
+	hung     func()                // guarded by mu; ends what hang began
 	done     bool                  // guarded by mu; set once by shutdown
 	conns    map[net.Conn]struct{} // guarded by mu; connections being served
 	accepted int                   // guarded by mu
@@ -43,6 +44,7 @@ func (l *listener) open() error {
 	if l.ln != nil {
 		return nil
 	}
+	l.unhang()
 	if l.done {
 		return fmt.Errorf("listen on %s: %w", l.port.addr(), net.ErrClosed)
 	}
@@ -101,6 +103,15 @@ func (l *listener) close() {
 	if l.ln != nil {
 		_ = l.ln.Close()
 		l.ln = nil
+	}
+	l.unhang()
+}
+
+// unhang ends what hang began. l.mu is held.
+func (l *listener) unhang() {
+	if l.hung != nil {
+		l.hung()
+		l.hung = nil
 	}
 }
 

@@ -99,6 +99,15 @@ func (p *Proxy) current() (Faults, <-chan struct{}) {
 // [Proxy.ResetAll].
 func (p *Proxy) StopListening() { p.listener.close() }
 
+// HangDials has new connections neither accepted nor refused, as a firewall
+// does that drops SYN. Open ones stay. [Proxy.Listen] ends it.
+func (p *Proxy) HangDials() {
+	p.t.Helper()
+	if err := p.listener.hang(); err != nil {
+		p.t.Fatalf("have dials hang: %v", err)
+	}
+}
+
 // Listen accepts connections again, on the same port.
 func (p *Proxy) Listen() {
 	p.t.Helper()

@@ -211,6 +211,27 @@ func TestTheProxyRefusesAndListensAgainOnItsPort(t *testing.T) {
 	ping(t, dialRaw(t, p.Addr()), "z")
 }
 
+func TestDialsHangAtAProxyThatDropsSYN(t *testing.T) {
+	t.Parallel()
+	p, _ := echo(t)
+	open := dialRaw(t, p.Addr())
+	ping(t, open, "x")
+	for range 2 {
+		p.HangDials()
+		c, err := net.DialTimeout("tcp", p.Addr(), 100*time.Millisecond)
+		if err == nil {
+			c.Close()
+		}
+		var timeout net.Error
+		require.ErrorAs(t, err, &timeout)
+		require.True(t, timeout.Timeout(), "%v", err)
+		ping(t, open, "y")
+		p.Listen()
+		ping(t, dialRaw(t, p.Addr()), "z")
+	}
+	p.HangDials() // and is closed like that
+}
+
 func TestAllConnectionsAreEndedNow(t *testing.T) {
 	t.Parallel()
 	p, _ := echo(t)

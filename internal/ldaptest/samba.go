@@ -229,7 +229,7 @@ func (s *Samba) launch() {
 	defer log.Close()
 	cmd := exec.Command(findSamba(s.t, "samba"), "-F", "-s", filepath.Join(s.dir, "smb.conf"), "--model=single", "--debug-stdout")
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}

@@ -18,10 +18,16 @@ import (
 // provisionLife is how long a provisioned domain is copied. Its passwords live for 42 days.
 const provisionLife = 24 * time.Hour
 
-// copyDomain copies the provisioned domain into the test's own folder.
+// copyDomain copies the provisioned domain into the test's own folder. Making one takes samba-tool 10 to 30 s, so tests of all
+// packages and runs share it: a lock on a file makes the others wait for the first.
 func (s *Samba) copyDomain() {
 	s.t.Helper()
-	domain := provisioned(s.t)
+	cache := filepath.Join(os.TempDir(), "ldaptest-samba-"+strconv.Itoa(os.Getuid()))
+	if err := ownFolder(cache); err != nil {
+		s.t.Fatal(err)
+	}
+	defer lockFolder(s.t, cache)()
+	domain := provisioned(s.t, cache)
 	for _, part := range []string{"private", "state"} {
 		if out, err := exec.Command("cp", "-a", filepath.Join(domain, part), s.dir).CombinedOutput(); err != nil {
 			s.t.Fatalf("copy the domain: %v\n%s", err, out)
@@ -29,21 +35,14 @@ func (s *Samba) copyDomain() {
 	}
 }
 
-// provisioned is the folder of a domain that nobody serves. Making one takes samba-tool 10 to 30 s, so tests of all
-// packages and runs share it: a lock on a file makes the others wait for the first. It is never changed, only replaced
-// when it is old.
-func provisioned(tb testing.TB) string {
+// provisioned is the folder in cache of a domain that nobody serves. It is never changed, only replaced when it is old.
+func provisioned(tb testing.TB, cache string) string {
 	tb.Helper()
 	tool := findSamba(tb, "samba-tool")
 	args := []string{
 		"domain", "provision", "--realm=AD.EXAMPLE.ORG", "--domain=" + SambaNetBIOSName, "--host-name=dc",
 		"--server-role=dc", "--dns-backend=NONE", "--use-rfc2307", "--adminpass=" + SambaAdminPassword,
 	}
-	cache := filepath.Join(os.TempDir(), "ldaptest-samba-"+strconv.Itoa(os.Getuid()))
-	if err := ownFolder(cache); err != nil {
-		tb.Fatal(err)
-	}
-	defer lockFolder(tb, cache)()
 	version, err := exec.Command(tool, "--version").Output()
 	if err != nil {
 		tb.Fatalf("samba-tool --version: %v", err)

@@ -138,7 +138,7 @@ func TestNobodyCanForgeALine(t *testing.T) {
 			handlers := slog.NewMultiHandler(slog.NewJSONHandler(&asJSON, nil), slog.NewTextHandler(&asText, nil))
 			tel := New(Options{Logger: slog.New(handlers)})
 			tel.LoginDone(context.Background(),
-				auth.Credentials{Username: test.text, RequestID: test.text, Client: test.text},
+				auth.Credentials{Username: test.text, RequestID: test.text, Client: test.text, Caller: auth.Caller{Name: test.text}},
 				auth.Result{Outcome: auth.BadRequest, DN: test.text, Detail: test.text, Cause: errors.New(test.text)})
 
 			for _, out := range []string{asJSON.String(), asText.String()} {
@@ -155,7 +155,7 @@ func TestNobodyCanForgeALine(t *testing.T) {
 			lines := logs.lines(t)
 			require.Len(t, lines, 1)
 			assert.Equal(t, "bad_request", lines[0]["outcome"])
-			for _, field := range []string{"username", "dn", "request_id", "client", "detail", "cause"} {
+			for _, field := range []string{"username", "dn", "request_id", "client", "caller", "detail", "cause"} {
 				assert.Equal(t, test.want, lines[0][field], field)
 			}
 		})

@@ -1,0 +1,111 @@
+package ldappool
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"authsvc/internal/ldaptest"
+
+	"github.com/go-ldap/ldap/v3"
+	"github.com/stretchr/testify/require"
+)
+
+// Whatever is wrong with the first server, from the start or later: it is told, and logins go to the second and lose
+// nothing by it.
+func TestAServerThatCannotBeUsedIsNamedAndTheOtherServes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		fail func(h *host)
+		told string
+	}{
+		{"it refuses connections", func(h *host) { h.refuse(false) }, "connect: connection refused"},
+		{"it lets dials hang", func(h *host) { h.set(func(h *host) { h.deaf = true }) }, "connect: context deadline exceeded"},
+		{"it accepts and is silent", (*host).pause, "service bind: no answer in time"},
+		{"it refuses the service bind", (*host).refuseService, "the service identity was refused: Invalid Credentials"},
+		{"it is busy at the service bind", func(h *host) {
+			h.on(func(p *peer, r *request) bool {
+				busy := r.dn == ldaptest.ServiceDN && p.write(ldaptest.BindResponse(r.id, ldap.LDAPResultBusy, ""))
+				return busy
+			})
+		}, "service bind: the service identity was refused: Busy"},
+		{"it speaks something else", func(h *host) {
+			h.on(func(p *peer, _ *request) bool { p.write([]byte("HTTP/1.1 400\r\n\r\n")); return true })
+		}, "not an LDAP message"},
+	} {
+		for _, later := range []bool{false, true} {
+			name := c.name
+			if later {
+				name += ", later"
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					m := newMemory("one", "two")
+					one, two := m.hosts["one"], m.hosts["two"]
+					var p *Pool
+					if later {
+						p = atFirst(t, m)
+						n, _ := lost(t, p, 2, 4, time.Second)
+						require.Zero(t, n)
+						c.fail(one)
+						one.cutAll()
+						synctest.Wait()
+					} else {
+						c.fail(one)
+						p = m.start(t)
+					}
+					n, slowest := lost(t, p, 20, 4, 500*time.Millisecond)
+					require.Zero(t, n)
+					require.LessOrEqual(t, slowest, dialHedgeAfter+pingTimeout)
+					require.Equal(t, two.url(), mustBind(t, p).Server)
+					s := p.Stat().Servers[0]
+					require.NotEqual(t, ServerUsable, s.State)
+					require.ErrorContains(t, s.LastErr, c.told)
+
+					two.refuse(true)
+					synctest.Wait()
+					_, err := p.Search(t.Context(), people())
+					requireUnavailable(t, err, "ldap://one: "+s.LastErr.Error())
+					requireUnavailable(t, err, "ldap://two: connect")
+					if !isClosed(one.awake) {
+						one.resume()
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestAServerWithoutTheRightCertificateIsNamedAndTheOtherServes(t *testing.T) {
+	t.Parallel()
+	ca, another := ldaptest.NewCA(t), ldaptest.NewCA(t)
+	handle := ldaptest.NewDirectory().Handle
+	good := ldaptest.NewServer(t, handle, ldaptest.WithTLS(ca.ServerTLS(t)))
+	goodStart := ldaptest.NewServer(t, handle, ldaptest.WithStartTLS(ca.ServerTLS(t)))
+	for _, c := range []struct {
+		name       string
+		bad, other *ldaptest.Server
+		told       string
+	}{
+		{"an authority that nobody trusts", ldaptest.NewServer(t, handle, ldaptest.WithTLS(another.ServerTLS(t))), good, "tls: failed to verify certificate"},
+		{"a certificate for another host", ldaptest.NewServer(t, handle, ldaptest.WithTLS(ca.ServerTLS(t, "ldap.example.org"))), good, "tls: failed to verify certificate"},
+		{"StartTLS and an authority that nobody trusts", ldaptest.NewServer(t, handle, ldaptest.WithStartTLS(another.ServerTLS(t))), goodStart, "tls: failed to verify certificate"},
+		{"no StartTLS", ldaptest.NewServer(t, handle), goodStart, "starttls: refused"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := pooled(t, Config{
+				Servers: []string{c.bad.URL(), c.other.URL()}, TLS: ca.ClientTLS(""), StartTLS: c.other == goodStart,
+				BindDN: ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword,
+			})
+			for range 20 {
+				require.True(t, letIn(p))
+			}
+			until(t, p, "the first server is down", func(s *Stat) bool { return s.Servers[0].State == ServerDown })
+			require.ErrorContains(t, p.Stat().Servers[0].LastErr, c.told)
+			require.Zero(t, c.bad.Count(ldaptest.OpBind), "no password was sent")
+		})
+	}
+}
