@@ -177,6 +177,27 @@ func TestAPasswordOfADThatExpiresSoonIsWarnedOf(t *testing.T) {
 		"the largest but one is a time": {strconv.FormatInt(math.MaxInt64-1, 10), nil},
 	} {
 		e := ldap.NewEntry("CN=x", map[string][]string{"msds-userpasswordexpirytimecomputed": {c.value}})
-		require.Equal(t, c.want, adExpiry(e, now), name)
+		require.Equal(t, c.want, AD.expiry(e, now), name)
+		require.Nil(t, OpenLDAP.expiry(e, now), name)
+	}
+}
+
+func TestAPasswordOfFreeIPAThatExpiresSoonIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for value, want := range map[string][]Warning{
+		"20260103000000Z":     {{PasswordExpiring, 2 * 24 * 3600}},
+		"20260115000000Z":     {{PasswordExpiring, 14 * 24 * 3600}},
+		"20260115000001Z":     nil,
+		"20251231235959Z":     {{PasswordExpiring, 0}}, // FreeIPA let in nevertheless
+		"20380119031407Z":     nil,
+		"":                    nil,
+		"20260103":            nil,
+		"20260103000000+0100": nil,
+		"20261303000000Z":     nil,
+	} {
+		e := ldap.NewEntry("uid=x", map[string][]string{"krbPasswordExpiration": {value}})
+		require.Equal(t, want, FreeIPA.expiry(e, now), "%q", value)
+		require.Nil(t, DS389.expiry(e, now), "%q", value)
 	}
 }

@@ -79,6 +79,7 @@ func freeIPAStates() []accountState {
 		{stateGrace, "grace", says(auth.OK, auth.GraceLogins), wrong},
 		{stateGraceless, "graceless", early(auth.PasswordExpired), early(auth.PasswordExpired)},
 		{stateMustChange, "reset", says(auth.MustChangePassword), wrong},
+		{stateExpiring, "expiring", says(auth.OK, auth.PasswordExpiring), wrong},
 	}
 }
 
@@ -107,6 +108,7 @@ func freeIPARecords() map[string]record {
 			reply{49, "", []ldaptest.Control{ppolicy("\x30\x05\xa0\x03\x81\x01\x01"), netscapeExpired}},
 		},
 		"graceless": always(reply{49, "Password is expired.\n", []ldaptest.Control{ppolicy("\x30\x08\xa0\x03\x81\x01\x00\x81\x01\x00")}}),
+		"expiring":  {person(map[string][]string{"krbPasswordExpiration": {generalized(days(5))}}), ok, wrong},
 		// passwordGraceLimit 0: expired, which in FreeIPA is what a reset does, and no grace.
 		"reset": {person(nil), reply{controls: []ldaptest.Control{netscapeExpired}}, reply{49, "", []ldaptest.Control{netscapeExpired}}},
 	}

@@ -3,6 +3,7 @@ package auth
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,7 +12,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// expiryNotice is how long before a password of AD expires its user is warned: Windows' own prompt came 14 days before up to
+// expiryNotice is how long before a password of AD or FreeIPA expires its user is warned: Windows' own prompt came 14 days before up to
 // Windows 7, and comes 5 days before since. The earlier one is for users who log in once a week.
 const expiryNotice = 14 * 24 * time.Hour
 
@@ -23,8 +24,10 @@ func (p Preset) stateAttributes() []string {
 	switch p {
 	case AD:
 		return []string{"sAMAccountName", "userAccountControl", "msDS-UserPasswordExpiryTimeComputed"}
-	case DS389, FreeIPA:
+	case DS389:
 		return []string{"nsAccountLock"}
+	case FreeIPA:
+		return []string{"nsAccountLock", "krbPasswordExpiration"}
 	}
 	return []string{"loginDisabled"} // eDirectory's
 }
@@ -89,23 +92,38 @@ func (l *login) checkState() {
 		l.end(Result{Outcome: DirectoryUnavailable, RetryAfter: retryAfter, Cause: err})
 	case disabled:
 		l.end(Result{Outcome: AccountDisabled, Cause: errors.New("the bind succeeded, but the entry says that the account is disabled")})
-	case l.cfg.Preset == AD:
-		l.result.Warnings = append(l.result.Warnings, adExpiry(entry, time.Now())...)
+	case len(l.result.Warnings) == 0:
+		l.result.Warnings = l.cfg.Preset.expiry(entry, time.Now())
 	}
 }
 
-// adExpiry warns of a password of AD that expires soon: AD sends no control that would.
-// msDS-UserPasswordExpiryTimeComputed ([MS-ADTS] section 3.1.1.4.5.36) counts 100 ns from 1601; 0 is a password that must be
-// changed, the largest number one that never expires.
-func adExpiry(e *ldap.Entry, now time.Time) []Warning {
-	const from1601 = 11644473600 // seconds to 1970
-	ticks, err := strconv.ParseInt(e.GetEqualFoldAttributeValue("msDS-UserPasswordExpiryTimeComputed"), 10, 64)
-	if err != nil || ticks <= 0 {
-		return nil // not for the service identity to see, or nothing to warn of
+// expiry warns of a password that expires soon, by the entry, at the directories that send no control that would.
+func (p Preset) expiry(e *ldap.Entry, now time.Time) []Warning {
+	var at int64 // seconds from 1970
+	var ok bool
+	switch p {
+	case AD:
+		at, ok = adExpiry(e)
+	case FreeIPA:
+		at, ok = freeIPAExpiry(e)
 	}
-	left := ticks/1e7 - from1601 - now.Unix()
-	if left > int64(expiryNotice/time.Second) {
+	left := at - now.Unix()
+	if !ok || left > int64(expiryNotice/time.Second) {
 		return nil
 	}
 	return []Warning{{Code: PasswordExpiring, Count: max(0, left)}}
+}
+
+// adExpiry reads msDS-UserPasswordExpiryTimeComputed ([MS-ADTS] section 3.1.1.4.5.36), which counts 100 ns from 1601; 0 is a
+// password that must be changed, the largest number one that never expires. false where there is nothing to warn of.
+func adExpiry(e *ldap.Entry) (int64, bool) {
+	const from1601 = 11644473600 // seconds to 1970
+	ticks, err := strconv.ParseInt(e.GetEqualFoldAttributeValue("msDS-UserPasswordExpiryTimeComputed"), 10, 64)
+	return ticks/1e7 - from1601, err == nil && ticks > 0 && ticks != math.MaxInt64
+}
+
+// freeIPAExpiry reads krbPasswordExpiration, a GeneralizedTime (RFC 4517 section 3.3.13) of the form that FreeIPA writes.
+func freeIPAExpiry(e *ldap.Entry) (int64, bool) {
+	at, err := time.Parse("20060102150405Z", e.GetEqualFoldAttributeValue("krbPasswordExpiration"))
+	return at.Unix(), err == nil
 }
