@@ -185,6 +185,11 @@ func (ev *events) retired(e ldappool.RetireEvent) {
 	ev.write(slog.LevelWarn, message, e.Server, e.Lane, e.Err, details...)
 }
 
+// reconfigured tells that no connection of an earlier configuration is left.
+func (ev *events) reconfigured(e ldappool.ReconfigureEvent) {
+	ev.log.LogAttrs(context.Background(), slog.LevelInfo, "directory configuration taken up", span("took", e.Took))
+}
+
 // limitLearned tells of what was learnt of a server's limits, or that it holds no more.
 func (ev *events) limitLearned(e ldappool.LimitEvent) {
 	suppressed, ok := ev.limits.allow(limitKey{server: e.Server, what: "limit"})

@@ -271,6 +271,13 @@ func TestALimitIsToldWhenItIsLearntAndWhenItIsForgotten(t *testing.T) {
 	assert.Len(t, lines, limitBurst)
 }
 
+func TestAConfigurationTakenUpIsLogged(t *testing.T) {
+	t.Parallel()
+	tel, logs := newTest(slog.LevelInfo)
+	tel.Trace().Reconfigured(ldappool.ReconfigureEvent{Took: 2 * time.Second})
+	assert.Equal(t, []map[string]any{{"level": "INFO", "msg": "directory configuration taken up", "took": "2s"}}, logs.lines(t))
+}
+
 func TestTheLimiterKeepsABoundedNumberOfKeys(t *testing.T) {
 	t.Parallel()
 	l := newLimiter()

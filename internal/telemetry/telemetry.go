@@ -100,6 +100,7 @@ func (t *Telemetry) Trace() ldappool.Trace {
 		},
 		ServerChanged: t.events.serverChanged,
 		LimitLearned:  t.events.limitLearned,
+		Reconfigured:  t.events.reconfigured,
 	}
 }
 
