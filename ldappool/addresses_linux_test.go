@@ -94,7 +94,7 @@ func dead(t *testing.T, address string, port int) {
 	t.Cleanup(func() { _ = syscall.Close(fd) })
 	require.NoError(t, syscall.Bind(fd, &syscall.SockaddrInet4{Port: port, Addr: netip.MustParseAddr(address).As4()}))
 	require.NoError(t, syscall.Listen(fd, 0))
-	addr := netip.AddrPortFrom(netip.MustParseAddr(address), uint16(port)).String() //nolint:gosec // a port
+	addr := netip.AddrPortFrom(netip.MustParseAddr(address), uint16(port)).String()
 	for range 16 {
 		c, err := (&net.Dialer{Timeout: 200 * time.Millisecond}).DialContext(t.Context(), "tcp", addr)
 		if err != nil {
@@ -113,7 +113,7 @@ func TestANameWithADeadFirstAddressIsDialledInTimeAndLookedUpEachTime(t *testing
 	addr := l.Addr().(*net.TCPAddr)
 	dead(t, "127.0.0.2", addr.Port)
 	s := newNameServer(t, "127.0.0.2", "127.0.0.3")
-	target := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.3"), uint16(addr.Port)).String() //nolint:gosec // a port
+	target := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.3"), uint16(addr.Port)).String()
 	_, port, err := net.SplitHostPort(target)
 	require.NoError(t, err)
 
