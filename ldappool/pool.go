@@ -41,6 +41,7 @@ type Pool struct {
 	ready    bool      // and whether it ever let the pool in
 	closed   bool
 	drained  chan struct{} // closed when the pool is closed and no caller has a connection
+	again    *time.Timer   // of the next dispatch, where that waits for nothing but time
 	pending  []func()      // hooks to be called once mu is free
 
 	reconfigured time.Time // when Reconfigure was called last
