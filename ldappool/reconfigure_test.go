@@ -104,9 +104,9 @@ func (c *visitors) goes() {
 // stage is a pool with a visitors, and what its hooks told.
 type stage struct {
 	*memory
-	pool  *Pool
+	pool     *Pool
 	visitors *visitors
-	conns int
+	conns    int
 
 	mu      sync.Mutex // guards what follows
 	adopted []ReconfigureEvent
