@@ -52,6 +52,9 @@ func (p *Pool) shut() bool {
 	for _, s := range p.known() {
 		s.stop()
 	}
+	if p.again != nil {
+		p.again.Stop()
+	}
 	for _, l := range p.lanes {
 		for l.waiting.Len() > 0 {
 			l.grant(grant{err: &OpError{Op: string(l.name), Kind: ErrClosed}})

@@ -1,6 +1,11 @@
 package ldappool
 
-import "time"
+import (
+	"errors"
+	"time"
+)
+
+var errDialHangs = errors.New("a dial that hangs, with callers that another server can serve")
 
 // dispatch brings the pool to rest after a change: it probes servers that are due, serves callers that wait, dials for
 // those it cannot serve, and turns away those that nothing will. p.mu is held.
@@ -10,6 +15,7 @@ func (p *Pool) dispatch() {
 		p.returned()
 		return
 	}
+	p.dialOwed()
 	urgent := p.usable() == nil
 	if urgent {
 		p.dialProbes()
@@ -31,9 +37,13 @@ func (p *Pool) dispatch() {
 		for l.hungry() && p.mayDial(l) {
 			if !p.place(l, false) {
 				p.putOffProbes()
+				p.lookAgain(l.other())
 				break
 			}
 			p.dial(l, &dial{to: p.best(l)})
+		}
+		if l.hungry() {
+			p.makeWay(l)
 		}
 		if l.waiting.Len() > 0 && !p.promising(l) {
 			for l.waiting.Len() > 0 {
@@ -89,6 +99,62 @@ func (p *Pool) putOffProbes() {
 			s.putOff()
 		}
 	}
+}
+
+// makeWay puts servers in doubt whose dials are overdue, and so gives those up, where they take the places of callers of
+// lane l whom another server can serve: they may hang for DialTimeout, which is longer than callers wait. p.mu is held.
+func (p *Pool) makeWay(l *lane) {
+	best := p.best(l)
+	if best == nil || best.overdue[l.index] > 0 || p.dialing < maxDials && p.conns-p.closing < p.config().MaxConns {
+		return
+	}
+	for _, s := range p.servers {
+		if s != best && s.is() == ServerUsable && s.overdue != [2]int{} {
+			p.suspect(s, errDialHangs)
+		}
+	}
+}
+
+// lookAgain has dispatch called as soon as an idle connection of lane from has not been used for so long that the other lane
+// may have it: nothing else need happen at that moment. p.mu is held.
+func (p *Pool) lookAgain(from *lane) {
+	if p.closing > 0 || from.idle == 0 {
+		return // what is closed calls it too
+	}
+	wait := pingAfter
+	from.eachIdle(func(c *conn) {
+		if !p.dear(c) {
+			wait = min(wait, pingAfter-time.Since(c.used))
+		}
+	})
+	wait = max(wait, 0) + time.Millisecond
+	if p.again == nil {
+		p.again = time.AfterFunc(wait, func() {
+			p.mu.Lock()
+			p.unlock()
+		})
+		return
+	}
+	p.again.Reset(wait)
+}
+
+// dialOwed begins the probes that a caller's connection was closed for. p.mu is held.
+func (p *Pool) dialOwed() {
+	for _, s := range p.servers {
+		if s.owed && s.probe == probeDue && p.conns < p.config().MaxConns {
+			s.owed, s.probe, s.tried = false, probeRunning, time.Now()
+			p.dial(p.probeLane(), &dial{to: s, probe: true, brief: true})
+		}
+	}
+}
+
+// owes notes that the connection of lane l which comes back is closed for a probe, though callers wait for it and another
+// server is usable. As long as they do none is ever idle, and the first server would not be found to be back. p.mu is held.
+func (p *Pool) owes(l *lane, s *server) bool {
+	if l.waiting.Len() > 0 && time.Since(s.tried) >= p.config().HealthCheckInterval {
+		s.owed, s.tried = true, time.Now()
+	}
+	return s.owed
 }
 
 // mayDial tells whether one more connection of lane l may be dialled at this moment. Of service binds there is one at a
@@ -152,7 +218,7 @@ func (p *Pool) cedes(c *conn) bool {
 		return false
 	}
 	for _, s := range p.servers {
-		if s.probe == probeDue && p.usable() == nil {
+		if s.probe == probeDue && (p.usable() == nil || p.owes(l, s)) {
 			return true
 		}
 	}

@@ -153,10 +153,9 @@ func berLength(b []byte) (content, header int, err error) {
 		return 0, 0, nil
 	}
 	for _, octet := range b[1 : 1+n] {
-		content = content<<8 | int(octet)
-	}
-	if content > maxAnswer {
-		return 0, 0, errTooLong
+		if content = content<<8 | int(octet); content > maxAnswer { // before an int of 32 bits is full
+			return 0, 0, errTooLong
+		}
 	}
 	return content, 1 + n, nil
 }

@@ -255,7 +255,7 @@ func (p *Pool) watchScout(s *server, now time.Time) {
 	b := s.limits.scout.lease
 	e := b.wire.over()
 	p.mu.Lock()
-	wanted := b.lane.waiting.Len() > 0 || s.is() != ServerUsable || p.closed || b.outdated()
+	wanted := b.lane.waiting.Len() > 0 || s.is() != ServerUsable || p.closed || b.outdated() || p.config().MaxConns < scoutConns
 	p.mu.Unlock()
 	if e == nil && !wanted && now.Before(s.limits.scout.due) {
 		return

@@ -61,6 +61,8 @@ type scene struct {
 	began   time.Time
 	changes map[string]int // of the service password, by host; the mishaps' own
 
+	mostConns int // the highest MaxConns that was in force
+
 	mu     sync.Mutex // guards what follows
 	closed bool       // Close was called
 	wrong  []wrong
@@ -80,11 +82,11 @@ type told struct {
 
 // newScene makes the network and the pool of a plan.
 func newScene(t *rapid.T, plan *plan) *scene {
-	s := &scene{plan: plan, net: newMemory(plan.hosts...), began: time.Now(), changes: map[string]int{}}
+	s := &scene{plan: plan, net: newMemory(plan.hosts...), began: time.Now(), changes: map[string]int{}, mostConns: plan.conns}
 	for _, h := range s.net.hosts {
 		for _, steps := range plan.callers {
 			for _, st := range steps {
-				h.passwords[st.dn()] = st.password()
+				h.passwords[st.dn()], h.second = st.password(), secondPassword
 			}
 		}
 	}
@@ -163,6 +165,12 @@ func (s *scene) play() {
 			}
 		}
 	})
+	all.Go(func() {
+		for _, u := range s.turns {
+			time.Sleep(u.after)
+			s.reconfigure(&u)
+		}
+	})
 	if s.closeAt > 0 {
 		all.Go(func() {
 			time.Sleep(s.closeAt)
@@ -179,6 +187,19 @@ func (s *scene) play() {
 		for _, st := range steps {
 			s.judgeBinds(&st)
 		}
+	}
+}
+
+// reconfigure puts another configuration in force.
+func (s *scene) reconfigure(u *turn) {
+	cfg := *s.pool.config()
+	u.apply(&cfg, s.plan)
+	s.mostConns = max(s.mostConns, cfg.MaxConns)
+	err := s.pool.Reconfigure(cfg)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil && !(errors.Is(err, ErrClosed) && s.closed) {
+		s.wrong = append(s.wrong, wrong{"Reconfigure failed", err})
 	}
 }
 
@@ -218,6 +239,7 @@ func (s *scene) recover() {
 			bound = 10*time.Second + betweenRefused + time.Since(s.began)
 		}
 	}
+	s.reconfigure(&turn{kind: "as at first"})
 	time.Sleep(bound)
 	for range 2 {
 		s.ask(&step{kind: "must search", uid: ldaptest.Username(1)})
@@ -234,14 +256,14 @@ func (s *scene) judge() {
 	if st.Search.Waiting+st.Bind.Waiting+st.Search.InUse+st.Bind.InUse > 0 {
 		s.fail("a connection did not come back", "%+v", st)
 	}
-	if _, most := s.net.used(); most > s.conns {
-		s.fail("too many connections", "%d of %d", most, s.conns)
+	if _, most := s.net.used(); most > s.mostConns {
+		s.fail("too many connections", "%d of %d", most, s.mostConns)
 	}
 	var attempts int
 	for _, h := range s.net.hosts {
 		attempts += len(h.attempts())
 		elapsed := int(time.Since(s.began) / betweenRefused)
-		if most := s.changes[h.name]*(maxBinds+1) + elapsed; h.turnedDown() > most {
+		if most := (s.changes[h.name]+len(s.turns))*(maxBinds+1) + elapsed; h.turnedDown() > most {
 			s.fail("too many refused binds", "%s refused %d service binds of %d", h.name, h.turnedDown(), most)
 		}
 	}
@@ -316,6 +338,8 @@ func (s *scene) ask(st *step) {
 	case err == nil && declines(code) && !strings.HasPrefix(st.kind, "must"):
 	case err == nil && code != want:
 		s.fail("a wrong verdict", "%+v: code %d, want %d", st, code, want)
+	case err != nil && st.limit == 0 && s.fair():
+		s.fail("no login although nothing happened", "%+v: %w", st, err)
 	case err != nil && strings.HasPrefix(st.kind, "must"):
 		s.fail("no login although all is well", "%s: %w", st.kind, err)
 	case errors.Is(err, context.Canceled) && !st.leave:

@@ -16,6 +16,7 @@ type dial struct {
 	to    *server
 	probe bool // it checks the server; callers are served by the way
 	heir  bool // it is to succeed an outdated connection
+	brief bool // a probe with callers that wait for its place
 
 	with     *Config // in force when it began, as is endpoint
 	endpoint endpoint
@@ -33,6 +34,9 @@ func (p *Pool) dial(l *lane, d *dial) {
 	ended := p.watch(l, d.to)
 	var ctx context.Context
 	switch {
+	case d.brief:
+		ctx, d.cancel = context.WithTimeout(p.ctx, pingTimeout)
+		d.to.putOff = func() {} // it is over soon
 	case d.probe:
 		ctx, d.cancel = context.WithCancel(p.ctx)
 		d.to.putOff = d.cancel

@@ -2,6 +2,7 @@ package ldappool
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"authsvc/internal/ldaptest"
@@ -21,6 +22,7 @@ type plan struct {
 	hasty       bool // connections grow old in seconds
 	mishaps     []mishap
 	callers     [][]step
+	turns       []turn        // Reconfigure is called
 	closeAt     time.Duration // Close is called in the midst of it; 0: when all is over
 	closeWithin time.Duration
 }
@@ -32,6 +34,57 @@ type step struct {
 	limit time.Duration // the caller's deadline; 0: none
 	leave bool          // the caller goes away at limit instead
 	uid   string        // of the user that it is about, whom no other step is about
+}
+
+// turn is another configuration, after a pause.
+type turn struct {
+	after time.Duration
+	kind  string
+	conns int // MaxConns, where that is what changes
+}
+
+// turns are the kinds, the simplest first. The last lets the service in no more.
+var turns = []string{"as at first", "MaxConns", "first server only", "last server only", "servers reversed", "other policy", "other password", "wrong password"}
+
+// apply makes the change to a configuration whose servers were those of hosts at first.
+func (u *turn) apply(c *Config, p *plan) {
+	all := urls(p.hosts)
+	switch u.kind {
+	case "MaxConns":
+		c.MaxConns = u.conns
+	case "first server only":
+		c.Servers = all[:1]
+	case "last server only":
+		c.Servers = all[len(all)-1:]
+	case "servers reversed":
+		slices.Reverse(all)
+		c.Servers = all
+	case "other policy":
+		c.Policy = RoundRobin - c.Policy
+	case "other password":
+		c.BindPassword = secondPassword
+	case "wrong password":
+		c.BindPassword = "wrong"
+	default:
+		c.Servers, c.BindPassword = all, ldaptest.ServicePassword
+		p.configure(c)
+	}
+}
+
+// secondPassword is one that lets the service in beside its own.
+const secondPassword = "second"
+
+func urls(hosts []string) (all []string) {
+	for _, name := range hosts {
+		all = append(all, "ldap://"+name)
+	}
+	return all
+}
+
+// fair tells whether nothing happens for which a login may fail that has no deadline.
+func (p *plan) fair() bool {
+	return len(p.mishaps) == 0 && p.closeAt == 0 && p.waiters == 1000 &&
+		!slices.ContainsFunc(p.turns, func(u turn) bool { return u.kind == "wrong password" })
 }
 
 // mishap is something that befalls a directory, after a pause.
@@ -63,7 +116,10 @@ func drawPlan(t *rapid.T) *plan {
 	p.hasty = rapid.Bool().Draw(t, "hasty")
 	p.mishaps = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) mishap {
 		return mishap{after(t), oneOf(t, "host", p.hosts...), oneOf(t, "kind", mishaps...)}
-	}), 0, 14).Draw(t, "mishaps")
+	}), 0, oneOf(t, "most mishaps", 14, 0)).Draw(t, "mishaps")
+	p.turns = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) turn {
+		return turn{after(t), oneOf(t, "turn", turns...), rapid.IntRange(1, 6).Draw(t, "conns")}
+	}), 0, 6).Draw(t, "turns")
 	steps := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
 		limit := oneOf(t, "limit", 0, 0, 0, time.Millisecond, 100*time.Millisecond, 700*time.Millisecond)
 		return step{after: after(t), kind: oneOf(t, "kind", "search", "right", "wrong"), limit: limit, leave: rapid.Bool().Draw(t, "leave")}
@@ -83,8 +139,8 @@ func drawPlan(t *rapid.T) *plan {
 
 // String is what a failure is told with.
 func (p *plan) String() string {
-	return fmt.Sprintf("MaxConns %d, MinIdleConns %d, MaxWaiters %d, BindRetry %d, Policy %d, hasty %t, close at %v within %v\nmishaps %+v\ncallers %+v",
-		p.conns, p.idle, p.waiters, p.rule, p.policy, p.hasty, p.closeAt, p.closeWithin, p.mishaps, p.callers)
+	return fmt.Sprintf("MaxConns %d, MinIdleConns %d, MaxWaiters %d, BindRetry %d, Policy %d, hasty %t, close at %v within %v\nmishaps %+v\nturns %+v\ncallers %+v",
+		p.conns, p.idle, p.waiters, p.rule, p.policy, p.hasty, p.closeAt, p.closeWithin, p.mishaps, p.turns, p.callers)
 }
 
 // configure is the plan's part of a Config.

@@ -44,6 +44,7 @@ type Pool struct {
 	ready    bool      // and whether it ever let the pool in
 	closed   bool
 	drained  chan struct{} // closed when the pool is closed and no caller has a connection
+	again    *time.Timer   // of the next dispatch, where that waits for nothing but time
 	pending  []func()      // hooks to be called once mu is free
 
 	domains   map[string]*domain // of the configuration's ldap+srv URLs

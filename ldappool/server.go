@@ -44,6 +44,7 @@ type server struct {
 	dials    context.Context // of the dials under way, but probes; ends when the server falls in doubt
 	giveUp   context.CancelFunc
 	putOff   context.CancelFunc // ends the probe under way
+	owed     bool               // a caller's connection was closed for a probe
 	tried    time.Time          // when a connection was last closed for a probe, or a probe began
 	hurried  time.Time          // when a probe was last wanted at once
 	refusals int                // refused service binds in a row
@@ -293,7 +294,7 @@ func (p *Pool) promising(l *lane) bool {
 		}
 	}
 	for _, s := range p.leaving {
-		if s.conns[l.index] > 0 {
+		if s.is() != ServerDown && s.conns[l.index] > 0 {
 			return true
 		}
 	}

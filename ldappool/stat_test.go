@@ -241,7 +241,7 @@ func TestRefusedCountsCallersThatLeftWithoutAConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
-		p := m.start(t, sizes(2, 1), func(c *Config) { c.MaxWaiters = 1 })
+		p := m.start(t, sizes(1, 1), func(c *Config) { c.MaxWaiters = 1 })
 		g, first := exhaust(t, m, p)
 		waits := bindLater(t.Context(), p)
 		synctest.Wait()
