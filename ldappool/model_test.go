@@ -198,7 +198,7 @@ func (s *scene) reconfigure(u *turn) {
 	err := s.pool.Reconfigure(cfg)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err != nil && !(errors.Is(err, ErrClosed) && s.closed) {
+	if err != nil && (!errors.Is(err, ErrClosed) || !s.closed) {
 		s.wrong = append(s.wrong, wrong{"Reconfigure failed", err})
 	}
 }
