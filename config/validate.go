@@ -17,6 +17,9 @@ func (c *Config) validate(sources map[string]source, wrong *problems) {
 	if !slices.Contains([]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}, c.Log.Level) {
 		wrong.add("LOG_LEVEL", "%q is none of debug, info, warn, error", sources["LOG_LEVEL"].value)
 	}
+	oneOf(wrong, "AUTH_FAILURE_DETAIL", c.Auth.FailureDetail, "distinct", "uniform")
+	between(wrong, "AUTH_THROTTLE_FAILURES", c.Auth.ThrottleFailures, 0, 1_000_000)
+	between(wrong, "AUTH_THROTTLE_ACCOUNT_FAILURES", c.Auth.ThrottleAccountFailures, 0, 1_000_000)
 	address(wrong, "HTTP_ADDR", c.HTTP.Addr)
 	if c.Admin.Addr != "" {
 		address(wrong, "ADMIN_ADDR", c.Admin.Addr)
@@ -36,6 +39,8 @@ func (c *Config) validate(sources map[string]source, wrong *problems) {
 		{"LDAP_POOL_HEALTH_CHECK_INTERVAL", c.Pool.HealthCheckInterval, 10 * time.Millisecond},
 		{"LDAP_POOL_MAX_WAIT", c.Pool.MaxWait, time.Millisecond},
 		{"AUTH_TIMEOUT", c.Auth.Timeout, time.Millisecond},
+		{"AUTH_UNIFORM_DELAY", c.Auth.UniformDelay, time.Millisecond},
+		{"AUTH_THROTTLE_WINDOW", c.Auth.ThrottleWindow, time.Second},
 		{"HTTP_SHUTDOWN_TIMEOUT", c.HTTP.ShutdownTimeout, time.Millisecond},
 	} {
 		if d.value < d.least || d.value > 365*24*time.Hour {
@@ -102,6 +107,9 @@ func (c *Config) warn() {
 	}
 	if l.RequestTimeout > c.Auth.Timeout {
 		c.Warnings = append(c.Warnings, "LDAP_REQUEST_TIMEOUT: longer than AUTH_TIMEOUT, which ends the login first")
+	}
+	if of, all := c.Auth.ThrottleFailures, c.Auth.ThrottleAccountFailures; all > 0 && all < of {
+		c.Warnings = append(c.Warnings, "AUTH_THROTTLE_ACCOUNT_FAILURES: fewer than AUTH_THROTTLE_FAILURES, so that one client can use up the account's budget for everybody")
 	}
 	if c.Admin.Addr != "" && !loopback(c.Admin.Addr) {
 		c.Warnings = append(c.Warnings, "ADMIN_ADDR: "+c.Admin.Addr+" can be reached from other machines; it has no access control")

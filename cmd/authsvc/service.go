@@ -62,13 +62,20 @@ func newService(ctx context.Context, cfg *config.Config, logs io.Writer) (_ *ser
 		return nil, err
 	}
 	tel.WatchPool(s.pool.Stat)
-	authenticator, err := auth.New(authConfig(cfg), s.pool, tel)
+	limits, err := newThrottle(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if limits != nil {
+		tel.WatchThrottle(limits.Stat)
+	}
+	authenticator, err := auth.New(authConfig(cfg, limits), s.pool, tel)
 	if err != nil {
 		return nil, err
 	}
 	s.api = api.New(api.Config{
 		Logger: s.log, Observer: tel, TrustedProxies: cfg.HTTP.TrustedProxies,
-		Always200: cfg.Auth.Always200, AuthTimeout: cfg.Auth.Timeout,
+		Always200: cfg.Auth.Always200, AuthTimeout: longestLogin(cfg),
 	}, authenticator, poolHealth{s.pool})
 	s.main.server, s.main.conns = s.api.HTTPServer(), newConnCount(new(gcPercent).heed)
 	s.main.server.ConnState = s.main.conns.changed

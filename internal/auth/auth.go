@@ -35,6 +35,9 @@ type Result struct {
 	Outcome Outcome
 	// Detail, with BadRequest, is what is wrong with the input: it names the field and the rule, never a value.
 	Detail string
+	// PasswordSeen tells that the directory saw the right password before it said what became Outcome: whoever asked knows
+	// the password. Without it, uniform mode tells no verdict from a wrong password.
+	PasswordSeen bool
 	// User is set with OK only.
 	User *User
 	// RetryAfter, where not zero, is how long the caller should wait before it asks again.
@@ -62,10 +65,11 @@ type User struct {
 
 // Phases are the parts of one login's time. A phase that did not happen is zero.
 type Phases struct {
-	Wait   time.Duration // for connections, both lanes together, with dialling where that was needed
-	Search time.Duration // the directory's answers to searches
-	Bind   time.Duration // the directory's answer to the user's bind
-	Total  time.Duration // from first to last
+	Throttle time.Duration // for attempts under way on the same account, to be decided
+	Wait     time.Duration // for connections, both lanes together, with dialling where that was needed
+	Search   time.Duration // the directory's answers to searches
+	Bind     time.Duration // the directory's answer to the user's bind
+	Total    time.Duration // from first to last
 }
 
 // Observer is told of every login that ended, after the fact and in the login's own goroutine. It must not block.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"authsvc/internal/throttle"
 	"authsvc/ldappool"
 
 	"github.com/go-ldap/ldap/v3"
@@ -22,6 +23,12 @@ type Config struct {
 	DNTemplate string // RFC 4514, with {username}; excludes all of the above
 
 	Timeout time.Duration // of one login, all its steps
+
+	Throttle throttle.Throttle // says whether an account may be tried; nil is no throttle
+
+	// UniformDelay, where not zero, is uniform mode: what the directory says without having seen the right password is
+	// one answer, given at a multiple of this since the login began.
+	UniformDelay time.Duration
 }
 
 // Authenticator decides logins. Its method may be called by many goroutines at once.
@@ -32,6 +39,8 @@ type Authenticator struct {
 	requested []string // attributes of a search
 	directory Directory
 	observer  Observer
+	spellings *throttle.Spellings // that led to exhausted accounts
+	grid      *grid               // nil without uniform mode
 }
 
 // The causes of an unknown user.
@@ -42,7 +51,7 @@ var (
 
 // New makes an Authenticator. It fails where the filter or the template is not of its form.
 func New(cfg Config, directory Directory, observer Observer) (*Authenticator, error) {
-	a := &Authenticator{cfg: cfg, directory: directory, observer: observer}
+	a := &Authenticator{cfg: cfg, directory: directory, observer: observer, spellings: throttle.NewSpellings()}
 	var err error
 	if cfg.DNTemplate != "" {
 		a.template, err = parseDNTemplate(cfg.DNTemplate)
@@ -58,17 +67,24 @@ func New(cfg Config, directory Directory, observer Observer) (*Authenticator, er
 	if cfg.Timeout <= 0 {
 		return nil, errors.New("auth: Timeout must be positive")
 	}
+	if cfg.UniformDelay < 0 {
+		return nil, errors.New("auth: UniformDelay must not be negative")
+	}
+	if cfg.UniformDelay > 0 {
+		a.grid = newGrid(cfg.UniformDelay)
+	}
 	a.requested = append([]string{cfg.NameAttribute}, cfg.Attributes...)
 	return a, nil
 }
 
 // Authenticate decides one login. Once begun it is finished, counted and logged within Config.Timeout, even if ctx ends:
-// a caller that hangs up would otherwise leave behind a try that the directory counts and nobody else does.
-func (a *Authenticator) Authenticate(ctx context.Context, c Credentials) Result {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.Timeout)
+// a caller that hangs up would otherwise leave behind a try that the directory counts and nobody else does. In uniform mode
+// the observer is told the truth at once, and the caller what it may know, later.
+func (a *Authenticator) Authenticate(caller context.Context, c Credentials) Result {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), a.cfg.Timeout)
 	defer cancel()
 	// Not on the stack: a thousand logins that wait for a connection are a thousand stacks.
-	l := &login{Authenticator: a, username: c.Username, password: c.Password}
+	l := &login{Authenticator: a, username: c.Username, password: c.Password, client: c.Client}
 	l.result.Outcome = InternalError // the zero Outcome lets people in: it must be earned
 	began := time.Now()
 	if err := c.Validate(); err != nil {
@@ -78,38 +94,53 @@ func (a *Authenticator) Authenticate(ctx context.Context, c Credentials) Result 
 	}
 	l.result.Phases.Total = time.Since(began)
 	a.observer.LoginDone(ctx, c, l.result)
-	return l.result
+	return a.tell(caller, began, l.result)
 }
 
 // login is one attempt under way.
 type login struct {
 	*Authenticator
 	username, password string
+	client             string
 	found              []*ldap.Entry // without two of the same name
 	user               User
+	reservation        throttle.Reservation // nil before there is one
 	result             Result
 }
 
 // run takes the steps of a login until one of them decides.
 func (l *login) run(ctx context.Context) {
-	unknown := InvalidUser
-	switch {
-	case l.template != "":
-		l.user = User{Username: l.username, DN: l.template.fill(l.username)}
-		unknown = InvalidPassword // nobody can tell the two apart
-	case !l.find(ctx):
+	if l.throttled(ctx) {
 		return
 	}
+	unknown, found := InvalidUser, true
+	if l.template != "" {
+		l.user = User{Username: l.username, DN: l.template.fill(l.username)}
+		unknown = InvalidPassword // nobody can tell the two apart
+	} else {
+		found = l.find(ctx)
+	}
+	if !found && l.result.Outcome != InvalidUser {
+		return // nobody knows whether there is such a user
+	}
 	l.result.DN = l.user.DN
+	if !l.reserve(ctx, found) {
+		return
+	}
+	defer l.settle(ctx)
+	if !found {
+		return
+	}
 	l.bind(ctx, unknown)
 	if l.result.Outcome == OK {
 		l.result.User = &l.user
 	}
 }
 
-// end decides the login.
+// end decides the login. That the directory saw the right password holds for all that comes after it.
 func (l *login) end(r Result) {
 	r.DN, r.Server, r.Phases = l.result.DN, l.result.Server, l.result.Phases
+	r.PasswordSeen = r.PasswordSeen || l.result.PasswordSeen || r.Outcome == OK
 	l.result = r
 }
 

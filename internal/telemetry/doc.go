@@ -20,6 +20,7 @@
 //	bind_ms     the directory's answer to the user's bind (always)
 //	total_ms    from first to last (always)
 //	server      URL of the server that decided, or that failed; none where several did
+//	throttle_ms waiting for other attempts on the same account to be decided, from a millisecond on
 //	detail      with bad_request: what is wrong with the input
 //	cause       the explanation of anything but ok
 //

@@ -42,7 +42,9 @@ func ByEntry(dn string) Account { return digest(kindEntry, normalDN(dn)) }
 func ByName(name string) Account { return digest(kindName, Fold(name)) }
 
 // from is the account as one client tries it.
-func (a Account) from(client string) Account { return digest(kindClient, string(a[:]), network(client)) }
+func (a Account) from(client string) Account {
+	return digest(kindClient, string(a[:]), network(client))
+}
 
 // Fold makes one name of what directories take for the same: NFKC and case folding, what RFC 4518 section 2.2 maps to
 // nothing left out, and white space within counted once (section 2.6.1).

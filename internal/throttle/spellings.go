@@ -38,12 +38,3 @@ func (s *Spellings) Put(name string, a Account) {
 	}
 	s.young[key] = a
 }
-
-// Forget forgets it.
-func (s *Spellings) Forget(name string) {
-	key := digest(kindSpelling, name)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.young, key)
-	delete(s.old, key)
-}
