@@ -123,7 +123,9 @@ func (l *login) run(ctx context.Context) {
 	if !found && l.result.Outcome != InvalidUser {
 		return // nobody knows whether there is such a user
 	}
-	l.result.DN = l.user.DN
+	if found {
+		l.result.DN = l.user.DN
+	}
 	if !l.reserve(ctx, found) {
 		return
 	}

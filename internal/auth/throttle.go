@@ -33,7 +33,7 @@ func (l *login) reserve(ctx context.Context, found bool) bool {
 		return true
 	}
 	account := throttle.ByName(l.username)
-	if found && l.template == "" {
+	if found && l.cfg.DNTemplate == "" {
 		account = throttle.ByEntry(l.user.DN)
 	}
 	began := time.Now()
