@@ -162,7 +162,7 @@ func failAtRandom(t *testing.T, url string, n, callers int) [][]time.Duration {
 // 30 runs. Otherwise it is 40, and a bound that they exceed once in two million: where all of one are quicker than all of
 // another, as without the grid, it is at 7.7.
 func TestInUniformModeAnAnswersTimeTellsNothing(t *testing.T) {
-	n, callers, rounds, bound := 40, 8, 20_000, 5.5
+	n, callers, rounds, bound := 40, 8, 10_000, 5.5
 	if *long {
 		n, callers, rounds, bound = 1000, 4, 60_000, 3
 	}

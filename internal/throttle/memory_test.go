@@ -178,8 +178,10 @@ func TestWhoWaitsTooLongIsRefused(t *testing.T) {
 		require.Equal(t, throttle.Stat{Entries: 3}, m.Stat(), "nobody is left behind")
 
 		first.Settle(t.Context(), throttle.Returned)
-		first.Settle(t.Context(), throttle.Failed)
-		require.NoError(t, try(m, user, "a", throttle.Failed), "the second settling did nothing")
+		for range 3 {
+			first.Settle(t.Context(), throttle.Failed)
+		}
+		require.NoError(t, try(m, user, "a", throttle.Failed), "to settle again did nothing")
 	})
 }
 
@@ -231,9 +233,49 @@ func TestAnExhaustedAccountIsNotFreedByTryingOthers(t *testing.T) {
 		require.LessOrEqual(t, s.Entries, 1024)
 		require.Positive(t, s.Forgotten)
 		require.Less(t, tries, 100_000, "a flood that the table cannot hold slows itself down")
+		require.Greater(t, tries, 4096, "but not before the table is full of what owes much")
 		require.Error(t, try(m, user, "a", throttle.Failed))
 		time.Sleep(5 * time.Minute)
 		require.NoError(t, try(m, throttle.ByName("new"), "a", throttle.Returned))
+	})
+}
+
+func TestWhoCameFirstGoesFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(t, throttle.Config{Failures: 1, Window: 10 * time.Second, MaxWait: time.Minute})
+		first, err := m.Reserve(t.Context(), user, "a")
+		require.NoError(t, err)
+		order := make(chan int, 10)
+		for i := range 5 {
+			go func() {
+				if try(m, user, "a", throttle.Returned) == nil {
+					order <- i
+				}
+			}()
+			synctest.Wait()
+		}
+		first.Settle(t.Context(), throttle.Returned)
+		for i := range 5 {
+			require.Equal(t, i, <-order)
+		}
+	})
+}
+
+func TestASuccessInAFloodTakesNoRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := usual()
+		cfg.Entries = 64
+		m := newMemory(t, cfg)
+		for i := range 1000 {
+			_ = try(m, throttle.ByName(fmt.Sprint(i)), "a", throttle.Failed)
+		}
+		full := m.Stat()
+		for i := range 1000 {
+			_ = try(m, throttle.ByName(fmt.Sprint("right", i)), "a", throttle.Succeeded)
+		}
+		require.Equal(t, full, m.Stat())
 	})
 }
 

@@ -80,7 +80,7 @@ func (s *shard) advance(a *attempt, now int64) {
 		case b.exhausted(now):
 			s.refuse(a, &Refusal{RetryAfter: a.wait(now), Exhausted: true, Limit: b.name}, now)
 			return
-		case b.front() != nil || !b.fits(now):
+		case !b.fits(now): // so it is where somebody waits already: they were served before
 			b.enqueue(a)
 			s.waiting++
 			return
