@@ -36,8 +36,12 @@ func (a *Authenticator) tell(caller context.Context, began time.Time, r Result) 
 const (
 	// maxGrid is the coarsest it may get, unless it was configured so: an answer waits no longer than this.
 	maxGrid = 5 * time.Second
-	// recentAnswers are those that it is made from.
+	// recentAnswers are those that it is made from, so many at the most, and none older than recentTime.
 	recentAnswers = 512
+	recentTime    = 10 * time.Minute
+	// relook is after how many of them the grid may get finer, relookTime after which time.
+	relook     = 64
+	relookTime = time.Minute
 )
 
 // grid has failures answered at its points: multiples of delay since the request began, of which only those are used
@@ -49,8 +53,15 @@ type grid struct {
 	step  atomic.Int64 // in delays, at least 1
 
 	mu     sync.Mutex
-	recent []int // guarded by mu, as below: the delays that answers took, rounded up
+	recent []tookDelays // guarded by mu, as below
 	next   int
+	looked time.Time // when the grid was last made of all of recent
+}
+
+// tookDelays is how many delays an answer took, rounded up, and when that was.
+type tookDelays struct {
+	n  int
+	at time.Time
 }
 
 func newGrid(delay time.Duration) *grid {
@@ -59,28 +70,35 @@ func newGrid(delay time.Duration) *grid {
 	return g
 }
 
-// learn takes in how long a wrong password's answer took. The grid gets coarser as soon as it must, and finer when
-// all that it was made from is past: it must not flicker.
+// learn takes in how long a wrong password's answer took. The grid gets coarser as soon as it must, and finer when it
+// is looked at again.
 func (g *grid) learn(took time.Duration) {
-	delays := min(g.most, max(1, int((took+took/2+g.delay-1)/g.delay)))
+	now := time.Now()
+	it := tookDelays{min(g.most, max(1, int((took+took/2+g.delay-1)/g.delay))), now}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.recent) < recentAnswers {
-		g.recent = append(g.recent, delays)
+		g.recent = append(g.recent, it)
 	} else {
-		g.recent[g.next] = delays
+		g.recent[g.next] = it
 	}
 	g.next = (g.next + 1) % recentAnswers
 	step := int(g.step.Load())
-	above := 0
-	for _, d := range g.recent {
-		if d > step {
-			above++
+	finer := step > 1 && (g.next%relook == 0 || now.Sub(g.looked) >= relookTime)
+	if it.n <= step && !finer {
+		return // what lies above step is what lay above it before
+	}
+	sorted := make([]int, 0, len(g.recent))
+	for _, r := range g.recent {
+		if now.Sub(r.at) < recentTime {
+			sorted = append(sorted, r.n)
 		}
 	}
-	if above > len(g.recent)/100 || g.next == 0 {
-		sorted := slices.Sorted(slices.Values(g.recent))
-		g.step.Store(int64(sorted[len(sorted)-1-len(sorted)/100]))
+	slices.Sort(sorted)
+	percentile := sorted[len(sorted)-1-len(sorted)/100]
+	if percentile > step || finer {
+		g.looked = now
+		g.step.Store(int64(percentile))
 	}
 }
 
