@@ -52,13 +52,14 @@ func Fold(name string) string {
 	if plain(name) {
 		return strings.ToLower(name)
 	}
-	name = norm.NFKC.String(cases.Fold().String(norm.NFKC.String(name)))
 	name = strings.Map(func(r rune) rune {
 		if unicode.In(r, unicode.Cf, unicode.Variation_Selector) || r == '\u034f' || r == '\ufffc' {
 			return -1
 		}
 		return r
 	}, name)
+	// cases.Fold has Cherokee capitals become small and small ones capital: all of them small, then.
+	name = norm.NFKC.String(strings.ToLower(cases.Fold().String(norm.NFKC.String(name))))
 	return strings.Join(strings.Fields(name), " ")
 }
 
