@@ -30,10 +30,12 @@ func TestTheServiceThrottlesByAccountAndClient(t *testing.T) {
 		defer resp.Body.Close()
 		body, err := io.ReadAll(resp.Body)
 		require.NoError(t, err)
+		everything.secret(password)
+		everything.wrote("answers", body)
 		return string(body[:strings.IndexByte(string(body), ',')]), resp.Header.Get("Retry-After")
 	}
 	for i, want := range []string{"2", "2", "2", "9", "9"} {
-		status, retry := from("2001:db8::1", []string{"user0", "USER0"}[i%2], "wrong")
+		status, retry := from("2001:db8::1", []string{"user0", "USER0"}[i%2], "mistaken")
 		assert.Equal(t, `{"status":`+want, status)
 		if want == "9" {
 			assert.Contains(t, []string{"1200", "1199"}, retry, "a third of the window")
@@ -44,7 +46,7 @@ func TestTheServiceThrottlesByAccountAndClient(t *testing.T) {
 	status, _ = from("192.0.2.1", "user0", "password0")
 	assert.Equal(t, `{"status":0`, status, "another client")
 	for range 2 {
-		status, _ = from("192.0.2.1", "user0", "wrong")
+		status, _ = from("192.0.2.1", "user0", "mistaken")
 		assert.Equal(t, `{"status":2`, status)
 	}
 	status, retry := from("192.0.2.2", "user0", "password0")

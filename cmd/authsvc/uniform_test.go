@@ -28,6 +28,9 @@ var failureKinds = []struct{ name, username string }{
 	{"locked account", "locked"},
 }
 
+// mistaken is a password that nobody has.
+const mistaken = "mistaken-password"
+
 // startWithFailures runs slapd with the ppolicy overlay and an account of each kind, and the service on it.
 func startWithFailures(t *testing.T, hash func(string) string, environ ...string) *process {
 	t.Helper()
@@ -51,6 +54,7 @@ func startWithFailures(t *testing.T, hash func(string) string, environ ...string
 	})
 	p := startProgram(t, s.URL(), append([]string{"AUTH_FAILURE_DETAIL=uniform", "LDAP_BASE_DN=" + ldaptest.BaseDN, "LOG_LEVEL=info"}, environ...)...)
 	p.ready(t)
+	everything.secret(ldaptest.Password(1), mistaken)
 	return p
 }
 
@@ -67,7 +71,7 @@ func slowHash(t *testing.T, rounds int) func(string) string {
 
 // fail asks for a login that fails, and gives the whole answer but for the request's ID and the date, and its time.
 func fail(c *http.Client, url, username string) (answer string, took time.Duration) {
-	body := fmt.Sprintf(`{"username":%q,"password":"not it"}`, username)
+	body := fmt.Sprintf(`{"username":%q,"password":%q}`, username, mistaken)
 	began := time.Now()
 	resp, err := c.Post(url+"/auth", "application/json", strings.NewReader(body))
 	if err != nil {
@@ -83,6 +87,8 @@ func fail(c *http.Client, url, username string) (answer string, took time.Durati
 	resp.Header.Del("Date")
 	var header strings.Builder
 	_ = resp.Header.Write(&header) // to memory
+	everything.wrote("answers", text)
+	everything.wrote("answers", []byte(header.String()))
 	return resp.Status + "\n" + strings.ReplaceAll(header.String()+"\n"+string(text), id, "ID"), took
 }
 
