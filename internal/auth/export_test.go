@@ -13,15 +13,19 @@ func FillDN(template, name string) (string, error) {
 }
 
 // Told is what a caller is told of a result, in uniform mode where there is a delay.
-func Told(delay time.Duration, r Result) Result {
+func Told(delay time.Duration, r Result) Result { return inMode(delay).told(r) }
+
+// Verdict is what a result is to the throttle.
+func Verdict(delay time.Duration, r Result) string {
+	names := map[throttle.Verdict]string{throttle.Returned: "returned", throttle.Failed: "failed", throttle.Succeeded: "succeeded"}
+	return names[inMode(delay).countsAs(r)]
+}
+
+// inMode is an Authenticator in uniform mode where there is a delay.
+func inMode(delay time.Duration) *Authenticator {
 	a := &Authenticator{}
 	if delay > 0 {
 		a.grid = newGrid(delay)
 	}
-	return a.told(r)
-}
-
-// Verdict is what a result is to the throttle.
-func Verdict(delay time.Duration, r Result) string {
-	return map[throttle.Verdict]string{throttle.Returned: "returned", throttle.Failed: "failed", throttle.Succeeded: "succeeded"}[countsAs(Told(delay, r).Outcome)]
+	return a
 }

@@ -143,7 +143,7 @@ func (l *login) run(ctx context.Context) {
 		return
 	}
 	found := l.identify(ctx)
-	if !found && countsAs(l.result.Outcome) != throttle.Failed {
+	if !found && l.countsAs(l.result) != throttle.Failed {
 		return // nobody knows whether there is such a user, or the name is none
 	}
 	if found {

@@ -54,14 +54,14 @@ func (l *login) reserve(ctx context.Context, found bool) bool {
 // settle tells the throttle what the attempt came to.
 func (l *login) settle(ctx context.Context) {
 	if l.reservation != nil {
-		l.reservation.Settle(ctx, countsAs(l.told(l.result).Outcome))
+		l.reservation.Settle(ctx, l.countsAs(l.result))
 	}
 }
 
-// countsAs is what an outcome is to the throttle. What counts is what the caller is told: in uniform mode a locked account
+// countsAs is what a result is to the throttle. What counts is what the caller is told: in uniform mode a locked account
 // must be exhausted like any other.
-func countsAs(o Outcome) throttle.Verdict {
-	switch o {
+func (a *Authenticator) countsAs(r Result) throttle.Verdict {
+	switch a.told(r).Outcome {
 	case OK:
 		return throttle.Succeeded
 	case InvalidUser, InvalidPassword:
