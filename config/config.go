@@ -73,6 +73,13 @@ type Auth struct {
 	Timeout     duration `env:"AUTH_TIMEOUT" envDefault:"10s"`
 	Always200   bool     `env:"AUTH_ALWAYS_200" envDefault:"false"`
 	APIKeysFile string   `env:"AUTH_API_KEYS_FILE"` // where set, callers need a key
+
+	FailureDetail string   `env:"AUTH_FAILURE_DETAIL" envDefault:"distinct"` // distinct or uniform
+	UniformDelay  duration `env:"AUTH_UNIFORM_DELAY" envDefault:"50ms"`
+
+	ThrottleFailures        int      `env:"AUTH_THROTTLE_FAILURES" envDefault:"10"`          // 0: no limit
+	ThrottleAccountFailures int      `env:"AUTH_THROTTLE_ACCOUNT_FAILURES" envDefault:"100"` // 0: no limit
+	ThrottleWindow          duration `env:"AUTH_THROTTLE_WINDOW" envDefault:"5m"`
 }
 
 // HTTP is the main listener.

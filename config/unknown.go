@@ -11,8 +11,7 @@ func prefixes() []string { return []string{"LDAP_", "AUTH_", "HTTP_", "ADMIN_"} 
 // later are variables of versions to come. To accept one that does nothing would be a lie.
 func later() []string {
 	return []string{
-		"AUTH_FAILURE_DETAIL", "AUTH_UNIFORM_DELAY", "AUTH_THROTTLE_FAILURES",
-		"AUTH_THROTTLE_ACCOUNT_FAILURES", "AUTH_THROTTLE_WINDOW", "AUTH_THROTTLE_REDIS_URL",
+		"AUTH_THROTTLE_REDIS_URL",
 	}
 }
 

@@ -42,6 +42,9 @@ func TestAMisspellingNamesWhatWasMeant(t *testing.T) {
 		"AUTH_TIMOUT":                    "AUTH_TIMEOUT",
 		"AUTH_TIME_OUT":                  "AUTH_TIMEOUT",
 		"AUTH_ALWAYS200":                 "AUTH_ALWAYS_200",
+		"AUTH_THROTTLE_FAILURE":          "AUTH_THROTTLE_FAILURES",
+		"AUTH_THROTTLE_WINDOWS":          "AUTH_THROTTLE_WINDOW",
+		"AUTH_FAILURE_DETAILS":           "AUTH_FAILURE_DETAIL",
 		"HTTP_ADDRESS":                   "HTTP_ADDR",
 		"HTTP_ADRR":                      "HTTP_ADDR",
 		"HTTP_TRUST_PROXIES":             "HTTP_TRUSTED_PROXIES",
@@ -109,8 +112,7 @@ func TestWhatOthersSetStopsNoStart(t *testing.T) {
 func TestVariablesOfVersionsToComeAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, variable := range []string{
-		"AUTH_FAILURE_DETAIL", "AUTH_UNIFORM_DELAY", "AUTH_THROTTLE_FAILURES",
-		"AUTH_THROTTLE_ACCOUNT_FAILURES", "AUTH_THROTTLE_WINDOW", "AUTH_THROTTLE_REDIS_URL",
+		"AUTH_THROTTLE_REDIS_URL",
 	} {
 		assert.Contains(t, config.Later(), variable)
 		assert.NotContains(t, config.Variables(), variable)

@@ -21,6 +21,9 @@ func (c *Config) validate(sources map[string]source, wrong *problems) {
 	if _, err := c.Auth.APIKeys(); err != nil {
 		wrong.add("AUTH_API_KEYS_FILE", "%v", err)
 	}
+	oneOf(wrong, "AUTH_FAILURE_DETAIL", c.Auth.FailureDetail, "distinct", "uniform")
+	between(wrong, "AUTH_THROTTLE_FAILURES", c.Auth.ThrottleFailures, 0, 1_000_000)
+	between(wrong, "AUTH_THROTTLE_ACCOUNT_FAILURES", c.Auth.ThrottleAccountFailures, 0, 1_000_000)
 	address(wrong, "HTTP_ADDR", c.HTTP.Addr)
 	if c.Admin.Addr != "" {
 		address(wrong, "ADMIN_ADDR", c.Admin.Addr)
@@ -40,6 +43,8 @@ func (c *Config) validate(sources map[string]source, wrong *problems) {
 		{"LDAP_POOL_HEALTH_CHECK_INTERVAL", c.Pool.HealthCheckInterval, 10 * time.Millisecond},
 		{"LDAP_POOL_MAX_WAIT", c.Pool.MaxWait, time.Millisecond},
 		{"AUTH_TIMEOUT", c.Auth.Timeout, time.Millisecond},
+		{"AUTH_UNIFORM_DELAY", c.Auth.UniformDelay, time.Millisecond},
+		{"AUTH_THROTTLE_WINDOW", c.Auth.ThrottleWindow, time.Second},
 		{"HTTP_SHUTDOWN_TIMEOUT", c.HTTP.ShutdownTimeout, time.Millisecond},
 	} {
 		if d.value < d.least || d.value > 365*24*time.Hour {
@@ -109,6 +114,9 @@ func (c *Config) warn() {
 	}
 	if c.Auth.APIKeysFile != "" && c.HTTP.TLSCertFile == "" && !loopback(c.HTTP.Addr) {
 		c.Warnings = append(c.Warnings, "AUTH_API_KEYS_FILE: keys and passwords travel to "+c.HTTP.Addr+" in the clear, unless a proxy beside it speaks TLS; use HTTP_TLS_CERT_FILE")
+	}
+	if of, all := c.Auth.ThrottleFailures, c.Auth.ThrottleAccountFailures; all > 0 && all < of {
+		c.Warnings = append(c.Warnings, "AUTH_THROTTLE_ACCOUNT_FAILURES: fewer than AUTH_THROTTLE_FAILURES, so that one client can use up the account's budget for everybody")
 	}
 	if c.Admin.Addr != "" && !loopback(c.Admin.Addr) {
 		c.Warnings = append(c.Warnings, "ADMIN_ADDR: "+c.Admin.Addr+" can be reached from other machines; it has no access control")

@@ -53,6 +53,8 @@ func TestNumbersOutOfBoundsAreRefusedWithTheirBounds(t *testing.T) {
 		"a maximum in words is one, too": {minimal("LDAP_POOL_MAX_CONNS=ten", "LDAP_POOL_MIN_IDLE_CONNS=2"), "LDAP_POOL_MAX_CONNS", `"ten" is not a whole number`},
 		"a negative number of waiters":   {minimal(wait + "=-1"), wait, `"-1" is not between 0 and 1000000`},
 		"too many waiters":               {minimal(wait + "=1000001"), wait, `"1000001" is not between 0 and 1000000`},
+		"fewer failures than none":       {minimal("AUTH_THROTTLE_FAILURES=-1"), "AUTH_THROTTLE_FAILURES", `"-1" is not between 0 and 1000000`},
+		"too many failures":              {minimal("AUTH_THROTTLE_ACCOUNT_FAILURES=1000001"), "AUTH_THROTTLE_ACCOUNT_FAILURES", `"1000001" is not between 0 and 1000000`},
 		"a number that no int holds":     {minimal(wait + "=9999999999999999999"), wait, `"9999999999999999999" is not a whole number`},
 		"a number with a fraction":       {minimal(wait + "=1.5"), wait, `"1.5" is not a whole number`},
 		"a level between two others":     {minimal("LOG_LEVEL=info+1"), "LOG_LEVEL", `"info+1" is none of debug, info, warn, error`},
@@ -70,6 +72,7 @@ func TestDurationsHaveBounds(t *testing.T) {
 		"LDAP_DIAL_TIMEOUT": time.Millisecond, "LDAP_REQUEST_TIMEOUT": time.Millisecond, "LDAP_POOL_MAX_IDLE_TIME": time.Millisecond,
 		"LDAP_POOL_MAX_LIFETIME": 10 * time.Millisecond, "LDAP_POOL_HEALTH_CHECK_INTERVAL": 10 * time.Millisecond,
 		"LDAP_POOL_MAX_WAIT": time.Millisecond, "AUTH_TIMEOUT": time.Millisecond, "HTTP_SHUTDOWN_TIMEOUT": time.Millisecond,
+		"AUTH_UNIFORM_DELAY": time.Millisecond, "AUTH_THROTTLE_WINDOW": time.Second,
 	}
 	fields := variableCases(t)
 	for _, variable := range config.Variables() {
@@ -170,6 +173,8 @@ func TestWhatIsAllowedAndUnwiseIsWarnedAbout(t *testing.T) {
 		"an identity that a template has no use for": {template("LDAP_BIND_DN=cn=s", "LDAP_BIND_PASSWORD="+password), []string{"LDAP_BIND_DN: not used, since LDAP_USER_DN_TEMPLATE"}},
 		"a request that outlives its login":          {minimal("AUTH_TIMEOUT=4s"), []string{"LDAP_REQUEST_TIMEOUT: longer than AUTH_TIMEOUT"}},
 		"one that lives as long":                     {minimal("AUTH_TIMEOUT=5s"), nil},
+		"a client that can use up all":               {minimal("AUTH_THROTTLE_ACCOUNT_FAILURES=9"), []string{"AUTH_THROTTLE_ACCOUNT_FAILURES: fewer than AUTH_THROTTLE_FAILURES"}},
+		"no limit for the account":                   {minimal("AUTH_THROTTLE_ACCOUNT_FAILURES=0"), nil},
 		"no admin listener":                          {minimal("ADMIN_ADDR="), nil},
 		"all that there is": {
 			minimal("LDAP_URL=ldap://h", "LDAP_TLS_INSECURE_SKIP_VERIFY=true", "LDAP_BIND_DN=", "LDAP_BIND_PASSWORD=", "ADMIN_ADDR=:0"),

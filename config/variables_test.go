@@ -188,6 +188,23 @@ func variableCases(t *testing.T) map[string]variableCase {
 			with: []string{"HTTP_TLS_CERT_FILE=" + server.CertFile, "HTTP_TLS_KEY_FILE=" + server.KeyFile},
 			bad:  server.KeyFile, message: server.KeyFile + " holds no certificate in PEM form",
 		},
+		"AUTH_FAILURE_DETAIL": {
+			field: func(c *config.Config) any { return c.Auth.FailureDetail }, def: "distinct", good: "uniform", want: "uniform",
+			bad: "none", message: `"none" is none of distinct, uniform`,
+		},
+		"AUTH_UNIFORM_DELAY": {
+			field: func(c *config.Config) any { return c.Auth.UniformDelay }, def: 50 * time.Millisecond, good: "200ms", want: 200 * time.Millisecond,
+			bad: "5", message: noUnit,
+		},
+		"AUTH_THROTTLE_FAILURES": {
+			field: func(c *config.Config) any { return c.Auth.ThrottleFailures }, def: 10, good: "0", want: 0, bad: "many", message: noNumber,
+		},
+		"AUTH_THROTTLE_ACCOUNT_FAILURES": {
+			field: func(c *config.Config) any { return c.Auth.ThrottleAccountFailures }, def: 100, good: "20", want: 20, bad: "many", message: noNumber,
+		},
+		"AUTH_THROTTLE_WINDOW": {
+			field: func(c *config.Config) any { return c.Auth.ThrottleWindow }, def: 5 * time.Minute, good: "1h", want: time.Hour, bad: "5", message: noUnit,
+		},
 		"HTTP_ADDR": {
 			field: func(c *config.Config) any { return c.HTTP.Addr }, def: ":8080", good: "[::1]:80", want: "[::1]:80",
 			bad: "8080", message: `"8080" is not host:port with a port of 0 to 65535`,

@@ -46,6 +46,7 @@ func startProgram(t *testing.T, url string, environ ...string) *process {
 		asProgram + "=1", "LDAP_URL=" + url, "LDAP_BASE_DN=" + ldaptest.PeopleDN,
 		"LDAP_BIND_DN=" + ldaptest.ServiceDN, "LDAP_BIND_PASSWORD=" + ldaptest.ServicePassword,
 		"HTTP_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0", "LOG_LEVEL=debug",
+		"AUTH_THROTTLE_FAILURES=0", "AUTH_THROTTLE_ACCOUNT_FAILURES=0", // they send more wrong passwords than anybody should
 	}, environ...)
 	everything.secret(ldaptest.ServicePassword)
 	p.cmd.Stderr = everything.writer("stderr of "+p.name, os.Stderr)

@@ -69,7 +69,14 @@ func newService(ctx context.Context, cfg *config.Config, logs io.Writer) (_ *ser
 	if err != nil {
 		return nil, err
 	}
-	logins, err := authConfig(cfg)
+	limits, err := newThrottle(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if limits != nil {
+		tel.WatchThrottle(limits.Stat)
+	}
+	logins, err := authConfig(cfg, limits)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +86,7 @@ func newService(ctx context.Context, cfg *config.Config, logs io.Writer) (_ *ser
 	}
 	s.api = api.New(api.Config{
 		Logger: s.log, Observer: tel, TrustedProxies: cfg.HTTP.TrustedProxies,
-		Always200: cfg.Auth.Always200, AuthTimeout: cfg.Auth.Timeout, Callers: front.callers,
+		Always200: cfg.Auth.Always200, AuthTimeout: longestLogin(cfg), Callers: front.callers,
 	}, authenticator, poolHealth{s.pool})
 	s.main.server, s.main.conns = s.api.HTTPServer(), newConnCount(new(gcPercent).heed)
 	s.main.server.ConnState = s.main.conns.changed

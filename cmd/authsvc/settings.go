@@ -1,8 +1,11 @@
 package main
 
 import (
+	"time"
+
 	"authsvc/config"
 	"authsvc/internal/auth"
+	"authsvc/internal/throttle"
 	"authsvc/ldappool"
 )
 
@@ -39,11 +42,23 @@ func none(n int) int {
 	return n
 }
 
-// authConfig says how logins are done.
-func authConfig(cfg *config.Config) (auth.Config, error) {
+// newThrottle is the throttle that cfg asks for; nil where it has no limit.
+func newThrottle(cfg *config.Config) (*throttle.Memory, error) {
+	a := &cfg.Auth
+	if a.ThrottleFailures == 0 && a.ThrottleAccountFailures == 0 {
+		return nil, nil
+	}
+	return throttle.New(throttle.Config{
+		Failures: a.ThrottleFailures, AccountFailures: a.ThrottleAccountFailures,
+		Window: a.ThrottleWindow, MaxWait: cfg.Pool.MaxWait,
+	})
+}
+
+// authConfig says how logins are done. limits may be nil.
+func authConfig(cfg *config.Config, limits *throttle.Memory) (auth.Config, error) {
 	l := &cfg.LDAP
 	preset, err := auth.ParsePreset(l.Preset)
-	return auth.Config{
+	c := auth.Config{
 		Preset:  preset,
 		BaseDNs: l.BaseDNs, Filter: l.UserFilter, OneLevel: l.UserScope == "one",
 		NameAttribute: l.UserNameAttribute, Attributes: l.Attributes,
@@ -52,5 +67,20 @@ func authConfig(cfg *config.Config) (auth.Config, error) {
 			Enabled: l.Groups, BaseDNs: l.GroupBaseDNs, Filter: l.GroupFilter, NameAttribute: l.GroupNameAttribute,
 			Nested: l.GroupNested, Required: l.RequiredGroups,
 		},
-	}, err
+	}
+	if limits != nil { // a nil pointer in an interface is not nil
+		c.Throttle = limits
+	}
+	if cfg.Auth.FailureDetail == "uniform" {
+		c.UniformDelay = cfg.Auth.UniformDelay
+	}
+	return c, err
+}
+
+// longestLogin is the longest until a login is answered.
+func longestLogin(cfg *config.Config) time.Duration {
+	if cfg.Auth.FailureDetail == "uniform" {
+		return cfg.Auth.Timeout + cfg.Auth.UniformDelay
+	}
+	return cfg.Auth.Timeout
 }

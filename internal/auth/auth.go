@@ -82,10 +82,11 @@ type User struct {
 
 // Phases are the parts of one login's time. A phase that did not happen is zero.
 type Phases struct {
-	Wait   time.Duration // for connections, both lanes together, with dialling where that was needed
-	Search time.Duration // the directory's answers to searches, for groups too
-	Bind   time.Duration // the directory's answer to the user's bind
-	Total  time.Duration // from first to last
+	Throttle time.Duration // for attempts under way on the same account, to be decided
+	Wait     time.Duration // for connections, both lanes together, with dialling where that was needed
+	Search   time.Duration // the directory's answers to searches, for groups too
+	Bind     time.Duration // the directory's answer to the user's bind
+	Total    time.Duration // from first to last
 }
 
 // Observer is told of every login that ended, after the fact and in the login's own goroutine. It must not block.

@@ -1,7 +1,31 @@
 package auth
 
+import (
+	"time"
+
+	"authsvc/internal/throttle"
+)
+
 // FillDN is the DN that a template makes of a name.
 func FillDN(template, name string) (string, error) {
 	t, err := parseDNTemplate(template)
 	return t.fill(name), err
+}
+
+// Told is what a caller is told of a result, in uniform mode where there is a delay.
+func Told(delay time.Duration, r Result) Result { return inMode(delay).told(r) }
+
+// Verdict is what a result is to the throttle.
+func Verdict(delay time.Duration, r Result) string {
+	names := map[throttle.Verdict]string{throttle.Returned: "returned", throttle.Failed: "failed", throttle.Succeeded: "succeeded"}
+	return names[inMode(delay).countsAs(r)]
+}
+
+// inMode is an Authenticator in uniform mode where there is a delay.
+func inMode(delay time.Duration) *Authenticator {
+	a := &Authenticator{}
+	if delay > 0 {
+		a.grid = newGrid(delay)
+	}
+	return a
 }

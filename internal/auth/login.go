@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"authsvc/internal/throttle"
 	"authsvc/ldappool"
 
 	"github.com/go-ldap/ldap/v3"
@@ -30,6 +31,12 @@ type Config struct {
 	Groups GroupConfig // which groups a user is told of, and must be in
 
 	Timeout time.Duration // of one login, all its steps
+
+	Throttle throttle.Throttle // says whether an account may be tried; nil is no throttle
+
+	// UniformDelay, where not zero, is uniform mode: what the directory says without having seen the right password is
+	// one answer, given at a multiple of this since the login began.
+	UniformDelay time.Duration
 }
 
 // Authenticator decides logins. Its method may be called by many goroutines at once.
@@ -42,6 +49,8 @@ type Authenticator struct {
 	groups    *groupFinder // nil where no groups are asked for
 	directory Directory
 	observer  Observer
+	spellings *throttle.Spellings // that led to exhausted accounts
+	grid      *grid               // nil without uniform mode
 
 	cachedDomain atomic.Pointer[adDomain] // once it was read
 }
@@ -57,7 +66,7 @@ var (
 
 // New makes an Authenticator. It fails where the filter or the template is not of its form.
 func New(cfg Config, directory Directory, observer Observer) (*Authenticator, error) {
-	a := &Authenticator{cfg: cfg, directory: directory, observer: observer}
+	a := &Authenticator{cfg: cfg, directory: directory, observer: observer, spellings: throttle.NewSpellings()}
 	var err error
 	switch suffix, principal := cfg.Preset.principalSuffix(cfg.DNTemplate); {
 	case principal:
@@ -82,6 +91,12 @@ func New(cfg Config, directory Directory, observer Observer) (*Authenticator, er
 	if cfg.Timeout <= 0 {
 		return nil, errors.New("auth: Timeout must be positive")
 	}
+	if cfg.UniformDelay < 0 {
+		return nil, errors.New("auth: UniformDelay must not be negative")
+	}
+	if cfg.UniformDelay > 0 {
+		a.grid = newGrid(cfg.UniformDelay)
+	}
 	a.requested = append([]string{cfg.NameAttribute}, cfg.Attributes...)
 	for _, name := range cfg.Preset.stateAttributes() {
 		if !slices.ContainsFunc(a.requested, func(r string) bool { return strings.EqualFold(r, name) }) {
@@ -92,12 +107,13 @@ func New(cfg Config, directory Directory, observer Observer) (*Authenticator, er
 }
 
 // Authenticate decides one login. Once begun it is finished, counted and logged within Config.Timeout, even if ctx ends:
-// a caller that hangs up would otherwise leave behind a try that the directory counts and nobody else does.
-func (a *Authenticator) Authenticate(ctx context.Context, c Credentials) Result {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.Timeout)
+// a caller that hangs up would otherwise leave behind a try that the directory counts and nobody else does. In uniform mode
+// the observer is told the truth at once, and the caller what it may know, later.
+func (a *Authenticator) Authenticate(caller context.Context, c Credentials) Result {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), a.cfg.Timeout)
 	defer cancel()
 	// Not on the stack: a thousand logins that wait for a connection are a thousand stacks.
-	l := &login{Authenticator: a, username: c.Username, password: c.Password}
+	l := &login{Authenticator: a, username: c.Username, password: c.Password, client: c.Client}
 	l.result.Outcome = InternalError // the zero Outcome lets people in: it must be earned
 	began := time.Now()
 	if err := c.Validate(); err != nil {
@@ -107,35 +123,40 @@ func (a *Authenticator) Authenticate(ctx context.Context, c Credentials) Result 
 	}
 	l.result.Phases.Total = time.Since(began)
 	a.observer.LoginDone(ctx, c, l.result)
-	return l.result
+	return a.tell(caller, began, l.result)
 }
 
 // login is one attempt under way.
 type login struct {
 	*Authenticator
 	username, password string
+	client             string
 	found              []*ldap.Entry // without two of the same name
 	user               User
+	reservation        throttle.Reservation // nil before there is one
 	result             Result
 }
 
 // run takes the steps of a login until one of them decides.
 func (l *login) run(ctx context.Context) {
-	unknown := InvalidUser
-	switch {
-	case l.suffix != "":
-		if !l.nameByPrincipal() {
-			return
-		}
-		unknown = InvalidPassword
-	case l.template != "":
-		l.user = User{Username: l.username, DN: l.template.fill(l.username)}
-		unknown = InvalidPassword // nobody can tell the two apart
-	case !l.find(ctx):
+	if l.throttled(ctx) {
 		return
 	}
-	l.result.DN = l.user.DN
-	l.bind(ctx, unknown)
+	found := l.identify(ctx)
+	if !found && l.countsAs(l.result) != throttle.Failed {
+		return // nobody knows whether there is such a user, or the name is none
+	}
+	if found {
+		l.result.DN = l.user.DN
+	}
+	if !l.reserve(ctx, found) {
+		return
+	}
+	defer l.settle(ctx)
+	if !found {
+		return
+	}
+	l.bind(ctx)
 	if l.result.Outcome == OK {
 		l.checkState()
 	}
@@ -147,7 +168,19 @@ func (l *login) run(ctx context.Context) {
 	}
 }
 
-// end decides the login.
+// identify finds out who is to bind, and tells whether anybody is. If not, the login is decided.
+func (l *login) identify(ctx context.Context) bool {
+	switch {
+	case l.suffix != "":
+		return l.nameByPrincipal()
+	case l.template != "":
+		l.user = User{Username: l.username, DN: l.template.fill(l.username)}
+		return true
+	}
+	return l.find(ctx)
+}
+
+// end decides the login. That the directory saw the right password holds for all that comes after it.
 func (l *login) end(r Result) {
 	r.DN, r.Server, r.Phases = l.result.DN, l.result.Server, l.result.Phases
 	r.PasswordSeen = r.PasswordSeen || l.result.PasswordSeen || r.Outcome == OK
@@ -245,7 +278,11 @@ func (l *login) heed(base string, answer *ldappool.SearchResult, err error) bool
 }
 
 // bind asks whether the password is the user's, and decides the login.
-func (l *login) bind(ctx context.Context, unknown Outcome) {
+func (l *login) bind(ctx context.Context) {
+	unknown := InvalidUser
+	if l.cfg.DNTemplate != "" {
+		unknown = InvalidPassword // nobody can tell the two apart
+	}
 	began := time.Now()
 	answer, err := l.directory.Bind(ctx, l.user.DN, l.password, policyRequest)
 	var wait time.Duration

@@ -104,8 +104,8 @@ func requireSound(t testing.TB, r auth.Result, password string) {
 	require.Equal(t, r.Outcome == auth.OK, r.User != nil, "a user comes with OK and with nothing else")
 	require.Equal(t, r.Outcome == auth.OK || r.Outcome == auth.BadRequest, r.Cause == nil, "all else has a cause")
 	require.Equal(t, r.Outcome == auth.BadRequest, r.Detail != "", "a detail comes with BadRequest alone")
-	wait := r.Outcome == auth.DirectoryUnavailable || r.Outcome == auth.Overloaded
-	require.Equal(t, wait, r.RetryAfter > 0, "%v: Retry-After comes with 11 and 12 alone", r.Outcome)
+	wait := r.Outcome == auth.DirectoryUnavailable || r.Outcome == auth.Overloaded || r.Outcome == auth.TooManyAttempts
+	require.Equal(t, wait, r.RetryAfter > 0, "%v: Retry-After comes with 9, 11 and 12 alone", r.Outcome)
 	if r.Cause != nil && password != "" {
 		require.NotContains(t, r.Cause.Error(), password)
 	}
@@ -114,7 +114,7 @@ func requireSound(t testing.TB, r auth.Result, password string) {
 	for name, d := range map[string]time.Duration{"wait": p.Wait, "search": p.Search, "bind": p.Bind} {
 		require.GreaterOrEqual(t, d, time.Duration(0), name)
 	}
-	require.LessOrEqual(t, p.Wait+p.Search+p.Bind, p.Total, "the phases are parts of the whole")
+	require.LessOrEqual(t, p.Throttle+p.Wait+p.Search+p.Bind, p.Total, "the phases are parts of the whole")
 }
 
 // requireOutcome compares outcomes and shows the cause of a wrong one.

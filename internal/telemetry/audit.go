@@ -9,7 +9,7 @@ import (
 )
 
 // auditFields is how many fields a line can have.
-const auditFields = 19
+const auditFields = 20
 
 // audit writes one line for each login. Its fields are a promise to whoever reads them by a program: docs/audit.md is held
 // against them by a test.
@@ -41,6 +41,9 @@ func (a audit) done(ctx context.Context, c auth.Credentials, r auth.Result) {
 		slog.Float64("search_ms", millis(r.Phases.Search)),
 		slog.Float64("bind_ms", millis(r.Phases.Bind)),
 		slog.Float64("total_ms", millis(r.Phases.Total)))
+	if r.Phases.Throttle >= time.Millisecond {
+		attrs = append(attrs, slog.Float64("throttle_ms", millis(r.Phases.Throttle)))
+	}
 	if r.Outcome != auth.OK {
 		attrs = appendCause(attrs, r)
 	}

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"authsvc/internal/auth"
 	"authsvc/ldappool"
@@ -73,6 +74,7 @@ func TestTheAuditLineIsAsDocumented(t *testing.T) {
 	tel, logs := newTest(slog.LevelInfo)
 	caller, fault := fullLogin()
 	caller.Caller = auth.Caller{Name: "shop", By: auth.ByKey}
+	fault.Phases.Throttle = time.Millisecond
 	fault.Bind, fault.Notice = auth.BindAnswer{Answered: true, Code: 49, Policy: "accountLocked", SubCode: "775"}, "odd"
 	for _, o := range append(auth.Outcomes(), 200) {
 		fault.Outcome = o

@@ -67,6 +67,12 @@ func TestAuditLineHasExactlyTheseFields(t *testing.T) {
 				`"client":"192.0.2.7","wait_ms":0,"search_ms":0,"bind_ms":0,"total_ms":0,"detail":"username: is empty"`,
 		},
 		{
+			"one that was throttled after a wait", caller,
+			auth.Result{Outcome: auth.TooManyAttempts, Phases: auth.Phases{Throttle: 2 * time.Second, Total: 2 * time.Second}, Cause: errors.New("throttled")},
+			`"level":"INFO","msg":"login","outcome":"too_many_attempts","status":9,"username":"User0",` +
+				`"request_id":"req-1","client":"192.0.2.7","wait_ms":0,"search_ms":0,"bind_ms":0,"total_ms":2000,"throttle_ms":2000,"cause":"throttled"`,
+		},
+		{
 			"a fault with everything", fault, timeout,
 			`"level":"WARN","msg":"login","outcome":"directory_timeout","status":13,"username":"User0",` +
 				`"dn":"uid=user0,ou=people,dc=example,dc=org","request_id":"req-1","client":"192.0.2.7","server":"ldap://a.example.org:389",` +

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"authsvc/internal/auth"
+	"authsvc/internal/throttle"
 	"authsvc/ldappool"
 
 	"github.com/go-ldap/ldap/v3"
@@ -299,6 +300,13 @@ var metricTests = []struct {
 		name: "authsvc_ldap_server_age_limit_seconds", drive: watch,
 		want: map[string]string{`{server="` + serverA + `"}`: "0", `{server="` + serverB + `"}`: "60"},
 	},
+	{name: "authsvc_throttle_entries", drive: watchThrottle, want: map[string]string{"": "3"}},
+	{name: "authsvc_throttle_waiting_attempts", drive: watchThrottle, want: map[string]string{"": "2"}},
+	{name: "authsvc_throttle_forgotten_total", drive: watchThrottle, want: map[string]string{"": "7"}},
+}
+
+func watchThrottle(t *Telemetry, _ ldappool.Trace) {
+	t.WatchThrottle(func() throttle.Stat { return throttle.Stat{Entries: 3, Waiting: 2, Forgotten: 7} })
 }
 
 func login(t *Telemetry, r auth.Result) {

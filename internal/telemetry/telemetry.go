@@ -7,6 +7,7 @@ import (
 	"runtime"
 
 	"authsvc/internal/auth"
+	"authsvc/internal/throttle"
 	"authsvc/ldappool"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,6 +38,7 @@ type Telemetry struct {
 	ops      *opMetrics
 	conns    *connMetrics
 	pool     *poolCollector
+	throttle *throttleCollector
 }
 
 var _ auth.Observer = (*Telemetry)(nil)
@@ -50,11 +52,12 @@ func New(o Options) *Telemetry {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	pool := newPoolCollector()
+	pool, counts := newPoolCollector(), newThrottleCollector()
 	o.Registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		pool,
+		counts,
 	)
 	factory := promauto.With(o.Registry)
 	factory.NewGaugeVec(prometheus.GaugeOpts{
@@ -74,6 +77,7 @@ func New(o Options) *Telemetry {
 		ops:      newOpMetrics(factory),
 		conns:    newConnMetrics(factory),
 		pool:     pool,
+		throttle: counts,
 	}
 }
 
@@ -117,6 +121,11 @@ func (t *Telemetry) Trace() ldappool.Trace {
 // there are none. A second call replaces the first.
 func (t *Telemetry) WatchPool(stat func() *ldappool.Stat) {
 	t.pool.stat.Store(&stat)
+}
+
+// WatchThrottle has the metrics of the throttle read from stat at every scrape. Until it is called there are none.
+func (t *Telemetry) WatchThrottle(stat func() throttle.Stat) {
+	t.throttle.stat.Store(&stat)
 }
 
 // Handler serves the metrics.

@@ -1,0 +1,99 @@
+package auth_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"authsvc/internal/auth"
+	"authsvc/internal/ldaptest"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestOnlyAWrongPasswordCounts: of an account with one try, what the directory says to who knows the password takes none,
+// however often, in either mode; one wrong password takes it.
+func TestOnlyAWrongPasswordCounts(t *testing.T) {
+	t.Parallel()
+	groups, accounts := newPool(t, startGroups(t).URL()), newPool(t, startPolicySlapd(t, true))
+	unreadable := inGroups("staff")
+	unreadable.Groups.BaseDNs = []string{absentDN}
+	for name, c := range map[string]struct {
+		cfg                auth.Config
+		directory          auth.Directory
+		username, password string
+		want               auth.Outcome
+	}{
+		"in no required group":          {inGroups("other"), groups, "user0", "password0", auth.NotPermitted},
+		"in the required group":         {inGroups("staff"), groups, "user0", "password0", auth.OK},
+		"in groups that cannot be read": {unreadable, groups, "user0", "password0", auth.DirectoryUnavailable},
+		"disabled by an attribute":      {byPreset(auth.OpenLDAP), accounts, "attribute", rightPassword, auth.AccountDisabled},
+		"with an expired password":      {byPreset(auth.OpenLDAP), accounts, "expired", rightPassword, auth.PasswordExpired},
+		"with a password to be changed": {byPreset(auth.OpenLDAP), accounts, "reset", rightPassword, auth.MustChangePassword},
+		"with a password near its end":  {byPreset(auth.OpenLDAP), accounts, "expiring", rightPassword, auth.OK},
+		"in it, by another spelling":    {inGroups("STAFF"), groups, "USER0", "password0", auth.OK},
+	} {
+		for _, delay := range []time.Duration{0, time.Millisecond} {
+			t.Run(fmt.Sprint(name, ", delay ", delay), func(t *testing.T) {
+				t.Parallel()
+				cfg := throttled(t, c.cfg, 1, 1)
+				cfg.UniformDelay = delay
+				a, _ := newAuthenticator(t, cfg, c.directory)
+				for range 3 {
+					r := from(a, "192.0.2.1", c.username, c.password)
+					requireOutcome(t, c.want, r)
+					require.True(t, r.PasswordSeen)
+				}
+				requireOutcome(t, auth.InvalidPassword, from(a, "192.0.2.1", c.username, wrongPassword))
+				requireOutcome(t, auth.TooManyAttempts, from(a, "192.0.2.1", c.username, c.password))
+			})
+		}
+	}
+}
+
+// TestAVerdictWithoutThePasswordCountsInUniformModeAlone: what is told as a locked account does not count; told as a wrong
+// password, it does.
+func TestAVerdictWithoutThePasswordCountsInUniformModeAlone(t *testing.T) {
+	t.Parallel()
+	p := newPool(t, startPolicySlapd(t, true))
+	told := func(delay time.Duration) (all []auth.Outcome) {
+		cfg := throttled(t, byPreset(auth.OpenLDAP), 2, 2)
+		cfg.UniformDelay = delay
+		a, o := newAuthenticator(t, cfg, p)
+		for range 3 {
+			all = append(all, from(a, "192.0.2.1", "admin", wrongPassword).Outcome)
+		}
+		require.Equal(t, auth.AccountLocked, o.all()[0].result.Outcome, "the log has the truth")
+		return all
+	}
+	require.Equal(t, []auth.Outcome{auth.AccountLocked, auth.AccountLocked, auth.AccountLocked}, told(0))
+	require.Equal(t, []auth.Outcome{auth.InvalidPassword, auth.InvalidPassword, auth.TooManyAttempts}, told(time.Millisecond))
+}
+
+// TestNamesOfAPrincipalAreThrottledToo, also those that no bind is done for; what is no name counts for nobody.
+func TestNamesOfAPrincipalAreThrottledToo(t *testing.T) {
+	t.Parallel()
+	s, seen := startAD(t, nil)
+	p := newPool(t, s.URL())
+	cfg := throttled(t, auth.Config{Preset: auth.AD, DNTemplate: "{username}@example.org", Timeout: patience}, 1, 1)
+	a, _ := newAuthenticator(t, cfg, p)
+	requireOutcome(t, auth.InvalidPassword, from(a, "192.0.2.1", "pc1$", "secret"))
+	requireOutcome(t, auth.TooManyAttempts, from(a, "192.0.2.1", "PC1$", "secret"))
+	for range 3 {
+		requireOutcome(t, auth.BadRequest, from(a, "192.0.2.1", "x@example.org", "secret"))
+	}
+	require.Empty(t, seen.all())
+	requireOutcome(t, auth.OK, from(a, "192.0.2.1", "x", "secret"))
+}
+
+// TestAComputerIsCountedByWhatWasTyped: it is told as nobody, and so it is counted as nobody.
+func TestAComputerIsCountedByWhatWasTyped(t *testing.T) {
+	t.Parallel()
+	s, seen := startAD(t, map[string][]string{"sAMAccountName": {"pc1$"}})
+	cfg := byFilter(ldaptest.BaseDN)
+	cfg.Preset = auth.AD
+	a, _ := newAuthenticator(t, throttled(t, cfg, 1, 1), newPool(t, s.URL()))
+	requireOutcome(t, auth.InvalidUser, from(a, "192.0.2.1", "pc1$", "secret"))
+	requireOutcome(t, auth.TooManyAttempts, from(a, "192.0.2.1", "PC1$", "secret"))
+	require.Empty(t, seen.all())
+}

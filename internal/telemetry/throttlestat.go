@@ -1,0 +1,47 @@
+package telemetry
+
+import (
+	"sync/atomic"
+
+	"authsvc/internal/throttle"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// throttleCollector makes metrics of the throttle's snapshot at every scrape. The attempts that it refused are
+// authsvc_logins_total with outcome too_many_attempts.
+type throttleCollector struct {
+	stat atomic.Pointer[func() throttle.Stat] // nil until there is a throttle
+
+	entries, waiting, forgotten *prometheus.Desc
+}
+
+func newThrottleCollector() *throttleCollector {
+	return &throttleCollector{
+		entries: prometheus.NewDesc("authsvc_throttle_entries",
+			"Counts of failures that are kept now, for accounts and for clients of accounts.", nil, nil),
+		waiting: prometheus.NewDesc("authsvc_throttle_waiting_attempts",
+			"Attempts that wait for others on the same account to be decided.", nil, nil),
+		forgotten: prometheus.NewDesc("authsvc_throttle_forgotten_total",
+			"Counts that were dropped because there were too many; accounts not known are taken to owe as much.", nil, nil),
+	}
+}
+
+// Describe sends the description of every metric.
+func (c *throttleCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- c.entries
+	ch <- c.waiting
+	ch <- c.forgotten
+}
+
+// Collect takes one snapshot and sends the metrics of it.
+func (c *throttleCollector) Collect(ch chan<- prometheus.Metric) {
+	read := c.stat.Load()
+	if read == nil {
+		return
+	}
+	s := (*read)()
+	gauge(ch, c.entries, float64(s.Entries))
+	gauge(ch, c.waiting, float64(s.Waiting))
+	ch <- prometheus.MustNewConstMetric(c.forgotten, prometheus.CounterValue, float64(s.Forgotten))
+}

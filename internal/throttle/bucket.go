@@ -1,0 +1,129 @@
+package throttle
+
+import (
+	"container/list"
+	"time"
+)
+
+// limit is one of the two: how many failures, over which time.
+type limit struct {
+	name  string
+	cost  int64 // of one failure: the nanoseconds in which it is given back
+	burst int64 // as much as may be owed at one time
+}
+
+// newLimit is nil where failures is 0: no limit.
+func newLimit(name string, failures int, window time.Duration) *limit {
+	if failures == 0 {
+		return nil
+	}
+	cost := max(int64(window)/int64(failures), 1)
+	return &limit{name: name, cost: cost, burst: cost * int64(failures)}
+}
+
+// bucket is the count of one account, from everywhere or from one client. It belongs to a shard, whose lock guards it.
+type bucket struct {
+	*limit
+	key     Account
+	until   int64      // when all failures will have been given back: GCRA's theoretical arrival time
+	refs    int32      // attempts that know the bucket; at 0 it rests
+	pending int32      // of them, those that hold a part of the budget
+	place   int32      // in the shard's heap, while it rests
+	serving bool       // shard.serve is at it
+	queue   *list.List // of *attempt, first come first; nil is none
+}
+
+// owed is the time that failures still count.
+func (b *bucket) owed(now int64) int64 { return max(0, b.until-now) }
+
+// exhausted tells whether failures alone forbid another attempt.
+func (b *bucket) exhausted(now int64) bool { return b.owed(now)+b.cost > b.burst }
+
+// fits tells whether there would be budget for another attempt if all that are pending failed.
+func (b *bucket) fits(now int64) bool { return b.owed(now)+int64(b.pending+1)*b.cost <= b.burst }
+
+// wait is the time until the bucket is exhausted no more.
+func (b *bucket) wait(now int64) time.Duration {
+	return time.Duration(max(0, b.owed(now)+b.cost-b.burst))
+}
+
+func (b *bucket) fail(now int64) { b.until = max(b.until, now) + b.cost }
+
+func (b *bucket) front() *attempt {
+	if b.queue == nil || b.queue.Len() == 0 {
+		return nil
+	}
+	return b.queue.Front().Value.(*attempt)
+}
+
+func (b *bucket) enqueue(a *attempt) {
+	if b.queue == nil {
+		b.queue = list.New()
+	}
+	a.element = b.queue.PushBack(a)
+	if a.decided == nil {
+		a.decided = make(chan struct{})
+	}
+}
+
+func (b *bucket) dequeue(a *attempt) {
+	b.queue.Remove(a.element)
+	a.element = nil
+}
+
+// heap has the buckets that rest, first the one that will be paid back first. That order never changes by itself: it is by
+// points in time.
+type heap []*bucket
+
+func (h heap) set(i int, b *bucket) { h[i], b.place = b, int32(i) } //nolint:gosec // there are far fewer than 2^31
+
+func (h *heap) push(b *bucket) {
+	*h = append(*h, b)
+	h.up(len(*h)-1, b)
+}
+
+func (h *heap) remove(b *bucket) {
+	last := len(*h) - 1
+	moved, i := (*h)[last], int(b.place)
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	if moved == b {
+		return
+	}
+	h.up(i, moved)
+	if int(moved.place) == i {
+		h.down(i, moved)
+	}
+}
+
+// up puts b at i or above.
+func (h heap) up(i int, b *bucket) {
+	for i > 0 {
+		parent := (i - 1) / 2
+		if h[parent].until <= b.until {
+			break
+		}
+		h.set(i, h[parent])
+		i = parent
+	}
+	h.set(i, b)
+}
+
+// down puts b at i or below.
+func (h heap) down(i int, b *bucket) {
+	for {
+		child := 2*i + 1
+		if child >= len(h) {
+			break
+		}
+		if child+1 < len(h) && h[child+1].until < h[child].until {
+			child++
+		}
+		if b.until <= h[child].until {
+			break
+		}
+		h.set(i, h[child])
+		i = child
+	}
+	h.set(i, b)
+}
