@@ -75,7 +75,8 @@ func (p *Pool) dial(l *lane, d *dial) {
 			if err == nil && !earlier {
 				l.heirs++
 			}
-		case d.probe && earlier:
+		case d.probe && (earlier || d.to.anew):
+			d.to.anew = false
 			d.cancel()
 			if d.to.probe = probeNone; d.to.is() != ServerUsable {
 				d.to.probe = probeDue

@@ -112,7 +112,8 @@ func (p *Pool) keep(s *server, e endpoint, identity bool) {
 	switch {
 	case same && !gone && !identity:
 	case s.probe == probeRunning:
-		s.putOff() // and then begun anew
+		s.putOff()
+		s.anew = true
 	case s.is() != ServerUsable && s.refusals == 0:
 		s.stop()
 		s.probe = probeDue

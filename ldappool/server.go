@@ -44,6 +44,7 @@ type server struct {
 	dials    context.Context // of the dials under way, but probes; ends when the server falls in doubt
 	giveUp   context.CancelFunc
 	putOff   context.CancelFunc // ends the probe under way
+	anew     bool               // it was for another configuration, and the next begins when it is over
 	owed     bool               // a caller's connection was closed for a probe
 	tried    time.Time          // when a connection was last closed for a probe, or a probe began
 	hurried  time.Time          // when a probe was last wanted at once

@@ -144,3 +144,22 @@ func TestTheLastServerThatAnswersIsWaitedFor(t *testing.T) {
 		mustBind(t, p)
 	})
 }
+
+// TestNoLoginFailsWhenAConfigurationIsTakenBackWhileItsServersAreTried takes it back before the first probe is over that the
+// pool gave up for it.
+func TestNoLoginFailsWhenAConfigurationIsTakenBackWhileItsServersAreTried(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		m.hosts["one"].second = secondPassword
+		m.hosts["one"].on(slowly(nil))
+		p := m.start(t, sizes(1, -1))
+		search := searchLater(context.Background(), p)
+		synctest.Wait()
+		first, second := *p.config(), *p.config()
+		second.BindPassword = secondPassword
+		require.NoError(t, p.Reconfigure(second))
+		require.NoError(t, p.Reconfigure(first))
+		require.NoError(t, <-search)
+	})
+}
