@@ -40,6 +40,7 @@ func (p *Pool) Reconfigure(cfg Config) error {
 		p.admitted = time.Time{}
 	}
 	p.enlist(fresh, identity)
+	p.hurry()
 	p.reconfigured, p.adopting, p.outdated = time.Now(), true, 0
 	for c := range p.live {
 		c.stale.Store(uint32(p.staleness(c.lane, c.server, c.endpoint, c.with)))
