@@ -181,14 +181,14 @@ func (s *server) mend() {
 	}
 }
 
-// hurry has the servers probed at once that are not in use for their results, when no other is left. Callers wait for what
+// hurry has the servers probed at once that are not in use for their results, or whose probes had to wait, when no other is left. Callers wait for what
 // the probes tell. p.mu is held.
 func (p *Pool) hurry() {
 	if p.usable() != nil {
 		return
 	}
 	for _, s := range p.servers {
-		if s.breaker.open && s.probe == probeNone {
+		if (s.breaker.open || s.deferred) && s.probe == probeNone {
 			s.stop()
 			s.probe = probeDue
 			p.setState(s, ServerSuspect, nil)

@@ -77,7 +77,7 @@ func (p *Pool) placeProbe(s *server) bool {
 		return false // perhaps for this probe
 	}
 	if wait := p.config().HealthCheckInterval - time.Since(s.tried); wait > 0 {
-		s.probe = probeNone
+		s.probe, s.deferred = probeNone, true
 		p.probeIn(s, wait)
 		return false
 	}

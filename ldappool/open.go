@@ -37,9 +37,11 @@ func (p *Pool) dial(l *lane, d *dial) {
 	case d.brief:
 		ctx, d.cancel = context.WithTimeout(p.ctx, pingTimeout)
 		d.to.putOff = func() {} // it is over soon
+		d.to.deferred = false
 	case d.probe:
 		ctx, d.cancel = context.WithCancel(p.ctx)
 		d.to.putOff = d.cancel
+		d.to.deferred = false
 	case d.heir:
 		ctx, d.cancel = context.WithCancel(d.to.dialContext(p.ctx))
 	default:
@@ -75,7 +77,8 @@ func (p *Pool) dial(l *lane, d *dial) {
 			if err == nil && !earlier {
 				l.heirs++
 			}
-		case d.probe && earlier:
+		case d.probe && (earlier || d.to.anew):
+			d.to.anew = false
 			d.cancel()
 			if d.to.probe = probeNone; d.to.is() != ServerUsable {
 				d.to.probe = probeDue
@@ -132,6 +135,9 @@ func (p *Pool) handshake(ctx context.Context, l *lane, d *dial) (*conn, error) {
 	err = p.introduce(ctx, c, d.probe)
 	if err == nil && d.probe && l.name == SearchLane {
 		err = p.examine(ctx, c)
+	}
+	if err == nil && errors.Is(ctx.Err(), context.Canceled) {
+		err = ctx.Err() // it was given up with the last answer on its way, and the connection has ended
 	}
 	if err != nil {
 		c.close(RetiredProtocol)

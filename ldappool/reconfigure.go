@@ -45,6 +45,7 @@ func (p *Pool) Reconfigure(cfg Config) error {
 
 // outdate finds out which connections are outdated now, and begins to replace them. p.mu is held.
 func (p *Pool) outdate() {
+	p.hurry()
 	p.reconfigured, p.adopting, p.outdated = time.Now(), true, 0
 	for c := range p.live {
 		c.stale.Store(uint32(p.staleness(c.lane, c.server, c.endpoint, c.with)))
@@ -102,7 +103,8 @@ func (p *Pool) keep(s *server, e endpoint, identity bool) {
 	switch {
 	case same && !gone && !identity:
 	case s.probe == probeRunning:
-		s.putOff() // and then begun anew
+		s.putOff()
+		s.anew = true
 	case s.is() != ServerUsable && s.refusals == 0:
 		s.stop()
 		s.probe = probeDue

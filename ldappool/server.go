@@ -44,6 +44,8 @@ type server struct {
 	dials    context.Context // of the dials under way, but probes; ends when the server falls in doubt
 	giveUp   context.CancelFunc
 	putOff   context.CancelFunc // ends the probe under way
+	anew     bool               // it was for another configuration, and the next begins when it is over
+	deferred bool               // its probe was put off for the sake of callers
 	owed     bool               // a caller's connection was closed for a probe
 	tried    time.Time          // when a connection was last closed for a probe, or a probe began
 	hurried  time.Time          // when a probe was last wanted at once
@@ -141,6 +143,7 @@ func (p *Pool) probed(s *server, began time.Time, alive bool, err error) {
 	switch {
 	case p.closed:
 	case errors.Is(err, context.Canceled): // put off, and no wiser
+		s.deferred = true
 		p.probeIn(s, pause(time.Since(s.since)))
 	case err == nil:
 		s.refusals = 0

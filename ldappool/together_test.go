@@ -144,3 +144,45 @@ func TestTheLastServerThatAnswersIsWaitedFor(t *testing.T) {
 		mustBind(t, p)
 	})
 }
+
+// TestNoLoginFailsWhenAConfigurationIsTakenBackWhileItsServersAreTried takes it back before the first probe is over that the
+// pool gave up for it.
+func TestNoLoginFailsWhenAConfigurationIsTakenBackWhileItsServersAreTried(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		m.hosts["one"].second = secondPassword
+		m.hosts["one"].on(slowly(nil))
+		p := m.start(t, sizes(1, -1))
+		search := searchLater(context.Background(), p)
+		synctest.Wait()
+		first, second := *p.config(), *p.config()
+		second.BindPassword = secondPassword
+		require.NoError(t, p.Reconfigure(second))
+		require.NoError(t, p.Reconfigure(first))
+		require.NoError(t, <-search)
+	})
+}
+
+// TestAServerWhoseProbeHadToWaitForCallersIsTriedWhenNoOtherIsLeft has the only connection go to another server, which the
+// configuration then leaves out.
+func TestAServerWhoseProbeHadToWaitForCallersIsTriedWhenNoOtherIsLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory("one", "two")
+		p := m.start(t, sizes(1, 1))
+		time.Sleep(time.Second)
+		mustBind(t, p) // and has the only place
+		p.mu.Lock()
+		two := p.servers[1]
+		p.setState(two, ServerSuspect, nil)
+		two.probe, two.tried = probeDue, time.Now()
+		p.unlock()
+		mustBind(t, p)
+		require.Equal(t, ServerDown, p.Stat().Servers[1].State, "its probe waits")
+		last := *p.config()
+		last.Servers = last.Servers[1:]
+		require.NoError(t, p.Reconfigure(last))
+		mustSearch(t, p)
+	})
+}
