@@ -3,6 +3,7 @@ package ldappool
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -165,6 +166,9 @@ func (p *Pool) introduce(ctx context.Context, c *conn, probe bool) error {
 		return &stepError{"service bind", err}
 	}
 	if r.Code != ldap.LDAPResultSuccess {
+		if strings.Contains(r.Diagnostic, c.with.BindPassword) {
+			r.Diagnostic = "" // it repeats the password
+		}
 		return &stepError{"service bind", &refused{r.Result}}
 	}
 	return nil
