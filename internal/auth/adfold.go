@@ -16,7 +16,7 @@ func (p Preset) fold(name string) string {
 	}
 	name = strings.Map(func(r rune) rune {
 		switch {
-		case unicode.In(r, unicode.M, unicode.Cf):
+		case unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf):
 			return -1
 		case r >= 'ぁ' && r <= 'ゖ':
 			return r + 'ァ' - 'ぁ'

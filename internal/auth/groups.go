@@ -287,7 +287,7 @@ func (s *groupSet) add(e *ldap.Entry) bool {
 			if s.folded == nil {
 				s.folded = map[string]bool{}
 			}
-			s.folded[foldValue(v)] = true
+			s.folded[foldValue(text(a.Name, v))] = true // by the name that is told
 		}
 	}
 	return true
