@@ -133,7 +133,7 @@ type login struct {
 	client             string
 	found              []*ldap.Entry // without two of the same name
 	user               User
-	reservation        throttle.Reservation // nil before there is one
+	reservations       [2]throttle.Reservation // by accounts; nil before there are any
 	result             Result
 }
 

@@ -25,36 +25,51 @@ func (l *login) throttled(ctx context.Context) bool {
 	return err != nil
 }
 
-// reserve takes an attempt from the account's budget, before its password is tried. found tells whether the account is the
-// entry l.user; otherwise it is the name that was typed, so that names without an entry are treated like others.
-// It tells whether the login goes on.
+// reserve takes an attempt from the budgets of what is tried, before its password is. found tells whether there is an entry,
+// l.user. It tells whether the login goes on.
 func (l *login) reserve(ctx context.Context, found bool) bool {
 	if l.cfg.Throttle == nil {
 		return true
 	}
-	account := throttle.ByName(l.cfg.Preset.fold(l.username))
-	if found && l.cfg.DNTemplate == "" {
-		account = throttle.ByEntry(l.user.DN)
-	}
 	began := time.Now()
-	r, err := l.cfg.Throttle.Reserve(ctx, account, l.client)
-	l.result.Phases.Throttle = time.Since(began)
-	if err != nil {
-		var refused *throttle.Refusal
-		if errors.As(err, &refused) && refused.Exhausted {
-			l.spellings.Put(l.username, account)
+	for i, account := range l.accounts(found) {
+		r, err := l.cfg.Throttle.Reserve(ctx, account, l.client)
+		l.result.Phases.Throttle = time.Since(began)
+		if err != nil {
+			var refused *throttle.Refusal
+			if errors.As(err, &refused) && refused.Exhausted {
+				l.spellings.Put(l.username, account)
+			}
+			l.end(judgeThrottle(err))
+			l.settle(ctx) // what was reserved before
+			return false
 		}
-		l.end(judgeThrottle(err))
-		return false
+		l.reservations[i] = r
 	}
-	l.reservation = r
 	return true
+}
+
+// accounts are those that an attempt counts for: the entry, and the name that was typed where there is none, so that names
+// without an entry are treated like others. In uniform mode an entry's name counts besides: names that fold to one and are not one
+// to the directory would share a budget otherwise exactly where neither has an entry.
+func (l *login) accounts(found bool) []throttle.Account {
+	var all []throttle.Account
+	byEntry := found && l.cfg.DNTemplate == ""
+	if !byEntry || l.grid != nil {
+		all = append(all, throttle.ByName(l.cfg.Preset.fold(l.username)))
+	}
+	if byEntry {
+		all = append(all, throttle.ByEntry(l.user.DN))
+	}
+	return all
 }
 
 // settle tells the throttle what the attempt came to.
 func (l *login) settle(ctx context.Context) {
-	if l.reservation != nil {
-		l.reservation.Settle(ctx, l.countsAs(l.result))
+	for _, r := range l.reservations {
+		if r != nil {
+			r.Settle(ctx, l.countsAs(l.result))
+		}
 	}
 }
 

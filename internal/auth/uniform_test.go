@@ -215,3 +215,27 @@ func TestUniformModeAgainstADirectory(t *testing.T) {
 	requireOutcome(t, auth.OK, from(a, "192.0.2.1", "user0", "password0"))
 	require.Equal(t, []auth.Outcome{auth.InvalidUser, auth.InvalidUser, auth.InvalidPassword, auth.InvalidPassword, auth.OK}, outcomes(o))
 }
+
+// TestInUniformModeSpellingsTellNothing has names that are folded to one and that slapd does not take for one. Which of them a
+// user has must not be seen by what they use up together.
+func TestInUniformModeSpellingsTellNothing(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
+	p := newPool(t, s.URL())
+	for _, odd := range []string{"\u00ad", "\u200b", "\ufe0f", "\u034f", "\u180e", "\ufeff", "\ufffc"} {
+		for _, order := range []string{"aaab", "aaba", "abbb", "baaa", "bbba", "bbbb"} {
+			var told [2][]auth.Outcome
+			for i, name := range []string{"user", "nobody"} {
+				cfg := throttled(t, byFilter(), 3, 10)
+				cfg.UniformDelay = time.Millisecond
+				a, _ := newAuthenticator(t, cfg, p)
+				spelt := map[rune]string{'a': name + "0", 'b': name + odd + "0"}
+				for _, which := range order {
+					told[i] = append(told[i], from(a, "192.0.2.1", spelt[which], "wrong").Outcome)
+				}
+			}
+			require.Equal(t, told[1], told[0], "%q in the order %s", odd, order)
+			require.Equal(t, auth.TooManyAttempts, told[0][3])
+		}
+	}
+}
