@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-ldap/ldap/v3"
 )
 
 // validate checks what a type alone cannot say. sources tells what was set.
@@ -117,6 +119,11 @@ func (c *Config) warn() {
 	}
 	if of, all := c.Auth.ThrottleFailures, c.Auth.ThrottleAccountFailures; all > 0 && all < of {
 		c.Warnings = append(c.Warnings, "AUTH_THROTTLE_ACCOUNT_FAILURES: fewer than AUTH_THROTTLE_FAILURES, so that one client can use up the account's budget for everybody")
+	}
+	for _, group := range l.RequiredGroups {
+		if _, err := ldap.ParseDN(group); err != nil && strings.Contains(group, "=") && strings.Contains(group, ",") {
+			c.Warnings = append(c.Warnings, "LDAP_REQUIRED_GROUPS: "+strconv.Quote(group)+" looks like a DN and is none (RFC 4514), so it is a group's name: "+err.Error())
+		}
 	}
 	if c.Admin.Addr != "" && !loopback(c.Admin.Addr) {
 		c.Warnings = append(c.Warnings, "ADMIN_ADDR: "+c.Admin.Addr+" can be reached from other machines; it has no access control")

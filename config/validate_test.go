@@ -176,6 +176,8 @@ func TestWhatIsAllowedAndUnwiseIsWarnedAbout(t *testing.T) {
 		"a client that can use up all":               {minimal("AUTH_THROTTLE_ACCOUNT_FAILURES=9"), []string{"AUTH_THROTTLE_ACCOUNT_FAILURES: fewer than AUTH_THROTTLE_FAILURES"}},
 		"no limit for the account":                   {minimal("AUTH_THROTTLE_ACCOUNT_FAILURES=0"), nil},
 		"no admin listener":                          {minimal("ADMIN_ADDR="), nil},
+		"a required group that is nearly a DN":       {minimal("LDAP_GROUP_BASE_DN=ou=g", "LDAP_REQUIRED_GROUPS=cn=admins,ou=g,"), []string{`LDAP_REQUIRED_GROUPS: "cn=admins,ou=g," looks like a DN`}},
+		"one that is, and names":                     {minimal("LDAP_GROUP_BASE_DN=ou=g", "LDAP_REQUIRED_GROUPS=cn=admins,ou=g;a,b;a=;staff"), nil},
 		"all that there is": {
 			minimal("LDAP_URL=ldap://h", "LDAP_TLS_INSECURE_SKIP_VERIFY=true", "LDAP_BIND_DN=", "LDAP_BIND_PASSWORD=", "ADMIN_ADDR=:0"),
 			[]string{"not verified", unveiled, anonymous, open},
