@@ -42,7 +42,7 @@ func parseEndpoint(raw string, cfg Config) (endpoint, error) {
 	}
 	port := map[string]string{"ldap": "389", "ldaps": "636"}[u.Scheme]
 	if port == "" || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
-		return endpoint{}, fmt.Errorf("%q: want ldap://host:port, ldaps://host:port or ldapi://path and nothing else", u.Redacted())
+		return endpoint{}, fmt.Errorf("%q: want ldap://host:port, ldaps://host:port, ldapi://path or ldap+srv://domain and nothing else", u.Redacted())
 	}
 	if u.Port() != "" {
 		port = u.Port()
