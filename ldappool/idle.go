@@ -9,6 +9,9 @@ import (
 const (
 	// leastIdle is the least that a connection must have been quiet for its end to say anything about idling.
 	leastIdle = 20 * time.Millisecond
+	// leastAge is the least age that is taken for a limit. Where many faults follow one another, many connections end
+	// young; and to replace them more often than that would cost more than it saves.
+	leastAge = 10 * time.Second
 	// oneMoment is how long cuts may lie apart and still have one cause: a restart, an operator, a server that sheds load.
 	oneMoment = time.Second
 	// cutsKept and cutsRemembered bound the memory of cuts, in number and in time.
@@ -172,7 +175,7 @@ func ageLimit(cuts []cut, old time.Duration) time.Duration {
 			busy++
 		}
 	}
-	if busy < enough-1 || max(most, old) > least+max(least/20, time.Second) {
+	if busy < enough-1 || least < leastAge || max(most, old) > least+max(least/20, time.Second) {
 		return 0
 	}
 	return least
