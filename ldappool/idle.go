@@ -132,7 +132,7 @@ func (w *idleWatch) idleLimit(cuts []cut, quiet time.Duration) time.Duration {
 			conns = 0 // then one that lived on is enough against it
 		}
 		// Silence says only that the limit is shorter: the connection may have been dropped long before it was asked.
-		fits := n > 2 && (!seen || agree(least, most)) || n == 2 && !silent && most <= least+least/20+jitter
+		fits := n > 2 && (!seen || agree(least, most)) || n == 2 && !silent && most <= least+least/20+min(jitter, least/10)
 		// What was dropped silently may well be open here.
 		if fits && least >= leastIdle && !w.outlived(last[0].at, last[n-1].at, least, conns) && (silent || agree(least, quiet)) {
 			return surely(least)
