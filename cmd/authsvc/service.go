@@ -24,6 +24,7 @@ import (
 type service struct {
 	cfg   *config.Config
 	log   *slog.Logger
+	tel   *telemetry.Telemetry
 	pool  *ldappool.Pool
 	asked ldappool.Config // the pool's settings at the start
 	api   *api.Server
@@ -61,6 +62,8 @@ func newService(ctx context.Context, cfg *config.Config, logs io.Writer) (_ *ser
 	if s.asked, err = poolConfig(cfg, tel.Trace()); err != nil {
 		return nil, err
 	}
+	s.tel = tel
+	s.watchDirectory(s.asked.TLS)
 	if s.pool, err = ldappool.New(s.asked); err != nil {
 		return nil, err
 	}
@@ -91,6 +94,7 @@ func newService(ctx context.Context, cfg *config.Config, logs io.Writer) (_ *ser
 	s.main.server, s.main.conns = s.api.HTTPServer(), newConnCount(new(gcPercent).heed)
 	s.main.server.ConnState = s.main.conns.changed
 	s.secure(front.tls)
+	s.watchOwn(s.asked.TLS, front.tls)
 	if s.admin.Listener != nil {
 		s.admin.server = s.api.AdminHTTPServer(tel.Handler())
 	}

@@ -39,6 +39,7 @@ type Telemetry struct {
 	conns    *connMetrics
 	pool     *poolCollector
 	throttle *throttleCollector
+	certs    *certificates
 }
 
 var _ auth.Observer = (*Telemetry)(nil)
@@ -52,12 +53,13 @@ func New(o Options) *Telemetry {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	pool, counts := newPoolCollector(), newThrottleCollector()
+	pool, counts, certs := newPoolCollector(), newThrottleCollector(), newCertificates()
 	o.Registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		pool,
 		counts,
+		certs,
 	)
 	factory := promauto.With(o.Registry)
 	factory.NewGaugeVec(prometheus.GaugeOpts{
@@ -78,6 +80,7 @@ func New(o Options) *Telemetry {
 		conns:    newConnMetrics(factory),
 		pool:     pool,
 		throttle: counts,
+		certs:    certs,
 	}
 }
 
