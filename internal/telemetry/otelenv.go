@@ -51,7 +51,8 @@ func (get otelEnv) continues() bool {
 
 // otlpSettings say where spans are sent and how.
 type otlpSettings struct {
-	url     string
+	url     string      // may hold a secret
+	host    string      // of the URL, with its port where it has one
 	headers http.Header // may hold a secret
 	timeout time.Duration
 	gzip    bool
@@ -73,12 +74,15 @@ func (get otelEnv) otlp() (otlpSettings, error) {
 	if variable, p := get.exporter("PROTOCOL"); p != "" && p != "http/protobuf" {
 		note(variable, errors.New("must be http/protobuf, which collectors take at port 4318: gRPC and JSON are not built in"))
 	}
-	var err error
 	variable, value := get.exporter("ENDPOINT")
-	s.url, err = endpointURL(value, variable == otlpPrefix+"ENDPOINT")
-	note(variable, err)
+	if u, err := endpointURL(value, variable == otlpPrefix+"ENDPOINT"); err == nil {
+		s.url, s.host = u.String(), u.Host
+	} else {
+		note(variable, err)
+	}
 	variable, value = get.exporter("HEADERS")
-	s.headers, err = parseHeaders(value)
+	headers, err := parseHeaders(value)
+	s.headers = headers
 	note(variable, err)
 	if variable, value = get.exporter("TIMEOUT"); value != "" {
 		ms, err := strconv.Atoi(value)
@@ -99,15 +103,15 @@ func (get otelEnv) otlp() (otlpSettings, error) {
 }
 
 // endpointURL is where traces are posted: below the endpoint of all signals, or at the one of traces as it is.
-func endpointURL(endpoint string, common bool) (string, error) {
+func endpointURL(endpoint string, common bool) (*url.URL, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return "", errors.New("must be a URL, as http://collector:4318")
+		return nil, errors.New("must be a URL, as http://collector:4318")
 	}
 	if common {
 		u = u.JoinPath("v1", "traces")
 	}
-	return u.String(), nil
+	return u, nil
 }
 
 // parseHeaders reads name=value pairs separated by commas, values percent-encoded.

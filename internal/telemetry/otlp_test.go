@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,8 +20,8 @@ import (
 // variables makes a lookup of names and values in turns.
 func variables(pairs ...string) otelEnv {
 	env := map[string]string{}
-	for i := 0; i < len(pairs); i += 2 {
-		env[pairs[i]] = pairs[i+1]
+	for pair := range slices.Chunk(pairs, 2) {
+		env[pair[0]] = pair[1]
 	}
 	return func(name string) string { return env[name] }
 }
@@ -64,7 +65,7 @@ func TestAWrongVariableIsNamedAndNoSecretRepeated(t *testing.T) {
 		"OTEL_EXPORTER_OTLP_ENDPOINT: ", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: ", "OTEL_TRACES_EXPORTER: ", "OTEL_EXPORTER_OTLP_HEADERS: ",
 		"OTEL_EXPORTER_OTLP_TIMEOUT: ", "OTEL_EXPORTER_OTLP_COMPRESSION: ", "OTEL_EXPORTER_OTLP_CERTIFICATE: ",
 	} {
-		assert.ErrorContains(t, err, name)
+		require.ErrorContains(t, err, name)
 	}
 	assert.NotContains(t, err.Error(), "s3cret")
 	_, err = variables("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c", "OTEL_EXPORTER_OTLP_CLIENT_KEY", empty).otlp()

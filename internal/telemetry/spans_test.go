@@ -41,6 +41,7 @@ func newTraced(t *testing.T, collector *otlptest.Receiver, env map[string]string
 	spans, err := NewTracing(get, "1.2.3", logger)
 	require.NoError(t, err)
 	require.NotNil(t, spans)
+	assert.Contains(t, logs.String(), `"msg":"traces are sent"`)
 	t.Cleanup(func() { _ = spans.Close(context.Background()) }) // a second time, for most
 	return traced{New(Options{Logger: logger, Tracing: spans}), spans}, logs
 }

@@ -57,6 +57,7 @@ func NewTracing(get func(name string) string, version string, logger *slog.Logge
 		sdktrace.WithResource(about),
 		sdktrace.WithBatcher(quietExporter{exporter, logger, newLimiter()}),
 	)
+	logger.Info("traces are sent", slog.String("collector", settings.host), slog.Bool("users_named", t.endUser))
 	t.tracer = t.provider.Tracer(scope, trace.WithInstrumentationVersion(version), trace.WithSchemaURL(semconv.SchemaURL))
 	return t, nil
 }
