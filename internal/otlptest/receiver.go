@@ -36,7 +36,7 @@ type Receiver struct {
 
 	mu       sync.Mutex
 	spans    []Span      // guarded by mu, as are those below
-	raw      []byte      // every request, decoded to text
+	raw      []byte      // every request, decoded to text, without IDs
 	header   http.Header // of the last request
 	requests int
 	refuse   []int // statuses of the next answers, before any is taken
@@ -66,7 +66,8 @@ func (r *Receiver) Spans() []Span {
 	return append([]Span(nil), r.spans...)
 }
 
-// Text is everything received so far, as text: what is not in it was not sent.
+// Text is everything received so far, as text, but for the spans' IDs, in which chance writes anything: what is not in it
+// was not sent.
 func (r *Receiver) Text() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -100,13 +101,13 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	r.keep(data)
 	text, err := protojson.Marshal(data)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	r.raw = append(r.raw, text...)
-	r.keep(data)
 	w.Header().Set("Content-Type", "application/x-protobuf")
 }
 
@@ -128,7 +129,7 @@ func decode(req *http.Request) (*tracepb.TracesData, error) {
 	return data, proto.Unmarshal(content, data)
 }
 
-// keep adds the spans of a request. r.mu is held.
+// keep adds the spans of a request, and takes their IDs out of it. r.mu is held.
 func (r *Receiver) keep(data *tracepb.TracesData) {
 	for _, resource := range data.GetResourceSpans() {
 		about := texts(resource.GetResource().GetAttributes())
@@ -142,6 +143,7 @@ func (r *Receiver) keep(data *tracepb.TracesData) {
 					Failed:     s.GetStatus().GetCode() == tracepb.Status_STATUS_CODE_ERROR,
 					Service:    about["service.name"], Version: about["service.version"],
 				})
+				s.TraceId, s.SpanId, s.ParentSpanId = nil, nil, nil
 			}
 		}
 	}
