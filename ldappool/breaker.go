@@ -130,7 +130,11 @@ func ailment(op string, took time.Duration, r *Result, err error) error {
 	var f *fault
 	switch {
 	case err == nil && (declines(r.Code) || op == "search" && r.Code == ldap.LDAPResultUnwillingToPerform):
-		return &declined{op, *r}
+		said := *r
+		if op == "bind" {
+			said.Diagnostic = "" // which may repeat a user's password, and this is told of the server, in the log and to probes
+		}
+		return &declined{op, said}
 	case err == nil:
 		return nil
 	case !errors.As(err, &f) || !f.sent:

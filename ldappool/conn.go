@@ -203,6 +203,9 @@ func diagnostic(answer *ldap.Error) string {
 	return answer.Err.Error()
 }
 
+// errNoCode is what is wrong with an answer that has one of go-ldap's own codes.
+var errNoCode = errors.New("a result code that LDAP assigns to nothing")
+
 // judge says what it means that an exchange had no answer, and ends the connection unless nothing was sent on it.
 func (c *conn) judge(ctx context.Context, x exchange, e *ending, err error) error {
 	if e == nil {
@@ -210,6 +213,10 @@ func (c *conn) judge(ctx context.Context, x exchange, e *ending, err error) erro
 			return fmt.Errorf("%w: %w", ErrInvalidRequest, err)
 		}
 		// go-ldap could not read what the wire took for an answer, or gave up by itself.
+		var answer *ldap.Error
+		if errors.As(err, &answer) && int64(answer.ResultCode) == x.code {
+			err = errNoCode // and not in the server's words, which may repeat a password
+		}
 		e = c.wire.fail(RetiredProtocol, fmt.Errorf("an answer that cannot be read: %w", err))
 	}
 	f := &fault{kind: ErrConnLost, reason: e.reason, err: e, sent: x.sent, answered: x.answered}

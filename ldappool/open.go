@@ -3,6 +3,7 @@ package ldappool
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -165,6 +166,9 @@ func (p *Pool) introduce(ctx context.Context, c *conn, probe bool) error {
 	r, err := c.bind(ctx, c.with.DialTimeout, c.with.BindDN, c.with.BindPassword, nil)
 	step := DialStep{Name: "service bind", Err: err}
 	if err == nil {
+		if strings.Contains(r.Diagnostic, c.with.BindPassword) {
+			r.Diagnostic = "" // it repeats the password
+		}
 		step.Result = &r.Result
 		if r.Code != ldap.LDAPResultSuccess {
 			step.Err = &refused{r.Result}

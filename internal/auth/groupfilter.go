@@ -30,6 +30,9 @@ func (f groupFilter) fill(dn, name string) string {
 	return strings.NewReplacer(dnPlaceholder, ldap.EscapeFilter(dn), placeholder, ldap.EscapeFilter(name)).Replace(string(f))
 }
 
+// asksName tells whether the user's name decides, and not the DN alone.
+func (f groupFilter) asksName() bool { return strings.Contains(string(f), placeholder) }
+
 // bytesFilter is the assertion that an attribute has this value, every byte of it escaped.
 func bytesFilter(attribute string, value []byte) string {
 	var b strings.Builder

@@ -125,6 +125,10 @@ func (l *login) authorize(ctx context.Context) {
 // A group is looked at once, so that cycles end.
 func (l *login) findByFilter(ctx context.Context, found *groupSet) bool {
 	g := l.groups
+	if len(l.found) > 0 && g.filter.asksName() && l.found[0].GetEqualFoldAttributeValue(l.cfg.NameAttribute) == "" {
+		l.fault(fmt.Errorf("the entry shows no %s, and the group filter asks for it: what was typed may be somebody else's name", l.cfg.NameAttribute))
+		return false
+	}
 	level := []string{g.filter.fill(l.user.DN, l.user.Username)}
 	for depth := 1; len(level) > 0; depth++ {
 		var next []string
@@ -283,7 +287,7 @@ func (s *groupSet) add(e *ldap.Entry) bool {
 			if s.folded == nil {
 				s.folded = map[string]bool{}
 			}
-			s.folded[foldValue(v)] = true
+			s.folded[foldValue(text(a.Name, v))] = true // by the name that is told
 		}
 	}
 	return true

@@ -292,10 +292,10 @@ func (l *login) bind(ctx context.Context) {
 	l.result.Phases.Wait += wait
 	l.result.Phases.Bind = time.Since(began) - wait
 	if err != nil {
-		l.end(judgeFault(err))
+		l.end(withhold(judgeFault(err), l.password))
 		return
 	}
-	l.end(judgeBind(l.cfg.Preset, answer.Result, unknown))
+	l.end(withhold(judgeBind(l.cfg.Preset, answer.Result, unknown), l.password))
 }
 
 // about tells at which server an operation failed, and how long it had waited for a connection.

@@ -19,7 +19,7 @@ var errPrincipal = errors.New(`username: must not contain @ \ / or =`)
 
 // validPrincipal tells what is wrong with a name that a principal is to be made of.
 func validPrincipal(name string) error {
-	if strings.ContainsAny(name, `@\/=`) {
+	if strings.ContainsAny(AD.fold(name), `@\/=`) { // AD takes their wide forms for them
 		return errPrincipal
 	}
 	return nil
@@ -33,7 +33,7 @@ func (l *login) nameByPrincipal() bool {
 	}
 	l.user = User{Username: l.username, DN: l.username + l.suffix}
 	l.result.DN = l.user.DN
-	if isComputerName(l.username) {
+	if isComputerName(AD.fold(l.username)) {
 		l.end(Result{Outcome: InvalidPassword, Cause: errComputer})
 		return false
 	}

@@ -90,14 +90,16 @@ func TestContract_APrincipalIsBoundAsItIs(t *testing.T) {
 		require.Equal(t, name+"@example.org secret", binds[len(binds)-1])
 	}
 	before := len(seen.all())
-	for _, name := range []string{"x@example.org", "@", `EXAMPLE\x`, "HOST/x", "CN=x,DC=example,DC=org"} {
+	for _, name := range []string{"x@example.org", "@", `EXAMPLE\x`, "HOST/x", "CN=x,DC=example,DC=org", "x＠example.org", `EXAMPLE＼x`} {
 		r := authenticate(t, cfg, p, name, "secret")
 		requireOutcome(t, auth.BadRequest, r)
 		require.Equal(t, `username: must not contain @ \ / or =`, r.Detail)
 	}
-	r := authenticate(t, cfg, p, "pc1$", "secret")
-	requireOutcome(t, auth.InvalidPassword, r)
-	require.ErrorContains(t, r.Cause, "a computer")
+	for _, name := range []string{"pc1$", "pc1＄", "pc1$\u0301", "pc1$\u200b"} {
+		r := authenticate(t, cfg, p, name, "secret")
+		requireOutcome(t, auth.InvalidPassword, r)
+		require.ErrorContains(t, r.Cause, "a computer")
+	}
 	require.Len(t, seen.all(), before, "none of these was tried")
 }
 

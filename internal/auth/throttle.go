@@ -32,7 +32,7 @@ func (l *login) reserve(ctx context.Context, found bool) bool {
 	if l.cfg.Throttle == nil {
 		return true
 	}
-	account := throttle.ByName(l.username)
+	account := throttle.ByName(l.cfg.Preset.fold(l.username))
 	if found && l.cfg.DNTemplate == "" {
 		account = throttle.ByEntry(l.user.DN)
 	}

@@ -97,3 +97,32 @@ func TestAComputerIsCountedByWhatWasTyped(t *testing.T) {
 	requireOutcome(t, auth.TooManyAttempts, from(a, "192.0.2.1", "PC1$", "secret"))
 	require.Empty(t, seen.all())
 }
+
+// TestWhatADTakesForOneNameSharesABudget has names that Windows was seen to take for one (Samba's bug 14847), and others.
+func TestWhatADTakesForOneNameSharesABudget(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		preset auth.Preset
+		names  []string
+		want   auth.Outcome // of the second and each further
+	}{
+		"marks at AD":            {auth.AD, []string{"bjorn", "björn", "bjǫrṅ", "b̨́̄̐j᪲ǫ̈́Ⓡn̨̈́", "BJÖRN", "bjørn"}, auth.TooManyAttempts},
+		"a ligature at AD":       {auth.AD, []string{"Meissner", "Meißner", "MEIẞNER"}, auth.TooManyAttempts},
+		"kana at AD":             {auth.AD, []string{"つ", "ツ", "ﾂ"}, auth.TooManyAttempts},
+		"other names at AD":      {auth.AD, []string{"bjorn", "bjoern", "b", "つ", "す"}, auth.InvalidPassword},
+		"marks anywhere else":    {auth.OpenLDAP, []string{"bjorn", "björn", "bjørn"}, auth.InvalidPassword},
+		"wide letters elsewhere": {auth.OpenLDAP, []string{"bjorn", "ｂjorn", "BJORN"}, auth.TooManyAttempts},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, _ := newServer(t, func(*ldaptest.Conn, ldaptest.Request) bool { return false })
+			cfg := throttled(t, byTemplate(), 1, 1)
+			cfg.Preset = c.preset
+			a, _ := newAuthenticator(t, cfg, newPool(t, s.URL()))
+			requireOutcome(t, auth.InvalidPassword, from(a, "192.0.2.1", c.names[0], "wrong"))
+			for _, n := range c.names[1:] {
+				requireOutcome(t, c.want, from(a, "192.0.2.1", n, "wrong"))
+			}
+		})
+	}
+}

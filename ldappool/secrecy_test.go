@@ -1,0 +1,79 @@
+package ldappool
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"authsvc/internal/ldaptest"
+
+	"github.com/go-ldap/ldap/v3"
+	"github.com/stretchr/testify/require"
+)
+
+// TestAPasswordThatTheDirectoryRepeatsIsToldOfNoServer: what it says of a bind goes to that bind's caller and nowhere else.
+func TestAPasswordThatTheDirectoryRepeatsIsToldOfNoServer(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		code    uint16
+		service bool // it refuses the service identity
+	}{
+		"a bind with a code of go-ldap": {ldap.ErrorNetwork, false},
+		"a service bind refused":        {ldap.LDAPResultInvalidCredentials, true},
+		"a service bind declined":       {ldap.LDAPResultBusy, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			directory := ldaptest.NewDirectory()
+			s := ldaptest.NewServer(t, func(conn *ldaptest.Conn, req ldaptest.Request) {
+				if req.Op == ldaptest.OpBind && (req.DN == ldaptest.ServiceDN) == c.service {
+					conn.ReplyBind(req, c.code, "cannot check "+req.Password)
+					return
+				}
+				directory.Handle(conn, req)
+			})
+			var mu sync.Mutex
+			var told []string
+			tell := func(err error) {
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					told = append(told, err.Error())
+				}
+			}
+			p, err := New(Config{
+				Servers: []string{s.URL()}, BindDN: ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword,
+				Trace: Trace{
+					Acquired:      func(_ context.Context, e AcquireEvent) { tell(e.Err) },
+					Dialed:        func(e DialEvent) { tell(e.Err) },
+					Pinged:        func(e PingEvent) { tell(e.Err) },
+					Retired:       func(e RetireEvent) { tell(e.Err) },
+					ServerChanged: func(e ServerEvent) { tell(e.Err) },
+				},
+			})
+			require.NoError(t, err)
+			for range 3 {
+				_, err := p.Bind(soon(t), ldaptest.UserDN(0), "hunter2")
+				tell(err)
+			}
+			tell(p.Stat().Servers[0].LastErr)
+			require.NoError(t, p.Close(soon(t)))
+			mu.Lock()
+			defer mu.Unlock()
+			all := strings.Join(told, "\n")
+			require.NotContains(t, all, "hunter2")
+			require.NotContains(t, all, ldaptest.ServicePassword)
+			require.NotEmpty(t, all, fmt.Sprint("there is something to tell of ", name))
+		})
+	}
+}
+
+func TestWhatABindSaysAgainstItsServerIsNotInTheServersWords(t *testing.T) {
+	t.Parallel()
+	busy := &Result{Code: ldap.LDAPResultBusy, Diagnostic: "cannot check hunter2"}
+	require.EqualError(t, ailment("bind", 0, busy, nil), "bind: Busy (51)")
+	require.EqualError(t, ailment("search", 0, busy, nil), "search: Busy (51): cannot check hunter2", "a search has no password")
+	require.Equal(t, "cannot check hunter2", busy.Diagnostic, "the bind's caller has it whole")
+}
