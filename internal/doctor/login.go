@@ -63,7 +63,7 @@ func (s *patient) user(ctx context.Context) {
 	case s.tried:
 		s.skip("password", "it was tried at another server; a wrong one counts each time")
 	default:
-		s.doctor.tried = true
+		s.tried = true
 		s.do("password", func() finding { return s.try(ctx) })
 	}
 }
