@@ -107,7 +107,7 @@ type child struct {
 }
 
 // startService builds and runs the service against a directory, with the defaults that a user has.
-func startService(b *testing.B, directory string) *child {
+func startService(b *testing.B, directory string, environ ...string) *child {
 	b.Helper()
 	binary := filepath.Join(b.TempDir(), "authsvc")
 	build := exec.Command("go", "build", "-o", binary, "authsvc/cmd/authsvc")
@@ -115,10 +115,10 @@ func startService(b *testing.B, directory string) *child {
 	require.NoError(b, err, string(out))
 	addr, admin := freeAddr(b), *adminAddr
 	cmd := exec.Command(binary)
-	cmd.Env = []string{
+	cmd.Env = append([]string{
 		"LDAP_URL=" + directory, "LDAP_BIND_DN=" + ldaptest.ServiceDN, "LDAP_BIND_PASSWORD=" + ldaptest.ServicePassword,
 		"LDAP_BASE_DN=" + ldaptest.PeopleDN, "HTTP_ADDR=" + addr, "ADMIN_ADDR=" + admin,
-	}
+	}, environ...)
 	log, err := os.Create(filepath.Join(b.TempDir(), "authsvc.log"))
 	require.NoError(b, err)
 	b.Cleanup(func() { log.Close() })

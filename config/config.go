@@ -24,6 +24,7 @@ type Config struct {
 
 	settings    []setting
 	secretFiles []string
+	otel        map[string]Secret
 }
 
 // LDAP says where the directory is, how to reach it, and how a user is found in it.

@@ -43,7 +43,7 @@ func (l *LDAP) validateGroups(sources map[string]source, wrong *problems) {
 		}
 	}
 	if l.Preset != "ad" && len(l.GroupBaseDNs) == 0 {
-		wrong.add("LDAP_GROUP_BASE_DN", "is required with LDAP_REQUIRED_GROUPS and all of LDAP_GROUP_*")
+		wrong.add("LDAP_GROUP_BASE_DN", "is required with LDAP_REQUIRED_GROUPS or any other of LDAP_GROUP_*")
 	}
 }
 

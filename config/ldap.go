@@ -73,9 +73,14 @@ func (l *LDAP) validateURLs(wrong *problems) {
 		seen = append(seen, u)
 	}
 	l.URLs = seen
-	if l.StartTLS && !slices.ContainsFunc(seen, func(u string) bool { return strings.HasPrefix(u, "ldap://") }) {
+	if l.StartTLS && !slices.ContainsFunc(seen, beginsInTheClear) {
 		wrong.note("LDAP_START_TLS", "", "is for ldap:// servers, and LDAP_URL has none")
 	}
+}
+
+// beginsInTheClear tells whether a URL's connections have no TLS but by StartTLS. Servers that the DNS names are ldap:// ones.
+func beginsInTheClear(u string) bool {
+	return strings.HasPrefix(u, "ldap://") || strings.HasPrefix(u, "ldap+srv://")
 }
 
 // holdsUser tells whether a URL, or what a comma left of one, has a user in it. A socket's path may have an @.

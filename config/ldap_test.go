@@ -110,6 +110,7 @@ func TestWhatAURLHoldsBeforeItsHostIsNotPrinted(t *testing.T) {
 func TestStartTLSNeedsAServerThatCanDoIt(t *testing.T) {
 	t.Parallel()
 	assert.True(t, mustLoad(t, minimal("LDAP_START_TLS=true", "LDAP_URL=ldaps://a,ldap://b")).LDAP.StartTLS)
+	assert.True(t, mustLoad(t, minimal("LDAP_START_TLS=true", "LDAP_URL=ldap+srv://example.org")).LDAP.StartTLS)
 	for _, servers := range []string{"ldaps://a", "ldapi://%2fs,ldaps://b"} {
 		assert.Contains(t, problem(t, "LDAP_START_TLS", minimal("LDAP_START_TLS=true", "LDAP_URL="+servers)),
 			"is for ldap:// servers, and LDAP_URL has none")

@@ -43,6 +43,7 @@ func Load(environ []string) (*Config, error) {
 		return nil, err
 	}
 	c.describe(sources)
+	c.otel = otel(given)
 	c.warn()
 	return c, nil
 }
@@ -61,6 +62,20 @@ func (c *Config) Files() []string {
 		}
 	}
 	return files
+}
+
+// OTel gives one of OpenTelemetry's own variables, OTEL_*; empty where it is not set. They are not checked here.
+func (c *Config) OTel(name string) string { return c.otel[name].Reveal() }
+
+// otel takes OpenTelemetry's variables. Some hold secrets, so all are treated as such.
+func otel(given map[string]string) map[string]Secret {
+	taken := map[string]Secret{}
+	for name, value := range given {
+		if strings.HasPrefix(name, "OTEL_") {
+			taken[name] = NewSecret(value)
+		}
+	}
+	return taken
 }
 
 // HTTPAddr reads HTTP_ADDR alone, for whoever only wants to reach the service on this machine.

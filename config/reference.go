@@ -21,7 +21,7 @@ func variables() []variable {
 		{group: "Directory", name: "LDAP_URL", example: "ldap://ldap1.example.org,ldaps://ldap2.example.org", meaning: "Servers, first choice first. `ldap://host:389`, `ldaps://host:636`, or `ldapi://%2frun%2fslapd%2fldapi` for a Unix socket, its path percent-encoded, or `ldap+srv://example.org` for the servers that the DNS names (SRV records of `_ldap._tcp`, looked up every 30 s; certificates must name the record's target). Required."},
 		{name: "LDAP_PRESET", example: "ad", meaning: "What kind of directory it is: `openldap`, `ad` (Active Directory, Samba), `389ds` or `freeipa`. It gives the defaults of the variables below that say so, and how locked, expired and disabled accounts are told: see [presets](presets.md)."},
 		{name: "LDAP_SERVER_POLICY", example: "round_robin", meaning: "Which of several servers are used. `failover`: the first that works, and it again when it has been well for half a minute. `round_robin`: all that work, evenly."},
-		{name: "LDAP_START_TLS", example: "true", meaning: "StartTLS on `ldap://` connections before anything else is sent on them."},
+		{name: "LDAP_START_TLS", example: "true", meaning: "StartTLS on `ldap://` connections, those to servers that the DNS names included, before anything else is sent on them."},
 		{name: "LDAP_CA_FILE", example: "/etc/authsvc/ca.pem", meaning: "PEM file with the authorities that the directory's certificate is verified against. Without it, the system's."},
 		{name: "LDAP_CERT_FILE", example: "/etc/authsvc/client.pem", meaning: "PEM file with a client certificate for the directory; goes with `LDAP_KEY_FILE`."},
 		{name: "LDAP_KEY_FILE", example: "/etc/authsvc/client.key", meaning: "PEM file with the client certificate's private key."},

@@ -101,7 +101,7 @@ func (c *Config) warn() {
 		c.Warnings = append(c.Warnings, "LDAP_TLS_INSECURE_SKIP_VERIFY: the directory's certificate is not verified; anybody on the way can read the passwords")
 	}
 	for _, u := range l.URLs {
-		if !l.StartTLS && strings.HasPrefix(u, "ldap://") && !loopback(strings.TrimPrefix(u, "ldap://")) {
+		if !l.StartTLS && beginsInTheClear(u) && !loopback(strings.TrimPrefix(u, "ldap://")) {
 			c.Warnings = append(c.Warnings, "LDAP_URL: passwords travel to "+u+" in the clear; use ldaps:// or LDAP_START_TLS=true")
 		}
 	}

@@ -162,6 +162,8 @@ func TestWhatIsAllowedAndUnwiseIsWarnedAbout(t *testing.T) {
 		"a certificate that none checks":             {minimal("LDAP_TLS_INSECURE_SKIP_VERIFY=true"), []string{"the directory's certificate is not verified"}},
 		"passwords in the clear":                     {minimal("LDAP_URL=ldap://h"), []string{"passwords travel to ldap://h " + unveiled}},
 		"to each such server":                        {minimal("LDAP_URL=ldap://a:389,ldaps://b,ldap://[2001:db8::1]"), []string{"to ldap://a:389 " + unveiled, "to ldap://[2001:db8::1] " + unveiled}},
+		"to servers that the DNS names":              {minimal("LDAP_URL=ldap+srv://example.org"), []string{"to ldap+srv://example.org " + unveiled}},
+		"not with StartTLS to those":                 {minimal("LDAP_URL=ldap+srv://example.org", "LDAP_START_TLS=true"), nil},
 		"not with StartTLS":                          {minimal("LDAP_URL=ldap://h", "LDAP_START_TLS=true"), nil},
 		"not on this machine":                        {minimal("LDAP_URL=ldap://localhost,ldap://127.0.0.9:389,ldap://[::1],ldap://[::1]:389,ldapi://%2fs"), nil},
 		"a name that looks like loopback":            {minimal("LDAP_URL=ldap://localhost.example.org"), []string{unveiled}},

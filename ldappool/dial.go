@@ -42,7 +42,7 @@ func parseEndpoint(raw string, cfg Config) (endpoint, error) {
 	}
 	port := map[string]string{"ldap": "389", "ldaps": "636"}[u.Scheme]
 	if port == "" || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
-		return endpoint{}, fmt.Errorf("%q: want ldap://host:port, ldaps://host:port or ldapi://path and nothing else", u.Redacted())
+		return endpoint{}, fmt.Errorf("%q: want ldap://host:port, ldaps://host:port, ldapi://path or ldap+srv://domain and nothing else", u.Redacted())
 	}
 	if u.Port() != "" {
 		port = u.Port()
@@ -99,7 +99,9 @@ func dialBy(ctx context.Context, names *net.Resolver, network, addr string) (net
 
 // dial opens a connection that speaks LDAP, with TLS where the endpoint has it. ctx carries the deadline of it all.
 func (e endpoint) dial(ctx context.Context, dial dialFunc) (*wire, error) {
+	began := time.Now()
 	raw, err := dial(ctx, e.network, e.addr)
+	tell(ctx, began, DialStep{Name: "connect", Err: err})
 	if err != nil {
 		return nil, &stepError{"connect", err}
 	}
@@ -125,12 +127,19 @@ func (e endpoint) secure(ctx context.Context, raw net.Conn) (net.Conn, error) {
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	defer stop()
 	if e.startTLS {
-		if err := startTLS(raw); err != nil {
+		began := time.Now()
+		err := startTLS(raw)
+		tell(ctx, began, DialStep{Name: "starttls", Err: err})
+		if err != nil {
 			return nil, &stepError{"starttls", err}
 		}
 	}
+	began := time.Now()
 	conn := tls.Client(raw, e.tls)
-	if err := conn.HandshakeContext(ctx); err != nil {
+	err := conn.HandshakeContext(ctx)
+	state := conn.ConnectionState()
+	tell(ctx, began, DialStep{Name: "tls", TLS: &state, Err: err})
+	if err != nil {
 		return nil, &stepError{"tls", err}
 	}
 	return conn, raw.SetDeadline(time.Time{})

@@ -9,6 +9,9 @@ import (
 const (
 	// leastIdle is the least that a connection must have been quiet for its end to say anything about idling.
 	leastIdle = 20 * time.Millisecond
+	// leastAge is the least age that is taken for a limit. Where many faults follow one another, many connections end
+	// young; and to replace them more often than that would cost more than it saves.
+	leastAge = 10 * time.Second
 	// oneMoment is how long cuts may lie apart and still have one cause: a restart, an operator, a server that sheds load.
 	oneMoment = time.Second
 	// cutsKept and cutsRemembered bound the memory of cuts, in number and in time.
@@ -129,7 +132,7 @@ func (w *idleWatch) idleLimit(cuts []cut, quiet time.Duration) time.Duration {
 			conns = 0 // then one that lived on is enough against it
 		}
 		// Silence says only that the limit is shorter: the connection may have been dropped long before it was asked.
-		fits := n > 2 && (!seen || agree(least, most)) || n == 2 && !silent && most <= least+least/20+jitter
+		fits := n > 2 && (!seen || agree(least, most)) || n == 2 && !silent && most <= least+least/20+min(jitter, least/10)
 		// What was dropped silently may well be open here.
 		if fits && least >= leastIdle && !w.outlived(last[0].at, last[n-1].at, least, conns) && (silent || agree(least, quiet)) {
 			return surely(least)
@@ -172,7 +175,7 @@ func ageLimit(cuts []cut, old time.Duration) time.Duration {
 			busy++
 		}
 	}
-	if busy < enough-1 || max(most, old) > least+max(least/20, time.Second) {
+	if busy < enough-1 || least < leastAge || max(most, old) > least+max(least/20, time.Second) {
 		return 0
 	}
 	return least

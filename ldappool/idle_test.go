@@ -115,6 +115,8 @@ func TestAVerdictOnCutsIsNoMoreThanTheySay(t *testing.T) {
 
 		{name: "a limit on age, whether idle or not", sightings: []sighting{
 			aged(60*s, 3*s, 60*s), aged(121*s, 20*s, 60*s), aged(182*s, 7*s, 61*s), aged(243*s, 1*s, 60*s)}, age: 60 * s},
+		{name: "connections that end young, time and again", sightings: []sighting{
+			aged(60*s, 30*ms, 200*ms), aged(63*s, 100*ms, 300*ms), aged(66*s, 60*ms, 900*ms), aged(69*s, 20*ms, 250*ms)}},
 		{name: "three do not make an age", sightings: []sighting{
 			aged(60*s, 3*s, 60*s), aged(121*s, 20*s, 60*s), aged(182*s, 7*s, 61*s)}},
 		{name: "a limit on age, and one older that is open", sightings: []sighting{

@@ -151,8 +151,10 @@ func (p *Pool) handshake(ctx context.Context, l *lane, d *dial) (*conn, error) {
 // takes connections and does not answer is found out here and not by a login; and one that closes connections which
 // never asked anything (Active Directory does after 120 s) has been asked.
 func (p *Pool) introduce(ctx context.Context, c *conn, probe bool) error {
+	began := time.Now()
 	if c.lane.name == BindLane || c.with.BindDN == "" {
 		r, err := c.search(ctx, c.with.DialTimeout, rootDSE())
+		tell(ctx, began, DialStep{Name: "ping", Err: err})
 		switch {
 		case err != nil:
 			return &stepError{"ping", err}
@@ -162,14 +164,19 @@ func (p *Pool) introduce(ctx context.Context, c *conn, probe bool) error {
 		return nil
 	}
 	r, err := c.bind(ctx, c.with.DialTimeout, c.with.BindDN, c.with.BindPassword, nil)
-	if err != nil {
-		return &stepError{"service bind", err}
-	}
-	if r.Code != ldap.LDAPResultSuccess {
+	step := DialStep{Name: "service bind", Err: err}
+	if err == nil {
 		if strings.Contains(r.Diagnostic, c.with.BindPassword) {
 			r.Diagnostic = "" // it repeats the password
 		}
-		return &stepError{"service bind", &refused{r.Result}}
+		step.Result = &r.Result
+		if r.Code != ldap.LDAPResultSuccess {
+			step.Err = &refused{r.Result}
+		}
+	}
+	tell(ctx, began, step)
+	if step.Err != nil {
+		return &stepError{"service bind", step.Err}
 	}
 	return nil
 }

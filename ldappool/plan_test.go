@@ -81,10 +81,11 @@ func urls(hosts []string) (all []string) {
 	return all
 }
 
-// fair tells whether nothing happens for which a login may fail that has no deadline.
+// fair tells whether nothing happens for which a login may fail that has no deadline. With one or two connections there is
+// no room for a successor beside what it replaces, and callers may wait in vain for it.
 func (p *plan) fair() bool {
-	return len(p.mishaps) == 0 && p.closeAt == 0 && p.waiters == 1000 &&
-		!slices.ContainsFunc(p.turns, func(u turn) bool { return u.kind == "wrong password" })
+	return len(p.mishaps) == 0 && p.closeAt == 0 && p.waiters == 1000 && (p.conns > 2 || len(p.turns) == 0) &&
+		!slices.ContainsFunc(p.turns, func(u turn) bool { return u.kind == "wrong password" || u.kind == "MaxConns" && u.conns <= 2 })
 }
 
 // mishap is something that befalls a directory, after a pause.

@@ -82,6 +82,11 @@ func (r *refused) Error() string {
 	return msg
 }
 
+// Is has a refusal be ErrServiceRefused, but for what a server says that is too busy to look at anybody.
+func (r *refused) Is(target error) bool {
+	return target == ErrServiceRefused && r.result.Code != ldap.LDAPResultBusy && r.result.Code != ldap.LDAPResultUnavailable
+}
+
 // countsAgainstAccount tells whether err is a refusal that the directory may count (invalidCredentials, 49).
 func countsAgainstAccount(err error) bool {
 	var r *refused

@@ -538,3 +538,31 @@ func TestAPortThatSpeaksNoLDAPIsNoDirectory(t *testing.T) {
 		require.ErrorIs(t, err, errNoLDAP)
 	})
 }
+
+func TestAServerWithoutConnectionsForBindsIsNoHelpToALogin(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		h := m.hosts["one"]
+		p := m.start(t, sizes(4, 1))
+		mustSearch(t, p)
+		mustBind(t, p)
+		h.refuse(false)
+		for _, peer := range h.open() {
+			if !peer.service {
+				peer.cut()
+			}
+		}
+		_, err := p.Bind(t.Context(), ldaptest.UserDN(1), ldaptest.Password(1))
+		requireFault(t, err, ErrUnavailable)
+		mustSearch(t, p)
+		time.Sleep(2 * benefit)
+		s := p.Stat()
+		require.Equal(t, ServerSuspect, s.Servers[0].State, "it still serves searches")
+		require.False(t, s.Usable(), "and no login")
+		h.accept()
+		time.Sleep(2 * benefit)
+		require.True(t, p.Stat().Usable())
+		mustBind(t, p)
+	})
+}

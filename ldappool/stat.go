@@ -41,7 +41,7 @@ type Stat struct {
 	// operations sent a second time, and callers turned away without a connection.
 	Dials, DialErrors, Retries, Refused int64
 
-	ready bool
+	usable, ready bool
 }
 
 // LaneStat is one lane's part of a Stat.
@@ -66,19 +66,9 @@ type ServerStat struct {
 	IdleLimit, AgeLimit time.Duration
 }
 
-// Usable tells whether a login can be tried now: some server is usable, or was a moment ago and is not known to
-// be down, or connections to one that the configuration does not name any more are still there.
-func (s *Stat) Usable() bool {
-	if s.Search.Outdated+s.Bind.Outdated > 0 {
-		return true
-	}
-	for _, srv := range s.Servers {
-		if srv.State == ServerUsable || srv.State == ServerSuspect && srv.Ready {
-			return true
-		}
-	}
-	return false
-}
+// Usable tells whether a login can be tried now: some server is usable, or was until a moment ago, or one in doubt, or
+// dismissed, still has connections of every kind that a login needs.
+func (s *Stat) Usable() bool { return s.usable }
 
 // Ready tells whether the directory has let the pool in since that was made.
 func (s *Stat) Ready() bool { return s.ready }
@@ -90,7 +80,7 @@ func (p *Pool) Stat() *Stat {
 	s := &Stat{
 		MaxConns: p.config().MaxConns, Search: p.lanes[0].stat(), Bind: p.lanes[1].stat(), Retired: map[RetireReason]int64{},
 		Dials: p.dials, DialErrors: p.dialErrors, Retries: p.retries, Refused: p.refused,
-		ready: p.ready,
+		usable: p.serving(), ready: p.ready,
 	}
 	for _, reason := range retireReasons {
 		s.Retired[reason] = p.retired[reason]
@@ -100,6 +90,23 @@ func (p *Pool) Stat() *Stat {
 	}
 	s.Servers = append(s.Servers, p.unknown()...)
 	return s
+}
+
+// benefit is how long a server in doubt is taken to be what it was: a probe has told by then.
+const benefit = 2 * time.Second
+
+// serving tells whether a login can be tried now. p.mu is held.
+func (p *Pool) serving() bool {
+	for _, s := range p.known() {
+		switch {
+		case s.is() == ServerUsable && !s.gone:
+			return true
+		case s.is() == ServerDown || !s.ready:
+		case s.conns[1] > 0 && (s.conns[0] > 0 || p.config().BindOnly), !s.gone && time.Since(s.since) < benefit:
+			return true
+		}
+	}
+	return false
 }
 
 // stat is the lane's part of a snapshot. Pool.mu is held.

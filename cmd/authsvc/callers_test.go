@@ -30,14 +30,20 @@ type frontage struct {
 
 func startFrontage(t *testing.T) *frontage {
 	t.Helper()
-	f := &frontage{t: t, files: t.TempDir(), ca: ldaptest.NewCA(t), callers: ldaptest.NewCA(t)}
-	f.slapd = ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
+	return startFrontageTo(t, ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10}))
+}
+
+// startFrontageTo has it use a directory, and settings beside its own.
+func startFrontageTo(t *testing.T, slapd *ldaptest.Slapd, environ ...string) *frontage {
+	t.Helper()
+	f := &frontage{t: t, files: t.TempDir(), ca: ldaptest.NewCA(t), callers: ldaptest.NewCA(t), slapd: slapd}
 	f.certificate(f.ca)
 	f.copy("callers.pem", f.callers.File())
 	f.keys("shop-key-one")
-	f.p = startProgram(t, f.slapd.URL(),
-		"HTTP_TLS_CERT_FILE="+f.path("cert.pem"), "HTTP_TLS_KEY_FILE="+f.path("key.pem"),
-		"HTTP_TLS_CLIENT_CA_FILE="+f.path("callers.pem"), "AUTH_API_KEYS_FILE="+f.path("keys"))
+	f.p = startProgram(t, f.slapd.URL(), append([]string{
+		"HTTP_TLS_CERT_FILE=" + f.path("cert.pem"), "HTTP_TLS_KEY_FILE=" + f.path("key.pem"),
+		"HTTP_TLS_CLIENT_CA_FILE=" + f.path("callers.pem"), "AUTH_API_KEYS_FILE=" + f.path("keys"),
+	}, environ...)...)
 	f.p.ready(t)
 	return f
 }

@@ -42,11 +42,11 @@ func TestLoginsGoOnAtTheSecondServerWhateverBefallsTheFirst(t *testing.T) {
 		most       int           // logins that may be lost: those in flight whose answer nobody can get any more
 		wait       time.Duration // the longest that any login may take
 	}{
-		{"killed", func(s *site) { s.slapd.Kill() }, func(s *site) { s.slapd.Start() }, 0, 0, time.Second},
-		{"paused", pause, resume, 0, 2, 6 * time.Second},
-		{"paused with many in flight", pause, resume, 20 * time.Millisecond, 32, 6 * time.Second},
+		{"killed", func(s *site) { s.slapd.Kill() }, func(s *site) { s.slapd.Start() }, 0, 0, 3 * time.Second},
+		{"paused", pause, resume, 0, 2, 8 * time.Second},
+		{"paused with many in flight", pause, resume, 20 * time.Millisecond, 32, 8 * time.Second},
 		{"black hole", func(s *site) { s.proxy.SetFaults(ldaptest.Faults{BlackHole: true}); s.proxy.HangDials() },
-			func(s *site) { s.proxy.SetFaults(ldaptest.Faults{}); s.proxy.Listen() }, 0, 2, 6 * time.Second},
+			func(s *site) { s.proxy.SetFaults(ldaptest.Faults{}); s.proxy.Listen() }, 0, 2, 8 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			first, second := newSite(t), newSite(t)
@@ -95,7 +95,7 @@ func TestLoginsGoOnAtTheSecondServerWhateverBefallsTheFirst(t *testing.T) {
 				c.name, lost, longest, right, quick, 100*time.Millisecond+5*c.delay)
 			assert.LessOrEqual(t, lost, c.most)
 			assert.Less(t, longest, c.wait)
-			assert.LessOrEqual(t, right, time.Second)
+			assert.LessOrEqual(t, right, 3*time.Second)
 			if *long {
 				// One connection of each kind moves in each round of LDAP_POOL_HEALTH_CHECK_INTERVAL.
 				homeward := streamBy(client(t), p.url, 50, time.Second)

@@ -55,6 +55,7 @@ func (l listener) serve() error {
 
 // adopt takes over new settings while the service runs: all of them, or none where the pool refuses its own.
 func (s *service) adopt(pool ldappool.Config, f front) error {
+	s.watchDirectory(pool.TLS)
 	if err := s.pool.Reconfigure(pool); err != nil {
 		return err
 	}
@@ -62,5 +63,6 @@ func (s *service) adopt(pool ldappool.Config, f front) error {
 		s.tls.Store(f.tls)
 	}
 	s.api.SetCallers(f.callers)
+	s.watchOwn(pool.TLS, f.tls)
 	return nil
 }

@@ -53,10 +53,13 @@ func (p *program) healthcheck(ctx context.Context, args []string) error {
 	}
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<16)) // its code says it all
-	if resp.StatusCode != http.StatusOK {
+	switch resp.StatusCode {
+	case http.StatusOK:
+		return nil
+	case http.StatusServiceUnavailable:
 		return errors.New("no directory server is usable")
 	}
-	return nil
+	return fmt.Errorf("%s is no answer of the service to %s; are HTTP_ADDR and HTTP_TLS_CERT_FILE set here as they are there?", resp.Status, req.URL)
 }
 
 // localAddr is where to reach a listener from this machine: on loopback where it listens everywhere.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"sync/atomic"
 	"testing"
 
@@ -55,10 +56,15 @@ func TestHealthcheckTellsWhatTheServiceAnswers(t *testing.T) {
 		})
 		assert.Equal(t, want, got, "HTTP %d", code)
 		assert.Equal(t, []string{"GET /healthz"}, asked)
-		if want == 0 {
+		switch code {
+		case 200:
 			assert.Empty(t, said)
-		} else {
+		case 503:
 			assert.Equal(t, "authsvc: no directory server is usable\n", said)
+		default: // another program's answer, or this one's to HTTP where it speaks HTTPS
+			assert.Contains(t, said, strconv.Itoa(code))
+			assert.Contains(t, said, "HTTP_TLS_CERT_FILE")
+			assert.NotContains(t, said, "directory")
 		}
 	}
 }

@@ -22,6 +22,7 @@ usage: authsvc [command]
 
   serve         run the service, configured by the environment (the default)
   demo          run the service on an embedded directory with sample users
+  check         walk every step to the directory: what is wrong, and what to do about it
   config        show every setting, its value and where it came from
   healthcheck   ask the local service whether a directory server is usable
   version       show the version
@@ -32,6 +33,7 @@ usage: authsvc [command]
 // program is one run of the command: what it was called with, and where its words go.
 type program struct {
 	environ        []string
+	stdin          *os.File // nil: there is none
 	stdout, stderr io.Writer
 }
 
@@ -42,7 +44,7 @@ func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
 func main() {
-	p := &program{environ: os.Environ(), stdout: os.Stdout, stderr: os.Stderr}
+	p := &program{environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 	os.Exit(p.run(context.Background(), os.Args[1:]))
 }
 
@@ -72,6 +74,8 @@ func (p *program) command(ctx context.Context, args []string) error {
 		return p.serve(ctx, rest)
 	case "demo":
 		return p.demo(ctx, rest)
+	case "check":
+		return p.check(ctx, rest)
 	case "config":
 		return p.config(rest)
 	case "healthcheck":

@@ -31,6 +31,7 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	s.heedLimits(p.environ)
 	r := newReloader(p.environ, cfg, s.asked, s.log, s.adopt)
 	reloading.Go(func() { r.run(ctx, hangup) })
 	return s.run(ctx)

@@ -24,8 +24,10 @@ import (
 type service struct {
 	cfg   *config.Config
 	log   *slog.Logger
+	tel   *telemetry.Telemetry
 	pool  *ldappool.Pool
-	asked ldappool.Config // the pool's settings at the start
+	asked ldappool.Config    // the pool's settings at the start
+	spans *telemetry.Tracing // nil where there are none
 	api   *api.Server
 	main  listener
 	admin listener                   // its server is nil where the admin listener is off
@@ -43,12 +45,15 @@ type listener struct {
 func newService(ctx context.Context, cfg *config.Config, logs io.Writer) (_ *service, err error) {
 	s := &service{cfg: cfg, log: newLogger(cfg, logs)}
 	b := thisBuild()
-	tel := telemetry.New(telemetry.Options{Logger: s.log, Version: b.version, Commit: b.commit})
 	defer func() {
 		if err != nil {
 			s.abandon()
 		}
 	}()
+	if s.spans, err = telemetry.NewTracing(cfg.OTel, b.version, s.log); err != nil {
+		return nil, &usageError{err}
+	}
+	tel := telemetry.New(telemetry.Options{Logger: s.log, Version: b.version, Commit: b.commit, Tracing: s.spans})
 	if s.main.Listener, err = listen(ctx, "HTTP_ADDR", cfg.HTTP.Addr); err != nil {
 		return nil, err
 	}
@@ -61,6 +66,8 @@ func newService(ctx context.Context, cfg *config.Config, logs io.Writer) (_ *ser
 	if s.asked, err = poolConfig(cfg, tel.Trace()); err != nil {
 		return nil, err
 	}
+	s.tel = tel
+	s.watchDirectory(s.asked.TLS)
 	if s.pool, err = ldappool.New(s.asked); err != nil {
 		return nil, err
 	}
@@ -87,10 +94,12 @@ func newService(ctx context.Context, cfg *config.Config, logs io.Writer) (_ *ser
 	s.api = api.New(api.Config{
 		Logger: s.log, Observer: tel, TrustedProxies: cfg.HTTP.TrustedProxies,
 		Always200: cfg.Auth.Always200, AuthTimeout: longestLogin(cfg), Callers: front.callers,
-	}, authenticator, poolHealth{s.pool})
+	}, s.spans.Authenticator(authenticator), poolHealth{s.pool})
 	s.main.server, s.main.conns = s.api.HTTPServer(), newConnCount(new(gcPercent).heed)
+	s.main.server.Handler = s.spans.Handler(s.main.server.Handler)
 	s.main.server.ConnState = s.main.conns.changed
 	s.secure(front.tls)
+	s.watchOwn(s.asked.TLS, front.tls)
 	if s.admin.Listener != nil {
 		s.admin.server = s.api.AdminHTTPServer(tel.Handler())
 	}
@@ -117,6 +126,7 @@ func (s *service) abandon() {
 		defer cancel()
 		_ = s.pool.Close(ctx) // the error that matters is the one that got us here
 	}
+	s.flush(context.Background())
 }
 
 // run serves until ctx ends or a listener fails, then drains: requests under way are answered, the pool is closed. All
@@ -179,10 +189,24 @@ func (s *service) drain() error {
 	if e := s.pool.Close(ctx); e != nil {
 		err = errors.Join(err, fmt.Errorf("the pool did not drain in time: %w", e))
 	}
+	s.flush(ctx) // every login has ended
 	if s.admin.server != nil {
 		err = errors.Join(err, shutdown(ctx, "admin", s.admin.server))
 	}
 	return err
+}
+
+// flushTime is how long the end waits for a collector, at most: one that answers needs far less, and one that does not
+// should not hold up the stop.
+const flushTime = 3 * time.Second
+
+// flush sends the last spans. That it cannot is no failure of the service.
+func (s *service) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, flushTime)
+	defer cancel()
+	if err := s.spans.Close(ctx); err != nil {
+		s.log.Warn("traces not sent", "error", err)
+	}
 }
 
 // shutdown answers what is under way and cuts what is not answered in time.

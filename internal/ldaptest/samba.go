@@ -38,6 +38,8 @@ const (
 type SambaConfig struct {
 	// LockoutThreshold is after how many wrong passwords an account is locked, for half an hour; 0 is never.
 	LockoutThreshold int
+	// StrongAuth has it take no password without TLS, as a domain controller does by default.
+	StrongAuth bool
 }
 
 // Samba is a running domain controller of Samba's, with LDAP alone and its own data. Samba cannot be told other ports than
@@ -62,7 +64,7 @@ func StartSamba(tb testing.TB, cfg SambaConfig) *Samba {
 	tb.Cleanup(s.cleanup)
 	s.copyDomain()
 	s.claimHost()
-	s.writeConfig()
+	s.writeConfig(cfg)
 	s.launch()
 	s.connect()
 	s.Modify(SambaBaseDN, "pwdProperties", "0")
@@ -200,17 +202,21 @@ const sambaConf = `[global]
 	winbindd socket directory = %[1]s/run/winbindd
 	ntp signd socket directory = %[1]s/run/ntp
 	log file = %[1]s/run/log
-	ldap server require strong auth = no
+	ldap server require strong auth = %[7]s
 	idmap_ldb:use rfc2307 = yes
 	tls certfile = %[4]s
 	tls keyfile = %[5]s
 	tls cafile = %[6]s
 `
 
-func (s *Samba) writeConfig() {
+func (s *Samba) writeConfig(cfg SambaConfig) {
 	s.t.Helper()
 	cert := s.ca.Issue(s.t, CertConfig{Hosts: []string{s.Host(), "localhost"}})
-	conf := fmt.Sprintf(sambaConf, s.dir, strings.ToUpper(SambaDNSName), s.Host(), cert.CertFile, cert.KeyFile, s.ca.File())
+	strong := "no"
+	if cfg.StrongAuth {
+		strong = "yes"
+	}
+	conf := fmt.Sprintf(sambaConf, s.dir, strings.ToUpper(SambaDNSName), s.Host(), cert.CertFile, cert.KeyFile, s.ca.File(), strong)
 	if err := os.WriteFile(filepath.Join(s.dir, "smb.conf"), []byte(conf), 0o600); err != nil {
 		s.t.Fatal(err)
 	}

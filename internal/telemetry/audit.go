@@ -9,12 +9,13 @@ import (
 )
 
 // auditFields is how many fields a line can have.
-const auditFields = 20
+const auditFields = 22
 
 // audit writes one line for each login. Its fields are a promise to whoever reads them by a program: docs/audit.md is held
 // against them by a test.
 type audit struct {
-	log *slog.Logger
+	log     *slog.Logger
+	tracing *Tracing
 }
 
 func (a audit) done(ctx context.Context, c auth.Credentials, r auth.Result) {
@@ -32,6 +33,7 @@ func (a audit) done(ctx context.Context, c auth.Credentials, r auth.Result) {
 	attrs = appendText(attrs, "username", c.Username, maxUsername)
 	attrs = appendText(attrs, "dn", r.DN, maxText)
 	attrs = appendText(attrs, "request_id", c.RequestID, maxText)
+	attrs = appendText(attrs, "trace_id", a.tracing.traceID(ctx), maxText)
 	attrs = appendText(attrs, "client", c.Client, maxText)
 	attrs = appendText(attrs, "caller", c.Caller.Name, maxText)
 	attrs = appendText(attrs, "caller_by", string(c.Caller.By), maxText)

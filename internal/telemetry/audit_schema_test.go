@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"authsvc/internal/auth"
+	"authsvc/internal/otlptest"
 	"authsvc/ldappool"
 
 	"github.com/go-ldap/ldap/v3"
@@ -72,6 +73,7 @@ func (code answering) Bind(context.Context, string, string, ...ldap.Control) (*l
 func TestTheAuditLineIsAsDocumented(t *testing.T) {
 	t.Parallel()
 	tel, logs := newTest(slog.LevelInfo)
+	traced, tracedLogs := newTraced(t, otlptest.Start(t), nil)
 	caller, fault := fullLogin()
 	caller.Caller = auth.Caller{Name: "shop", By: auth.ByKey}
 	fault.Phases.Throttle = time.Millisecond
@@ -88,8 +90,9 @@ func TestTheAuditLineIsAsDocumented(t *testing.T) {
 		caller.Username = "user0"
 		a.Authenticate(t.Context(), caller)
 	}
+	traced.login(t, caller, fault)
 	documented, seen := schema(t), map[string]bool{}
-	for text := range strings.Lines(logs.String()) {
+	for text := range strings.Lines(logs.String() + tracedLogs.String()) {
 		var line map[string]any
 		require.NoError(t, json.Unmarshal([]byte(text), &line))
 		for name, value := range line {

@@ -208,7 +208,7 @@ func BenchmarkLoginDoneMetrics(b *testing.B) {
 	_, r := fullLogin()
 	b.ReportAllocs()
 	for b.Loop() {
-		tel.logins.done(r)
+		tel.logins.done(r, nil)
 	}
 }
 
@@ -218,7 +218,7 @@ func BenchmarkLoginDoneMetricsParallel(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			tel.logins.done(r)
+			tel.logins.done(r, nil)
 		}
 	})
 }

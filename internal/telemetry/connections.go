@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"errors"
 	"strings"
 	"sync"
 
@@ -20,6 +21,7 @@ const otherServer = "other"
 type connMetrics struct {
 	dialTook   *prometheus.HistogramVec
 	dialErrors *prometheus.CounterVec
+	refused    *prometheus.GaugeVec
 	pingTook   *prometheus.HistogramVec
 	operations *prometheus.CounterVec
 	changes    *prometheus.CounterVec
@@ -34,6 +36,7 @@ type connMetrics struct {
 type serverMetrics struct {
 	dialTook   [laneCount]prometheus.Observer
 	dialErrors prometheus.Counter
+	refused    prometheus.Gauge
 	pingTook   [laneCount]prometheus.Observer
 	operations map[string]prometheus.Counter                // by result; read only
 	changes    map[ldappool.ServerState]prometheus.Counter  // by the state that was entered; read only
@@ -65,6 +68,10 @@ func newConnMetrics(f promauto.Factory) *connMetrics {
 		dialErrors: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsvc_ldap_dial_errors_total",
 			Help: "Attempts to open a connection that failed, background probes included.",
+		}, []string{"server"}),
+		refused: f.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "authsvc_ldap_service_bind_refused",
+			Help: "1 where the server refused the service identity when it was last asked to let it in, else 0.",
 		}, []string{"server"}),
 		pingTook: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "authsvc_ldap_ping_duration_seconds",
@@ -108,7 +115,13 @@ func (m *connMetrics) dialed(e ldappool.DialEvent) {
 	server := m.server(e.Server)
 	if e.Err != nil {
 		server.dialErrors.Inc()
+		if errors.Is(e.Err, ldappool.ErrServiceRefused) {
+			server.refused.Set(1)
+		}
 		return
+	}
+	if e.Lane == ldappool.SearchLane {
+		server.refused.Set(0)
 	}
 	server.dialTook[laneIndex(e.Lane)].Observe(e.Took.Seconds())
 }
@@ -169,6 +182,7 @@ func (m *connMetrics) newServer(url string) *serverMetrics {
 	label := serverLabel(url)
 	s := &serverMetrics{
 		dialErrors: m.dialErrors.WithLabelValues(label),
+		refused:    m.refused.WithLabelValues(label),
 		operations: make(map[string]prometheus.Counter),
 		changes:    make(map[ldappool.ServerState]prometheus.Counter),
 		leavings:   map[ldappool.RetireReason]prometheus.Counter{"": m.leavings.WithLabelValues(label, "other")},

@@ -13,13 +13,15 @@ import (
 // next one is answered 503 at once.
 const maxScrapes = 4
 
-// newHandler serves what could be gathered even where a part could not: a dashboard with a hole says more than none.
-func newHandler(r *prometheus.Registry, log scrapeLog) http.Handler {
+// newHandler serves what could be gathered even where a part could not: a dashboard with a hole says more than none. Exemplars are in
+// OpenMetrics alone, which writes the buckets' bounds otherwise (1.0 for 1): it is offered only where there are some.
+func newHandler(r *prometheus.Registry, log scrapeLog, exemplars bool) http.Handler {
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{
 		ErrorLog:            log,
 		ErrorHandling:       promhttp.ContinueOnError,
 		Registry:            r,
 		MaxRequestsInFlight: maxScrapes,
+		EnableOpenMetrics:   exemplars,
 	})
 }
 

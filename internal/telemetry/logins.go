@@ -81,20 +81,20 @@ func newLoginMetrics(f promauto.Factory) *loginMetrics {
 	return m
 }
 
-func (m *loginMetrics) done(r auth.Result) {
+func (m *loginMetrics) done(r auth.Result, exemplar prometheus.Labels) {
 	o := r.Outcome
 	if int(o) >= len(m.outcomes) {
 		o = auth.InternalError // an outcome that is none is a fault of ours
 	}
 	m.outcomes[o].Inc()
-	m.duration[classOf(o)].Observe(r.Phases.Total.Seconds())
-	observePhase(m.wait, r.Phases.Wait)
-	observePhase(m.search, r.Phases.Search)
-	observePhase(m.bind, r.Phases.Bind)
+	observe(m.duration[classOf(o)], r.Phases.Total.Seconds(), exemplar)
+	observePhase(m.wait, r.Phases.Wait, exemplar)
+	observePhase(m.search, r.Phases.Search, exemplar)
+	observePhase(m.bind, r.Phases.Bind, exemplar)
 }
 
-func observePhase(h prometheus.Observer, d time.Duration) {
+func observePhase(h prometheus.Observer, d time.Duration, exemplar prometheus.Labels) {
 	if d > 0 {
-		h.Observe(d.Seconds())
+		observe(h, d.Seconds(), exemplar)
 	}
 }

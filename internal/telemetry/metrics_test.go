@@ -177,6 +177,27 @@ var metricTests = []struct {
 		want: map[string]string{`{server="` + serverA + `"}`: "2", `{server="` + serverB + `"}`: "0"},
 	},
 	{
+		name: "authsvc_ldap_service_bind_refused",
+		drive: func(_ *Telemetry, tr ldappool.Trace) {
+			refused := fmt.Errorf("service bind: %w", ldappool.ErrServiceRefused)
+			tr.Dialed(ldappool.DialEvent{Server: serverA, Lane: ldappool.SearchLane, Err: refused})
+			tr.Dialed(ldappool.DialEvent{Server: serverA, Lane: ldappool.BindLane}) // which asks for no identity
+			tr.Dialed(ldappool.DialEvent{Server: serverA, Lane: ldappool.SearchLane, Err: errors.New("connection refused")})
+			tr.Dialed(ldappool.DialEvent{Server: serverB, Lane: ldappool.SearchLane, Err: refused})
+			tr.Dialed(ldappool.DialEvent{Server: serverB, Lane: ldappool.SearchLane})
+		},
+		want: map[string]string{`{server="` + serverA + `"}`: "1", `{server="` + serverB + `"}`: "0"},
+	},
+	{
+		name: "authsvc_tls_certificate_expiry_timestamp_seconds",
+		drive: func(t *Telemetry, _ ldappool.Trace) {
+			t.CertificateSeen(ListenerCertificate, "", time.Unix(2000000000, 0))
+			t.CertificateSeen(DirectoryCertificate, "ldap1", time.Unix(2100000000, 0))
+			t.CertificateSeen(DirectoryCertificate, "ldap1", time.Unix(1900000000, 0))
+		},
+		want: map[string]string{`{name="",use="listener"}`: "2e+09", `{name="ldap1",use="directory"}`: "1.9e+09"},
+	},
+	{
 		name: "authsvc_ldap_pings_total",
 		drive: func(_ *Telemetry, tr ldappool.Trace) {
 			tr.Pinged(ldappool.PingEvent{Lane: ldappool.SearchLane, Server: serverA})

@@ -157,26 +157,26 @@ func (m *opMetrics) registerOps(f promauto.Factory) {
 	}
 }
 
-func (m *opMetrics) acquired(e ldappool.AcquireEvent) {
+func (m *opMetrics) acquired(e ldappool.AcquireEvent, exemplar prometheus.Labels) {
 	lane := &m.lanes[laneIndex(e.Lane)]
 	if e.Err != nil {
 		lane.refused[refusalOf(e.Err)].Inc()
 		return
 	}
-	lane.wait.Observe(e.Wait.Seconds())
+	observe(lane.wait, e.Wait.Seconds(), exemplar)
 }
 
-func (m *opMetrics) operated(e ldappool.OperationEvent) {
+func (m *opMetrics) operated(e ldappool.OperationEvent, exemplar prometheus.Labels) {
 	op := &m.ops[opIndex(e.Op)]
 	if e.Retry {
 		op.retries.Inc()
 	}
 	if e.Err != nil {
 		op.none.Inc()
-		op.took[failureOf(e.Err)].Observe(e.Took.Seconds())
+		observe(op.took[failureOf(e.Err)], e.Took.Seconds(), exemplar)
 		return
 	}
-	op.answered.Observe(e.Took.Seconds())
+	observe(op.answered, e.Took.Seconds(), exemplar)
 	if code, ok := op.codes[e.Code]; ok {
 		code.Inc()
 		return

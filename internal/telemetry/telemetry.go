@@ -23,6 +23,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Version and Commit are the labels of authsvc_build_info.
 	Version, Commit string
+	// Tracing makes spans, exemplars and the audit line's trace_id; nil makes none.
+	Tracing *Tracing
 }
 
 // Telemetry turns what auth and ldappool tell into metrics and log lines. Its methods may be called from several
@@ -32,6 +34,7 @@ type Telemetry struct {
 	limits   *limiter
 	log      *slog.Logger
 	audit    audit
+	tracing  *Tracing
 	events   *events
 	logins   *loginMetrics
 	callers  *callerMetrics
@@ -39,6 +42,7 @@ type Telemetry struct {
 	conns    *connMetrics
 	pool     *poolCollector
 	throttle *throttleCollector
+	certs    *certificates
 }
 
 var _ auth.Observer = (*Telemetry)(nil)
@@ -52,12 +56,13 @@ func New(o Options) *Telemetry {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	pool, counts := newPoolCollector(), newThrottleCollector()
+	pool, counts, certs := newPoolCollector(), newThrottleCollector(), newCertificates()
 	o.Registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		pool,
 		counts,
+		certs,
 	)
 	factory := promauto.With(o.Registry)
 	factory.NewGaugeVec(prometheus.GaugeOpts{
@@ -70,7 +75,8 @@ func New(o Options) *Telemetry {
 		registry: o.Registry,
 		limits:   limits,
 		log:      o.Logger,
-		audit:    audit{log: o.Logger},
+		audit:    audit{log: o.Logger, tracing: o.Tracing},
+		tracing:  o.Tracing,
 		events:   newEvents(o.Logger, limits),
 		logins:   newLoginMetrics(factory),
 		callers:  newCallerMetrics(factory),
@@ -78,27 +84,34 @@ func New(o Options) *Telemetry {
 		conns:    newConnMetrics(factory),
 		pool:     pool,
 		throttle: counts,
+		certs:    certs,
 	}
 }
 
 // LoginDone counts and times one login and writes its audit line. It implements [auth.Observer].
 func (t *Telemetry) LoginDone(ctx context.Context, c auth.Credentials, r auth.Result) {
-	t.logins.done(r)
+	t.logins.done(r, t.tracing.exemplar(ctx))
 	t.callers.done(c.Caller, r.Outcome)
 	t.audit.done(ctx, c, r)
+	t.tracing.loginDone(ctx, c, r)
 }
 
 // Trace returns hooks for [ldappool.Config]. Every one is set.
 func (t *Telemetry) Trace() ldappool.Trace {
 	return ldappool.Trace{
-		Acquired: func(_ context.Context, e ldappool.AcquireEvent) { t.ops.acquired(e) },
-		Operated: func(_ context.Context, e ldappool.OperationEvent) {
-			t.ops.operated(e)
+		Acquired: func(ctx context.Context, e ldappool.AcquireEvent) {
+			t.ops.acquired(e, t.tracing.exemplar(ctx))
+			t.tracing.acquired(ctx, e)
+		},
+		Operated: func(ctx context.Context, e ldappool.OperationEvent) {
+			t.ops.operated(e, t.tracing.exemplar(ctx))
 			t.conns.operated(e)
+			t.tracing.operated(ctx, e)
 		},
 		Dialed: func(e ldappool.DialEvent) {
 			t.conns.dialed(e)
 			t.events.dialed(e)
+			t.tracing.dialed(e)
 		},
 		Pinged: func(e ldappool.PingEvent) {
 			t.conns.pinged(e)
@@ -130,5 +143,5 @@ func (t *Telemetry) WatchThrottle(stat func() throttle.Stat) {
 
 // Handler serves the metrics.
 func (t *Telemetry) Handler() http.Handler {
-	return newHandler(t.registry, scrapeLog{log: t.log, limits: t.limits})
+	return newHandler(t.registry, scrapeLog{log: t.log, limits: t.limits}, t.tracing != nil)
 }

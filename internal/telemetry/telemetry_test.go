@@ -157,7 +157,7 @@ func TestEverythingAtOnceIsCountedOnce(t *testing.T) {
 	assert.Equal(t, fmt.Sprint(total), series[`authsvc_logins_total{outcome="directory_timeout"}`])
 	assert.Equal(t, fmt.Sprint(total), series[`authsvc_caller_logins_total{caller="shop",class="verdict"}`])
 	assert.Equal(t, fmt.Sprint(total), series[`authsvc_ldap_connections_retired_total{lane="bind",reason="peer_closed"}`])
-	assert.Equal(t, fmt.Sprint(3*total), series[`authsvc_ldap_dial_errors_total{server="`+serverA+`"}`])
+	assert.Equal(t, fmt.Sprint(5*total), series[`authsvc_ldap_dial_errors_total{server="`+serverA+`"}`])
 }
 
 // TestAnObservationAllocatesNothing is not parallel: it counts the allocations of the whole process.

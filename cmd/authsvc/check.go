@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"authsvc/config"
+	"authsvc/internal/doctor"
+	"authsvc/ldappool"
+)
+
+const checkAbout = `Walks every step of a login with the service's own configuration, and says of each what was seen and, where
+it is wrong, what to do about it. It changes nothing in the directory. Exit code 0: nothing failed. 1: something did.
+2: wrong usage or configuration.
+`
+
+// maxPasswordLine bounds what is read as a password.
+const maxPasswordLine = 4096
+
+// errFailed is the end of a check that found something; its words are in the report.
+var errFailed = errors.New("something failed: see the report")
+
+// check is the doctor.
+func (p *program) check(ctx context.Context, args []string) error {
+	f := p.flags("check", checkAbout)
+	user := f.String("user", "", "explain the login of this `NAME`, without a password")
+	withPassword := f.Bool("password-stdin", false, "read the password of -user from standard input, and try it once")
+	asJSON := f.Bool("json", false, "report as JSON")
+	idle := f.Duration("idle", 0, "at last, keep connections quiet for so long, and see when they are cut")
+	if err := p.parse(f, args); err != nil {
+		return err
+	}
+	switch {
+	case *withPassword && *user == "":
+		return &usageError{errors.New("check: -password-stdin needs -user")}
+	case *idle < 0:
+		return &usageError{errors.New("check: -idle must not be negative")}
+	}
+	report := &doctor.Report{OK: true}
+	text := &doctor.Text{W: p.stdout, Colour: p.colours()}
+	cfg, err := config.Load(p.environ)
+	if err != nil {
+		return p.misconfigured(report, err, *asJSON)
+	}
+	o, err := p.examination(cfg)
+	if err != nil {
+		return err
+	}
+	o.User, o.Idle = *user, *idle
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	if *withPassword {
+		if o.Password, err = p.readPassword(ctx); err != nil {
+			return &usageError{fmt.Errorf("check: -password-stdin: %w", err)}
+		}
+	}
+	o.Tell = func(s doctor.Step) {
+		report.Add(s)
+		if !*asJSON {
+			text.Write(s)
+		}
+	}
+	o.Progress = func(line string) { fmt.Fprintln(p.stderr, doctor.Printable(line)) }
+	if err := doctor.Examine(ctx, o); err != nil {
+		return err
+	}
+	if *asJSON {
+		err = report.WriteJSON(p.stdout)
+	} else {
+		text.Summary(report)
+	}
+	if err == nil && !report.OK {
+		err = errFailed
+	}
+	return err
+}
+
+// examination is what the service would do, to be looked at.
+func (p *program) examination(cfg *config.Config) (doctor.Options, error) {
+	pool, err := poolConfig(cfg, ldappool.Trace{})
+	if err != nil {
+		return doctor.Options{}, err
+	}
+	logins, err := authConfig(cfg, nil)
+	if err != nil {
+		return doctor.Options{}, err
+	}
+	a := &cfg.Auth
+	return doctor.Options{
+		Pool: pool, Logins: logins, Warnings: cfg.Warnings,
+		ClientFailures: a.ThrottleFailures, AccountFailures: a.ThrottleAccountFailures, Window: a.ThrottleWindow,
+	}, nil
+}
+
+// misconfigured tells of a configuration with which nothing can be looked at.
+func (p *program) misconfigured(report *doctor.Report, err error, asJSON bool) error {
+	var wrong *config.Error
+	if asJSON && errors.As(err, &wrong) {
+		for _, problem := range wrong.Problems {
+			step := doctor.Step{Name: "configuration", Mark: doctor.Failed, Finding: problem.Variable + ": " + problem.Text}
+			if problem.Example != "" {
+				step.Remedy = "for example " + problem.Example
+			}
+			report.Add(step)
+		}
+		if err := report.WriteJSON(p.stdout); err != nil {
+			return err
+		}
+	}
+	return &usageError{err}
+}
+
+// readPassword reads a line: from a terminal without showing it. What hid it is undone at a signal too.
+func (p *program) readPassword(ctx context.Context) (string, error) {
+	if p.stdin == nil {
+		return "", errors.New("there is no standard input")
+	}
+	restore, hidden := hideInput(p.stdin)
+	if hidden {
+		defer fmt.Fprintln(p.stderr)
+		defer restore()
+		fmt.Fprint(p.stderr, "Password: ")
+	} else if info, err := p.stdin.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+		return "", errors.New("this terminal would show what is typed: give it through a pipe")
+	}
+	type answer struct {
+		line string
+		err  error
+	}
+	read := make(chan answer, 1)
+	go func() { // it may wait for ever, and then ends with the process
+		line, err := readLine(p.stdin)
+		read <- answer{line, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case a := <-read:
+		if a.err == nil && a.line == "" {
+			a.err = errors.New("it is empty")
+		}
+		return a.line, a.err
+	}
+}
+
+// readLine reads up to a newline, which a shell's echo leaves behind a password, or to the end.
+func readLine(r io.Reader) (string, error) {
+	var line []byte
+	b := make([]byte, 1)
+	for len(line) <= maxPasswordLine {
+		n, err := r.Read(b)
+		if n == 1 && b[0] == '\n' || errors.Is(err, io.EOF) {
+			return strings.TrimSuffix(string(line), "\r"), nil
+		}
+		if err != nil {
+			return "", err
+		}
+		line = append(line, b[:n]...)
+	}
+	return "", fmt.Errorf("the line is longer than %d bytes", maxPasswordLine)
+}
+
+// colours tells whether colours are wanted: on a terminal, unless NO_COLOR is set (no-color.org).
+func (p *program) colours() bool {
+	set := func(e string) bool { return strings.HasPrefix(e, "NO_COLOR=") && e != "NO_COLOR=" }
+	return isTerminal(p.stdout) && !slices.ContainsFunc(p.environ, set)
+}

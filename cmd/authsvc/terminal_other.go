@@ -1,0 +1,14 @@
+//go:build !linux
+
+package main
+
+import (
+	"io"
+	"os"
+)
+
+// Elsewhere nothing is known of terminals: no colours, and a password comes through a pipe.
+
+func isTerminal(io.Writer) bool { return false }
+
+func hideInput(*os.File) (restore func(), ok bool) { return nil, false }

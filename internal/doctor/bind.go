@@ -1,0 +1,77 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+
+	"authsvc/internal/auth"
+	"authsvc/ldappool"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// bound judges the service bind.
+func (d *doctor) bound(ctx context.Context, server, at string, step ldappool.DialStep) finding {
+	switch {
+	case step.Err == nil:
+		return well("the directory lets %s in", d.Pool.BindDN)
+	case step.Result == nil:
+		return d.speechless(ctx, server, at, step.Err)
+	}
+	return d.refusal(*step.Result)
+}
+
+// refusal explains the result code of a service bind.
+func (d *doctor) refusal(r ldappool.Result) finding {
+	said := fmt.Sprintf("%s (%d)", ldap.LDAPResultCodeMap[r.Code], r.Code)
+	if r.Diagnostic != "" {
+		said += ": " + r.Diagnostic
+	}
+	who := d.Pool.BindDN
+	verdict := auth.ExplainBind(d.Logins.Preset, r)
+	var f finding
+	switch {
+	case r.Code == ldap.LDAPResultStrongAuthRequired, r.Code == ldap.LDAPResultConfidentialityRequired:
+		f = ill("LDAP_START_TLS=true, or ldaps:// in LDAP_URL", "the directory takes no password without TLS")
+	case verdict.Bind.SubCode != "" && verdict.Outcome == auth.InvalidUser:
+		f = ill("correct LDAP_BIND_DN", "there is no account %s", who)
+	case verdict.Outcome == auth.InvalidUser:
+		f = ill("correct LDAP_BIND_DN: the whole DN of an entry that is there", "there is no entry %s", who)
+	case verdict.Outcome == auth.InvalidPassword:
+		f = ill("correct LDAP_BIND_PASSWORD (or what is in LDAP_BIND_PASSWORD_FILE) or LDAP_BIND_DN; the password may have been changed. Do not try often: each try counts against the account",
+			"the directory refuses the service identity %s: the password is wrong, or there is no such entry, which it does not tell apart", who)
+		if verdict.Bind.SubCode != "" {
+			f.Finding = "the directory refuses the service identity " + who + ": the password is wrong"
+		}
+	case verdict.Outcome == auth.AccountLocked:
+		f = ill("unlock it, and find out who tries wrong passwords of it", "the service identity %s is locked", who)
+	case verdict.Outcome == auth.AccountDisabled:
+		f = ill("enable it", "the service identity %s is disabled", who)
+	case verdict.Outcome == auth.AccountExpired:
+		f = ill("prolong it", "the service identity %s has expired", who)
+	case verdict.Outcome == auth.PasswordExpired, verdict.Outcome == auth.MustChangePassword:
+		f = ill("give it a new password, and one that does not run out, and put it into LDAP_BIND_PASSWORD", "the password of the service identity %s has run out or must be changed", who)
+	case verdict.Outcome == auth.NotPermitted:
+		f = ill("let it log on from this machine, at any hour", "the service identity %s may not log on now, or not from here", who)
+	case r.Code == ldap.LDAPResultInvalidDNSyntax:
+		f = ill("write LDAP_BIND_DN as a DN: cn=service,dc=example,dc=org", "%q is no DN to the directory", who)
+	case r.Code == ldap.LDAPResultUnwillingToPerform:
+		f = ill("see the directory's log: it may be read-only, want TLS, or have switched off simple binds or the account",
+			"the directory is not willing to let %s bind", who)
+	case r.Code == ldap.LDAPResultBusy, r.Code == ldap.LDAPResultUnavailable:
+		f = ill("wait, and look at its load", "the directory says that it is busy or not ready")
+	default:
+		f = ill("see the directory's log", "the directory does not let %s in", who)
+	}
+	f.Details = []string{"it said: " + said}
+	f.Finding += fmt.Sprintf(" (result code %d%s)", r.Code, data(verdict.Bind.SubCode))
+	return f
+}
+
+// data is AD's sub-code in its own writing.
+func data(subCode string) string {
+	if subCode == "" {
+		return ""
+	}
+	return ", data " + subCode
+}

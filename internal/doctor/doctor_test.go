@@ -1,0 +1,157 @@
+package doctor_test
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"authsvc/internal/auth"
+	"authsvc/internal/doctor"
+	"authsvc/internal/ldaptest"
+	"authsvc/ldappool"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// examine asks the doctor about the servers and gives the steps.
+func examine(t *testing.T, change func(*doctor.Options), urls ...string) []doctor.Step {
+	t.Helper()
+	var steps []doctor.Step
+	o := doctor.Options{
+		Pool: ldappool.Config{
+			Servers: urls, BindDN: ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword,
+			DialTimeout: time.Second, RequestTimeout: time.Second, MaxConns: 4, MaxIdleTime: time.Minute,
+		},
+		Logins: auth.Config{BaseDNs: []string{ldaptest.PeopleDN}, Filter: "(uid={username})", NameAttribute: "uid", Timeout: 10 * time.Second},
+		Tell:   func(s doctor.Step) { steps = append(steps, s) },
+	}
+	change(&o)
+	require.NoError(t, doctor.Examine(context.Background(), o))
+	return steps
+}
+
+// find gives the step of a name; the test fails where there is none.
+func find(t *testing.T, steps []doctor.Step, name string) doctor.Step {
+	t.Helper()
+	for _, s := range steps {
+		if s.Name == name {
+			return s
+		}
+	}
+	t.Fatalf("no step %q in %+v", name, steps)
+	return doctor.Step{}
+}
+
+// TestEachResultCodeOfAServiceBindIsExplained in words, with its number and what to do.
+func TestEachResultCodeOfAServiceBindIsExplained(t *testing.T) {
+	t.Parallel()
+	ad := func(data string) string {
+		return "80090308: LdapErr: DSID-0C090446, comment: AcceptSecurityContext error, data " + data + ", v3839"
+	}
+	for name, c := range map[string]struct {
+		preset          auth.Preset
+		code            uint16
+		text            string
+		finding, remedy string
+	}{
+		"a wrong password":                {auth.OpenLDAP, 49, "", "(result code 49)", "correct LDAP_BIND_PASSWORD"},
+		"a wrong password at AD":          {auth.AD, 49, ad("52e"), "the password is wrong (result code 49, data 52e)", "correct LDAP_BIND_PASSWORD"},
+		"no such account at AD":           {auth.AD, 49, ad("525"), "there is no account", "correct LDAP_BIND_DN"},
+		"an expired password at AD":       {auth.AD, 49, ad("532"), "has run out", "give it a new password"},
+		"a disabled account at AD":        {auth.AD, 49, ad("533"), "is disabled", "enable it"},
+		"an expired account at AD":        {auth.AD, 49, ad("701"), "has expired", "prolong it"},
+		"a password to be changed at AD":  {auth.AD, 49, ad("773"), "must be changed", "give it a new password"},
+		"a locked account at AD":          {auth.AD, 49, ad("775"), "is locked", "unlock it"},
+		"a wrong hour at AD":              {auth.AD, 49, ad("530"), "may not log on now", "at any hour"},
+		"TLS is wanted":                   {auth.OpenLDAP, 8, "", "no password without TLS", "LDAP_START_TLS=true"},
+		"confidentiality is wanted":       {auth.OpenLDAP, 13, "", "no password without TLS", "LDAP_START_TLS=true"},
+		"the server is not willing":       {auth.OpenLDAP, 53, "", "is not willing", "see the directory's log"},
+		"there is no such entry":          {auth.OpenLDAP, 32, "", "there is no entry", "correct LDAP_BIND_DN"},
+		"the name is no DN":               {auth.OpenLDAP, 34, "", "is no DN", "write LDAP_BIND_DN as a DN"},
+		"the server is busy":              {auth.OpenLDAP, 51, "", "is busy", "wait"},
+		"a code that nobody expects (80)": {auth.OpenLDAP, 80, "", "does not let", "see the directory's log"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := ldaptest.NewServer(t, func(conn *ldaptest.Conn, req ldaptest.Request) {
+				if req.Op == ldaptest.OpBind {
+					conn.ReplyBind(req, c.code, c.text)
+				}
+			})
+			steps := examine(t, func(o *doctor.Options) { o.Logins.Preset = c.preset }, s.URL())
+			bind := find(t, steps, "service bind")
+			assert.Equal(t, doctor.Failed, bind.Mark)
+			assert.Contains(t, bind.Finding, c.finding)
+			assert.Contains(t, bind.Finding, "result code ")
+			assert.Contains(t, bind.Remedy, c.remedy)
+			assert.Equal(t, doctor.Skipped, find(t, steps, "directory").Mark)
+		})
+	}
+}
+
+// TestAFirewallThatDropsIsTold from a server that is not there: at once, and after it let the connection begin.
+func TestAFirewallThatDropsIsTold(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
+	closed, swallows := ldaptest.NewProxy(t, s.Addr()), ldaptest.NewProxy(t, s.Addr())
+	closed.HangDials()
+	swallows.SetFaults(ldaptest.Faults{BlackHole: true})
+	steps := examine(t, func(*doctor.Options) {}, closed.URL())
+	assert.Contains(t, find(t, steps, "tcp").Finding, "a firewall drops what is sent to it")
+	steps = examine(t, func(*doctor.Options) {}, swallows.URL())
+	assert.Contains(t, find(t, steps, "service bind").Finding, "takes the connection and does not answer within 1s")
+}
+
+// TestATemplateNeedsNoServiceIdentity nor a base: the bind alone tells.
+func TestATemplateNeedsNoServiceIdentity(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
+	steps := examine(t, func(o *doctor.Options) {
+		o.Pool.BindDN, o.Pool.BindPassword, o.Pool.BindOnly = "", "", true
+		o.Logins = auth.Config{DNTemplate: "uid={username}," + ldaptest.PeopleDN, Timeout: time.Second}
+		o.User, o.Password = "user0", ldaptest.Password(0)
+	}, s.URL())
+	for _, step := range steps {
+		assert.NotEqual(t, doctor.Failed, step.Mark, "%+v", step)
+	}
+	assert.Contains(t, find(t, steps, "password").Finding, "may log in as "+ldaptest.UserDN(0))
+	assert.Zero(t, s.LogCount(`BIND dn="`+ldaptest.ServiceDN))
+}
+
+// TestTheDoctorChangesNothing: all that it sends are binds, searches, and goodbyes.
+func TestTheDoctorChangesNothing(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
+	examine(t, func(o *doctor.Options) { o.User, o.Idle = "user0", 50*time.Millisecond }, s.URL())
+	require.NotZero(t, s.LogCount(" SRCH base="))
+	for _, op := range []string{" MOD ", " ADD ", " DEL ", " MODRDN ", " PASSMOD", " CMP "} {
+		assert.Zero(t, s.LogCount(op), op)
+	}
+	assert.Zero(t, s.LogCount(`BIND dn="`+ldaptest.UserDN(0)), "binds as a user whose password is not known")
+}
+
+// TestWordsOfTheDirectoryDoNothingToATerminal: they are in findings.
+func TestWordsOfTheDirectoryDoNothingToATerminal(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	text := doctor.Text{W: &b}
+	step := doctor.Step{Name: "base DN", Mark: doctor.Failed, Finding: "a\x1b[2Jb\nc", Remedy: "d\x07", Details: []string{"\u202ee"}}
+	text.Write(step)
+	var report doctor.Report
+	report.Add(step)
+	text.Summary(&report)
+	assert.False(t, strings.ContainsAny(b.String(), "\x1b\x07\u202e"), "%q", b.String())
+	assert.Contains(t, b.String(), `a\x1b[2Jb\nc`)
+	assert.False(t, report.OK)
+}
+
+func TestColoursAreThereWhereTheyAreWanted(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	text := doctor.Text{W: &b, Colour: true}
+	text.Write(doctor.Step{Name: "tcp", Mark: doctor.OK, Finding: "connected"})
+	assert.Contains(t, b.String(), "\x1b[32mok ")
+}

@@ -1,0 +1,146 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"authsvc/internal/auth"
+	"authsvc/ldappool"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// directory is one server, to a login: a connection of the service identity, one for the user's bind, and a record of
+// what was asked.
+type directory struct {
+	search, bind *ldappool.Conn
+	asked        []string
+}
+
+// Search is as auth.Directory has it.
+func (d *directory) Search(ctx context.Context, req *ldap.SearchRequest) (*ldappool.SearchResult, error) {
+	r, err := d.search.Search(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	line := fmt.Sprintf("search below %q for %s: ", req.BaseDN, req.Filter)
+	switch {
+	case r.Code != ldap.LDAPResultSuccess && r.Code != ldap.LDAPResultSizeLimitExceeded:
+		line += result(r.Code)
+	case len(r.Entries) == 0:
+		line += "nothing"
+	default:
+		var names []string
+		for _, e := range r.Entries {
+			names = append(names, e.DN)
+		}
+		line += strings.Join(names, "; ")
+	}
+	d.asked = append(d.asked, line)
+	return r, nil
+}
+
+// Bind is as auth.Directory has it.
+func (d *directory) Bind(ctx context.Context, dn, password string, controls ...ldap.Control) (*ldappool.BindResult, error) {
+	r, err := d.bind.Bind(ctx, dn, password, controls...)
+	if err != nil {
+		return nil, err
+	}
+	d.asked = append(d.asked, "bind as "+dn+": "+result(r.Code))
+	return r, nil
+}
+
+// user explains a user's login: at every server as far as that goes without a password, and at one with it. Asked twice, a
+// wrong password counts twice.
+func (s *patient) user(ctx context.Context) {
+	if s.User == "" {
+		return
+	}
+	s.do("user", func() finding { return s.explain(ctx) })
+	switch {
+	case s.Password == "":
+	case s.tried:
+		s.skip("password", "it was tried at another server; a wrong one counts each time")
+	default:
+		s.tried = true
+		s.do("password", func() finding { return s.try(ctx) })
+	}
+}
+
+// explain takes a login's steps but the bind.
+func (s *patient) explain(ctx context.Context) finding {
+	d := &directory{search: s.conn}
+	a, err := auth.New(s.Logins, d, nobody{})
+	if err != nil {
+		return ill("see the configuration", "%v", err)
+	}
+	r := a.Explain(ctx, s.User)
+	f := s.outcome(r)
+	if r.Outcome == auth.OK {
+		f = well("%q is %s; nothing but the password would forbid a login", s.User, r.User.DN)
+		if s.Logins.DNTemplate != "" {
+			f.Finding = fmt.Sprintf("the template makes %s of %q; whether there is such an entry only a bind tells", r.User.DN, s.User)
+		}
+	}
+	f.Details = d.asked
+	if r.User != nil && r.User.Groups != nil {
+		f.Details = append(f.Details, "groups: "+list(r.User.Groups))
+	}
+	return f
+}
+
+// try does the whole login.
+func (s *patient) try(ctx context.Context) finding {
+	a := s.dial(ctx, s.url, "", ldappool.BindLane)
+	if a.conn == nil {
+		return ill("try again", "no second connection for the user's bind: %v", a.steps[len(a.steps)-1].Err)
+	}
+	defer a.conn.Close()
+	d := &directory{search: s.conn, bind: a.conn}
+	login, err := auth.New(s.Logins, d, nobody{})
+	if err != nil {
+		return ill("see the configuration", "%v", err)
+	}
+	r := login.Authenticate(ctx, auth.Credentials{Username: s.User, Password: s.Password})
+	f := s.outcome(r)
+	if r.Outcome == auth.OK {
+		f = well("%q may log in as %s", s.User, r.User.DN)
+		for _, w := range r.Warnings {
+			f.Details = append(f.Details, fmt.Sprintf("warning: %s %d", w.Code, w.Count))
+		}
+	}
+	f.Details = append(f.Details, d.asked...)
+	return f
+}
+
+// outcome explains a login that is not to be.
+func (s *patient) outcome(r auth.Result) finding {
+	remedy := map[auth.Outcome]string{
+		auth.InvalidUser:          "see whether the name is right, and whether the filter finds the entry: LDAP_USER_FILTER, LDAP_BASE_DN, LDAP_USER_SCOPE, and what the service identity may read",
+		auth.InvalidPassword:      "try the right password; with a DN template it may as well be that there is no such user",
+		auth.AccountLocked:        "unlock the account in the directory",
+		auth.AccountDisabled:      "enable the account in the directory",
+		auth.AccountExpired:       "prolong the account in the directory",
+		auth.PasswordExpired:      "the user must change the password",
+		auth.MustChangePassword:   "the user must change the password",
+		auth.NotPermitted:         "put the user into one of the required groups, or correct LDAP_REQUIRED_GROUPS; with Active Directory also: logon hours and workstations",
+		auth.BadRequest:           "give another name",
+		auth.DirectoryUnavailable: "see the steps above",
+		auth.DirectoryTimeout:     "put an index on the filter's attributes; look at the directory's load",
+	}[r.Outcome]
+	what := fmt.Sprintf("%q would get status %d, %s", s.User, r.Outcome.Status(), r.Outcome.Message())
+	switch {
+	case r.Detail != "":
+		what += ": " + r.Detail
+	case r.Cause != nil:
+		what += ": " + r.Cause.Error()
+	}
+	if strings.Contains(what, "more than one entry") {
+		remedy = "make LDAP_USER_FILTER or LDAP_BASE_DN narrower, so that a name is one entry's"
+	}
+	if r.Outcome == auth.NotPermitted && len(s.Logins.Groups.Required) > 0 {
+		what += " (required: " + strings.Join(s.Logins.Groups.Required, "; ") + ")"
+	}
+	return ill(remedy, "%s", what)
+}
