@@ -13,13 +13,13 @@ func isTerminal(w io.Writer) bool {
 	if !ok {
 		return false
 	}
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS) //nolint:gosec // a descriptor is small
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil
 }
 
 // hideInput has a terminal not show what is typed, until restore is called. false where f is none.
 func hideInput(f *os.File) (restore func(), ok bool) {
-	fd := int(f.Fd()) //nolint:gosec // as above
+	fd := int(f.Fd())
 	was, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
 		return nil, false

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -63,7 +64,7 @@ func (s *patient) user(ctx context.Context) {
 	case s.tried:
 		s.skip("password", "it was tried at another server; a wrong one counts each time")
 	default:
-		s.doctor.tried = true
+		s.tried = true
 		s.do("password", func() finding { return s.try(ctx) })
 	}
 }
@@ -76,6 +77,9 @@ func (s *patient) explain(ctx context.Context) finding {
 		return ill("see the configuration", "%v", err)
 	}
 	r := a.Explain(ctx, s.User)
+	if r.Outcome == auth.AccountDisabled {
+		r.Cause = errors.New("its entry says so") // there was no bind
+	}
 	f := s.outcome(r)
 	if r.Outcome == auth.OK {
 		f = well("%q is %s; nothing but the password would forbid a login", s.User, r.User.DN)

@@ -23,7 +23,7 @@ func (d *doctor) secured(ctx context.Context, server, at string, step ldappool.D
 	}
 	var refused *tls.CertificateVerificationError
 	if errors.As(step.Err, &refused) && len(refused.UnverifiedCertificates) > 0 {
-		f := d.mistrust(server, refused)
+		f := d.mistrust(refused)
 		f.Details = append(describe(refused.UnverifiedCertificates), "expected: a certificate for "+d.expectedName(server)+" by "+d.authorities())
 		return f
 	}
@@ -59,7 +59,7 @@ func (d *doctor) agreed(state tls.ConnectionState) finding {
 }
 
 // mistrust says why a certificate was not taken.
-func (d *doctor) mistrust(server string, refused *tls.CertificateVerificationError) finding {
+func (d *doctor) mistrust(refused *tls.CertificateVerificationError) finding {
 	leaf := refused.UnverifiedCertificates[0]
 	var name x509.HostnameError
 	var unknown x509.UnknownAuthorityError
