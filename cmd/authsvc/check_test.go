@@ -293,6 +293,20 @@ func TestTheDoctorMeasuresWhenQuietConnectionsAreCut(t *testing.T) {
 	}
 }
 
+// TestAWrongConfigurationIsAReportToo: each variable with its remedy.
+func TestAWrongConfigurationIsAReportToo(t *testing.T) {
+	t.Parallel()
+	r := runCheck(t, "http://ldap.example.org", []string{"LDAP_BASE_DN=people"}, "", "-json")
+	require.Equal(t, exitUsage, r.code)
+	failed := stepsOf(t, r.stdout, doctor.Failed)
+	require.Len(t, failed, 2)
+	for i, variable := range []string{"LDAP_URL", "LDAP_BASE_DN"} {
+		assert.Equal(t, "configuration", failed[i].Name)
+		assert.Contains(t, failed[i].Finding, variable+": ")
+		assert.Contains(t, failed[i].Remedy, "for example "+variable+"=")
+	}
+}
+
 func TestTheDoctorsUsage(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -210,7 +210,7 @@ func (d *doctor) connected(server, at string, step ldappool.DialStep) finding {
 	err := step.Err
 	switch {
 	case err == nil:
-		if f, plain := d.inTheClear(server, at); plain {
+		if f, open := d.inTheClear(server, at); open {
 			return f
 		}
 		return well("connected to %s", at)

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -76,6 +77,9 @@ func (s *patient) explain(ctx context.Context) finding {
 		return ill("see the configuration", "%v", err)
 	}
 	r := a.Explain(ctx, s.User)
+	if r.Outcome == auth.AccountDisabled {
+		r.Cause = errors.New("its entry says so") // there was no bind
+	}
 	f := s.outcome(r)
 	if r.Outcome == auth.OK {
 		f = well("%q is %s; nothing but the password would forbid a login", s.User, r.User.DN)

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+
+	"authsvc/internal/ldaptest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// openTerminal gives both ends of a pseudo terminal (pty(7)): what a person has, and what a program has.
+func openTerminal(t *testing.T) (person, program *os.File) {
+	t.Helper()
+	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { person.Close() })
+	require.NoError(t, unix.IoctlSetPointerInt(int(person.Fd()), unix.TIOCSPTLCK, 0))
+	n, err := unix.IoctlGetInt(int(person.Fd()), unix.TIOCGPTN)
+	require.NoError(t, err)
+	program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { program.Close() })
+	return person, program
+}
+
+// TestAPasswordIsNotShownWhileItIsTyped, and the terminal shows again what is typed after that, however it ended.
+func TestAPasswordIsNotShownWhileItIsTyped(t *testing.T) {
+	t.Parallel()
+	const typed = "typed-secret"
+	everything.secret(typed)
+	self, err := os.Executable()
+	require.NoError(t, err)
+	for name, c := range map[string]struct {
+		keys string
+		code int
+	}{
+		"to its end": {typed + "\n", exitFailed},
+		"up to ^C":   {typed + "\x03", exitUsage},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			person, program := openTerminal(t)
+			cmd := exec.Command(self, "check", "-user", "user0", "-password-stdin")
+			cmd.Env = []string{asProgram + "=1", "LDAP_URL=ldap://" + closedAddr(t), "LDAP_BASE_DN=" + ldaptest.PeopleDN}
+			cmd.Stdin, cmd.Stdout, cmd.Stderr = program, program, program
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+			require.NoError(t, cmd.Start())
+			var seen bytes.Buffer
+			b := make([]byte, 4096)
+			read := func() {
+				n, err := person.Read(b)
+				require.NoError(t, err)
+				seen.Write(b[:n])
+			}
+			for !bytes.Contains(seen.Bytes(), []byte("Password: ")) {
+				read()
+			}
+			_, err := person.WriteString(c.keys)
+			require.NoError(t, err)
+			_ = cmd.Wait() // its code is asked for below
+			assert.Equal(t, c.code, cmd.ProcessState.ExitCode())
+			read()
+			everything.wrote("terminal of "+t.Name(), seen.Bytes())
+			assert.NotContains(t, seen.String(), typed)
+			after, err := unix.IoctlGetTermios(int(program.Fd()), unix.TCGETS)
+			require.NoError(t, err)
+			assert.NotZero(t, after.Lflag&unix.ECHO, "the terminal shows nothing any more")
+		})
+	}
+}
