@@ -4,6 +4,7 @@ import (
 	"bytes"
 	_ "embed"
 	"html/template"
+	"strings"
 )
 
 //go:embed page.html
@@ -11,7 +12,7 @@ var pageHTML string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"span": span, "limit": limit, "latency": latency, "rate": rate, "count": count, "clock": clock, "instant": instant,
-	"last": last, "words": words, "peak": peak, "line": line, "area": area, "symbol": symbol, "number": number,
+	"last": last, "words": words, "peak": peak, "line": line, "area": area, "times": times, "symbol": symbol, "number": number,
 }).Parse(pageHTML))
 
 // view is what the template draws.
@@ -25,7 +26,7 @@ type view struct {
 func draw(s snapshot, settings []Setting) []byte {
 	v := view{snapshot: s, Says: says(s)}
 	for _, one := range settings {
-		if one.Source == "default" {
+		if one.Source == "default" || strings.HasPrefix(one.Source, "preset ") {
 			v.Defaults = append(v.Defaults, one)
 		} else {
 			v.Set = append(v.Set, one)

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,6 +44,32 @@ func area(values []float64, top float64) string {
 	left := sparkWidth - 2*float64(len(values)-1)
 	return line(values, top) + "L" + point(sparkWidth, sparkHeight) + "L" + point(left, sparkHeight) + "Z"
 }
+
+// times is the path of durations in seconds, by powers of ten. Where nothing was timed it is interrupted.
+func times(values []float64) string {
+	var b strings.Builder
+	for i, v := range values {
+		if v == 0 {
+			continue
+		}
+		at := point(sparkWidth-2*float64(len(values)-1-i), level(decades(v), decades(slowest)))
+		if i == 0 || values[i-1] == 0 {
+			b.WriteString("M" + at + "h0") // a dot, where nothing comes after it
+		} else {
+			b.WriteString("L" + at)
+		}
+	}
+	return b.String()
+}
+
+// The bounds of what is shown of durations, in seconds.
+const (
+	fastest = 0.0001
+	slowest = 10
+)
+
+// decades is how many powers of ten v is above the fastest.
+func decades(v float64) float64 { return math.Log10(max(v, fastest) / fastest) }
 
 // level is how far from the top v is drawn; 1 is left for the line's own width.
 func level(v, top float64) float64 {

@@ -67,6 +67,16 @@ function area(values, top) {
   return `${line(values, top)}L${width} ${height}L${width - 2 * (values.length - 1)} ${height}Z`;
 }
 
+const decades = (v) => Math.log10(Math.max(v, 0.0001) / 0.0001);
+
+function times(values) {
+  return values.map((v, i) => {
+    if (v === 0) return "";
+    const at = `${width - 2 * (values.length - 1 - i)} ${level(decades(v), decades(10))}`;
+    return i === 0 || values[i - 1] === 0 ? `M${at}h0` : `L${at}`;
+  }).join("");
+}
+
 function chart(...paths) {
   return { chart: paths };
 }
@@ -152,13 +162,10 @@ function draw(s) {
       n(rate(last(o.per_second))), n(rate(top)), n(count(o.recent)),
     ];
   }));
-  fill("phases", s.logins.phases.map((p) => {
-    const top = peak(p.p99_seconds_by_step);
-    return [
-      p.phase, chart(["thin", line(p.p99_seconds_by_step, top)], ["line", line(p.p50_seconds_by_step, top)]),
-      n(latency(p.p50_seconds)), n(latency(p.p99_seconds)), n(count(p.recent)),
-    ];
-  }));
+  fill("phases", s.logins.phases.map((p) => [
+    p.phase, chart(["thin", times(p.p99_seconds_by_step)], ["line", times(p.p50_seconds_by_step)]),
+    n(latency(p.p50_seconds)), n(latency(p.p99_seconds)), n(count(p.recent)),
+  ]));
   fill("lanes", s.pool.lanes.map((l) => [l.lane, ...[l.in_use, l.idle, l.dialing, l.waiting, l.outdated].map((v) => n(count(v)))]));
   drawTotals(s);
   fill("faults", s.faults.length === 0 ? [["none", long("–"), "–", n("0"), long("–")]] : s.faults.map((f) => [
