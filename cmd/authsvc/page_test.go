@@ -51,19 +51,22 @@ func TestTheStatusPageShowsADirectoryGoAndComeBackWithinTwoSeconds(t *testing.T)
 	require.Regexp(t, `^ldap://\S+ \| ● usable \| \d+s \| \d+ \| closed \| – \| – \| –$`, b.row("servers", slapd.URL()))
 	require.Empty(t, eval[string](b, `document.getElementById("news").textContent`), "the figures are not announced")
 
-	slapd.Kill()
-	gone := b.titled("down")
-	t.Logf("%v after the directory was killed the page says so", gone)
-	require.Less(t, gone, 2*time.Second)
-	require.Contains(t, b.row("servers", slapd.URL()), "✕ down")
-	require.Contains(t, b.row("servers", slapd.URL()), "connection refused")
-	require.Contains(t, b.row("faults", "probe"), "connection refused")
-	require.Equal(t, slapd.URL()+" is down. No directory server is usable; logins get status 11.", eval[string](b, `document.getElementById("news").textContent`))
-
-	slapd.Start()
-	back := b.titled("ok")
-	t.Logf("%v after it answers again the page says so", back)
-	require.Less(t, back, 3*time.Second, "a probe each second, a snapshot each second")
+	var gone, back []time.Duration
+	for range 3 {
+		slapd.Kill()
+		gone = append(gone, b.titled("down"))
+		require.Contains(t, b.row("servers", slapd.URL()), "✕ down")
+		require.Contains(t, b.row("servers", slapd.URL()), "connection refused")
+		require.Contains(t, b.row("faults", "probe"), "connection refused")
+		require.Equal(t, slapd.URL()+" is down. No directory server is usable; logins get status 11.", eval[string](b, `document.getElementById("news").textContent`))
+		slapd.Start()
+		back = append(back, b.titled("ok"))
+	}
+	t.Logf("the page says so %v after the directory was killed, and %v after it answers again", gone, back)
+	slices.Sort(gone) // and the median counts: other tests have the machine for moments
+	slices.Sort(back)
+	require.Less(t, gone[1], 2*time.Second)
+	require.Less(t, back[1], 2*time.Second+500*time.Millisecond, "a probe each second, a snapshot each second")
 	b.sound()
 
 	require.Zero(t, p.end(t), "an open page holds up no end")
@@ -202,10 +205,11 @@ func TestScreenshotsOfTheStatusPage(t *testing.T) {
 	b.titled("ok")
 	shoot := func(state string) {
 		for _, dark := range []bool{false, true} {
-			for name, width := range map[string]int64{"wide": 1280, "phone": 360} {
-				b.size(width, dark)
-				b.shoot(state + "-" + name + map[bool]string{true: "-dark"}[dark])
-			}
+			scheme := map[bool]string{true: "-dark"}[dark]
+			b.size(360, dark)
+			b.shoot(state + "-phone" + scheme)
+			b.size(1280, dark)
+			b.shoot(state + "-wide" + scheme)
 		}
 	}
 	c := client(t)

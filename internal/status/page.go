@@ -57,6 +57,11 @@ type rendered struct {
 // New makes a Page. Its clocks of the last minutes run from now on, where Run does.
 func New(cfg Config) *Page {
 	p := &Page{cfg: cfg, started: time.Now(), feed: feed{next: make(chan struct{})}}
+	p.cfg.Settings = nil
+	for _, s := range cfg.Settings {
+		const limit = 4096
+		p.cfg.Settings = append(p.cfg.Settings, Setting{s.Variable, telemetry.Printable(s.Value, limit), telemetry.Printable(s.Source, limit)})
+	}
 	p.history.note(sample{p.started, cfg.Counts()})
 	return p
 }
