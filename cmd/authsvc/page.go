@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"net"
+	"strconv"
 	"sync"
 
 	"authsvc/internal/status"
@@ -35,10 +37,11 @@ func (s *service) watch() (stop func()) {
 	}
 }
 
-// pageURL is where the status page is; empty where there is none.
-func (s *service) pageURL() string {
-	if s.admin.Listener == nil {
-		return ""
+// pageURL is where the status page of a listener at addr is, from this machine.
+func pageURL(addr net.Addr) string {
+	host := addr.String()
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		host = net.JoinHostPort("localhost", strconv.Itoa(tcp.Port))
 	}
-	return "http://" + s.admin.Addr().String() + "/"
+	return "http://" + host + "/"
 }
