@@ -130,7 +130,7 @@ func (d *openAPIDoc) problems(schema, value any, at string) []string {
 		switch keyword {
 		case "description", "additionalProperties", "maxLength":
 		case "type":
-			if got := typeOf(value); got != rule && !(rule == "number" && got == "integer") {
+			if got := typeOf(value); got != rule && (rule != "number" || got != "integer") {
 				bad("is %s, not %s", got, rule)
 			}
 		case "const":

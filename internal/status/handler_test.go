@@ -173,7 +173,7 @@ func TestStreamsAreBoundedAndThosePastGiveTheirPlace(t *testing.T) {
 	p, url := serving(t, newWorld())
 	var bodies []io.Closer
 	for range maxWatchers {
-		resp, err := http.Get(url + pathEvents)
+		resp, err := http.Get(url + pathEvents) //nolint:bodyclose // below, all together
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, resp.StatusCode)
 		bodies = append(bodies, resp.Body)
