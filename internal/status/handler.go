@@ -69,8 +69,8 @@ const (
 	writeTime = 10 * time.Second
 )
 
-// stream sends every snapshot until the caller leaves, reads too slowly, or the service drains. The listener's limits on a whole
-// request are lifted, and each write gets one of its own.
+// stream sends every snapshot until the caller leaves, reads too slowly, or the service drains. Each write has its own limit of
+// time, in place of the listener's on a whole answer.
 func (p *Page) stream(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -86,9 +86,8 @@ func (p *Page) stream(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.WriteHeader(http.StatusOK)
 	limits := http.NewResponseController(w)
-	_ = limits.SetReadDeadline(time.Time{}) // where it cannot be set, there is none
 	send := func(event []byte) bool {
-		_ = limits.SetWriteDeadline(time.Now().Add(writeTime))
+		_ = limits.SetWriteDeadline(time.Now().Add(writeTime)) // where it cannot be set, there is none
 		_, err := w.Write(event)
 		return err == nil && limits.Flush() == nil
 	}
