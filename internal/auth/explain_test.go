@@ -56,3 +56,16 @@ func TestTheAttributesOfAFilterAreNamedOnce(t *testing.T) {
 		assert.Equal(t, want, auth.FilterAttributes(filter), filter)
 	}
 }
+
+func TestTheAttributesOfAFilterThatAreComparedWithTheNameAreTold(t *testing.T) {
+	t.Parallel()
+	for filter, want := range map[string][]string{
+		"(uid={username})": {"uid"},
+		"(&(objectClass=person)(|(UID={username})(mail={username}@example.org)(cn=*{username}))(member={dn}))": {"uid", "mail", "cn"},
+		"(cn:caseExactMatch:={username})": {"cn"},
+		"(uid=*)":                         nil,
+		"(uid={username}":                 nil,
+	} {
+		assert.Equal(t, want, auth.NameAttributes(filter), filter)
+	}
+}

@@ -87,7 +87,7 @@ func (s *patient) filter(ctx context.Context) finding {
 		case code != ldap.LDAPResultSuccess && code != ldap.LDAPResultSizeLimitExceeded:
 			return ill("see the directory's log", "%s below %s: %s", anybody, base, result(code))
 		case len(entries) > 0:
-			return s.matched(ctx, entries[0].DN, missing)
+			return s.matched(ctx, base, entries[0].DN, missing)
 		}
 	}
 	if len(missing) > 0 {
@@ -107,75 +107,11 @@ func hint(p auth.Preset) string {
 }
 
 // matched tells of a filter that finds somebody.
-func (s *patient) matched(ctx context.Context, example string, missing []string) finding {
+func (s *patient) matched(ctx context.Context, base, example string, missing []string) finding {
 	f := well("%s finds users, for example %s", s.Logins.Filter, example)
 	if len(missing) > 0 {
 		f = unwise("take it out of LDAP_USER_FILTER", "%s finds users, but the directory's schema has no attribute %s", s.Logins.Filter, strings.Join(missing, ", "))
 	}
-	if s.Logins.Preset != auth.AD {
-		return f
-	}
-	for _, name := range auth.FilterAttributes(s.Logins.Filter) {
-		if indexed, known := s.indexedAD(ctx, name); known && !indexed {
-			f.Mark, f.Remedy = Warn, "have the filter compare an attribute that has an index"
-			f.Details = append(f.Details, name+" has no index: searches for it go through the whole directory")
-		}
-	}
+	s.indexes(ctx, base, &f)
 	return f
-}
-
-// indexedAD tells whether AD has an index on an attribute (MS-ADTS 2.2.9: searchFlags).
-func (s *patient) indexedAD(ctx context.Context, name string) (indexed, known bool) {
-	schema := s.first("schemanamingcontext")
-	entries, code, _, err := s.ask(ctx, schema, ldap.ScopeSingleLevel, "(&(objectClass=attributeSchema)(lDAPDisplayName="+ldap.EscapeFilter(name)+"))", 1, "searchFlags")
-	if schema == "" || err != nil || code != ldap.LDAPResultSuccess || len(entries) != 1 {
-		return false, false
-	}
-	flags, ok := number(entries[0], "searchFlags")
-	return flags&1 != 0, ok
-}
-
-// undefined gives those attributes of the user filter that the directory's schema does not have; none where it does not tell.
-func (s *patient) undefined(ctx context.Context) (missing []string) {
-	e := s.read(ctx, s.first("subschemasubentry"), "attributeTypes")
-	if s.first("subschemasubentry") == "" || e == nil {
-		return nil
-	}
-	known := map[string]bool{}
-	for _, definition := range e.GetEqualFoldAttributeValues("attributeTypes") {
-		for _, name := range schemaNames(definition) {
-			known[strings.ToLower(name)] = true
-		}
-	}
-	if !known["cn"] {
-		return nil // not the whole of it
-	}
-	for _, name := range auth.FilterAttributes(s.Logins.Filter) {
-		if !known[name] && strings.Trim(name, "0123456789.") != "" {
-			missing = append(missing, name)
-		}
-	}
-	return missing
-}
-
-// schemaNames reads the names in an AttributeTypeDescription (RFC 4512 section 4.1.2): NAME 'a' or NAME ( 'a' 'b' ).
-func schemaNames(definition string) (names []string) {
-	_, rest, ok := strings.Cut(definition, " NAME ")
-	if !ok {
-		return nil
-	}
-	rest = strings.TrimLeft(rest, " ")
-	list := strings.HasPrefix(rest, "(")
-	if list {
-		rest, _, _ = strings.Cut(rest[1:], ")")
-	}
-	for i, part := range strings.Split(rest, "'") {
-		if i%2 == 1 {
-			names = append(names, part)
-			if !list {
-				return names
-			}
-		}
-	}
-	return names
 }

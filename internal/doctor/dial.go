@@ -168,8 +168,8 @@ func (d *doctor) report(ctx context.Context, server string, attempts []attempt) 
 				f.Finding += "; the next address is tried, which costs time"
 			}
 			name := map[string]string{"connect": "tcp", "starttls": "starttls", "tls": "tls", "service bind": "service bind", "ping": "ldap"}[step.Name]
-			if len(attempts) > 1 {
-				name += " " + a.addr
+			if len(attempts) > 1 && !strings.Contains(f.Finding, a.addr) {
+				f.Finding = a.addr + ": " + f.Finding
 			}
 			took := step.Took
 			if step.Err != nil {

@@ -5,7 +5,6 @@ package doctor
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"authsvc/internal/auth"
@@ -80,7 +79,7 @@ func (d *doctor) server(ctx context.Context, url string) {
 	defer c.Close()
 	s := &patient{doctor: d, url: url, conn: c, root: map[string][]string{}}
 	s.do("root DSE", func() finding { return s.rootDSE(ctx) })
-	s.do("clock", s.clock)
+	s.do("clock", func() finding { return s.clock(ctx) })
 	switch {
 	case d.Pool.BindOnly || s.directory(ctx):
 		s.user(ctx)
@@ -94,11 +93,7 @@ func (s *patient) directory(ctx context.Context) bool {
 	bases := s.Logins.BaseDNs
 	readable := true
 	for _, base := range bases {
-		name := "base DN"
-		if len(bases) > 1 {
-			name = fmt.Sprintf("base DN %q", base)
-		}
-		readable = s.do(name, func() finding { return s.base(ctx, base) }) && readable
+		readable = s.do("base DN", func() finding { return s.base(ctx, base) }) && readable
 	}
 	switch {
 	case len(bases) == 0: // a template
@@ -121,6 +116,8 @@ type patient struct {
 	url  string
 	conn *ldappool.Conn
 	root map[string][]string // of the root DSE, names in lower case
+	// schema is what attributeNames gave; nil before it was asked.
+	schema map[string][]string
 }
 
 func (s *patient) do(name string, look func() finding) bool { return s.doctor.do(s.url, name, look) }

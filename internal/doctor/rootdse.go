@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"authsvc/internal/auth"
 
@@ -85,20 +84,6 @@ func (s *patient) product() (preset int, name string) {
 		return is(auth.OpenLDAP, "OpenLDAP")
 	}
 	return -1, vendor
-}
-
-// clock compares the server's clock with this machine's, where it tells.
-func (s *patient) clock() finding {
-	const much = time.Minute
-	at, err := time.Parse("20060102150405.0Z", s.first("currenttime"))
-	if err != nil {
-		return unseen("the server does not tell its time")
-	}
-	diff := time.Until(at).Round(time.Second)
-	if diff.Abs() > much {
-		return unwise("have both machines follow a time server (NTP)", "the server's clock is off ours by %v: times of expiry are judged wrongly", diff)
-	}
-	return well("within %v of ours", diff.Abs()+time.Second)
 }
 
 func list(values []string) string {
