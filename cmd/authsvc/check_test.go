@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -89,25 +90,142 @@ func stepsOf(t *testing.T, report string, mark doctor.Mark) (steps []doctor.Step
 	return steps
 }
 
+// openConfig has slapd show its configuration and its monitor to the service identity, as few do.
+const openConfig = "\ndatabase config\naccess to * by dn.exact=\"" + ldaptest.ServiceDN + "\" read\n" +
+	"database monitor\naccess to * by dn.exact=\"" + ldaptest.ServiceDN + "\" read\n"
+
+// stepOf reads the one step of that name from a report.
+func stepOf(t *testing.T, report, name string) doctor.Step {
+	t.Helper()
+	var r doctor.Report
+	require.NoError(t, json.Unmarshal([]byte(report), &r))
+	i := slices.IndexFunc(r.Steps, func(s doctor.Step) bool { return s.Name == name })
+	require.GreaterOrEqual(t, i, 0, "no step %q", name)
+	return r.Steps[i]
+}
+
 func TestTheDoctorFindsAllWell(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
 		Users: 2, TLS: true,
-		LDIF: "dn: cn=staff," + ldaptest.GroupsDN + "\nobjectClass: groupOfNames\ncn: staff\nmember: " + ldaptest.UserDN(0) + "\n",
+		ExtraGlobal:   "moduleload ppolicy\nmoduleload back_monitor",
+		ExtraDatabase: "overlay ppolicy\nppolicy_default \"cn=policy," + ldaptest.BaseDN + "\"\nppolicy_use_lockout" + openConfig,
+		LDIF:          policyLDIF() + "dn: cn=staff," + ldaptest.GroupsDN + "\nobjectClass: groupOfNames\ncn: staff\nmember: " + ldaptest.UserDN(0) + "\n",
 	})
-	environ := []string{"LDAP_CA_FILE=" + s.CA().File(), "LDAP_GROUP_BASE_DN=" + ldaptest.GroupsDN, "LDAP_REQUIRED_GROUPS=staff"}
-	for name, urls := range map[string]string{
-		"over TLS": s.TLSURL(), "in the clear on this machine": s.URL(), "over a socket": s.LDAPIURL(), "at two servers": s.URL() + "," + s.TLSURL(),
+	environ := []string{
+		"LDAP_CA_FILE=" + s.CA().File(), "LDAP_GROUP_BASE_DN=" + ldaptest.GroupsDN, "LDAP_REQUIRED_GROUPS=staff",
+		"AUTH_THROTTLE_FAILURES=2", "AUTH_THROTTLE_ACCOUNT_FAILURES=2",
+	}
+	t.Run("of", func(t *testing.T) {
+		for name, urls := range map[string]string{
+			"over TLS": s.TLSURL(), "in the clear on this machine": s.URL(), "over a socket": s.LDAPIURL(), "at two servers": s.URL() + "," + s.TLSURL(),
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				r := runCheck(t, urls, environ, ldaptest.Password(0)+"\n", "-user", "user0", "-password-stdin")
+				require.Equal(t, exitOK, r.code)
+				assert.True(t, strings.HasSuffix(r.stdout, "\nall well\n"), "something is to be looked at")
+				said := unwrapped(r.stdout)
+				for _, want := range []string{
+					"OpenLDAP; preset openldap fits", `"user0" may log in as ` + ldaptest.UserDN(0), "groups: staff", "indexed: uid",
+					"a locked account is told as one", "agree within", "the directory takes ",
+				} {
+					assert.Contains(t, said, want)
+				}
+			})
+		}
+	})
+	r := runCheck(t, s.URL(), append(environ, "LDAP_START_TLS=true", "LDAP_TLS_SERVER_NAME=localhost"), ldaptest.Password(0)+"\n", "-user", "user0", "-password-stdin", "-json")
+	documented(t, "openldap-well", output(t, "authsvc check -user user0 -password-stdin", r.stdout))
+}
+
+// TestWhatADirectoryDoesNotTellIsSaidSo by a step that was skipped, or beside what it tells.
+func TestTheDoctorSaysWhatADirectoryDoesNotTell(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
+		Users: 1, ExtraGlobal: "moduleload ppolicy", LDIF: policyLDIF(),
+		ExtraDatabase: "overlay ppolicy\nppolicy_default \"cn=policy," + ldaptest.BaseDN + "\"",
+	})
+	r := runCheck(t, s.URL(), nil, "")
+	require.Equal(t, exitOK, r.code)
+	said := unwrapped(r.stdout)
+	for _, want := range []string{
+		"whether the directory has an index on uid cannot be seen from here", "whether slapd has ppolicy_use_lockout cannot be seen from here",
+		"skipped clock", "skipped connection limits",
+	} {
+		assert.Contains(t, said, want)
+	}
+}
+
+// TestTheDoctorReadsOpenLDAPsConfiguration where the service identity may.
+func TestTheDoctorReadsOpenLDAPsConfiguration(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
+		Users: 1, ExtraGlobal: "moduleload ppolicy\nmoduleload back_monitor", LDIF: policyLDIF(),
+		ExtraDatabase: "index sn sub\nindex default eq\nindex givenName\noverlay ppolicy\nppolicy_default \"cn=policy," + ldaptest.BaseDN + "\"" + openConfig,
+	})
+	for name, c := range map[string]struct{ filter, step, want string }{
+		"an index is missing":             {"(mail={username})", "user filter", "it has no index on mail"},
+		"one is of substrings":            {"(sn={username})", "user filter", "it has no index on sn"},
+		"one goes by another name":        {"(userid={username})", "user filter", "indexed: userid"},
+		"others need none":                {"(&(cn=*)(uid={username}))", "user filter", "indexed: uid"},
+		"a locked account is not told so": {"(uid={username})", "lockout", "slapd has no ppolicy_use_lockout"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := runCheck(t, urls, environ, ldaptest.Password(0)+"\n", "-user", "user0", "-password-stdin")
+			r := runCheck(t, s.URL(), []string{"LDAP_USER_FILTER=" + c.filter}, "", "-json")
 			require.Equal(t, exitOK, r.code)
-			assert.Contains(t, r.stdout, "\nall well")
-			assert.Contains(t, r.stdout, "OpenLDAP; preset openldap fits")
-			assert.Contains(t, r.stdout, `"user0" may log in as `+ldaptest.UserDN(0))
-			assert.Contains(t, r.stdout, "groups: staff")
+			step := stepOf(t, r.stdout, c.step)
+			assert.Contains(t, step.Finding+strings.Join(step.Details, "\n"), c.want)
+			assert.Equal(t, !strings.Contains(c.want, "indexed: "), step.Mark == doctor.Warn, "%s", step.Mark)
 		})
+	}
+}
+
+// TestTheDoctorReads389DSsConfiguration where the service identity may, as its manager may.
+func TestTheDoctorReads389DSsConfiguration(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.StartDS389(t)
+	s.Add("uid=user0,"+ldaptest.PeopleDN, map[string][]string{"objectClass": {"inetOrgPerson"}, "cn": {"x"}, "sn": {"x"}, "description": {"user0"}})
+	s.Modify("cn=config", map[string][]string{"passwordLockout": {"on"}, "passwordMaxFailure": {"4"}, "passwordResetFailureCount": {"600"}})
+	manager := []string{"LDAP_PRESET=389ds", "LDAP_BIND_DN=" + ldaptest.DirectoryManagerDN, "LDAP_BIND_PASSWORD=" + ldaptest.RootPassword}
+	for name, c := range map[string]struct {
+		environ    []string
+		step, want string
+	}{
+		"the clock":                {nil, "clock", "agree within"},
+		"the limit on connections": {nil, "connection limits", "the directory takes "},
+		"an index":                 {manager, "user filter", "indexed: uid"},
+		"no index":                 {append(manager, "LDAP_USER_FILTER=(description={username})"), "user filter", "it has no index on description"},
+		"not whether there is one": {nil, "user filter", "cannot be seen from here"},
+		"when it locks":            {manager, "lockout", "locks an account after 4 failures within 10m0s"},
+		"not when it locks":        {nil, "lockout", "does not tell the service identity when it locks"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := runCheck(t, s.URL(), append([]string{"LDAP_PRESET=389ds"}, c.environ...), "", "-json")
+			require.Equal(t, exitOK, r.code)
+			step := stepOf(t, r.stdout, c.step)
+			assert.Contains(t, step.Finding+strings.Join(step.Details, "\n"), c.want)
+		})
+	}
+}
+
+// TestTheDoctorSaysWhatTheEntryHasAgainstALogin that only the bind would tell.
+func TestTheDoctorSaysWhatTheEntryHasAgainstALogin(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
+		ExtraGlobal: "moduleload ppolicy", LDIF: policyLDIF(),
+		ExtraDatabase: "overlay ppolicy\nppolicy_default \"cn=policy," + ldaptest.BaseDN + "\"",
+	})
+	for user, want := range map[string]string{
+		"locked": "would get status 3, account locked: its entry says so", "reset": "would get status 7, password must be changed: its entry says so",
+		"good": "nothing but the password would forbid a login",
+	} {
+		r := runCheck(t, s.URL(), nil, "", "-user", user, "-json")
+		step := stepOf(t, r.stdout, "user")
+		assert.Contains(t, step.Finding, want)
+		assert.Equal(t, user == "good", r.code == exitOK)
 	}
 }
 
@@ -116,7 +234,7 @@ func TestTheDoctorTriesAPasswordOnceAndExplainsTheVerdict(t *testing.T) {
 	first, second := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1}), ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
 	r := runCheck(t, first.URL()+","+second.URL(), nil, "mistaken-password\n", "-user", "user0", "-password-stdin")
 	require.Equal(t, exitFailed, r.code)
-	assert.Contains(t, r.stdout, "status 2, invalid password")
+	assert.Contains(t, unwrapped(r.stdout), "status 2, invalid password")
 	binds := first.LogCount(`BIND dn="`+ldaptest.UserDN(0)+`" method=128`) + second.LogCount(`BIND dn="`+ldaptest.UserDN(0)+`" method=128`)
 	assert.Equal(t, 1, binds, "binds as the user")
 }
@@ -129,7 +247,7 @@ func TestTheDoctorTriesAServicePasswordOnce(t *testing.T) {
 	require.Equal(t, exitFailed, r.code)
 	line := `BIND dn="` + ldaptest.ServiceDN + `" method=128`
 	assert.Equal(t, 1, first.LogCount(line)+second.LogCount(line), "binds as the service identity")
-	assert.Contains(t, r.stdout, "not tried: "+first.URL()+" refused the same password")
+	assert.Contains(t, unwrapped(r.stdout), "not tried: "+first.URL()+" refused the same password")
 }
 
 func TestTheDoctorComparesTheDirectorysLockoutWithOurs(t *testing.T) {
@@ -178,14 +296,7 @@ func TestTheDoctorMeasuresWhenQuietConnectionsAreCut(t *testing.T) {
 			t.Parallel()
 			r := runCheck(t, c.url, []string{"LDAP_REQUEST_TIMEOUT=1s"}, "", "-idle", "8s", "-json")
 			require.Equal(t, exitOK, r.code)
-			var idle doctor.Step
-			for _, mark := range []doctor.Mark{doctor.OK, doctor.Warn} {
-				for _, step := range stepsOf(t, r.stdout, mark) {
-					if step.Name == "idle" {
-						idle = step
-					}
-				}
-			}
+			idle := stepOf(t, r.stdout, "idle")
 			assert.Contains(t, idle.Finding, c.finding)
 			assert.Contains(t, idle.Remedy, c.remedy)
 			assert.Contains(t, r.stderr, "of silence", "progress")

@@ -87,7 +87,7 @@ func (l *login) exists(ctx context.Context, bases []string, item string) (bool, 
 // identity's bind, which is refused in the same words.
 func ExplainBind(p Preset, r ldappool.Result) Result { return judgeBind(p, r, InvalidUser) }
 
-// FilterAttributes names the attributes that a filter template compares, each once, in lower case.
+// FilterAttributes names the attributes that a filter template compares, each once, as it has them.
 func FilterAttributes(template string) []string { return filterAttributes(template, false) }
 
 // NameAttributes names those of them that it compares with the name that was typed.
@@ -102,8 +102,9 @@ func filterAttributes(template string, ofName bool) (names []string) {
 		return nil
 	}
 	collectAttributes(packet, func(name string, comparison *ber.Packet) {
-		name, _, _ = strings.Cut(strings.ToLower(name), ";")
-		if name != "" && !slices.Contains(names, name) && (!ofName || bytes.Contains(comparison.Bytes(), []byte(typed))) {
+		name, _, _ = strings.Cut(name, ";")
+		same := func(other string) bool { return strings.EqualFold(other, name) }
+		if name != "" && !slices.ContainsFunc(names, same) && (!ofName || bytes.Contains(comparison.Bytes(), []byte(typed))) {
 			names = append(names, name)
 		}
 	})

@@ -48,7 +48,7 @@ func TestTheAttributesOfAFilterAreNamedOnce(t *testing.T) {
 	t.Parallel()
 	for filter, want := range map[string][]string{
 		"(uid={username})": {"uid"},
-		"(&(objectClass=*)(|(UID={username})(uid={username}*)))": {"objectclass", "uid"},
+		"(&(objectClass=*)(|(UID={username})(uid={username}*)))": {"objectClass", "UID"},
 		"(!(mail;lang-de>={username}))":                          {"mail"},
 		"(member:1.2.840.113556.1.4.1941:={dn})":                 {"member"},
 		"(uid={username}":                                        nil,
@@ -61,7 +61,7 @@ func TestTheAttributesOfAFilterThatAreComparedWithTheNameAreTold(t *testing.T) {
 	t.Parallel()
 	for filter, want := range map[string][]string{
 		"(uid={username})": {"uid"},
-		"(&(objectClass=person)(|(UID={username})(mail={username}@example.org)(cn=*{username}))(member={dn}))": {"uid", "mail", "cn"},
+		"(&(objectClass=person)(|(UID={username})(mail={username}@example.org)(cn=*{username}))(member={dn}))": {"UID", "mail", "cn"},
 		"(cn:caseExactMatch:={username})": {"cn"},
 		"(uid=*)":                         nil,
 		"(uid={username}":                 nil,

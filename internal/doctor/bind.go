@@ -32,7 +32,7 @@ func (d *doctor) refusal(r ldappool.Result) finding {
 	var f finding
 	switch {
 	case r.Code == ldap.LDAPResultStrongAuthRequired, r.Code == ldap.LDAPResultConfidentialityRequired:
-		f = ill("LDAP_START_TLS=true, or ldaps:// in LDAP_URL", "the directory takes no password without TLS")
+		f = ill("set LDAP_START_TLS=true, or ldaps:// in LDAP_URL", "the directory takes no password without TLS")
 	case verdict.Bind.SubCode != "" && verdict.Outcome == auth.InvalidUser:
 		f = ill("correct LDAP_BIND_DN", "there is no account %s", who)
 	case verdict.Outcome == auth.InvalidUser:

@@ -23,7 +23,12 @@ func (d *doctor) resolve(ctx context.Context, item string) (servers []string) {
 		var err error
 		ctx, cancel := context.WithTimeout(ctx, d.dialTimeout())
 		defer cancel()
-		if servers, err = ldappool.LookupServers(ctx, item); err != nil {
+		var unknown *net.DNSError
+		switch servers, err = ldappool.LookupServers(ctx, item); {
+		case errors.As(err, &unknown) && unknown.IsNotFound:
+			return ill("ask whoever runs the DNS of the domain (dig SRV "+unknown.Name+" shows the same), or name the servers in LDAP_URL themselves",
+				"the DNS names no server: there are no records %s", unknown.Name)
+		case err != nil:
 			return ill("ask the domain's DNS for _ldap._tcp records (dig SRV _ldap._tcp.DOMAIN), or name the servers in LDAP_URL themselves",
 				"the DNS names no server: %v", err)
 		}
@@ -235,7 +240,7 @@ func (d *doctor) inTheClear(server, at string) (finding, bool) {
 	if err != nil || !strings.HasPrefix(server, "ldap://") || d.Pool.StartTLS || ip.IsLoopback() || host == "localhost" {
 		return finding{}, false
 	}
-	return unwise("LDAP_START_TLS=true, or ldaps:// in LDAP_URL", "connected to %s without TLS: everybody's passwords can be read on the way", at), true
+	return unwise("set LDAP_START_TLS=true, or ldaps:// in LDAP_URL", "connected to %s without TLS: everybody's passwords can be read on the way", at), true
 }
 
 func isTimeout(err error) bool {
@@ -250,7 +255,7 @@ func (d *doctor) speechless(ctx context.Context, server, at string, err error) f
 	case "http":
 		return ill("correct the port in LDAP_URL: 389 is usual for ldap://, 636 for ldaps://", "an HTTP server is at %s, and no directory", at)
 	case "tls":
-		return ill("ldaps:// in place of ldap:// in LDAP_URL", "%s speaks TLS from the first byte, which ldap:// does not", at)
+		return ill("write ldaps:// in place of ldap:// in LDAP_URL", "%s speaks TLS from the first byte, which ldap:// does not", at)
 	}
 	if isTimeout(err) {
 		return ill("look at the directory's load and its log; a firewall may let connections begin and drop what follows; LDAP_DIAL_TIMEOUT gives it longer",

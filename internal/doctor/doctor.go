@@ -102,7 +102,11 @@ func (s *patient) directory(ctx context.Context) bool {
 	default:
 		s.skip("user filter", "it needs a base DN that can be read")
 	}
-	if s.Logins.Groups.Enabled {
+	switch {
+	case !s.Logins.Groups.Enabled:
+	case !readable && (s.anonymous || s.Logins.Preset == auth.AD): // for the same reason
+		s.skip("groups", "they need a base DN that can be read")
+	default:
 		s.do("groups", func() finding { return s.groups(ctx) })
 	}
 	s.do("lockout", func() finding { return s.lockout(ctx) })

@@ -25,8 +25,12 @@ func (d *directory) Search(ctx context.Context, req *ldap.SearchRequest) (*ldapp
 	if err != nil {
 		return nil, err
 	}
-	line := fmt.Sprintf("search below %q for %s: ", req.BaseDN, req.Filter)
+	line := fmt.Sprintf("search below %s for %s: ", req.BaseDN, shortened(req.Filter))
 	switch {
+	case req.Scope == ldap.ScopeBaseObject && req.BaseDN == "":
+		line = "the root DSE was read"
+	case req.Scope == ldap.ScopeBaseObject && r.Code == ldap.LDAPResultSuccess && len(r.Entries) > 0:
+		line = req.BaseDN + " was read"
 	case r.Code != ldap.LDAPResultSuccess && r.Code != ldap.LDAPResultSizeLimitExceeded:
 		line += result(r.Code)
 	case len(r.Entries) == 0:
@@ -40,6 +44,15 @@ func (d *directory) Search(ctx context.Context, req *ldap.SearchRequest) (*ldapp
 	}
 	d.asked = append(d.asked, line)
 	return r, nil
+}
+
+// shortened is a filter that may name a hundred groups, up to where nobody reads on.
+func shortened(filter string) string {
+	const enough = 250
+	if len(filter) <= enough {
+		return filter
+	}
+	return fmt.Sprintf("%s... (%d characters)", strings.ToValidUTF8(filter[:enough/2], ""), len(filter))
 }
 
 // Bind is as auth.Directory has it.
@@ -80,7 +93,16 @@ func (s *patient) explain(ctx context.Context) finding {
 	if r.Outcome == auth.AccountDisabled {
 		r.Cause = errors.New("its entry says so") // there was no bind
 	}
+	var b *bar
+	if r.Outcome == auth.OK && s.Logins.DNTemplate == "" {
+		if b = s.bars(ctx, r.User.DN); b != nil {
+			r.Outcome, r.Cause = b.outcome, errors.New(b.why)
+		}
+	}
 	f := s.outcome(r)
+	if b != nil && b.perhaps {
+		f.Mark = Warn
+	}
 	if r.Outcome == auth.OK {
 		f = well("%q is %s; nothing but the password would forbid a login", s.User, r.User.DN)
 		if s.Logins.DNTemplate != "" {
@@ -114,7 +136,11 @@ func (s *patient) try(ctx context.Context) finding {
 			f.Details = append(f.Details, fmt.Sprintf("warning: %s %d", w.Code, w.Count))
 		}
 	}
-	f.Details = append(f.Details, d.asked...)
+	for _, line := range d.asked { // the searches have been told
+		if strings.HasPrefix(line, "bind as ") {
+			f.Details = append(f.Details, line)
+		}
+	}
 	return f
 }
 

@@ -48,7 +48,7 @@ func (s *patient) namesAny(ctx context.Context, names []string, attribute string
 func (s *patient) undefined(ctx context.Context) (missing []string) {
 	all := s.attributeNames(ctx)
 	for _, name := range auth.FilterAttributes(s.Logins.Filter) {
-		if len(all) > 0 && all[name] == nil && strings.Trim(name, "0123456789.") != "" {
+		if len(all) > 0 && all[strings.ToLower(name)] == nil && strings.Trim(name, "0123456789.") != "" {
 			missing = append(missing, name)
 		}
 	}

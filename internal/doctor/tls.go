@@ -38,7 +38,7 @@ func (d *doctor) secured(ctx context.Context, server, at string, step ldappool.D
 	case isTimeout(step.Err):
 		return ill("look at the directory's load; a firewall may let connections begin and drop what follows", "%s takes the connection and does not answer within %v", at, d.dialTimeout())
 	}
-	return ill("ldap:// with LDAP_START_TLS=true where the port speaks LDAP in the clear at first (389); ldaps:// is for a port that speaks TLS from the first byte (636)",
+	return ill("write ldap:// in LDAP_URL, with LDAP_START_TLS=true, where the port speaks LDAP in the clear at first (389); ldaps:// is for a port that speaks TLS from the first byte (636)",
 		"%s speaks no TLS: %v", at, step.Err)
 }
 
