@@ -65,7 +65,7 @@ func sambaIlls(t *testing.T, s *ldaptest.Samba) []illness {
 		{"the service password is wrong", tls, []string{"LDAP_BIND_PASSWORD=mistaken-password"}, nil, "service bind", "result code 49, data 52e", "correct LDAP_BIND_PASSWORD"},
 		{"the service identity is disabled", tls, []string{"LDAP_BIND_DN=disabled@" + ldaptest.SambaDNSName, "LDAP_BIND_PASSWORD=disabled-secret"}, nil, "service bind", "is disabled (result code 49, data 533)", "enable it"},
 		{"nobody searches", tls, []string{"LDAP_BIND_DN=", "LDAP_BIND_PASSWORD="}, nil, "base DN", "lets nobody search who has not bound", "set LDAP_BIND_DN"},
-		{"the base DN does not exist", tls, []string{"LDAP_BASE_DN=OU=Staff," + ldaptest.SambaBaseDN}, nil, "base DN", "OU=Staff," + ldaptest.SambaBaseDN + " does not exist", "set LDAP_BASE_DN to where"},
+		{"the base DN does not exist, or cannot be seen", tls, []string{"LDAP_BASE_DN=OU=Staff," + ldaptest.SambaBaseDN}, nil, "base DN", "OU=Staff," + ldaptest.SambaBaseDN + " cannot be seen", "correct LDAP_BASE_DN"},
 		{"the filter's attribute does not exist", tls, []string{"LDAP_USER_FILTER=(loginName={username})"}, nil, "user filter", "the directory's schema has no attribute loginName", "the preset's own filter finds users"},
 		{"the user does not exist", tls, nil, []string{"-user", netbios + "nobody"}, "user", "status 1", "LDAP_USER_FILTER"},
 		{"the user is ambiguous", tls, []string{"LDAP_USER_FILTER=(department={username})"}, []string{"-user", "shop"}, "user", "the name matches more than one entry", "make LDAP_USER_FILTER or LDAP_BASE_DN narrower"},

@@ -55,7 +55,7 @@ func badDirectories(t *testing.T) []illness {
 			"a firewall may let connections begin and drop what follows"},
 		{"an HTTP server is at the port", "ldap://" + webAddr, nil, nil, "service bind", "an HTTP server is at " + webAddr, "correct the port in LDAP_URL"},
 		{"an HTTP server is at the port of ldaps", "ldaps://" + webAddr, nil, nil, "tls", "an HTTP server is at " + webAddr, "correct the port in LDAP_URL"},
-		{"a port in the clear is asked for TLS", "ldaps://" + plain.Addr(), nil, nil, "tls", "speaks no TLS", "ldap:// with LDAP_START_TLS=true"},
+		{"a port in the clear is asked for TLS", "ldaps://" + plain.Addr(), nil, nil, "tls", "speaks no TLS", "write ldap:// in LDAP_URL, with LDAP_START_TLS=true"},
 		{"a TLS port is asked in the clear", "ldap://" + s.TLSAddr(), nil, nil, "service bind", "speaks TLS from the first byte", "ldaps:// in place of ldap://"},
 		{"the name does not exist", "ldap://nobody.invalid", nil, nil, "dns", `the name "nobody.invalid" does not exist in the DNS`, "correct the host in LDAP_URL"},
 		{"the domain has no SRV records", "ldap+srv://nobody.invalid", nil, nil, "dns SRV", "the DNS names no server", "name the servers in LDAP_URL"},

@@ -40,16 +40,37 @@ func (s *patient) absent(ctx context.Context, base, matched string) finding {
 		return ill("correct LDAP_BASE_DN, the place where users are looked for: it must end with "+strings.Join(contexts, " or "), "the directory does not hold %s: what it holds is %s", base, list(contexts))
 	}
 	if matched == "" || s.read(ctx, matched, "1.1") == nil {
-		return s.invisible(base)
-	}
-	f := ill("set LDAP_BASE_DN to where the users are: one of those below, or LDAP_BASE_DN="+matched+" for everything in it", "%s does not exist; %s does", base, matched)
-	const few = 20
-	if entries, _, _, err := s.ask(ctx, matched, ldap.ScopeSingleLevel, "(objectClass=*)", few, "1.1"); err == nil {
-		for _, e := range entries {
-			f.Details = append(f.Details, "there is: "+e.DN)
+		f := s.invisible(base)
+		for dn := parent(base); dn != "" && len(f.Details) == 0; dn = parent(dn) {
+			f.Details = s.children(ctx, dn)
 		}
+		return f
 	}
+	f := ill("set LDAP_BASE_DN to where the users are: one of those named above, or LDAP_BASE_DN="+matched+" for everything in it", "%s does not exist; %s does", base, matched)
+	f.Details = s.children(ctx, matched)
 	return f
+}
+
+// children names some entries right below another, those that the service identity may see.
+func (s *patient) children(ctx context.Context, dn string) (lines []string) {
+	const few = 20
+	entries, _, _, err := s.ask(ctx, dn, ldap.ScopeSingleLevel, "(objectClass=*)", few, "1.1")
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries[:min(len(entries), few)] { // Samba ignores the limit
+		lines = append(lines, "there is: "+e.DN)
+	}
+	return lines
+}
+
+// parent is the DN above another; "" above the first.
+func parent(dn string) string {
+	d, err := ldap.ParseDN(dn)
+	if err != nil || len(d.RDNs) < 2 {
+		return ""
+	}
+	return (&ldap.DN{RDNs: d.RDNs[1:]}).String()
 }
 
 // invisible tells of a base that is hidden, or not there: a directory that hides does not tell which.
