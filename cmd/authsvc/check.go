@@ -42,7 +42,7 @@ func (p *program) check(ctx context.Context, args []string) error {
 		return &usageError{errors.New("check: -idle must not be negative")}
 	}
 	report := &doctor.Report{OK: true}
-	text := &doctor.Text{W: p.stdout, Colour: p.colours()}
+	text := &doctor.Text{W: p.stdout, Colour: p.colours(), Width: terminalWidth(p.stdout)}
 	cfg, err := config.Load(p.environ)
 	if err != nil {
 		return p.misconfigured(report, err, *asJSON)

@@ -54,18 +54,29 @@ func TestTheDoctorAtActiveDirectory(t *testing.T) {
 	documented(t, "active-directory-well", output(t, `authsvc check -user 'AD\member' -password-stdin`, r.stdout))
 }
 
+// forAdministrators is a security descriptor (MS-DTYP 2.4.6) that lets BUILTIN\Administrators do everything and nobody else anything:
+// protected from inheritance, without an owner of its own, and one entry in its list.
+const forAdministrators = "\x01\x00\x04\x90\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x14\x00\x00\x00" + // header; the list is at 20
+	"\x04\x00\x20\x00\x01\x00\x00\x00" + // 32 bytes, one entry
+	"\x00\x00\x18\x00\xff\x01\x0f\x00" + // allow everything
+	"\x01\x02\x00\x00\x00\x00\x00\x05\x20\x00\x00\x00\x20\x02\x00\x00" // S-1-5-32-544
+
 // sambaIlls are what is wrong with a login at Samba, beside what is at every directory.
 func sambaIlls(t *testing.T, s *ldaptest.Samba) []illness {
 	t.Helper()
 	tls, netbios := s.TLSURL(), `AD\`
+	for _, ou := range []string{"OU=Board", "OU=Users,OU=Board"} { // who may not list what is in the one does not see the other
+		s.Add(ou+","+ldaptest.SambaBaseDN, "objectClass", "organizationalUnit", "nTSecurityDescriptor", forAdministrators)
+	}
 	return []illness{
 		{"a plain bind is refused", s.URL(), nil, nil, "service bind", "takes no password without TLS (result code 8)", "LDAP_START_TLS=true, or ldaps://"},
 		{"the authority is not known", tls, []string{"LDAP_CA_FILE=" + ldaptest.NewCA(t).File()}, nil, "tls", "which is none of the authorities of LDAP_CA_FILE", "set LDAP_CA_FILE"},
 		{"the certificate is for another name", tls, []string{"LDAP_TLS_SERVER_NAME=dc." + ldaptest.SambaDNSName}, nil, "tls", "and not for dc." + ldaptest.SambaDNSName, "set LDAP_TLS_SERVER_NAME"},
 		{"the service password is wrong", tls, []string{"LDAP_BIND_PASSWORD=mistaken-password"}, nil, "service bind", "result code 49, data 52e", "correct LDAP_BIND_PASSWORD"},
-		{"the service identity is disabled", tls, []string{"LDAP_BIND_DN=disabled@" + ldaptest.SambaDNSName, "LDAP_BIND_PASSWORD=disabled-secret"}, nil, "service bind", "is disabled (result code 49, data 533)", "enable it"},
+		{"the service identity is disabled", tls, []string{"LDAP_BIND_DN=disabled@" + ldaptest.SambaDNSName, "LDAP_BIND_PASSWORD=disabled-secret"}, nil, "service bind", "is disabled (result code 49, data 533)", "have it enabled"},
 		{"nobody searches", tls, []string{"LDAP_BIND_DN=", "LDAP_BIND_PASSWORD="}, nil, "base DN", "lets nobody search who has not bound", "set LDAP_BIND_DN"},
-		{"the base DN does not exist, or cannot be seen", tls, []string{"LDAP_BASE_DN=OU=Staff," + ldaptest.SambaBaseDN}, nil, "base DN", "OU=Staff," + ldaptest.SambaBaseDN + " cannot be seen", "correct LDAP_BASE_DN"},
+		{"the base DN does not exist", tls, []string{"LDAP_BASE_DN=OU=Staff," + ldaptest.SambaBaseDN}, nil, "base DN", "OU=Staff," + ldaptest.SambaBaseDN + " cannot be seen", "correct LDAP_BASE_DN"},
+		{"the base DN is hidden", tls, []string{"LDAP_BASE_DN=OU=Users,OU=Board," + ldaptest.SambaBaseDN}, nil, "base DN", "OU=Users,OU=Board," + ldaptest.SambaBaseDN + " cannot be seen", "let the service identity read"},
 		{"the filter's attribute does not exist", tls, []string{"LDAP_USER_FILTER=(loginName={username})"}, nil, "user filter", "the directory's schema has no attribute loginName", "the preset's own filter finds users"},
 		{"the user does not exist", tls, nil, []string{"-user", netbios + "nobody"}, "user", "status 1", "LDAP_USER_FILTER"},
 		{"the user is ambiguous", tls, []string{"LDAP_USER_FILTER=(department={username})"}, []string{"-user", "shop"}, "user", "the name matches more than one entry", "make LDAP_USER_FILTER or LDAP_BASE_DN narrower"},

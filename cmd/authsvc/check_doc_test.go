@@ -85,8 +85,13 @@ var volatile = []struct {
 	{regexp.MustCompile(`127\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.\d+\.\d+`), "127.0.0.2"}, // Samba's
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\dZ| UTC)`), "2026-01-02 15:04 UTC"},
 	{regexp.MustCompile(`\d+ (days|hours) left`), "90 days left"},
-	{regexp.MustCompile(`(\d+) files may be open here`), "524288 files may be open here"},
-	{regexp.MustCompile(`\d+\.\d+\.\d+-Debian`), "4.17.12-Debian"},
+	{regexp.MustCompile(`\d+ files may be open here`), "524288 files may be open here"},
+	{regexp.MustCompile(`the directory takes \d+ connections`), "the directory takes 4096 connections"},
+	{regexp.MustCompile(`TLS 1\.\d, TLS_\w+`), "TLS 1.3, TLS_AES_128_GCM_SHA256"},
+	// What is installed beside the directory, and which entry it finds first.
+	{regexp.MustCompile(`SASL mechanisms: [^"]+`), "SASL mechanisms: GSSAPI, DIGEST-MD5, PLAIN"},
+	{regexp.MustCompile(`controls: \d+`), "controls: 13"},
+	{regexp.MustCompile(`for example (uid|CN)=\w+,`), "for example $1=alice,"},
 }
 
 // stable reads a report, with what is another at each run replaced.

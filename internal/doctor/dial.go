@@ -128,8 +128,11 @@ func (d *doctor) lookup(ctx context.Context, server string) ([]string, bool) {
 		var unknown *net.DNSError
 		switch {
 		case errors.As(err, &unknown) && unknown.IsNotFound:
-			return ill("correct the host in LDAP_URL, or enter it in the DNS; a short name may need its domain: "+host+".example.org",
-				"the name %q does not exist in the DNS", host)
+			remedy := "correct the host in LDAP_URL, or have it entered in the DNS"
+			if !strings.Contains(host, ".") {
+				remedy += "; a short name may need its domain: " + host + ".example.org"
+			}
+			return ill(remedy, "the name %q does not exist in the DNS", host)
 		case err != nil:
 			return ill("see whether this machine reaches its DNS server (/etc/resolv.conf), or name the server by its address in LDAP_URL",
 				"the DNS gave no answer about %q: %v", host, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -61,10 +62,10 @@ func TestEachResultCodeOfAServiceBindIsExplained(t *testing.T) {
 		"a wrong password at AD":          {auth.AD, 49, ad("52e"), "the password is wrong (result code 49, data 52e)", "correct LDAP_BIND_PASSWORD"},
 		"no such account at AD":           {auth.AD, 49, ad("525"), "there is no account", "correct LDAP_BIND_DN"},
 		"an expired password at AD":       {auth.AD, 49, ad("532"), "has run out", "give it a new password"},
-		"a disabled account at AD":        {auth.AD, 49, ad("533"), "is disabled", "enable it"},
-		"an expired account at AD":        {auth.AD, 49, ad("701"), "has expired", "prolong it"},
+		"a disabled account at AD":        {auth.AD, 49, ad("533"), "is disabled", "have it enabled"},
+		"an expired account at AD":        {auth.AD, 49, ad("701"), "has expired", "have it prolonged"},
 		"a password to be changed at AD":  {auth.AD, 49, ad("773"), "must be changed", "give it a new password"},
-		"a locked account at AD":          {auth.AD, 49, ad("775"), "is locked", "unlock it"},
+		"a locked account at AD":          {auth.AD, 49, ad("775"), "is locked", "have it unlocked"},
 		"a wrong hour at AD":              {auth.AD, 49, ad("530"), "may not log on now", "at any hour"},
 		"TLS is wanted":                   {auth.OpenLDAP, 8, "", "no password without TLS", "LDAP_START_TLS=true"},
 		"confidentiality is wanted":       {auth.OpenLDAP, 13, "", "no password without TLS", "LDAP_START_TLS=true"},
@@ -154,4 +155,28 @@ func TestColoursAreThereWhereTheyAreWanted(t *testing.T) {
 	text := doctor.Text{W: &b, Colour: true}
 	text.Write(doctor.Step{Name: "tcp", Mark: doctor.OK, Finding: "connected"})
 	assert.Contains(t, b.String(), "\x1b[32mok ")
+}
+
+// TestAConnectionThatEndsWhenItIsUsedIsToldFromOneThatIsCut before: the pool sees only the second.
+func TestAConnectionThatEndsWhenItIsUsedIsToldFromOneThatIsCut(t *testing.T) {
+	t.Parallel()
+	tree := ldaptest.NewDirectory()
+	var mu sync.Mutex
+	asked := map[*ldaptest.Conn]int{}
+	s := ldaptest.NewServer(t, func(conn *ldaptest.Conn, req ldaptest.Request) {
+		mu.Lock()
+		asked[conn]++
+		again := conn.Identity() == "" && asked[conn] > 1
+		mu.Unlock()
+		if again {
+			conn.Close()
+			return
+		}
+		tree.Handle(conn, req)
+	})
+	steps := examine(t, func(o *doctor.Options) { o.Idle = 500 * time.Millisecond }, s.URL())
+	idle := find(t, steps, "idle")
+	assert.Equal(t, doctor.Warn, idle.Mark)
+	assert.Contains(t, idle.Finding, "quiet for a time between 0s and 100ms, and does not say so before they are used")
+	assert.Contains(t, idle.Remedy, "set LDAP_POOL_MAX_IDLE_TIME=100ms")
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"authsvc/internal/auth"
@@ -17,6 +19,7 @@ import (
 type directory struct {
 	search, bind *ldappool.Conn
 	asked        []string
+	found        []string // by the last search that found anything
 }
 
 // Search is as auth.Directory has it.
@@ -40,19 +43,25 @@ func (d *directory) Search(ctx context.Context, req *ldap.SearchRequest) (*ldapp
 		for _, e := range r.Entries {
 			names = append(names, e.DN)
 		}
+		slices.Sort(names)
 		line += strings.Join(names, "; ")
+		d.found = names
 	}
 	d.asked = append(d.asked, line)
 	return r, nil
 }
 
-// shortened is a filter that may name a hundred groups, up to where nobody reads on.
+// octets are those of a value that is no text, as a filter has them (RFC 4515 section 3).
+var octets = regexp.MustCompile(`(\\[0-9a-f]{2}){8,}`)
+
+// shortened is a filter without what nobody reads: values that are no text, and the hundredth group.
 func shortened(filter string) string {
 	const enough = 250
-	if len(filter) <= enough {
-		return filter
+	filter = octets.ReplaceAllStringFunc(filter, func(value string) string { return fmt.Sprintf("<%d bytes>", len(value)/len(`\00`)) })
+	if len(filter) > enough {
+		filter = fmt.Sprintf("%s... (%d characters)", strings.ToValidUTF8(filter[:enough/2], ""), len(filter))
 	}
-	return fmt.Sprintf("%s... (%d characters)", strings.ToValidUTF8(filter[:enough/2], ""), len(filter))
+	return filter
 }
 
 // Bind is as auth.Directory has it.
@@ -99,7 +108,7 @@ func (s *patient) explain(ctx context.Context) finding {
 			r.Outcome, r.Cause = b.outcome, errors.New(b.why)
 		}
 	}
-	f := s.outcome(r)
+	f := s.outcome(d, r)
 	if b != nil && b.perhaps {
 		f.Mark = Warn
 	}
@@ -129,7 +138,7 @@ func (s *patient) try(ctx context.Context) finding {
 		return ill("see the configuration", "%v", err)
 	}
 	r := login.Authenticate(ctx, auth.Credentials{Username: s.User, Password: s.Password})
-	f := s.outcome(r)
+	f := s.outcome(d, r)
 	if r.Outcome == auth.OK {
 		f = well("%q may log in as %s", s.User, r.User.DN)
 		for _, w := range r.Warnings {
@@ -145,7 +154,7 @@ func (s *patient) try(ctx context.Context) finding {
 }
 
 // outcome explains a login that is not to be.
-func (s *patient) outcome(r auth.Result) finding {
+func (s *patient) outcome(d *directory, r auth.Result) finding {
 	remedy := map[auth.Outcome]string{
 		auth.InvalidUser:          "see whether the name is right, and whether the filter finds the entry: LDAP_USER_FILTER, LDAP_BASE_DN, LDAP_USER_SCOPE, and what the service identity may read",
 		auth.InvalidPassword:      "try the right password; with a DN template it may as well be that there is no such user",
@@ -154,7 +163,7 @@ func (s *patient) outcome(r auth.Result) finding {
 		auth.AccountExpired:       "prolong the account in the directory",
 		auth.PasswordExpired:      "the user must change the password",
 		auth.MustChangePassword:   "the user must change the password",
-		auth.NotPermitted:         "put the user into one of the required groups, or correct LDAP_REQUIRED_GROUPS; with Active Directory also: logon hours and workstations",
+		auth.NotPermitted:         "put the user into one of the required groups, or correct LDAP_REQUIRED_GROUPS",
 		auth.BadRequest:           "give another name",
 		auth.DirectoryUnavailable: "see the steps above",
 		auth.DirectoryTimeout:     "put an index on the filter's attributes; look at the directory's load",
@@ -166,10 +175,13 @@ func (s *patient) outcome(r auth.Result) finding {
 	case r.Cause != nil:
 		what += ": " + r.Cause.Error()
 	}
-	if strings.Contains(what, "more than one entry") {
+	switch {
+	case r.Outcome == auth.InvalidUser && len(d.found) > 1:
+		what += ": " + strings.Join(d.found, "; ")
 		remedy = "make LDAP_USER_FILTER or LDAP_BASE_DN narrower, so that a name is one entry's"
-	}
-	if r.Outcome == auth.NotPermitted && len(s.Logins.Groups.Required) > 0 {
+	case r.Outcome == auth.NotPermitted && r.Bind.SubCode != "":
+		remedy = "let the account log on at this hour and from this machine (its logon hours and workstations)"
+	case r.Outcome == auth.NotPermitted:
 		what += " (required: " + strings.Join(s.Logins.Groups.Required, "; ") + ")"
 	}
 	return ill(remedy, "%s", what)
