@@ -23,7 +23,7 @@ it is wrong, what to do about it. It changes nothing in the directory. Exit code
 const maxPasswordLine = 4096
 
 // errFailed is the end of a check that found something; its words are in the report.
-var errFailed = errors.New("something failed: see the report")
+var errFailed = errors.New("something failed")
 
 // check is the doctor.
 func (p *program) check(ctx context.Context, args []string) error {

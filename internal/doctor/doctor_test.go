@@ -180,3 +180,38 @@ func TestAConnectionThatEndsWhenItIsUsedIsToldFromOneThatIsCut(t *testing.T) {
 	assert.Contains(t, idle.Finding, "quiet for a time between 0s and 100ms, and does not say so before they are used")
 	assert.Contains(t, idle.Remedy, "set LDAP_POOL_MAX_IDLE_TIME=100ms")
 }
+
+// TestTheLastLinesSayWhatFailedAndWhatIsWell: what somebody looks at first.
+func TestTheLastLinesSayWhatFailedAndWhatIsWell(t *testing.T) {
+	t.Parallel()
+	const one, other = "ldap://one", "ldap://other"
+	down := doctor.Step{Server: one, Name: "tcp", Mark: doctor.Failed, Finding: "nothing listens", Remedy: "start it"}
+	up := doctor.Step{Server: other, Name: "root DSE", Mark: doctor.OK, Finding: "OpenLDAP"}
+	odd := doctor.Step{Server: other, Name: "lockout", Mark: doctor.Warn, Finding: "odd"}
+	for want, steps := range map[string][]doctor.Step{
+		"\nall well\n":                      {up},
+		"\nall well\nto look at: lockout\n": {up, odd, odd},
+		"\nFAILED ldap://one tcp: nothing listens\n       do: start it\n":                                            {down},
+		"\nFAILED ldap://one tcp: nothing listens\n       do: start it\nwell at ldap://other\nto look at: lockout\n": {down, up, odd},
+	} {
+		var b bytes.Buffer
+		report := &doctor.Report{}
+		for _, s := range steps {
+			report.Add(s)
+		}
+		(&doctor.Text{W: &b}).Summary(report)
+		assert.Equal(t, want, b.String())
+	}
+}
+
+// TestLinesAreWrappedBelowWhereTheirTextBegins, but for words that are longer than a line, which are to be copied.
+func TestLinesAreWrappedBelowWhereTheirTextBegins(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	long := "uid=somebody,ou=people,dc=example,dc=org"
+	(&doctor.Text{W: &b, Width: 76}).Write(doctor.Step{Name: "user", Mark: doctor.OK, TookMS: 61_000, Finding: "one two three four five six seven eight " + long, Details: []string{"a  b"}, Remedy: "nothing"})
+	assert.Equal(t, "  ok       user                   1m1s  one two three four five six seven\n"+
+		"                                        eight\n"+
+		"                                        "+long+"\n"+
+		"           - a  b\n           do: nothing\n", b.String())
+}

@@ -66,7 +66,7 @@ func (d *doctor) quiet(ctx context.Context, server string, progress func(string,
 	for range idleSteps {
 		a := d.dial(ctx, server, "", ldappool.BindLane)
 		if a.conn == nil {
-			return unseen("not measured: no connection: %v", a.steps[len(a.steps)-1].Err)
+			return unseen("not measured: there is no connection, see above")
 		}
 		conns = append(conns, a.conn)
 	}

@@ -17,7 +17,7 @@ func (s *patient) limits(ctx context.Context) finding {
 	case where == "":
 		return unseen("the directory does not tell its limit on connections; ours is LDAP_POOL_MAX_CONNS=%d for each instance", ours)
 	case int64(ours) > most:
-		return unwise(fmt.Sprintf("LDAP_POOL_MAX_CONNS=%d or less for all instances together, or a higher limit in the directory", most/2),
+		return unwise(fmt.Sprintf("set LDAP_POOL_MAX_CONNS=%d or less for all instances together, or a higher limit in the directory", most/2),
 			"the directory takes %d connections (%s), and LDAP_POOL_MAX_CONNS is %d", most, where, ours)
 	}
 	return well("the directory takes %d connections (%s), one instance opens %d at the most", most, where, ours)

@@ -34,7 +34,7 @@ func (s *patient) lockout(ctx context.Context) finding {
 	if oneClient == 0 {
 		oneClient = int64(s.AccountFailures)
 	}
-	remedy := fmt.Sprintf("AUTH_THROTTLE_FAILURES=%d and AUTH_THROTTLE_ACCOUNT_FAILURES=%d, or a higher number in the directory", max(after/2, 1), max(after-1, 1))
+	remedy := fmt.Sprintf("set AUTH_THROTTLE_FAILURES=%d and AUTH_THROTTLE_ACCOUNT_FAILURES=%d, or a higher number in the directory", max(after/2, 1), max(after-1, 1))
 	switch {
 	case s.ClientFailures == 0 && s.AccountFailures == 0:
 		f = unwise(remedy, "the directory locks an account after %d failures%s (%s), and the throttle is off: anybody who reaches the service can lock anybody out", after, within(window), where)
@@ -60,7 +60,7 @@ func (s *patient) useLockout(ctx context.Context, f *finding) {
 	case slices.ContainsFunc(entries, func(e *ldap.Entry) bool {
 		return !strings.EqualFold(e.GetEqualFoldAttributeValue("olcPPolicyUseLockout"), "TRUE")
 	}):
-		const remedy = "\"olcPPolicyUseLockout: TRUE\" on the ppolicy overlay in cn=config (slapd.conf: ppolicy_use_lockout)"
+		const remedy = "set \"olcPPolicyUseLockout: TRUE\" on the ppolicy overlay in cn=config (slapd.conf: ppolicy_use_lockout)"
 		f.Details = append(f.Details, "slapd has no ppolicy_use_lockout: "+otherwise)
 		if f.Remedy != "" {
 			f.Remedy += "; and "

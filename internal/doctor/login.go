@@ -80,9 +80,15 @@ func (s *patient) user(ctx context.Context) {
 	if s.User == "" {
 		return
 	}
-	s.do("user", func() finding { return s.explain(ctx) })
+	var outcome auth.Outcome
+	s.do("user", func() (f finding) {
+		f, outcome = s.explain(ctx)
+		return f
+	})
 	switch {
 	case s.Password == "":
+	case outcome == auth.InvalidUser, outcome == auth.BadRequest:
+		s.skip("password", "there is nobody to try it as")
 	case s.tried:
 		s.skip("password", "it was tried at another server; a wrong one counts each time")
 	default:
@@ -92,11 +98,11 @@ func (s *patient) user(ctx context.Context) {
 }
 
 // explain takes a login's steps but the bind.
-func (s *patient) explain(ctx context.Context) finding {
+func (s *patient) explain(ctx context.Context) (finding, auth.Outcome) {
 	d := &directory{search: s.conn}
 	a, err := auth.New(s.Logins, d, nobody{})
 	if err != nil {
-		return ill("see the configuration", "%v", err)
+		return ill("see the configuration", "%v", err), auth.InternalError
 	}
 	r := a.Explain(ctx, s.User)
 	if r.Outcome == auth.AccountDisabled {
@@ -122,7 +128,7 @@ func (s *patient) explain(ctx context.Context) finding {
 	if r.User != nil && r.User.Groups != nil {
 		f.Details = append(f.Details, "groups: "+list(r.User.Groups))
 	}
-	return f
+	return f, r.Outcome
 }
 
 // try does the whole login.
@@ -157,7 +163,7 @@ func (s *patient) try(ctx context.Context) finding {
 func (s *patient) outcome(d *directory, r auth.Result) finding {
 	remedy := map[auth.Outcome]string{
 		auth.InvalidUser:          "see whether the name is right, and whether the filter finds the entry: LDAP_USER_FILTER, LDAP_BASE_DN, LDAP_USER_SCOPE, and what the service identity may read",
-		auth.InvalidPassword:      "try the right password; with a DN template it may as well be that there is no such user",
+		auth.InvalidPassword:      "try the right password",
 		auth.AccountLocked:        "unlock the account in the directory",
 		auth.AccountDisabled:      "enable the account in the directory",
 		auth.AccountExpired:       "prolong the account in the directory",
@@ -168,6 +174,9 @@ func (s *patient) outcome(d *directory, r auth.Result) finding {
 		auth.DirectoryUnavailable: "see the steps above",
 		auth.DirectoryTimeout:     "put an index on the filter's attributes; look at the directory's load",
 	}[r.Outcome]
+	if remedy == "" {
+		remedy = "see the directory's log"
+	}
 	what := fmt.Sprintf("%q would get status %d, %s", s.User, r.Outcome.Status(), r.Outcome.Message())
 	switch {
 	case r.Detail != "":
@@ -179,6 +188,10 @@ func (s *patient) outcome(d *directory, r auth.Result) finding {
 	case r.Outcome == auth.InvalidUser && len(d.found) > 1:
 		what += ": " + strings.Join(d.found, "; ")
 		remedy = "make LDAP_USER_FILTER or LDAP_BASE_DN narrower, so that a name is one entry's"
+	case r.Outcome == auth.InvalidPassword && s.Logins.DNTemplate != "":
+		remedy += "; or there is no such user, which a DN template does not tell apart"
+	case r.Outcome == auth.InvalidPassword && s.Logins.Preset == auth.OpenLDAP:
+		remedy += "; or the account is locked, which slapd tells only with ppolicy_use_lockout"
 	case r.Outcome == auth.NotPermitted && r.Bind.SubCode != "":
 		remedy = "let the account log on at this hour and from this machine (its logon hours and workstations)"
 	case r.Outcome == auth.NotPermitted:

@@ -51,7 +51,7 @@ func (s *patient) rootDSE(ctx context.Context) finding {
 	case fits < 0:
 		f.Finding = "a directory of a kind that is not known; preset " + s.Logins.Preset.String() + " is taken as it is"
 	case auth.Preset(fits) != s.Logins.Preset: //nolint:gosec // one of the presets
-		f = unwise(fmt.Sprintf("LDAP_PRESET=%s", auth.Preset(fits)), //nolint:gosec // as above
+		f = unwise(fmt.Sprintf("set LDAP_PRESET=%s", auth.Preset(fits)), //nolint:gosec // as above
 			"%s; preset %s does not fit: what it says of locked, disabled and expired accounts is not understood", product, s.Logins.Preset)
 	}
 	f.Details = []string{

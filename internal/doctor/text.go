@@ -31,6 +31,30 @@ func (r *Report) Add(s Step) {
 	r.Steps = append(r.Steps, s)
 }
 
+// names are those of the steps with a mark, each once.
+func (r *Report) names(m Mark) (names []string) {
+	for _, s := range r.Steps {
+		if s.Mark == m && !slices.Contains(names, s.Name) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+// wellServers are those that answered and at which nothing failed.
+func (r *Report) wellServers() (servers []string) {
+	failed := map[string]bool{}
+	for _, s := range r.Steps {
+		failed[s.Server] = failed[s.Server] || s.Mark == Failed
+	}
+	for _, s := range r.Steps {
+		if s.Name == "root DSE" && !failed[s.Server] {
+			servers = append(servers, s.Server)
+		}
+	}
+	return servers
+}
+
 // WriteJSON writes the report as one JSON object.
 func (r *Report) WriteJSON(w io.Writer) error {
 	e := json.NewEncoder(w)
@@ -97,36 +121,37 @@ func took(ms float64) string {
 	}
 }
 
-// Summary says in the last lines what failed, and what to do.
+// Summary says in the last lines what failed, and what to do; then which servers are well in spite of it, and what else is to be
+// looked at.
 func (t *Text) Summary(r *Report) {
 	fmt.Fprintln(t.W)
-	var odd []string
 	for _, s := range r.Steps {
-		if s.Mark == Warn && !slices.Contains(odd, s.Name) {
-			odd = append(odd, s.Name)
+		if s.Mark == Failed {
+			t.failure(s)
 		}
-		if s.Mark != Failed {
-			continue
-		}
-		at := s.Name
-		if s.Server != "" {
-			at = s.Server + " " + at
-		}
-		fmt.Fprintf(t.W, "%s ", t.paint(Failed, failedWord))
-		t.hang(len(failedWord)+1, "", at+": "+s.Finding)
-		fmt.Fprint(t.W, strings.Repeat(" ", len(failedWord)+1))
-		t.hang(len(failedWord)+1, "do: ", s.Remedy)
 	}
-	switch {
-	case r.Failed > 0:
-	case len(odd) > 0:
-		fmt.Fprintf(t.W, "%s, to look at: %s\n", t.paint(OK, "all well"), strings.Join(odd, ", "))
-	default:
+	if r.Failed == 0 {
 		fmt.Fprintln(t.W, t.paint(OK, "all well"))
+	} else if servers := r.wellServers(); len(servers) > 0 {
+		t.hang(0, "", "well at "+strings.Join(servers, ", "))
+	}
+	if r.Warnings > 0 {
+		t.hang(0, "to look at: ", strings.Join(r.names(Warn), ", "))
 	}
 }
 
-const failedWord = "FAILED"
+// failure writes a step that failed once more.
+func (t *Text) failure(s Step) {
+	const word = "FAILED"
+	at := s.Name
+	if s.Server != "" {
+		at = s.Server + " " + at
+	}
+	fmt.Fprintf(t.W, "%s ", t.paint(Failed, word))
+	t.hang(len(word)+1, "", at+": "+s.Finding)
+	fmt.Fprint(t.W, strings.Repeat(" ", len(word)+1))
+	t.hang(len(word)+1, "do: ", s.Remedy)
+}
 
 // paint colours a text by a mark (ECMA-48, SGR), where that is wanted.
 func (t *Text) paint(m Mark, text string) string {
