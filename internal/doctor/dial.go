@@ -124,7 +124,7 @@ func (d *doctor) lookup(ctx context.Context, server string) ([]string, bool) {
 	ok = d.do(server, "dns", func() finding {
 		ctx, cancel := context.WithTimeout(ctx, d.dialTimeout())
 		defer cancel()
-		ips, err := net.DefaultResolver.LookupIPAddr(ctx, host)
+		ips, err := d.names.LookupIPAddr(ctx, host)
 		var unknown *net.DNSError
 		switch {
 		case errors.As(err, &unknown) && unknown.IsNotFound:

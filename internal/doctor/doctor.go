@@ -5,6 +5,7 @@ package doctor
 
 import (
 	"context"
+	"net"
 	"time"
 
 	"authsvc/internal/auth"
@@ -33,6 +34,7 @@ type Options struct {
 // doctor is one examination.
 type doctor struct {
 	Options
+	names     *net.Resolver
 	anonymous bool   // logins have no service identity
 	refused   string // the server that refused the service identity's password
 	tried     bool   // the user's password was
@@ -41,7 +43,7 @@ type doctor struct {
 // Examine looks at everything and returns when it is through or ctx has ended.
 func Examine(ctx context.Context, o Options) error {
 	o.Logins.Throttle, o.Logins.UniformDelay = nil, 0
-	d := &doctor{Options: o, anonymous: o.Pool.BindDN == ""}
+	d := &doctor{Options: o, names: net.DefaultResolver, anonymous: o.Pool.BindDN == ""}
 	// What is wrong with a filter is wrong before anything is dialled.
 	if _, err := auth.New(o.Logins, nil, nobody{}); err != nil {
 		return err
