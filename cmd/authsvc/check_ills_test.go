@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +106,9 @@ func TestTheDoctorNamesTheCauseAndTheRemedy(t *testing.T) {
 		}
 	})
 	documented(t, "openldap", tableHead+strings.Join(rows, ""))
+	i := slices.IndexFunc(ills, func(c illness) bool { return c.what == "the base DN does not exist" })
+	r := runCheck(t, ills[i].url, ills[i].environ, "", "-json")
+	documented(t, "openldap-ill", output(t, "authsvc check", r.stdout))
 }
 
 // told runs the doctor on what is wrong, and gives its row of the table in the document.
