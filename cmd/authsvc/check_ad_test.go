@@ -14,7 +14,7 @@ import (
 
 // TestTheDoctorAtActiveDirectory is asked about Samba's domain: what is wrong, most of it there only, and then what is well.
 // Its words are those in docs/doctor.md.
-func TestTheDoctorAtActiveDirectory(t *testing.T) {
+func TestTheDoctorAtActiveDirectory(t *testing.T) { //nolint:tparallel // the group waits for its parallel ones
 	t.Parallel()
 	s := ldaptest.StartSamba(t, ldaptest.SambaConfig{LockoutThreshold: 5, StrongAuth: true})
 	member := s.AddUser("member", "member-secret")

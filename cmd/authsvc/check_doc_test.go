@@ -43,7 +43,7 @@ func documented(t *testing.T, part, text string) {
 		assert.Equal(t, was, text, "docs/doctor.md tells of something else: look at the difference, and rewrite it with -update")
 		return
 	}
-	require.NoError(t, os.WriteFile(doctorDocument, []byte(before+begin+text+end+after), 0o600))
+	require.NoError(t, os.WriteFile(doctorDocument, []byte(before+begin+text+end+after), 0o600)) //nolint:gosec // the document itself
 }
 
 const tableHead = "| what is wrong | the last lines |\n|---|---|\n"

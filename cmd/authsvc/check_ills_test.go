@@ -93,7 +93,7 @@ func badDirectories(t *testing.T) []illness {
 
 // TestTheDoctorNamesTheCauseAndTheRemedy of everything that usually is wrong, in its last lines and in its report. Its words are
 // those in docs/doctor.md.
-func TestTheDoctorNamesTheCauseAndTheRemedy(t *testing.T) {
+func TestTheDoctorNamesTheCauseAndTheRemedy(t *testing.T) { //nolint:tparallel // the group waits for its parallel ones
 	t.Parallel()
 	ills := badDirectories(t)
 	rows := make([]string, len(ills))

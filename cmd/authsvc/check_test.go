@@ -103,7 +103,7 @@ func stepOf(t *testing.T, report, name string) doctor.Step {
 	return r.Steps[i]
 }
 
-func TestTheDoctorFindsAllWell(t *testing.T) {
+func TestTheDoctorFindsAllWell(t *testing.T) { //nolint:tparallel // the group waits for its parallel ones
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
 		Users: 2, TLS: true,
@@ -138,7 +138,7 @@ func TestTheDoctorFindsAllWell(t *testing.T) {
 	documented(t, "openldap-well", output(t, "authsvc check -user user0 -password-stdin", r.stdout))
 }
 
-// TestWhatADirectoryDoesNotTellIsSaidSo by a step that was skipped, or beside what it tells.
+// TestTheDoctorSaysWhatADirectoryDoesNotTell by a step that was skipped, or beside what it tells.
 func TestTheDoctorSaysWhatADirectoryDoesNotTell(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{

@@ -14,7 +14,7 @@ import (
 )
 
 // TestEveryAddressOfANameIsConnectedTo, with one service bind among them; one that is dead is no failure while another is not.
-func TestEveryAddressOfANameIsConnectedTo(t *testing.T) {
+func TestEveryAddressOfANameIsConnectedTo(t *testing.T) { //nolint:tparallel // one after the other, for their binds are counted
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{})
 	_, port, ok := hostPort(s.URL())
