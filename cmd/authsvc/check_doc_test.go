@@ -87,6 +87,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`\d+ (days|hours) left`), "90 days left"},
 	{regexp.MustCompile(`\d+ files may be open here`), "524288 files may be open here"},
 	{regexp.MustCompile(`the directory takes \d+ connections`), "the directory takes 4096 connections"},
+	{regexp.MustCompile(`agree within \d+s`), "agree within 2s"},
 	{regexp.MustCompile(`TLS 1\.\d, TLS_\w+`), "TLS 1.3, TLS_AES_128_GCM_SHA256"},
 	// What is installed beside the directory, and which entry it finds first.
 	{regexp.MustCompile(`SASL mechanisms: [^"]+`), "SASL mechanisms: GSSAPI, DIGEST-MD5, PLAIN"},
