@@ -4,10 +4,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"authsvc/internal/doctor"
 	"authsvc/internal/ldaptest"
 
+	"github.com/go-ldap/ldap/v3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -21,7 +23,11 @@ func TestTheDoctorAtActiveDirectory(t *testing.T) { //nolint:tparallel // the gr
 	s.AddUser("guest1", "guest-secret", "department", "shop")
 	s.AddUser("guest2", "guest-secret", "department", "shop")
 	s.AddUser("disabled", "disabled-secret", "userAccountControl", "514")
-	s.AddGroup("staff", member)
+	locked := s.AddUser("locked", "guest-secret")
+	lockOverTLS(t, s, locked)
+	s.AddGroup("staff", member, locked,
+		s.AddUser("expired", "guest-secret", "accountExpires", ldaptest.FileTime(time.Now().Add(-48*time.Hour))),
+		s.AddUser("new", "guest-secret", "pwdLastSet", "0"))
 	everything.secret(ldaptest.SambaServicePassword, "member-secret", "disabled-secret")
 	common := []string{
 		"LDAP_PRESET=ad", "LDAP_CA_FILE=" + s.CA().File(), "LDAP_BASE_DN=" + ldaptest.SambaBaseDN, "LDAP_REQUIRED_GROUPS=staff",
@@ -54,6 +60,20 @@ func TestTheDoctorAtActiveDirectory(t *testing.T) { //nolint:tparallel // the gr
 	documented(t, "active-directory-well", output(t, `authsvc check -user 'AD\member' -password-stdin`, r.stdout))
 }
 
+// lockOverTLS tries wrong passwords until the account is locked, where Samba takes none in the clear.
+func lockOverTLS(t *testing.T, s *ldaptest.Samba, dn string) {
+	t.Helper()
+	c, err := ldap.DialURL(s.TLSURL(), ldap.DialWithTLSConfig(s.TLSConfig()))
+	require.NoError(t, err)
+	defer c.Close()
+	for range 10 {
+		if err = c.Bind(dn, "wrong"); strings.Contains(err.Error(), "data 775") {
+			return
+		}
+	}
+	t.Fatalf("%s is not locked: %v", dn, err)
+}
+
 // forAdministrators is a security descriptor (MS-DTYP 2.4.6) that lets BUILTIN\Administrators do everything and nobody else anything:
 // protected from inheritance, without an owner of its own, and one entry in its list.
 const forAdministrators = "\x01\x00\x04\x90\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x14\x00\x00\x00" + // header; the list is at 20
@@ -82,6 +102,9 @@ func sambaIlls(t *testing.T, s *ldaptest.Samba) []illness {
 		{"the user is ambiguous", tls, []string{"LDAP_USER_FILTER=(department={username})"}, []string{"-user", "shop"}, "user", "the name matches more than one entry", "make LDAP_USER_FILTER or LDAP_BASE_DN narrower"},
 		{"the user is in no required group", tls, nil, []string{"-user", "guest1"}, "user", "status 8", "put the user into one of the required groups"},
 		{"the account is disabled", tls, nil, []string{"-user", "disabled"}, "user", "status 4", "enable the account"},
+		{"the account is locked", tls, nil, []string{"-user", "locked"}, "user", "status 3, account locked: its entry says so", "unlock the account"},
+		{"the account has expired", tls, nil, []string{"-user", "expired"}, "user", "status 5, account expired: its entry says so", "prolong the account"},
+		{"the password must be changed", tls, nil, []string{"-user", "new"}, "user", "status 7, password must be changed: its entry says so", "must change the password"},
 	}
 }
 
