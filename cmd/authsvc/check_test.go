@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"authsvc/internal/doctor"
 	"authsvc/internal/ldaptest"
@@ -106,7 +107,7 @@ func stepOf(t *testing.T, report, name string) doctor.Step {
 func TestTheDoctorFindsAllWell(t *testing.T) { //nolint:tparallel // the group waits for its parallel ones
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
-		Users: 2, TLS: true,
+		Users: 2, TLS: true, CertLife: 90 * 24 * time.Hour,
 		ExtraGlobal:   "moduleload ppolicy\nmoduleload back_monitor",
 		ExtraDatabase: "overlay ppolicy\nppolicy_default \"cn=policy," + ldaptest.BaseDN + "\"\nppolicy_use_lockout" + openConfig,
 		LDIF:          policyLDIF() + "dn: cn=staff," + ldaptest.GroupsDN + "\nobjectClass: groupOfNames\ncn: staff\nmember: " + ldaptest.UserDN(0) + "\n",

@@ -24,14 +24,14 @@ type CA struct {
 }
 
 // CertConfig says what a certificate is to contain. The zero value is a
-// server's certificate for localhost, 127.0.0.1 and ::1, valid for 90 days.
+// server's certificate for localhost, 127.0.0.1 and ::1, valid for a day.
 type CertConfig struct {
 	// CommonName of the subject; "localhost" if empty.
 	CommonName string
 	// Hosts are DNS names and IP addresses for which the certificate stands.
 	// nil means localhost, 127.0.0.1 and ::1; an empty slice means none.
 	Hosts []string
-	// NotBefore and NotAfter bound the validity; an hour ago and 90 days from
+	// NotBefore and NotAfter bound the validity; an hour ago and a day from
 	// now if zero.
 	NotBefore, NotAfter time.Time
 	// Client makes a client's certificate (clientAuth) instead of a server's.
@@ -131,7 +131,7 @@ func (cfg CertConfig) template(tb testing.TB) *x509.Certificate {
 		c.NotBefore = time.Now().Add(-time.Hour)
 	}
 	if cfg.NotAfter.IsZero() {
-		c.NotAfter = time.Now().Add(90 * 24 * time.Hour)
+		c.NotAfter = time.Now().Add(24 * time.Hour)
 	}
 	if cfg.Client {
 		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
