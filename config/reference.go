@@ -32,7 +32,7 @@ func variables() []variable {
 		{name: "LDAP_BIND_PASSWORD", secret: true, example: "the service identity's password", meaning: "Its password. A secret: better given as `LDAP_BIND_PASSWORD_FILE`."},
 		{group: "Users", name: "LDAP_BASE_DN", example: "ou=people,dc=example,dc=org", meaning: "Where users live; several by `;`. Required, but with a DN template."},
 		{name: "LDAP_USER_FILTER", example: "(&(objectClass=person)(uid={username}))", meaning: "Finds the user. `{username}` is what was typed, escaped (RFC 4515). `ad`: `(&(objectCategory=person)(objectClass=user)(|(sAMAccountName={username})(userPrincipalName={username})))`. `freeipa`: `(&(objectClass=inetOrgPerson)(uid={username}))`."},
-		{name: "LDAP_USER_NAME_ATTRIBUTE", example: "uid", meaning: "Attribute that `user.username` of an answer is taken from. `ad`: `sAMAccountName`."},
+		{name: "LDAP_USER_NAME_ATTRIBUTE", example: "uid", meaning: "Attribute that `user.username` of an answer is taken from; an entry without it goes by the value in its RDN. `ad`: `sAMAccountName`."},
 		{name: "LDAP_USER_SCOPE", example: "one", meaning: "`sub` searches the whole tree below the base, `one` the level right below it."},
 		{name: "LDAP_USER_DN_TEMPLATE", example: "uid={username},ou=people,dc=example,dc=org", meaning: "Makes the user's DN without a search; `{username}` is escaped (RFC 4514). Excludes the filter and what belongs to it. With `ad` also `{username}@example.org`: then a username must not contain `@`, `\\`, `/` or `=`. Nobody can tell an unknown user from a wrong password then: both are status 2."},
 		{name: "LDAP_ATTRIBUTES", example: "cn,mail", meaning: "Attributes to return with status 0."},

@@ -10,9 +10,8 @@ import (
 const closeGrace = 100 * time.Millisecond
 
 // Close refuses new operations, turns away callers that wait, lets those that have a connection end, and closes every
-// connection. When ctx ends first, it cuts
-// the connections under them, and returns ctx's error a tenth of a second later at the latest. Close may be called again;
-// each call waits for the end.
+// connection. When ctx ends first, it cuts the connections under them, and returns ctx's error a tenth of a second later at
+// the latest. Close may be called again; each call waits for the end.
 func (p *Pool) Close(ctx context.Context) error {
 	if p.shut() {
 		go p.finish()

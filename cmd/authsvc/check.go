@@ -23,7 +23,7 @@ it is wrong, what to do about it. It changes nothing in the directory. Exit code
 const maxPasswordLine = 4096
 
 // errFailed is the end of a check that found something; its words are in the report.
-var errFailed = errors.New("something failed: see the report")
+var errFailed = errors.New("something failed")
 
 // check is the doctor.
 func (p *program) check(ctx context.Context, args []string) error {
@@ -42,7 +42,7 @@ func (p *program) check(ctx context.Context, args []string) error {
 		return &usageError{errors.New("check: -idle must not be negative")}
 	}
 	report := &doctor.Report{OK: true}
-	text := &doctor.Text{W: p.stdout, Colour: p.colours()}
+	text := &doctor.Text{W: p.stdout, Colour: p.colours(), Width: terminalWidth(p.stdout)}
 	cfg, err := config.Load(p.environ)
 	if err != nil {
 		return p.misconfigured(report, err, *asJSON)

@@ -58,6 +58,8 @@ func (p *program) run(ctx context.Context, args []string) int {
 	case errors.As(err, &wrong):
 		fmt.Fprintf(p.stderr, "authsvc: %v\n", err)
 		return exitUsage
+	case errors.Is(err, errFailed): // the report has said what
+		return exitFailed
 	}
 	fmt.Fprintf(p.stderr, "authsvc: %v\n", err)
 	return exitFailed

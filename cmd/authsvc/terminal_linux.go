@@ -17,6 +17,19 @@ func isTerminal(w io.Writer) bool {
 	return err == nil
 }
 
+// terminalWidth is how many columns a terminal has; 0 where w is none, or does not tell.
+func terminalWidth(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Col)
+}
+
 // hideInput has a terminal not show what is typed, until restore is called. false where f is none.
 func hideInput(f *os.File) (restore func(), ok bool) {
 	fd := int(f.Fd())

@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -72,6 +75,42 @@ func TestAPasswordIsNotShownWhileItIsTyped(t *testing.T) {
 			after, err := unix.IoctlGetTermios(int(program.Fd()), unix.TCGETS)
 			require.NoError(t, err)
 			assert.NotZero(t, after.Lflag&unix.ECHO, "the terminal shows nothing any more")
+		})
+	}
+}
+
+// TestTheDoctorKeepsToATerminal in its width and with colours, but for NO_COLOR.
+func TestTheDoctorKeepsToATerminal(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	for name, c := range map[string]struct {
+		environ []string
+		colours bool
+	}{
+		"with colours":           {nil, true},
+		"with NO_COLOR":          {[]string{"NO_COLOR=1"}, false},
+		"with an empty NO_COLOR": {[]string{"NO_COLOR="}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const columns = 72
+			person, program := openTerminal(t)
+			require.NoError(t, unix.IoctlSetWinsize(int(program.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: columns, Row: 24}))
+			cmd := exec.Command(self, "check")
+			cmd.Env = append([]string{asProgram + "=1", "LDAP_URL=ldap://" + closedAddr(t), "LDAP_BASE_DN=" + ldaptest.PeopleDN}, c.environ...)
+			cmd.Stdout = program
+			require.NoError(t, cmd.Start())
+			require.NoError(t, program.Close())
+			data, _ := io.ReadAll(person) // up to EIO: the other end is closed
+			_ = cmd.Wait()                // its code is asked for below
+			assert.Equal(t, exitFailed, cmd.ProcessState.ExitCode())
+			seen := string(data)
+			assert.Equal(t, c.colours, strings.Contains(seen, "\x1b[31mfailed"))
+			plain := regexp.MustCompile(`\x1b\[\d*m`).ReplaceAllString(seen, "")
+			for line := range strings.Lines(plain) {
+				assert.LessOrEqual(t, len(strings.TrimRight(line, "\r\n")), columns, line)
+			}
 		})
 	}
 }

@@ -11,4 +11,6 @@ import (
 
 func isTerminal(io.Writer) bool { return false }
 
+func terminalWidth(io.Writer) int { return 0 }
+
 func hideInput(*os.File) (restore func(), ok bool) { return nil, false }

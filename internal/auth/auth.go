@@ -70,8 +70,8 @@ type BindAnswer struct {
 
 // User is the entry that logged in.
 type User struct {
-	// Username is the entry's own name, which may differ in spelling from what was typed. With a DN template it
-	// is what was typed.
+	// Username is the entry's own name, which may differ from what was typed: the value of the name attribute, or of
+	// its RDN where it shows none. With a DN template it is what was typed.
 	Username string
 	DN       string
 	// Attributes are those that were asked for and that the entry has. A value that is not valid UTF-8 is base64.

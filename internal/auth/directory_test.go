@@ -154,17 +154,17 @@ func TestTheUsersNameIsTheEntrysOwn(t *testing.T) {
 		cfg                   auth.Config
 		typed, password, want string
 	}{
-		"as it was typed":                                 {byFilter(), "user0", "password0", "user0"},
-		"in capitals":                                     {byFilter(), "USER0", "password0", "user0"},
-		"in full width":                                   {byFilter(), "ｕｓｅｒ０", "password0", "user0"},
-		"with a superscript":                              {byFilter(), "user⁰", "password0", "user0"},
-		"with another case and more spaces":               {byFilter(), "mixed  CASE", "secret", "Mixed Case"},
-		"with a no-break space":                           {byFilter(), "mixed\u00a0case", "secret", "Mixed Case"},
-		"by another attribute":                            {mail, "MIXED@example.org", "secret", "Mixed Case"},
-		"by the second name of an entry":                  {byFilter(), "alias", "secret", "many"},
-		"where the attribute is configured in capitals":   {shouted, "USER0", "password0", "user0"},
-		"where the entry has no such attribute, as typed": {nameless, "USER0", "password0", "USER0"},
-		"with a template, as typed":                       {byTemplate(), "USER0", "password0", "USER0"},
+		"as it was typed":                                     {byFilter(), "user0", "password0", "user0"},
+		"in capitals":                                         {byFilter(), "USER0", "password0", "user0"},
+		"in full width":                                       {byFilter(), "ｕｓｅｒ０", "password0", "user0"},
+		"with a superscript":                                  {byFilter(), "user⁰", "password0", "user0"},
+		"with another case and more spaces":                   {byFilter(), "mixed  CASE", "secret", "Mixed Case"},
+		"with a no-break space":                               {byFilter(), "mixed\u00a0case", "secret", "Mixed Case"},
+		"by another attribute":                                {mail, "MIXED@example.org", "secret", "Mixed Case"},
+		"by the second name of an entry":                      {byFilter(), "alias", "secret", "many"},
+		"where the attribute is configured in capitals":       {shouted, "USER0", "password0", "user0"},
+		"where the entry has no such attribute, as in its DN": {nameless, "USER0", "password0", "user0"},
+		"with a template, as typed":                           {byTemplate(), "USER0", "password0", "USER0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -23,7 +23,7 @@ func (l *login) merge(more []*ldap.Entry) {
 // describe makes the user of an entry.
 func (l *login) describe(e *ldap.Entry) {
 	u := &l.user
-	u.Username, u.DN = l.username, e.DN
+	u.DN = e.DN
 	for _, a := range e.Attributes {
 		if strings.EqualFold(a.Name, l.cfg.NameAttribute) && len(a.Values) > 0 {
 			u.Username = text(a.Name, a.Values[0])
@@ -42,6 +42,26 @@ func (l *login) describe(e *ldap.Entry) {
 			u.Attributes[name] = values
 		}
 	}
+	if u.Username == "" {
+		u.Username, l.nameless = nameInDN(e.DN, l.cfg.NameAttribute)
+	}
+}
+
+// nameInDN is the name of an entry that shows no name attribute: the value that its DN has of it, or else of another one; then
+// nameless is true. What is in its RDN is the entry's own (RFC 4512 section 2.3.2), and what was typed may be somebody else's: the
+// filter may have found it in an attribute that users set themselves.
+func nameInDN(dn, attribute string) (name string, nameless bool) {
+	parsed, err := ldap.ParseDN(dn)
+	if err != nil || len(parsed.RDNs) == 0 {
+		return text(attribute, dn), true
+	}
+	rdn := parsed.RDNs[0].Attributes
+	for _, a := range rdn {
+		if strings.EqualFold(a.Type, attribute) {
+			return text(a.Type, a.Value), false
+		}
+	}
+	return text(rdn[0].Type, rdn[0].Value), true
 }
 
 // named tells whether an attribute is the one asked for. Some have to be transferred as ";binary" (RFC 4522 section 3), and

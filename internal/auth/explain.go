@@ -1,7 +1,9 @@
 package auth
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"strings"
 
 	"authsvc/ldappool"
@@ -85,18 +87,24 @@ func (l *login) exists(ctx context.Context, bases []string, item string) (bool, 
 // identity's bind, which is refused in the same words.
 func ExplainBind(p Preset, r ldappool.Result) Result { return judgeBind(p, r, InvalidUser) }
 
-// FilterAttributes names the attributes that a filter template compares, each once, in lower case.
-func FilterAttributes(template string) []string {
-	packet, err := ldap.CompileFilter(strings.NewReplacer(placeholder, "probe", dnPlaceholder, "probe").Replace(template))
+// FilterAttributes names the attributes that a filter template compares, each once, as it has them.
+func FilterAttributes(template string) []string { return filterAttributes(template, false) }
+
+// NameAttributes names those of them that it compares with the name that was typed.
+func NameAttributes(template string) []string { return filterAttributes(template, true) }
+
+// typed stands for the name that was typed, and is part of no filter.
+const typed = "the-name-that-was-typed"
+
+func filterAttributes(template string, ofName bool) (names []string) {
+	packet, err := ldap.CompileFilter(strings.NewReplacer(placeholder, typed, dnPlaceholder, "probe").Replace(template))
 	if err != nil {
 		return nil
 	}
-	var names []string
-	seen := map[string]bool{}
-	collectAttributes(packet, func(name string) {
-		name, _, _ = strings.Cut(strings.ToLower(name), ";")
-		if name != "" && !seen[name] {
-			seen[name] = true
+	collectAttributes(packet, func(name string, comparison *ber.Packet) {
+		name, _, _ = strings.Cut(name, ";")
+		same := func(other string) bool { return strings.EqualFold(other, name) }
+		if name != "" && !slices.ContainsFunc(names, same) && (!ofName || bytes.Contains(comparison.Bytes(), []byte(typed))) {
 			names = append(names, name)
 		}
 	})
@@ -104,23 +112,23 @@ func FilterAttributes(template string) []string {
 }
 
 // collectAttributes goes through a compiled filter (RFC 4511 section 4.5.1.7).
-func collectAttributes(p *ber.Packet, add func(string)) {
+func collectAttributes(p *ber.Packet, add func(name string, comparison *ber.Packet)) {
 	switch p.Tag {
 	case ldap.FilterAnd, ldap.FilterOr, ldap.FilterNot:
 		for _, child := range p.Children {
 			collectAttributes(child, add)
 		}
 	case ldap.FilterPresent:
-		add(p.Data.String())
+		add(p.Data.String(), p)
 	case ldap.FilterExtensibleMatch:
 		for _, child := range p.Children {
 			if child.Tag == 2 { // type
-				add(child.Data.String())
+				add(child.Data.String(), p)
 			}
 		}
 	default:
 		if len(p.Children) > 0 {
-			add(p.Children[0].Data.String())
+			add(p.Children[0].Data.String(), p)
 		}
 	}
 }

@@ -48,11 +48,24 @@ func TestTheAttributesOfAFilterAreNamedOnce(t *testing.T) {
 	t.Parallel()
 	for filter, want := range map[string][]string{
 		"(uid={username})": {"uid"},
-		"(&(objectClass=*)(|(UID={username})(uid={username}*)))": {"objectclass", "uid"},
+		"(&(objectClass=*)(|(UID={username})(uid={username}*)))": {"objectClass", "UID"},
 		"(!(mail;lang-de>={username}))":                          {"mail"},
 		"(member:1.2.840.113556.1.4.1941:={dn})":                 {"member"},
 		"(uid={username}":                                        nil,
 	} {
 		assert.Equal(t, want, auth.FilterAttributes(filter), filter)
+	}
+}
+
+func TestTheAttributesOfAFilterThatAreComparedWithTheNameAreTold(t *testing.T) {
+	t.Parallel()
+	for filter, want := range map[string][]string{
+		"(uid={username})": {"uid"},
+		"(&(objectClass=person)(|(UID={username})(mail={username}@example.org)(cn=*{username}))(member={dn}))": {"UID", "mail", "cn"},
+		"(cn:caseExactMatch:={username})": {"cn"},
+		"(uid=*)":                         nil,
+		"(uid={username}":                 nil,
+	} {
+		assert.Equal(t, want, auth.NameAttributes(filter), filter)
 	}
 }

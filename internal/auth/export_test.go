@@ -29,3 +29,6 @@ func inMode(delay time.Duration) *Authenticator {
 	}
 	return a
 }
+
+// NameInDN is the name that an entry has which shows no name attribute.
+var NameInDN = nameInDN

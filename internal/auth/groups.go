@@ -125,8 +125,8 @@ func (l *login) authorize(ctx context.Context) {
 // A group is looked at once, so that cycles end.
 func (l *login) findByFilter(ctx context.Context, found *groupSet) bool {
 	g := l.groups
-	if len(l.found) > 0 && g.filter.asksName() && l.found[0].GetEqualFoldAttributeValue(l.cfg.NameAttribute) == "" {
-		l.fault(fmt.Errorf("the entry shows no %s, and the group filter asks for it: what was typed may be somebody else's name", l.cfg.NameAttribute))
+	if l.nameless && g.filter.asksName() {
+		l.fault(fmt.Errorf("the entry shows no %s, and the group filter asks for it", l.cfg.NameAttribute))
 		return false
 	}
 	level := []string{g.filter.fill(l.user.DN, l.user.Username)}

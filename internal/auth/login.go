@@ -133,6 +133,7 @@ type login struct {
 	client             string
 	found              []*ldap.Entry // without two of the same name
 	user               User
+	nameless           bool                    // the entry shows no value of the name attribute
 	reservations       [2]throttle.Reservation // by accounts; nil before there are any
 	result             Result
 }

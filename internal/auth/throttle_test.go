@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,6 +47,27 @@ func spellings() []string {
 
 const uidSpellings = 7
 
+// monitored has slapd count its operations in cn=Monitor.
+func monitored(users int) ldaptest.SlapdConfig {
+	return ldaptest.SlapdConfig{
+		Users: users, ExtraGlobal: "moduleload back_monitor", ExtraDatabase: "database monitor\naccess to * by * read",
+	}
+}
+
+// bindsMonitored counts all binds by what slapd's monitor says.
+func bindsMonitored(t *testing.T, s *ldaptest.Slapd) int {
+	t.Helper()
+	c, err := ldap.DialURL(s.URL())
+	require.NoError(t, err)
+	defer c.Close()
+	r, err := c.Search(ldap.NewSearchRequest("cn=Bind,cn=Operations,cn=Monitor", ldap.ScopeBaseObject, ldap.NeverDerefAliases, 0, 0, false,
+		"(objectClass=*)", []string{"monitorOpCompleted"}, nil))
+	require.NoError(t, err)
+	n, err := strconv.Atoi(r.Entries[0].GetAttributeValue("monitorOpCompleted"))
+	require.NoError(t, err)
+	return n
+}
+
 // byAnyName finds users by uid, cn and mail.
 func byAnyName() auth.Config {
 	cfg := byFilter()
@@ -68,7 +90,7 @@ func TestAThousandWrongTriesAtOnceAreAsManyBindsAsTheLimit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 2})
+			s := ldaptest.StartSlapd(t, monitored(2))
 			p := newPool(t, s.URL(), func(c *ldappool.Config) { c.MaxConns = 32 })
 			a, o := newAuthenticator(t, throttled(t, byAnyName(), 10, 100), p)
 			work := make(chan int)
@@ -91,6 +113,9 @@ func TestAThousandWrongTriesAtOnceAreAsManyBindsAsTheLimit(t *testing.T) {
 			close(work)
 			all.Wait()
 			require.Equal(t, c.want, binds(s, ldaptest.UserDN(0)), "binds that slapd saw")
+			require.NoError(t, p.Close(t.Context()), "no dial is to bind while it is counted")
+			others := binds(s, ldaptest.UserDN(1)) + binds(s, ldaptest.ServiceDN)
+			require.Equal(t, c.want, bindsMonitored(t, s)-others, "binds that slapd's monitor counted")
 			counts := map[auth.Outcome]int{}
 			for _, l := range o.all() {
 				counts[l.result.Outcome]++

@@ -16,7 +16,7 @@ func (s *patient) base(ctx context.Context, base string) finding {
 	entries, code, matched, err := s.ask(ctx, base, ldap.ScopeBaseObject, "(objectClass=*)", 1, "1.1")
 	switch {
 	case err != nil:
-		return ill("see whether the server is under load, or something between cuts connections", "the search was not answered: %v", err)
+		return ill("see whether the server is under load, or something between cuts connections", "the search for %s was not answered: %v", base, err)
 	case code == ldap.LDAPResultSuccess && len(entries) > 0:
 		return well("%s is there", base)
 	case code == ldap.LDAPResultSuccess, code == ldap.LDAPResultInsufficientAccessRights:
@@ -24,7 +24,7 @@ func (s *patient) base(ctx context.Context, base string) finding {
 	case code == ldap.LDAPResultNoSuchObject:
 		return s.absent(ctx, base, matched)
 	case code == ldap.LDAPResultOperationsError && s.anonymous:
-		return ill("set LDAP_BIND_DN and LDAP_BIND_PASSWORD", "the directory lets nobody search who has not bound")
+		return ill("set LDAP_BIND_DN and LDAP_BIND_PASSWORD to an account that may search", "the directory lets nobody search who has not bound")
 	case code == ldap.LDAPResultReferral:
 		return ill("name the servers that hold it in LDAP_URL: referrals are not followed", "this server does not hold %s and refers to another", base)
 	case code == ldap.LDAPResultInvalidDNSyntax:
@@ -37,29 +37,50 @@ func (s *patient) base(ctx context.Context, base string) finding {
 func (s *patient) absent(ctx context.Context, base, matched string) finding {
 	contexts := s.root["namingcontexts"]
 	if len(contexts) > 0 && !slices.ContainsFunc(contexts, func(c string) bool { return below(base, c) }) {
-		return ill("correct LDAP_BASE_DN: its end must be one of those", "the directory does not hold %s: what it holds is %s", base, list(contexts))
+		return ill("correct LDAP_BASE_DN, the place where users are looked for: it must end with "+strings.Join(contexts, " or "), "the directory does not hold %s: what it holds is %s", base, list(contexts))
 	}
 	if matched == "" || s.read(ctx, matched, "1.1") == nil {
-		return s.invisible(base)
-	}
-	f := ill("correct LDAP_BASE_DN", "%s does not exist; %s does", base, matched)
-	const few = 20
-	if entries, _, _, err := s.ask(ctx, matched, ldap.ScopeSingleLevel, "(objectClass=*)", few, "1.1"); err == nil {
-		for _, e := range entries {
-			f.Details = append(f.Details, "below that: "+e.DN)
+		f := s.invisible(base)
+		for dn := parent(base); dn != "" && len(f.Details) == 0; dn = parent(dn) {
+			f.Details = s.children(ctx, dn)
 		}
+		return f
 	}
+	f := ill("set LDAP_BASE_DN to where the users are: one of those named above, or LDAP_BASE_DN="+matched+" for everything in it", "%s does not exist; %s does", base, matched)
+	f.Details = s.children(ctx, matched)
 	return f
+}
+
+// children names some entries right below another, those that the service identity may see.
+func (s *patient) children(ctx context.Context, dn string) (lines []string) {
+	const few = 20
+	entries, _, _, err := s.ask(ctx, dn, ldap.ScopeSingleLevel, "(objectClass=*)", few, "1.1")
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries[:min(len(entries), few)] { // Samba ignores the limit
+		lines = append(lines, "there is: "+e.DN)
+	}
+	return lines
+}
+
+// parent is the DN above another; "" above the first.
+func parent(dn string) string {
+	d, err := ldap.ParseDN(dn)
+	if err != nil || len(d.RDNs) < 2 {
+		return ""
+	}
+	return (&ldap.DN{RDNs: d.RDNs[1:]}).String()
 }
 
 // invisible tells of a base that is hidden, or not there: a directory that hides does not tell which.
 func (s *patient) invisible(base string) finding {
-	who := s.Pool.BindDN
-	if who == "" {
-		who = "nobody (no LDAP_BIND_DN is set)"
+	if s.anonymous {
+		return ill("set LDAP_BIND_DN and LDAP_BIND_PASSWORD to an account that may search, or correct LDAP_BASE_DN",
+			"%s is not shown to who has not bound: the directory's access rules hide it, or it is not there", base)
 	}
-	return ill("have the directory's access rules let the service identity read and search it, or correct LDAP_BASE_DN; ldapsearch -D LDAP_BIND_DN -W -b LDAP_BASE_DN -s base shows the same",
-		"%s cannot be seen by %s: its access rules hide it, or it is not there", base, who)
+	return ill("have whoever runs the directory let the service identity read and search it, or correct LDAP_BASE_DN",
+		"%s cannot be seen by %s: the directory's access rules hide it, or it is not there (a directory does not tell which)", base, s.Pool.BindDN)
 }
 
 // below tells whether a DN is another, or beneath it.
@@ -87,95 +108,39 @@ func (s *patient) filter(ctx context.Context) finding {
 		case code != ldap.LDAPResultSuccess && code != ldap.LDAPResultSizeLimitExceeded:
 			return ill("see the directory's log", "%s below %s: %s", anybody, base, result(code))
 		case len(entries) > 0:
-			return s.matched(ctx, entries[0].DN, missing)
+			return s.matched(ctx, base, entries[0].DN, missing)
 		}
 	}
 	if len(missing) > 0 {
-		return ill("correct LDAP_USER_FILTER: "+hint(s.Logins.Preset), "no entry matches %s: the directory's schema has no attribute %s", anybody, strings.Join(missing, ", "))
+		return ill("correct LDAP_USER_FILTER: "+s.hint(ctx), "no entry matches %s: the directory's schema has no attribute %s", anybody, strings.Join(missing, ", "))
 	}
-	return ill("correct LDAP_USER_FILTER, LDAP_BASE_DN or LDAP_USER_SCOPE; or have the access rules let the service identity read and search "+
-		strings.Join(auth.FilterAttributes(s.Logins.Filter), ", ")+" of the users; "+hint(s.Logins.Preset),
+	return ill("correct LDAP_USER_FILTER: "+s.hint(ctx)+"; or LDAP_BASE_DN and LDAP_USER_SCOPE; or have whoever runs the directory let the service identity read and search "+
+		strings.Join(auth.FilterAttributes(s.Logins.Filter), ", ")+" of the users",
 		"no entry below %s matches %s: none has those attributes, or the service identity may not read them", strings.Join(s.Logins.BaseDNs, "; "), anybody)
 }
 
-// hint is what users are usually found by.
-func hint(p auth.Preset) string {
-	if p == auth.AD {
-		return "with Active Directory the preset's own filter is usual"
+// hint is by which attribute users could be found: one that persons have there, or else what is usual.
+func (s *patient) hint(ctx context.Context) string {
+	if s.Logins.Preset == auth.AD {
+		return "leave it out, and the preset's own filter finds users by their logon name"
 	}
-	return "(uid={username}) is usual"
+	for _, base := range s.Logins.BaseDNs {
+		for _, name := range []string{"uid", "sAMAccountName", "mail", "cn"} {
+			entries, _, _, err := s.ask(ctx, base, ldap.ScopeWholeSubtree, "(&(|(objectClass=person)(objectClass=posixAccount))("+name+"=*))", 1, "1.1")
+			if err == nil && len(entries) > 0 {
+				return fmt.Sprintf("LDAP_USER_FILTER=(%s={username}) would find some, for example %s", name, entries[0].DN)
+			}
+		}
+	}
+	return "LDAP_USER_FILTER=(uid={username}) is usual"
 }
 
 // matched tells of a filter that finds somebody.
-func (s *patient) matched(ctx context.Context, example string, missing []string) finding {
+func (s *patient) matched(ctx context.Context, base, example string, missing []string) finding {
 	f := well("%s finds users, for example %s", s.Logins.Filter, example)
 	if len(missing) > 0 {
 		f = unwise("take it out of LDAP_USER_FILTER", "%s finds users, but the directory's schema has no attribute %s", s.Logins.Filter, strings.Join(missing, ", "))
 	}
-	if s.Logins.Preset != auth.AD {
-		return f
-	}
-	for _, name := range auth.FilterAttributes(s.Logins.Filter) {
-		if indexed, known := s.indexedAD(ctx, name); known && !indexed {
-			f.Mark, f.Remedy = Warn, "have the filter compare an attribute that has an index"
-			f.Details = append(f.Details, name+" has no index: searches for it go through the whole directory")
-		}
-	}
+	s.indexes(ctx, base, &f)
 	return f
-}
-
-// indexedAD tells whether AD has an index on an attribute (MS-ADTS 2.2.9: searchFlags).
-func (s *patient) indexedAD(ctx context.Context, name string) (indexed, known bool) {
-	schema := s.first("schemanamingcontext")
-	entries, code, _, err := s.ask(ctx, schema, ldap.ScopeSingleLevel, "(&(objectClass=attributeSchema)(lDAPDisplayName="+ldap.EscapeFilter(name)+"))", 1, "searchFlags")
-	if schema == "" || err != nil || code != ldap.LDAPResultSuccess || len(entries) != 1 {
-		return false, false
-	}
-	flags, ok := number(entries[0], "searchFlags")
-	return flags&1 != 0, ok
-}
-
-// undefined gives those attributes of the user filter that the directory's schema does not have; none where it does not tell.
-func (s *patient) undefined(ctx context.Context) (missing []string) {
-	e := s.read(ctx, s.first("subschemasubentry"), "attributeTypes")
-	if s.first("subschemasubentry") == "" || e == nil {
-		return nil
-	}
-	known := map[string]bool{}
-	for _, definition := range e.GetEqualFoldAttributeValues("attributeTypes") {
-		for _, name := range schemaNames(definition) {
-			known[strings.ToLower(name)] = true
-		}
-	}
-	if !known["cn"] {
-		return nil // not the whole of it
-	}
-	for _, name := range auth.FilterAttributes(s.Logins.Filter) {
-		if !known[name] && strings.Trim(name, "0123456789.") != "" {
-			missing = append(missing, name)
-		}
-	}
-	return missing
-}
-
-// schemaNames reads the names in an AttributeTypeDescription (RFC 4512 section 4.1.2): NAME 'a' or NAME ( 'a' 'b' ).
-func schemaNames(definition string) (names []string) {
-	_, rest, ok := strings.Cut(definition, " NAME ")
-	if !ok {
-		return nil
-	}
-	rest = strings.TrimLeft(rest, " ")
-	list := strings.HasPrefix(rest, "(")
-	if list {
-		rest, _, _ = strings.Cut(rest[1:], ")")
-	}
-	for i, part := range strings.Split(rest, "'") {
-		if i%2 == 1 {
-			names = append(names, part)
-			if !list {
-				return names
-			}
-		}
-	}
-	return names
 }

@@ -32,7 +32,7 @@ func (d *doctor) refusal(r ldappool.Result) finding {
 	var f finding
 	switch {
 	case r.Code == ldap.LDAPResultStrongAuthRequired, r.Code == ldap.LDAPResultConfidentialityRequired:
-		f = ill("LDAP_START_TLS=true, or ldaps:// in LDAP_URL", "the directory takes no password without TLS")
+		f = ill("set LDAP_START_TLS=true, or ldaps:// in LDAP_URL", "the directory takes no password without TLS")
 	case verdict.Bind.SubCode != "" && verdict.Outcome == auth.InvalidUser:
 		f = ill("correct LDAP_BIND_DN", "there is no account %s", who)
 	case verdict.Outcome == auth.InvalidUser:
@@ -44,11 +44,11 @@ func (d *doctor) refusal(r ldappool.Result) finding {
 			f.Finding = "the directory refuses the service identity " + who + ": the password is wrong"
 		}
 	case verdict.Outcome == auth.AccountLocked:
-		f = ill("unlock it, and find out who tries wrong passwords of it", "the service identity %s is locked", who)
+		f = ill("have it unlocked in the directory, and find out who tries wrong passwords of it", "the service identity %s is locked", who)
 	case verdict.Outcome == auth.AccountDisabled:
-		f = ill("enable it", "the service identity %s is disabled", who)
+		f = ill("have it enabled in the directory", "the service identity %s is disabled", who)
 	case verdict.Outcome == auth.AccountExpired:
-		f = ill("prolong it", "the service identity %s has expired", who)
+		f = ill("have it prolonged in the directory", "the service identity %s has expired", who)
 	case verdict.Outcome == auth.PasswordExpired, verdict.Outcome == auth.MustChangePassword:
 		f = ill("give it a new password, and one that does not run out, and put it into LDAP_BIND_PASSWORD", "the password of the service identity %s has run out or must be changed", who)
 	case verdict.Outcome == auth.NotPermitted:

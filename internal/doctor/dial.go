@@ -23,7 +23,12 @@ func (d *doctor) resolve(ctx context.Context, item string) (servers []string) {
 		var err error
 		ctx, cancel := context.WithTimeout(ctx, d.dialTimeout())
 		defer cancel()
-		if servers, err = ldappool.LookupServers(ctx, item); err != nil {
+		var unknown *net.DNSError
+		switch servers, err = ldappool.LookupServers(ctx, item); {
+		case errors.As(err, &unknown) && unknown.IsNotFound:
+			return ill("ask whoever runs the DNS of the domain (dig SRV "+unknown.Name+" shows the same), or name the servers in LDAP_URL themselves",
+				"the DNS names no server: there are no records %s", unknown.Name)
+		case err != nil:
 			return ill("ask the domain's DNS for _ldap._tcp records (dig SRV _ldap._tcp.DOMAIN), or name the servers in LDAP_URL themselves",
 				"the DNS names no server: %v", err)
 		}
@@ -119,12 +124,15 @@ func (d *doctor) lookup(ctx context.Context, server string) ([]string, bool) {
 	ok = d.do(server, "dns", func() finding {
 		ctx, cancel := context.WithTimeout(ctx, d.dialTimeout())
 		defer cancel()
-		ips, err := net.DefaultResolver.LookupIPAddr(ctx, host)
+		ips, err := d.names.LookupIPAddr(ctx, host)
 		var unknown *net.DNSError
 		switch {
 		case errors.As(err, &unknown) && unknown.IsNotFound:
-			return ill("correct the host in LDAP_URL, or enter it in the DNS; a short name may need its domain: "+host+".example.org",
-				"the name %q does not exist in the DNS", host)
+			remedy := "correct the host in LDAP_URL, or have it entered in the DNS"
+			if !strings.Contains(host, ".") {
+				remedy += "; a short name may need its domain: " + host + ".example.org"
+			}
+			return ill(remedy, "the name %q does not exist in the DNS", host)
 		case err != nil:
 			return ill("see whether this machine reaches its DNS server (/etc/resolv.conf), or name the server by its address in LDAP_URL",
 				"the DNS gave no answer about %q: %v", host, err)
@@ -168,8 +176,8 @@ func (d *doctor) report(ctx context.Context, server string, attempts []attempt) 
 				f.Finding += "; the next address is tried, which costs time"
 			}
 			name := map[string]string{"connect": "tcp", "starttls": "starttls", "tls": "tls", "service bind": "service bind", "ping": "ldap"}[step.Name]
-			if len(attempts) > 1 {
-				name += " " + a.addr
+			if len(attempts) > 1 && !strings.Contains(f.Finding, a.addr) {
+				f.Finding = a.addr + ": " + f.Finding
 			}
 			took := step.Took
 			if step.Err != nil {
@@ -235,7 +243,7 @@ func (d *doctor) inTheClear(server, at string) (finding, bool) {
 	if err != nil || !strings.HasPrefix(server, "ldap://") || d.Pool.StartTLS || ip.IsLoopback() || host == "localhost" {
 		return finding{}, false
 	}
-	return unwise("LDAP_START_TLS=true, or ldaps:// in LDAP_URL", "connected to %s without TLS: everybody's passwords can be read on the way", at), true
+	return unwise("set LDAP_START_TLS=true, or ldaps:// in LDAP_URL", "connected to %s without TLS: everybody's passwords can be read on the way", at), true
 }
 
 func isTimeout(err error) bool {
@@ -250,7 +258,7 @@ func (d *doctor) speechless(ctx context.Context, server, at string, err error) f
 	case "http":
 		return ill("correct the port in LDAP_URL: 389 is usual for ldap://, 636 for ldaps://", "an HTTP server is at %s, and no directory", at)
 	case "tls":
-		return ill("ldaps:// in place of ldap:// in LDAP_URL", "%s speaks TLS from the first byte, which ldap:// does not", at)
+		return ill("write ldaps:// in place of ldap:// in LDAP_URL", "%s speaks TLS from the first byte, which ldap:// does not", at)
 	}
 	if isTimeout(err) {
 		return ill("look at the directory's load and its log; a firewall may let connections begin and drop what follows; LDAP_DIAL_TIMEOUT gives it longer",

@@ -5,7 +5,7 @@ package doctor
 
 import (
 	"context"
-	"fmt"
+	"net"
 	"time"
 
 	"authsvc/internal/auth"
@@ -34,6 +34,7 @@ type Options struct {
 // doctor is one examination.
 type doctor struct {
 	Options
+	names     *net.Resolver
 	anonymous bool   // logins have no service identity
 	refused   string // the server that refused the service identity's password
 	tried     bool   // the user's password was
@@ -42,7 +43,7 @@ type doctor struct {
 // Examine looks at everything and returns when it is through or ctx has ended.
 func Examine(ctx context.Context, o Options) error {
 	o.Logins.Throttle, o.Logins.UniformDelay = nil, 0
-	d := &doctor{Options: o, anonymous: o.Pool.BindDN == ""}
+	d := &doctor{Options: o, names: net.DefaultResolver, anonymous: o.Pool.BindDN == ""}
 	// What is wrong with a filter is wrong before anything is dialled.
 	if _, err := auth.New(o.Logins, nil, nobody{}); err != nil {
 		return err
@@ -80,7 +81,7 @@ func (d *doctor) server(ctx context.Context, url string) {
 	defer c.Close()
 	s := &patient{doctor: d, url: url, conn: c, root: map[string][]string{}}
 	s.do("root DSE", func() finding { return s.rootDSE(ctx) })
-	s.do("clock", s.clock)
+	s.do("clock", func() finding { return s.clock(ctx) })
 	switch {
 	case d.Pool.BindOnly || s.directory(ctx):
 		s.user(ctx)
@@ -94,11 +95,7 @@ func (s *patient) directory(ctx context.Context) bool {
 	bases := s.Logins.BaseDNs
 	readable := true
 	for _, base := range bases {
-		name := "base DN"
-		if len(bases) > 1 {
-			name = fmt.Sprintf("base DN %q", base)
-		}
-		readable = s.do(name, func() finding { return s.base(ctx, base) }) && readable
+		readable = s.do("base DN", func() finding { return s.base(ctx, base) }) && readable
 	}
 	switch {
 	case len(bases) == 0: // a template
@@ -107,7 +104,11 @@ func (s *patient) directory(ctx context.Context) bool {
 	default:
 		s.skip("user filter", "it needs a base DN that can be read")
 	}
-	if s.Logins.Groups.Enabled {
+	switch {
+	case !s.Logins.Groups.Enabled:
+	case !readable && (s.anonymous || s.Logins.Preset == auth.AD): // for the same reason
+		s.skip("groups", "they need a base DN that can be read")
+	default:
 		s.do("groups", func() finding { return s.groups(ctx) })
 	}
 	s.do("lockout", func() finding { return s.lockout(ctx) })
@@ -121,6 +122,8 @@ type patient struct {
 	url  string
 	conn *ldappool.Conn
 	root map[string][]string // of the root DSE, names in lower case
+	// schema is what attributeNames gave; nil before it was asked.
+	schema map[string][]string
 }
 
 func (s *patient) do(name string, look func() finding) bool { return s.doctor.do(s.url, name, look) }

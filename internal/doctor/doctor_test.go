@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -61,10 +62,10 @@ func TestEachResultCodeOfAServiceBindIsExplained(t *testing.T) {
 		"a wrong password at AD":          {auth.AD, 49, ad("52e"), "the password is wrong (result code 49, data 52e)", "correct LDAP_BIND_PASSWORD"},
 		"no such account at AD":           {auth.AD, 49, ad("525"), "there is no account", "correct LDAP_BIND_DN"},
 		"an expired password at AD":       {auth.AD, 49, ad("532"), "has run out", "give it a new password"},
-		"a disabled account at AD":        {auth.AD, 49, ad("533"), "is disabled", "enable it"},
-		"an expired account at AD":        {auth.AD, 49, ad("701"), "has expired", "prolong it"},
+		"a disabled account at AD":        {auth.AD, 49, ad("533"), "is disabled", "have it enabled"},
+		"an expired account at AD":        {auth.AD, 49, ad("701"), "has expired", "have it prolonged"},
 		"a password to be changed at AD":  {auth.AD, 49, ad("773"), "must be changed", "give it a new password"},
-		"a locked account at AD":          {auth.AD, 49, ad("775"), "is locked", "unlock it"},
+		"a locked account at AD":          {auth.AD, 49, ad("775"), "is locked", "have it unlocked"},
 		"a wrong hour at AD":              {auth.AD, 49, ad("530"), "may not log on now", "at any hour"},
 		"TLS is wanted":                   {auth.OpenLDAP, 8, "", "no password without TLS", "LDAP_START_TLS=true"},
 		"confidentiality is wanted":       {auth.OpenLDAP, 13, "", "no password without TLS", "LDAP_START_TLS=true"},
@@ -154,4 +155,63 @@ func TestColoursAreThereWhereTheyAreWanted(t *testing.T) {
 	text := doctor.Text{W: &b, Colour: true}
 	text.Write(doctor.Step{Name: "tcp", Mark: doctor.OK, Finding: "connected"})
 	assert.Contains(t, b.String(), "\x1b[32mok ")
+}
+
+// TestAConnectionThatEndsWhenItIsUsedIsToldFromOneThatIsCut before: the pool sees only the second.
+func TestAConnectionThatEndsWhenItIsUsedIsToldFromOneThatIsCut(t *testing.T) {
+	t.Parallel()
+	tree := ldaptest.NewDirectory()
+	var mu sync.Mutex
+	asked := map[*ldaptest.Conn]int{}
+	s := ldaptest.NewServer(t, func(conn *ldaptest.Conn, req ldaptest.Request) {
+		mu.Lock()
+		asked[conn]++
+		again := conn.Identity() == "" && asked[conn] > 1
+		mu.Unlock()
+		if again {
+			conn.Close()
+			return
+		}
+		tree.Handle(conn, req)
+	})
+	steps := examine(t, func(o *doctor.Options) { o.Idle = 500 * time.Millisecond }, s.URL())
+	idle := find(t, steps, "idle")
+	assert.Equal(t, doctor.Warn, idle.Mark)
+	assert.Contains(t, idle.Finding, "quiet for a time between 0s and 100ms, and does not say so before they are used")
+	assert.Contains(t, idle.Remedy, "set LDAP_POOL_MAX_IDLE_TIME=100ms")
+}
+
+// TestTheLastLinesSayWhatFailedAndWhatIsWell: what somebody looks at first.
+func TestTheLastLinesSayWhatFailedAndWhatIsWell(t *testing.T) {
+	t.Parallel()
+	const one, other = "ldap://one", "ldap://other"
+	down := doctor.Step{Server: one, Name: "tcp", Mark: doctor.Failed, Finding: "nothing listens", Remedy: "start it"}
+	up := doctor.Step{Server: other, Name: "root DSE", Mark: doctor.OK, Finding: "OpenLDAP"}
+	odd := doctor.Step{Server: other, Name: "lockout", Mark: doctor.Warn, Finding: "odd"}
+	for want, steps := range map[string][]doctor.Step{
+		"\nall well\n":                      {up},
+		"\nall well\nto look at: lockout\n": {up, odd, odd},
+		"\nFAILED ldap://one tcp: nothing listens\n       do: start it\n":                                            {down},
+		"\nFAILED ldap://one tcp: nothing listens\n       do: start it\nwell at ldap://other\nto look at: lockout\n": {down, up, odd},
+	} {
+		var b bytes.Buffer
+		report := &doctor.Report{}
+		for _, s := range steps {
+			report.Add(s)
+		}
+		(&doctor.Text{W: &b}).Summary(report)
+		assert.Equal(t, want, b.String())
+	}
+}
+
+// TestLinesAreWrappedBelowWhereTheirTextBegins, but for words that are longer than a line, which are to be copied.
+func TestLinesAreWrappedBelowWhereTheirTextBegins(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	long := "uid=somebody,ou=people,dc=example,dc=org"
+	(&doctor.Text{W: &b, Width: 76}).Write(doctor.Step{Name: "user", Mark: doctor.OK, TookMS: 61_000, Finding: "one two three four five six seven eight " + long, Details: []string{"a  b"}, Remedy: "nothing"})
+	assert.Equal(t, "  ok       user                   1m1s  one two three four five six seven\n"+
+		"                                        eight\n"+
+		"                                        "+long+"\n"+
+		"           - a  b\n           do: nothing\n", b.String())
 }

@@ -38,9 +38,22 @@ func (d *doctor) idle(ctx context.Context, servers []string) {
 // silence is how one quiet connection ended.
 type silence struct {
 	after time.Duration
-	cut   bool // it was ended before it was asked
-	lived bool // it answered when it was asked
+	end   ending
 }
+
+// ending is what became of a quiet connection.
+type ending int
+
+const (
+	givenUp ending = iota // nobody asked it
+	alive                 // it answered when it was asked
+	cut                   // it was ended before it was asked
+	ended                 // it was ended when it was asked
+	dropped               // it did not answer
+)
+
+// sweep is how long a server may take to cut all connections that are due.
+const sweep = 2 * time.Second
 
 // quiet opens connections to a server and asks each after another time of silence.
 func (d *doctor) quiet(ctx context.Context, server string, progress func(string, ...any)) finding {
@@ -53,12 +66,13 @@ func (d *doctor) quiet(ctx context.Context, server string, progress func(string,
 	for range idleSteps {
 		a := d.dial(ctx, server, "", ldappool.BindLane)
 		if a.conn == nil {
-			return unseen("not measured: no connection: %v", a.steps[len(a.steps)-1].Err)
+			return unseen("not measured: there is no connection, see above")
 		}
 		conns = append(conns, a.conn)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	progress("%d connections are kept quiet, and asked one after the other, the last after %v", idleSteps, d.Idle)
 	ends := make(chan silence, idleSteps)
 	for i, c := range conns {
 		go func() { ends <- keepQuiet(ctx, c, d.Idle*time.Duration(i+1)/idleSteps) }()
@@ -68,14 +82,22 @@ func (d *doctor) quiet(ctx context.Context, server string, progress func(string,
 	for range conns {
 		s := <-ends
 		switch {
-		case ctx.Err() != nil && !s.lived && !s.cut: // given up
-		case s.lived:
+		case s.end == givenUp:
+		case s.end == alive:
 			lived = max(lived, s.after)
-			progress("alive after %v of silence", s.after.Round(time.Millisecond))
-		case end == nil || s.after < end.after:
+			progress("alive after %v of silence", s.after.Round(100*time.Millisecond))
+		case end == nil:
 			end = &s
-			progress("dead after %v of silence", s.after.Round(time.Millisecond))
-			cancel() // those that were to be asked later are not needed
+			progress("dead after %v of silence", s.after.Round(100*time.Millisecond))
+			if s.end != ended {
+				cancel() // those that were to be asked later are not needed
+				break
+			}
+			// If it was asked just when the server cut it, the others are cut without being asked.
+			defer time.AfterFunc(sweep, cancel).Stop()
+		case end.end == ended && s.end == cut:
+			end = &s
+			cancel()
 		}
 	}
 	return d.measured(lived, end)
@@ -88,45 +110,62 @@ func keepQuiet(ctx context.Context, c *ldappool.Conn, long time.Duration) silenc
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return silence{after: time.Since(began)}
+		return silence{time.Since(began), givenUp}
 	case <-c.Lost():
-		return silence{after: time.Since(began), cut: true}
+		return silence{time.Since(began), cut}
 	case <-timer.C:
 	}
-	asked := time.Since(began)
-	_, err := c.Search(context.WithoutCancel(ctx), ping())
-	return silence{after: asked, lived: err == nil}
+	switch _, err := c.Search(context.WithoutCancel(ctx), ping()); {
+	case err == nil:
+		return silence{long, alive}
+	case isTimeout(err):
+		return silence{long, dropped}
+	}
+	return silence{long, ended}
 }
 
 // measured says what the silence of connections means for our settings.
 func (d *doctor) measured(lived time.Duration, end *silence) finding {
-	const learns = "nothing has to be set: the pool learns it after a few cuts and keeps connections within it"
 	ours, lived := d.Pool.MaxIdleTime, lived.Round(100*time.Millisecond)
 	var f finding
 	switch {
-	case end == nil:
-		f = well("quiet connections live for %v at the least; LDAP_POOL_MAX_IDLE_TIME is %v", lived, ours)
-		if ours > lived {
-			f.Details = []string{fmt.Sprintf("whether they live for %v only a longer -idle tells", ours)}
-		}
+	case end == nil && ours > lived:
+		f = well("quiet connections live for %v at the least", lived)
+		f.Details = []string{fmt.Sprintf("whether they live for LDAP_POOL_MAX_IDLE_TIME, %v, only a longer -idle tells", ours)}
 		return f
-	case end.cut:
+	case end == nil:
+		return well("quiet connections live for %v at the least; LDAP_POOL_MAX_IDLE_TIME, %v, is within that", lived, ours)
+	case end.end == cut:
 		f = well("the server, or something between, closes connections that are quiet for %v", end.after.Round(100*time.Millisecond))
+		f.Details = []string{"the pool sees that at once: no login meets such a connection"}
+	case end.end == ended:
+		f = well("the server, or something between, ends connections that are quiet for a time between %v and %v, and does not say so before they are used", lived, end.after.Round(100*time.Millisecond))
+		f.Details = []string{"a ping before use finds that out, and costs the login that meets it a moment"}
 	default:
-		f = well("something between drops connections silently that are quiet for a time between %v and %v, and does not say so", lived, end.after.Round(100*time.Millisecond))
-		f.Details = append(f.Details, "a login that meets one is sent once more where that is safe; the ping before use finds it out, and costs half a second")
+		f = well("something between drops connections that are quiet for a time between %v and %v, and tells neither side", lived, end.after.Round(100*time.Millisecond))
+		f.Details = []string{"a ping before use finds that out, and costs the login that meets it up to half a second"}
 	}
-	if ours > lived {
-		f.Mark = Warn
-		f.Remedy = learns + fmt.Sprintf("; LDAP_POOL_MAX_IDLE_TIME=%v saves it the trouble", safe(lived, end.after))
+	if ours <= lived {
+		f.Finding += fmt.Sprintf("; LDAP_POOL_MAX_IDLE_TIME, %v, is within that", ours)
+		return f
 	}
+	f.Mark = Warn
+	f.Finding += fmt.Sprintf(", and LDAP_POOL_MAX_IDLE_TIME is %v", ours)
+	f.Remedy = fmt.Sprintf("set LDAP_POOL_MAX_IDLE_TIME=%v, or nothing: the pool learns the limit after a few cuts, and keeps within it from then on", safe(lived, end.after))
 	return f
 }
 
-// safe is a time that is surely within a limit.
+// safe is a time that is surely within a limit: four fifths of what a connection survived, in round numbers.
 func safe(lived, dead time.Duration) time.Duration {
 	if lived == 0 {
 		lived = dead / 2
 	}
-	return (lived * 4 / 5).Round(100 * time.Millisecond)
+	within := lived * 4 / 5
+	switch {
+	case within > 5*time.Minute:
+		return within.Truncate(time.Minute)
+	case within > 10*time.Second:
+		return within.Truncate(time.Second)
+	}
+	return max(within.Truncate(100*time.Millisecond), 100*time.Millisecond)
 }

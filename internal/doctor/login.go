@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"authsvc/internal/auth"
@@ -17,6 +19,7 @@ import (
 type directory struct {
 	search, bind *ldappool.Conn
 	asked        []string
+	found        []string // by the last search that found anything
 }
 
 // Search is as auth.Directory has it.
@@ -25,8 +28,12 @@ func (d *directory) Search(ctx context.Context, req *ldap.SearchRequest) (*ldapp
 	if err != nil {
 		return nil, err
 	}
-	line := fmt.Sprintf("search below %q for %s: ", req.BaseDN, req.Filter)
+	line := fmt.Sprintf("search below %s for %s: ", req.BaseDN, shortened(req.Filter))
 	switch {
+	case req.Scope == ldap.ScopeBaseObject && req.BaseDN == "":
+		line = "the root DSE was read"
+	case req.Scope == ldap.ScopeBaseObject && r.Code == ldap.LDAPResultSuccess && len(r.Entries) > 0:
+		line = req.BaseDN + " was read"
 	case r.Code != ldap.LDAPResultSuccess && r.Code != ldap.LDAPResultSizeLimitExceeded:
 		line += result(r.Code)
 	case len(r.Entries) == 0:
@@ -36,10 +43,25 @@ func (d *directory) Search(ctx context.Context, req *ldap.SearchRequest) (*ldapp
 		for _, e := range r.Entries {
 			names = append(names, e.DN)
 		}
+		slices.Sort(names)
 		line += strings.Join(names, "; ")
+		d.found = names
 	}
 	d.asked = append(d.asked, line)
 	return r, nil
+}
+
+// octets are those of a value that is no text, as a filter has them (RFC 4515 section 3).
+var octets = regexp.MustCompile(`(\\[0-9a-f]{2}){8,}`)
+
+// shortened is a filter without what nobody reads: values that are no text, and the hundredth group.
+func shortened(filter string) string {
+	const enough = 250
+	filter = octets.ReplaceAllStringFunc(filter, func(value string) string { return fmt.Sprintf("<%d bytes>", len(value)/len(`\00`)) })
+	if len(filter) > enough {
+		filter = fmt.Sprintf("%s... (%d characters)", strings.ToValidUTF8(filter[:enough/2], ""), len(filter))
+	}
+	return filter
 }
 
 // Bind is as auth.Directory has it.
@@ -58,9 +80,15 @@ func (s *patient) user(ctx context.Context) {
 	if s.User == "" {
 		return
 	}
-	s.do("user", func() finding { return s.explain(ctx) })
+	var outcome auth.Outcome
+	s.do("user", func() (f finding) {
+		f, outcome = s.explain(ctx)
+		return f
+	})
 	switch {
 	case s.Password == "":
+	case outcome == auth.InvalidUser, outcome == auth.BadRequest:
+		s.skip("password", "there is nobody to try it as")
 	case s.tried:
 		s.skip("password", "it was tried at another server; a wrong one counts each time")
 	default:
@@ -70,17 +98,26 @@ func (s *patient) user(ctx context.Context) {
 }
 
 // explain takes a login's steps but the bind.
-func (s *patient) explain(ctx context.Context) finding {
+func (s *patient) explain(ctx context.Context) (finding, auth.Outcome) {
 	d := &directory{search: s.conn}
 	a, err := auth.New(s.Logins, d, nobody{})
 	if err != nil {
-		return ill("see the configuration", "%v", err)
+		return ill("see the configuration", "%v", err), auth.InternalError
 	}
 	r := a.Explain(ctx, s.User)
 	if r.Outcome == auth.AccountDisabled {
 		r.Cause = errors.New("its entry says so") // there was no bind
 	}
-	f := s.outcome(r)
+	var b *bar
+	if r.Outcome == auth.OK && s.Logins.DNTemplate == "" {
+		if b = s.bars(ctx, r.User.DN); b != nil {
+			r.Outcome, r.Cause = b.outcome, errors.New(b.why)
+		}
+	}
+	f := s.outcome(d, r)
+	if b != nil && b.perhaps {
+		f.Mark = Warn
+	}
 	if r.Outcome == auth.OK {
 		f = well("%q is %s; nothing but the password would forbid a login", s.User, r.User.DN)
 		if s.Logins.DNTemplate != "" {
@@ -91,7 +128,7 @@ func (s *patient) explain(ctx context.Context) finding {
 	if r.User != nil && r.User.Groups != nil {
 		f.Details = append(f.Details, "groups: "+list(r.User.Groups))
 	}
-	return f
+	return f, r.Outcome
 }
 
 // try does the whole login.
@@ -107,32 +144,39 @@ func (s *patient) try(ctx context.Context) finding {
 		return ill("see the configuration", "%v", err)
 	}
 	r := login.Authenticate(ctx, auth.Credentials{Username: s.User, Password: s.Password})
-	f := s.outcome(r)
+	f := s.outcome(d, r)
 	if r.Outcome == auth.OK {
 		f = well("%q may log in as %s", s.User, r.User.DN)
 		for _, w := range r.Warnings {
 			f.Details = append(f.Details, fmt.Sprintf("warning: %s %d", w.Code, w.Count))
 		}
 	}
-	f.Details = append(f.Details, d.asked...)
+	for _, line := range d.asked { // the searches have been told
+		if strings.HasPrefix(line, "bind as ") {
+			f.Details = append(f.Details, line)
+		}
+	}
 	return f
 }
 
 // outcome explains a login that is not to be.
-func (s *patient) outcome(r auth.Result) finding {
+func (s *patient) outcome(d *directory, r auth.Result) finding {
 	remedy := map[auth.Outcome]string{
 		auth.InvalidUser:          "see whether the name is right, and whether the filter finds the entry: LDAP_USER_FILTER, LDAP_BASE_DN, LDAP_USER_SCOPE, and what the service identity may read",
-		auth.InvalidPassword:      "try the right password; with a DN template it may as well be that there is no such user",
+		auth.InvalidPassword:      "try the right password",
 		auth.AccountLocked:        "unlock the account in the directory",
 		auth.AccountDisabled:      "enable the account in the directory",
 		auth.AccountExpired:       "prolong the account in the directory",
 		auth.PasswordExpired:      "the user must change the password",
 		auth.MustChangePassword:   "the user must change the password",
-		auth.NotPermitted:         "put the user into one of the required groups, or correct LDAP_REQUIRED_GROUPS; with Active Directory also: logon hours and workstations",
+		auth.NotPermitted:         "put the user into one of the required groups, or correct LDAP_REQUIRED_GROUPS",
 		auth.BadRequest:           "give another name",
 		auth.DirectoryUnavailable: "see the steps above",
 		auth.DirectoryTimeout:     "put an index on the filter's attributes; look at the directory's load",
 	}[r.Outcome]
+	if remedy == "" {
+		remedy = "see the directory's log"
+	}
 	what := fmt.Sprintf("%q would get status %d, %s", s.User, r.Outcome.Status(), r.Outcome.Message())
 	switch {
 	case r.Detail != "":
@@ -140,10 +184,17 @@ func (s *patient) outcome(r auth.Result) finding {
 	case r.Cause != nil:
 		what += ": " + r.Cause.Error()
 	}
-	if strings.Contains(what, "more than one entry") {
+	switch {
+	case r.Outcome == auth.InvalidUser && len(d.found) > 1:
+		what += ": " + strings.Join(d.found, "; ")
 		remedy = "make LDAP_USER_FILTER or LDAP_BASE_DN narrower, so that a name is one entry's"
-	}
-	if r.Outcome == auth.NotPermitted && len(s.Logins.Groups.Required) > 0 {
+	case r.Outcome == auth.InvalidPassword && s.Logins.DNTemplate != "":
+		remedy += "; or there is no such user, which a DN template does not tell apart"
+	case r.Outcome == auth.InvalidPassword && s.Logins.Preset == auth.OpenLDAP:
+		remedy += "; or the account is locked, which slapd tells only with ppolicy_use_lockout"
+	case r.Outcome == auth.NotPermitted && r.Bind.SubCode != "":
+		remedy = "let the account log on at this hour and from this machine (its logon hours and workstations)"
+	case r.Outcome == auth.NotPermitted:
 		what += " (required: " + strings.Join(s.Logins.Groups.Required, "; ") + ")"
 	}
 	return ill(remedy, "%s", what)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"authsvc/internal/auth"
 
@@ -52,7 +51,7 @@ func (s *patient) rootDSE(ctx context.Context) finding {
 	case fits < 0:
 		f.Finding = "a directory of a kind that is not known; preset " + s.Logins.Preset.String() + " is taken as it is"
 	case auth.Preset(fits) != s.Logins.Preset: //nolint:gosec // one of the presets
-		f = unwise(fmt.Sprintf("LDAP_PRESET=%s", auth.Preset(fits)), //nolint:gosec // as above
+		f = unwise(fmt.Sprintf("set LDAP_PRESET=%s", auth.Preset(fits)), //nolint:gosec // as above
 			"%s; preset %s does not fit: what it says of locked, disabled and expired accounts is not understood", product, s.Logins.Preset)
 	}
 	f.Details = []string{
@@ -85,20 +84,6 @@ func (s *patient) product() (preset int, name string) {
 		return is(auth.OpenLDAP, "OpenLDAP")
 	}
 	return -1, vendor
-}
-
-// clock compares the server's clock with this machine's, where it tells.
-func (s *patient) clock() finding {
-	const much = time.Minute
-	at, err := time.Parse("20060102150405.0Z", s.first("currenttime"))
-	if err != nil {
-		return unseen("the server does not tell its time")
-	}
-	diff := time.Until(at).Round(time.Second)
-	if diff.Abs() > much {
-		return unwise("have both machines follow a time server (NTP)", "the server's clock is off ours by %v: times of expiry are judged wrongly", diff)
-	}
-	return well("within %v of ours", diff.Abs()+time.Second)
 }
 
 func list(values []string) string {

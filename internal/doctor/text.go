@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
+	"unicode/utf8"
 )
 
 // Report is all steps, in the order in which they ended.
@@ -28,6 +31,30 @@ func (r *Report) Add(s Step) {
 	r.Steps = append(r.Steps, s)
 }
 
+// names are those of the steps with a mark, each once.
+func (r *Report) names(m Mark) (names []string) {
+	for _, s := range r.Steps {
+		if s.Mark == m && !slices.Contains(names, s.Name) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+// wellServers are those that answered and at which nothing failed.
+func (r *Report) wellServers() (servers []string) {
+	failed := map[string]bool{}
+	for _, s := range r.Steps {
+		failed[s.Server] = failed[s.Server] || s.Mark == Failed
+	}
+	for _, s := range r.Steps {
+		if s.Name == "root DSE" && !failed[s.Server] {
+			servers = append(servers, s.Server)
+		}
+	}
+	return servers
+}
+
 // WriteJSON writes the report as one JSON object.
 func (r *Report) WriteJSON(w io.Writer) error {
 	e := json.NewEncoder(w)
@@ -40,8 +67,12 @@ func (r *Report) WriteJSON(w io.Writer) error {
 type Text struct {
 	W      io.Writer
 	Colour bool
+	Width  int // of a line, in columns; 0 is usualWidth
 	server string
 }
+
+// usualWidth is that of lines which no terminal bounds.
+const usualWidth = 110
 
 // Write writes one step, under its server's heading.
 func (t *Text) Write(s Step) {
@@ -49,44 +80,78 @@ func (t *Text) Write(s Step) {
 		t.server = s.Server
 		fmt.Fprintf(t.W, "\n%s\n", Printable(s.Server))
 	}
-	took := ""
-	if s.TookMS > 0 {
-		took = fmt.Sprintf("%.1f ms", s.TookMS)
-	}
-	fmt.Fprintf(t.W, "  %s  %-16s %10s  %s\n", t.mark(s.Mark), Printable(s.Name), took, Printable(s.Finding))
-	const indent = "                                        "
+	head := fmt.Sprintf("%-18s %8s  ", Printable(s.Name), took(s.TookMS))
+	fmt.Fprintf(t.W, "  %s  ", t.paint(s.Mark, fmt.Sprintf("%-7s", s.Mark)))
+	t.hang(markColumns, head, s.Finding)
 	for _, line := range s.Details {
-		fmt.Fprintf(t.W, "%s- %s\n", indent, Printable(line))
+		fmt.Fprint(t.W, strings.Repeat(" ", markColumns))
+		t.hang(markColumns, "- ", line)
 	}
 	if s.Remedy != "" {
-		fmt.Fprintf(t.W, "%sdo: %s\n", indent, Printable(s.Remedy))
+		fmt.Fprint(t.W, strings.Repeat(" ", markColumns))
+		t.hang(markColumns, "do: ", s.Remedy)
 	}
 }
 
-// Summary says in the last lines what failed, and what to do.
+// markColumns are those of a line up to the step's name.
+const markColumns = 11
+
+// hang writes head and text, which begin at column at, and has the lines that text is too long for begin below its first.
+func (t *Text) hang(at int, head, text string) {
+	indent := at + utf8.RuneCountInString(head)
+	width := t.Width
+	if width <= 0 {
+		width = usualWidth
+	}
+	lines := wrap(Printable(text), max(width-indent, narrowest))
+	fmt.Fprintln(t.W, head+strings.Join(lines, "\n"+strings.Repeat(" ", indent)))
+}
+
+// took is a duration for a person.
+func took(ms float64) string {
+	switch d := time.Duration(ms * float64(time.Millisecond)); {
+	case ms <= 0:
+		return ""
+	case d < time.Second:
+		return fmt.Sprintf("%.1f ms", ms)
+	case d < time.Minute:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	default:
+		return d.Round(time.Second).String()
+	}
+}
+
+// Summary says in the last lines what failed, and what to do; then which servers are well in spite of it, and what else is to be
+// looked at.
 func (t *Text) Summary(r *Report) {
 	fmt.Fprintln(t.W)
-	if r.Failed == 0 {
-		fmt.Fprintf(t.W, "%s", t.paint(OK, "all well"))
-		if r.Warnings > 0 {
-			fmt.Fprintf(t.W, ", %d to look at", r.Warnings)
-		}
-		fmt.Fprintln(t.W)
-		return
-	}
 	for _, s := range r.Steps {
-		if s.Mark != Failed {
-			continue
+		if s.Mark == Failed {
+			t.failure(s)
 		}
-		at := s.Name
-		if s.Server != "" {
-			at = s.Server + " " + at
-		}
-		fmt.Fprintf(t.W, "%s %s: %s\n       do: %s\n", t.paint(Failed, "FAILED"), Printable(at), Printable(s.Finding), Printable(s.Remedy))
+	}
+	if r.Failed == 0 {
+		fmt.Fprintln(t.W, t.paint(OK, "all well"))
+	} else if servers := r.wellServers(); len(servers) > 0 {
+		t.hang(0, "", "well at "+strings.Join(servers, ", "))
+	}
+	if r.Warnings > 0 {
+		t.hang(0, "to look at: ", strings.Join(r.names(Warn), ", "))
 	}
 }
 
-func (t *Text) mark(m Mark) string { return t.paint(m, fmt.Sprintf("%-7s", m)) }
+// failure writes a step that failed once more.
+func (t *Text) failure(s Step) {
+	const word = "FAILED"
+	at := s.Name
+	if s.Server != "" {
+		at = s.Server + " " + at
+	}
+	fmt.Fprintf(t.W, "%s ", t.paint(Failed, word))
+	t.hang(len(word)+1, "", at+": "+s.Finding)
+	fmt.Fprint(t.W, strings.Repeat(" ", len(word)+1))
+	t.hang(len(word)+1, "do: ", s.Remedy)
+}
 
 // paint colours a text by a mark (ECMA-48, SGR), where that is wanted.
 func (t *Text) paint(m Mark, text string) string {

@@ -38,24 +38,41 @@ func (d *doctor) secured(ctx context.Context, server, at string, step ldappool.D
 	case isTimeout(step.Err):
 		return ill("look at the directory's load; a firewall may let connections begin and drop what follows", "%s takes the connection and does not answer within %v", at, d.dialTimeout())
 	}
-	return ill("ldap:// with LDAP_START_TLS=true where the port speaks LDAP in the clear at first (389); ldaps:// is for a port that speaks TLS from the first byte (636)",
+	return ill("write ldap:// in LDAP_URL, with LDAP_START_TLS=true, where the port speaks LDAP in the clear at first (389); ldaps:// is for a port that speaks TLS from the first byte (636)",
 		"%s speaks no TLS: %v", at, step.Err)
 }
 
 // agreed says what a handshake that succeeded came to.
 func (d *doctor) agreed(state tls.ConnectionState) finding {
 	leaf := state.PeerCertificates[0]
-	left := time.Until(leaf.NotAfter)
-	f := well("%s, %s; certificate for %s, %s left", tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), names(leaf), days(left))
+	first := firstToExpire(state)
+	left := time.Until(first.NotAfter)
+	f := well("%s, %s; certificate for %s, %s left", tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), names(leaf), days(time.Until(leaf.NotAfter)))
+	if first != leaf {
+		f.Finding += fmt.Sprintf(", but %s left to that of %s, by which it is signed", days(left), first.Subject)
+	}
 	switch {
 	case d.Pool.TLS != nil && d.Pool.TLS.InsecureSkipVerify:
 		f.Mark, f.Finding = Warn, f.Finding+"; it was not verified: anybody between can read everybody's passwords"
 		f.Remedy = "LDAP_TLS_INSECURE_SKIP_VERIFY=false, and LDAP_CA_FILE with the authority that issued it"
 	case left < expiresSoon:
-		f.Mark, f.Remedy = Warn, "renew the directory's certificate before "+date(leaf.NotAfter)
+		f.Mark, f.Remedy = Warn, "have the certificate of "+first.Subject.String()+" renewed before "+date(first.NotAfter)
 	}
 	f.Details = describe(state.PeerCertificates)
 	return f
+}
+
+// firstToExpire is the certificate of the verified chain that ends it; where none was verified, the server's own.
+func firstToExpire(state tls.ConnectionState) *x509.Certificate {
+	first := state.PeerCertificates[0]
+	for _, chain := range state.VerifiedChains[:min(len(state.VerifiedChains), 1)] {
+		for _, c := range chain {
+			if c.NotAfter.Before(first.NotAfter) {
+				first = c
+			}
+		}
+	}
+	return first
 }
 
 // mistrust says why a certificate was not taken.

@@ -7,6 +7,7 @@
 //   - [StartSamba] runs Samba as an Active Directory domain controller.
 //   - [NewServer] answers LDAP in this process; a [Handler] decides what.
 //   - [NewProxy] stands before any address and breaks connections to order.
+//   - [NewNameServer] gives a host the addresses that a test wants.
 //   - [NewCA] issues certificates for servers and clients.
 //
 // Everything is cleaned up by t.Cleanup and waits for its goroutines and

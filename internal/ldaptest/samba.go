@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/go-ldap/ldap/v3"
 )
@@ -32,6 +33,9 @@ const (
 	// SambaServicePassword belongs to SambaServiceDN.
 	SambaServicePassword = "Service-Secret.1"
 )
+
+// sambaCertLife is for how long Samba's certificate is good: longer than what anybody warns of.
+const sambaCertLife = 90 * 24 * time.Hour
 
 // SambaConfig says what a domain is to be like. The zero value is a new domain that locks nobody out and asks nothing of a
 // password.
@@ -211,7 +215,7 @@ const sambaConf = `[global]
 
 func (s *Samba) writeConfig(cfg SambaConfig) {
 	s.t.Helper()
-	cert := s.ca.Issue(s.t, CertConfig{Hosts: []string{s.Host(), "localhost"}})
+	cert := s.ca.Issue(s.t, CertConfig{Hosts: []string{s.Host(), "localhost"}, NotAfter: time.Now().Add(sambaCertLife)})
 	strong := "no"
 	if cfg.StrongAuth {
 		strong = "yes"

@@ -26,6 +26,8 @@ type SlapdConfig struct {
 	IdleTimeout time.Duration
 	// TLS adds an ldaps listener and permits StartTLS on the plain one.
 	TLS bool
+	// CertLife is for how long slapd's certificate is good; a day if zero.
+	CertLife time.Duration
 	// Threads is the size of slapd's thread pool; 0 is slapd's own default, 16.
 	Threads int
 	// Port is where the plain listener is; 0 takes a free one.

@@ -96,7 +96,11 @@ func (s *Slapd) writeConfig(cfg SlapdConfig) {
 		"CA":           "",
 	}
 	if s.ca != nil {
-		cert := s.ca.Issue(s.t, CertConfig{})
+		var leaf CertConfig
+		if cfg.CertLife > 0 {
+			leaf.NotAfter = time.Now().Add(cfg.CertLife)
+		}
+		cert := s.ca.Issue(s.t, leaf)
 		values["CA"], values["Cert"], values["Key"] = s.ca.File(), cert.CertFile, cert.KeyFile
 	}
 	var conf bytes.Buffer

@@ -3,12 +3,12 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"authsvc/internal/auth"
-	"authsvc/ldappool"
 
 	"github.com/go-ldap/ldap/v3"
 )
@@ -17,34 +17,6 @@ import (
 func number(e *ldap.Entry, attribute string) (int64, bool) {
 	n, err := strconv.ParseInt(e.GetEqualFoldAttributeValue(attribute), 10, 64)
 	return n, err == nil
-}
-
-// groups looks whether the places of groups and the required groups are there.
-func (s *patient) groups(ctx context.Context) finding {
-	g := s.Logins.Groups
-	for _, base := range g.BaseDNs {
-		if f := s.base(ctx, base); f.Mark == Failed {
-			f.Remedy = strings.ReplaceAll(f.Remedy, "LDAP_BASE_DN", "LDAP_GROUP_BASE_DN")
-			return f
-		}
-	}
-	a, err := s.authenticator(s.conn)
-	if err != nil {
-		return ill("see LDAP_GROUP_FILTER", "%v", err)
-	}
-	missing, err := a.MissingGroups(ctx)
-	switch {
-	case err != nil:
-		return ill("see the directory's log", "the required groups cannot be looked for: %v", err)
-	case len(missing) > 0 && len(missing) == len(g.Required):
-		return ill("correct LDAP_REQUIRED_GROUPS, or have the access rules show the groups to the service identity",
-			"none of the required groups is there, so nobody may log in: %s", strings.Join(missing, "; "))
-	case len(missing) > 0:
-		return unwise("take it out of LDAP_REQUIRED_GROUPS, or have the access rules show it to the service identity", "a required group is not there: %s", strings.Join(missing, "; "))
-	case len(g.Required) > 0:
-		return well("every required group is there: %s", strings.Join(g.Required, "; "))
-	}
-	return well("groups are looked up; none is required")
 }
 
 // lockout compares when the directory locks an account with when we stop trying.
@@ -62,7 +34,7 @@ func (s *patient) lockout(ctx context.Context) finding {
 	if oneClient == 0 {
 		oneClient = int64(s.AccountFailures)
 	}
-	remedy := fmt.Sprintf("AUTH_THROTTLE_FAILURES=%d and AUTH_THROTTLE_ACCOUNT_FAILURES=%d, or a higher number in the directory", max(after/2, 1), max(after-1, 1))
+	remedy := fmt.Sprintf("set AUTH_THROTTLE_FAILURES=%d and AUTH_THROTTLE_ACCOUNT_FAILURES=%d, or a higher number in the directory", max(after/2, 1), max(after-1, 1))
 	switch {
 	case s.ClientFailures == 0 && s.AccountFailures == 0:
 		f = unwise(remedy, "the directory locks an account after %d failures%s (%s), and the throttle is off: anybody who reaches the service can lock anybody out", after, within(window), where)
@@ -73,9 +45,30 @@ func (s *patient) lockout(ctx context.Context) finding {
 			after, within(window), where, unlimited(s.AccountFailures))
 	}
 	if s.Logins.Preset == auth.OpenLDAP {
-		f.Details = append(f.Details, "whether slapd has ppolicy_use_lockout cannot be seen from here: without it a locked account is told as a wrong password (status 2 in place of 3)")
+		s.useLockout(ctx, &f)
 	}
 	return f
+}
+
+// useLockout adds whether slapd tells that an account is locked (slapo-ppolicy(5), ppolicy_use_lockout), which only its configuration says.
+func (s *patient) useLockout(ctx context.Context, f *finding) {
+	const otherwise = "a locked account gets status 2, wrong password, in place of 3, account locked"
+	entries, _, _, err := s.ask(ctx, "cn=config", ldap.ScopeWholeSubtree, "(objectClass=olcPPolicyConfig)", 0, "olcPPolicyUseLockout")
+	switch {
+	case err != nil || len(entries) == 0:
+		f.Details = append(f.Details, "whether slapd has ppolicy_use_lockout cannot be seen from here: the service identity may not read cn=config, as is usual. Without it "+otherwise)
+	case slices.ContainsFunc(entries, func(e *ldap.Entry) bool {
+		return !strings.EqualFold(e.GetEqualFoldAttributeValue("olcPPolicyUseLockout"), "TRUE")
+	}):
+		const remedy = "set \"olcPPolicyUseLockout: TRUE\" on the ppolicy overlay in cn=config (slapd.conf: ppolicy_use_lockout)"
+		f.Details = append(f.Details, "slapd has no ppolicy_use_lockout: "+otherwise)
+		if f.Remedy != "" {
+			f.Remedy += "; and "
+		}
+		f.Mark, f.Remedy = Warn, f.Remedy+remedy
+	default:
+		f.Details = append(f.Details, "slapd has ppolicy_use_lockout: a locked account is told as one")
+	}
 }
 
 func within(d time.Duration) string {
@@ -98,7 +91,9 @@ func (s *patient) lockoutRule(ctx context.Context) (after int64, window time.Dur
 	switch s.Logins.Preset {
 	case auth.AD:
 		return s.lockoutAD(ctx)
-	case auth.DS389, auth.FreeIPA:
+	case auth.DS389:
+		return s.lockout389(ctx)
+	case auth.FreeIPA:
 		return 0, 0, ""
 	}
 	if len(s.root["supportedcontrol"]) > 0 && among(s.root["supportedcontrol"], oidPPolicy) != "among them" {
@@ -141,54 +136,20 @@ func (s *patient) lockoutAD(ctx context.Context) (int64, time.Duration, string) 
 	return after, time.Duration(-ticks) * 100, "lockoutThreshold of " + root
 }
 
-// limits compares the directory's limit on connections with ours.
-func (s *patient) limits(ctx context.Context) finding {
-	most, where := s.maxConnections(ctx)
-	ours := max(s.Pool.MaxConns, 1)
-	switch {
-	case where == "":
-		return unseen("the directory does not tell its limit on connections; ours is LDAP_POOL_MAX_CONNS=%d for each instance", ours)
-	case int64(ours) > most:
-		return unwise(fmt.Sprintf("LDAP_POOL_MAX_CONNS=%d or less for all instances together, or a higher limit in the directory", most/2),
-			"the directory takes %d connections (%s), and LDAP_POOL_MAX_CONNS is %d", most, where, ours)
-	}
-	return well("the directory takes %d connections (%s), one instance opens %d at the most", most, where, ours)
-}
-
-// maxConnections reads the limit where a directory shows it: AD's query policy (MS-ADTS 3.1.1.3.4.6), OpenLDAP's monitor.
-func (s *patient) maxConnections(ctx context.Context) (int64, string) {
-	if s.Logins.Preset == auth.AD {
-		dn := "CN=Default Query Policy,CN=Query-Policies,CN=Directory Service,CN=Windows NT,CN=Services," + s.first("configurationnamingcontext")
-		e := s.read(ctx, dn, "lDAPAdminLimits")
-		if e == nil {
-			return 0, ""
-		}
-		for _, v := range e.GetEqualFoldAttributeValues("lDAPAdminLimits") {
-			if value, ok := strings.CutPrefix(v, "MaxConnections="); ok {
-				n, err := strconv.ParseInt(value, 10, 64)
-				if err == nil {
-					return n, "MaxConnections of its query policy"
-				}
-			}
-		}
-		return 0, ""
-	}
-	const monitor = "cn=Max File Descriptors,cn=Connections,cn=Monitor"
-	if s.first("monitorcontext") == "" {
-		return 0, ""
-	}
-	e := s.read(ctx, monitor, "monitorCounter")
+// lockout389 reads 389 DS' global rule, where the service identity may; those of subtrees and users are for some accounts.
+func (s *patient) lockout389(ctx context.Context) (int64, time.Duration, string) {
+	e := s.read(ctx, "cn=config", "passwordLockout", "passwordMaxFailure", "passwordResetFailureCount")
 	if e == nil {
-		return 0, ""
+		return 0, 0, ""
 	}
-	n, ok := number(e, "monitorCounter")
-	if !ok {
-		return 0, ""
+	after, ok := number(e, "passwordMaxFailure")
+	on := e.GetEqualFoldAttributeValue("passwordLockout")
+	switch {
+	case on == "" || !ok:
+		return 0, 0, ""
+	case !strings.EqualFold(on, "on"):
+		after = 0
 	}
-	return n, monitor
-}
-
-// authenticator does logins' steps on connections of our own.
-func (s *patient) authenticator(search *ldappool.Conn) (*auth.Authenticator, error) {
-	return auth.New(s.Logins, &directory{search: search}, nobody{})
+	seconds, _ := number(e, "passwordResetFailureCount")
+	return after, time.Duration(seconds) * time.Second, "passwordMaxFailure of cn=config"
 }

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"authsvc/internal/doctor"
+	"authsvc/internal/ldaptest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestTheDoctorMeasuresWhenQuietConnectionsAreCut at all servers at once: by the server itself, by something between that says
+// nothing, and by nobody. A run ends where the limit is found, so that these take seconds. Its words are those in docs/doctor.md.
+func TestTheDoctorMeasuresWhenQuietConnectionsAreCut(t *testing.T) {
+	t.Parallel()
+	cuts := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1, IdleTimeout: 5 * time.Second}) // looks each second: 5 to 7 s
+	lasts := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
+	between := ldaptest.NewProxy(t, lasts.Addr())
+	between.SetFaults(ldaptest.Faults{IdleDrop: 7 * time.Second})
+	environ := []string{"LDAP_REQUEST_TIMEOUT=1s"}
+
+	t.Run("by the server, and by something between", func(t *testing.T) {
+		t.Parallel()
+		r := runCheck(t, cuts.URL()+","+between.URL(), environ, "", "-idle", "40s", "-json")
+		require.Equal(t, exitOK, r.code)
+		cut, dropped := idleOf(t, r.stdout, cuts.URL()), idleOf(t, r.stdout, between.URL())
+		assert.Regexp(t, `closes connections that are quiet for ([567](\.\d)?s), and LDAP_POOL_MAX_IDLE_TIME is 5m0s`, cut.Finding)
+		assert.Contains(t, dropped.Finding, "something between drops connections that are quiet for a time between 4s and 8s")
+		for _, step := range []doctor.Step{cut, dropped} {
+			assert.Equal(t, doctor.Warn, step.Mark)
+			assert.Contains(t, step.Remedy, "set LDAP_POOL_MAX_IDLE_TIME=3.2s, or nothing: the pool learns")
+		}
+		documented(t, "idle", idleOutput(t, r, cuts.URL(), between.URL()))
+	})
+	t.Run("by one of two servers", func(t *testing.T) {
+		t.Parallel()
+		r := runCheck(t, cuts.URL()+","+lasts.URL(), environ, "", "-idle", "8s", "-json")
+		require.Equal(t, exitOK, r.code)
+		cut, lasting := idleOf(t, r.stdout, cuts.URL()), idleOf(t, r.stdout, lasts.URL())
+		assert.Contains(t, cut.Finding, "closes connections that are quiet for ")
+		assert.Equal(t, doctor.OK, lasting.Mark)
+		assert.Contains(t, lasting.Finding, "quiet connections live for 8s at the least")
+		assert.Less(t, lasting.TookMS, float64(15*time.Second/time.Millisecond), "one server was measured after the other")
+	})
+	t.Run("by the server, later than we would keep it", func(t *testing.T) {
+		t.Parallel()
+		r := runCheck(t, cuts.URL(), append(environ, "LDAP_POOL_MAX_IDLE_TIME=1s"), "", "-idle", "40s", "-json")
+		require.Equal(t, exitOK, r.code)
+		step := idleOf(t, r.stdout, cuts.URL())
+		assert.Equal(t, doctor.OK, step.Mark)
+		assert.Contains(t, step.Finding, "LDAP_POOL_MAX_IDLE_TIME, 1s, is within that")
+	})
+}
+
+// idleOf reads what was measured at a server.
+func idleOf(t *testing.T, report, server string) doctor.Step {
+	t.Helper()
+	for _, mark := range []doctor.Mark{doctor.OK, doctor.Warn} {
+		for _, step := range stepsOf(t, report, mark) {
+			if step.Name == "idle" && step.Server == server {
+				return step
+			}
+		}
+	}
+	t.Fatalf("no silence was measured at %s", server)
+	return doctor.Step{}
+}
+
+// idleOutput is the end of such a run as it is printed: the progress and what was measured, server by server, which come as they come.
+func idleOutput(t *testing.T, r checkRun, servers ...string) string {
+	t.Helper()
+	names := strings.NewReplacer(servers[0], "ldap://127.0.0.1:389", servers[1], "ldap://127.0.0.1:1390")
+	cut := regexp.MustCompile(`(quiet for |389: dead after )[567](\.\d+)?s`) // as slapd's clock has it
+	printed := func(text string) string { return cut.ReplaceAllString(names.Replace(text), "${1}6.1s") }
+	var b strings.Builder
+	b.WriteString("```console\n$ authsvc check -idle 40s\n...\n")
+	for _, server := range servers {
+		for line := range strings.Lines(r.stderr) {
+			if strings.HasPrefix(line, server+": ") {
+				b.WriteString(printed(line))
+			}
+		}
+	}
+	text, report := doctor.Text{W: &b, Width: 100}, &doctor.Report{}
+	for _, server := range servers {
+		step := idleOf(t, r.stdout, server)
+		step.Server, step.Finding, step.TookMS = printed(server), printed(step.Finding), 8200
+		report.Add(step)
+		text.Write(step)
+	}
+	text.Summary(report)
+	return b.String() + "```\n"
+}
