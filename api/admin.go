@@ -7,13 +7,18 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// AdminHandler serves the admin listener: probes with each server's state, the API's description, the profiler,
-// and metrics at /metrics; nil leaves that out.
-func (s *Server) AdminHandler(metrics http.Handler) http.Handler {
+// AdminHandler serves the admin listener: probes with each server's state, the API's description, the profiler, metrics at
+// /metrics, and the status page at / with what belongs to it; nil leaves either out.
+func (s *Server) AdminHandler(metrics, status http.Handler) http.Handler {
 	e := s.newEcho()
 	s.routeCommon(e, s.healthzServers)
 	if metrics != nil {
 		route(e, "/metrics", echo.WrapHandler(metrics), http.MethodGet, http.MethodHead)
+	}
+	if status != nil {
+		for _, path := range []string{"/", "/status.css", "/status.js", "/api/status", "/api/status/events"} {
+			route(e, path, echo.WrapHandler(status), http.MethodGet, http.MethodHead)
+		}
 	}
 	for path, h := range map[string]http.HandlerFunc{
 		"/debug/pprof/*":       pprof.Index,

@@ -37,9 +37,12 @@ func (s *Server) AddRoute(path string, h http.HandlerFunc) {
 }
 
 // Routes returns the main listener's routes, "METHOD /path".
-func (s *Server) Routes() []string {
+func (s *Server) Routes() []string { return RoutesOf(s.main) }
+
+// RoutesOf returns a handler's routes, "METHOD /path".
+func RoutesOf(h http.Handler) []string {
 	var all []string
-	for _, r := range s.main.Routes() {
+	for _, r := range h.(*echo.Echo).Routes() {
 		if r.Method != echo.RouteNotFound {
 			all = append(all, r.Method+" "+r.Path)
 		}

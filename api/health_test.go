@@ -46,7 +46,7 @@ func TestContract_Probes(t *testing.T) {
 			if c.drain {
 				h.Drain()
 			}
-			for _, handler := range []http.Handler{h.Handler(), h.AdminHandler(nil)} {
+			for _, handler := range []http.Handler{h.Handler(), h.AdminHandler(nil, nil)} {
 				rec := httptest.NewRecorder()
 				handler.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, c.path, nil))
 				require.Equal(t, c.want, rec.Code)
@@ -79,7 +79,7 @@ func TestTheAdminListenerNamesTheServers(t *testing.T) {
 	h.health.set(sick)
 	rec := httptest.NewRecorder()
 	req := httptest.NewRequest(http.MethodGet, "/healthz", nil)
-	h.AdminHandler(nil).ServeHTTP(rec, req)
+	h.AdminHandler(nil, nil).ServeHTTP(rec, req)
 	h.doc.checkResponse(t, req, rec)
 	require.JSONEq(t, `{"status":"unavailable","servers":[`+
 		`{"address":"ldap://a:389","state":"down","since":"2026-01-02T03:04:05Z","last_error":"refused `+"\ufffd"+`"},`+
@@ -90,7 +90,7 @@ func TestTheAdminListenerHasMetricsAndTheProfilerButNoLogin(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metric 1\n") })
-	admin := h.AdminHandler(metrics)
+	admin := h.AdminHandler(metrics, nil)
 	serve := func(method, target string) *httptest.ResponseRecorder {
 		rec := httptest.NewRecorder()
 		admin.ServeHTTP(rec, httptest.NewRequest(method, target, strings.NewReader("")))
@@ -115,7 +115,7 @@ func TestTheAdminListenerHasMetricsAndTheProfilerButNoLogin(t *testing.T) {
 	require.Empty(t, h.auth.all())
 
 	rec := httptest.NewRecorder()
-	h.AdminHandler(nil).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	h.AdminHandler(nil, nil).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	require.Equal(t, http.StatusNotFound, rec.Code)
 }
 
@@ -123,7 +123,7 @@ func TestAPanicOnTheAdminListenerIsStatus14(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	rec := httptest.NewRecorder()
-	h.AdminHandler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("metrics") })).
+	h.AdminHandler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("metrics") }), nil).
 		ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	requireInternalError(t, rec)
 	require.Empty(t, h.observer.all())
@@ -134,7 +134,7 @@ func TestAnAnswerThatCannotBeMadeIsStatus14(t *testing.T) {
 	h := newHarness(t)
 	h.health.set(api.HealthStatus{Servers: []api.ServerStatus{{Since: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}}})
 	rec := httptest.NewRecorder()
-	h.AdminHandler(nil).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/healthz", nil))
+	h.AdminHandler(nil, nil).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/healthz", nil))
 	requireInternalError(t, rec)
 	require.Contains(t, h.log.String(), "request failed")
 }

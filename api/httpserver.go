@@ -37,9 +37,9 @@ func (s *Server) HTTPServer() *http.Server {
 	return s.limited(s.Handler())
 }
 
-// AdminHTTPServer is HTTPServer for the admin listener; metrics serves /metrics, nil leaves it out.
-func (s *Server) AdminHTTPServer(metrics http.Handler) *http.Server {
-	return s.limited(s.AdminHandler(metrics))
+// AdminHTTPServer is HTTPServer for the admin listener; see AdminHandler.
+func (s *Server) AdminHTTPServer(metrics, status http.Handler) *http.Server {
+	return s.limited(s.AdminHandler(metrics, status))
 }
 
 // limited returns a server of h that no client can hold on to. It speaks HTTP/1.1 alone, over TLS too: the limit on

@@ -18,13 +18,23 @@ import (
 func TestTheDescriptionAndTheRoutesAreTheSame(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
-	var described []string
+	var ofMain, described []string
 	for path, item := range h.doc.root["paths"].(object) {
-		for method := range item.(object) {
-			described = append(described, strings.ToUpper(method)+" "+path)
+		for method, op := range item.(object) {
+			if _, admin := op.(object)["servers"]; admin {
+				described = append(described, strings.ToUpper(method)+" "+path)
+			} else {
+				ofMain = append(ofMain, strings.ToUpper(method)+" "+path)
+			}
 		}
 	}
-	require.ElementsMatch(t, h.Routes(), described)
+	require.ElementsMatch(t, h.Routes(), ofMain)
+	// What else the admin listener serves is no API of this service's: metrics, the profiler, the page's parts.
+	own := slices.DeleteFunc(api.RoutesOf(h.AdminHandler(http.NotFoundHandler(), http.NotFoundHandler())), func(route string) bool {
+		_, path, _ := strings.Cut(route, " ")
+		return slices.Contains(h.Routes(), route) || path == "/metrics" || strings.HasPrefix(path, "/debug/") || strings.HasPrefix(path, "/status.")
+	})
+	require.ElementsMatch(t, own, described)
 }
 
 func TestTheDescriptionNamesEveryOutcome(t *testing.T) {
@@ -68,6 +78,9 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 				note(method, path, h.get(t, method, path).Code)
 			}
 		}
+	}
+	for _, request := range h.statusRequests(t) {
+		note(request.method, request.path, request.status)
 	}
 	for path, item := range h.doc.root["paths"].(object) {
 		for method, op := range item.(object) {

@@ -21,8 +21,17 @@ import (
 
 type object = map[string]any
 
-// openAPIDoc is the description, parsed.
-type openAPIDoc struct{ root object }
+// openAPIDoc is the description, parsed, as the main listener's answers are held against it, or the admin listener's.
+type openAPIDoc struct {
+	root  object
+	admin bool
+}
+
+// ofAdmin tells whether a path is the admin listener's alone.
+func ofAdmin(item object) bool {
+	_, is := item["get"].(object)["servers"]
+	return is
+}
 
 // loadOpenAPI reads openapi.yaml, once for all tests: it is never written to.
 var loadOpenAPI = sync.OnceValues(func() (*openAPIDoc, error) {
@@ -51,7 +60,7 @@ func (d *openAPIDoc) resolve(node any) object {
 // operation returns what the document says of method and path, nil where it says nothing.
 func (d *openAPIDoc) operation(method, path string) (op object, pathKnown bool) {
 	item, ok := d.root["paths"].(object)[path].(object)
-	if !ok {
+	if !ok || item["get"] != nil && ofAdmin(item) && !d.admin {
 		return nil, false
 	}
 	if method == strings.ToUpper(method) { // methods are case-sensitive
@@ -121,7 +130,7 @@ func (d *openAPIDoc) problems(schema, value any, at string) []string {
 		switch keyword {
 		case "description", "additionalProperties", "maxLength":
 		case "type":
-			if got := typeOf(value); got != rule {
+			if got := typeOf(value); got != rule && (rule != "number" || got != "integer") {
 				bad("is %s, not %s", got, rule)
 			}
 		case "const":
@@ -234,6 +243,8 @@ func typeOf(value any) any {
 			return "integer"
 		}
 		return "number"
+	case bool:
+		return "boolean"
 	case []any:
 		return "array"
 	case object:

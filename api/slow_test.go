@@ -19,7 +19,7 @@ const short = 50 * time.Millisecond
 func TestTheLimitsAreThoseOfTheContract(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
-	for _, srv := range []*http.Server{h.HTTPServer(), h.AdminHTTPServer(nil)} {
+	for _, srv := range []*http.Server{h.HTTPServer(), h.AdminHTTPServer(nil, nil)} {
 		require.Equal(t, 10*time.Second, srv.ReadHeaderTimeout)
 		require.Equal(t, 15*time.Second, srv.ReadTimeout)
 		require.Equal(t, 120*time.Second, srv.IdleTimeout)

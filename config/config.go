@@ -22,7 +22,7 @@ type Config struct {
 	// Warnings are what an operator should know of settings that are allowed and unwise.
 	Warnings []string
 
-	settings    []setting
+	settings    []Setting
 	secretFiles []string
 	otel        map[string]Secret
 }

@@ -16,9 +16,9 @@ import (
 // fileSuffix makes of a secret's variable the one that names a file to read it from.
 const fileSuffix = "_FILE"
 
-// setting is a variable's effective value and where it came from.
-type setting struct {
-	name, value, source string
+// Setting is a variable's effective value and where it came from: the environment, a file, a preset or the default.
+type Setting struct {
+	Name, Value, Source string
 }
 
 // source is what Load read a variable from.
@@ -194,27 +194,27 @@ func notA(p env.ParseError) string {
 // describe notes every variable's effective value and source.
 func (c *Config) describe(sources map[string]source) {
 	for _, v := range variables() {
-		s := setting{v.name, v.def, "default"}
+		s := Setting{v.name, v.def, "default"}
 		if def, ok := presetDefaults(sources)[v.name]; ok {
-			s.value, s.source = def, "preset "+c.LDAP.Preset
+			s.Value, s.Source = def, "preset "+c.LDAP.Preset
 		}
 		if given, ok := sources[v.name]; ok {
-			s.value, s.source = given.value, given.origin
+			s.Value, s.Source = given.value, given.origin
 			if given.file != "" {
 				c.secretFiles = append(c.secretFiles, given.file)
 			}
 			if v.secret {
-				s.value = NewSecret(given.value).String()
+				s.Value = NewSecret(given.value).String()
 			}
 		}
 		c.settings = append(c.settings, s)
 	}
 	for i, s := range c.settings {
-		switch s.name { // what follows from others
+		switch s.Name { // what follows from others
 		case "LDAP_POOL_MIN_IDLE_CONNS":
-			c.settings[i].value = itoa(c.Pool.MinIdleConns)
+			c.settings[i].Value = itoa(c.Pool.MinIdleConns)
 		case "LDAP_GROUP_BASE_DN":
-			c.settings[i].value = strings.Join(c.LDAP.GroupBaseDNs, ";")
+			c.settings[i].Value = strings.Join(c.LDAP.GroupBaseDNs, ";")
 		}
 	}
 }

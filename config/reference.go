@@ -65,7 +65,7 @@ func variables() []variable {
 		{name: "HTTP_TLS_CLIENT_CA_FILE", example: "/etc/authsvc/callers-ca.pem", meaning: "PEM file with the authorities of callers' certificates. Whoever shows one of theirs may ask for logins; without one that fits (or a key, with `AUTH_API_KEYS_FILE`) callers get status 15."},
 		{name: "HTTP_TRUSTED_PROXIES", example: "10.0.0.0/8,192.0.2.1", meaning: "Networks whose `X-Forwarded-For` is believed, for the client's address in the log and in the throttle."},
 		{name: "HTTP_SHUTDOWN_TIMEOUT", example: "10s", meaning: "How long requests under way may take to end after SIGTERM or SIGINT."},
-		{name: "ADMIN_ADDR", example: "127.0.0.1:9090", meaning: "Admin listener: metrics, health in detail, profiler. Set to nothing, there is none."},
+		{name: "ADMIN_ADDR", example: "127.0.0.1:9090", meaning: "Admin listener: status page, metrics, health in detail, profiler. Set to nothing, there is none."},
 		{group: "Log", name: "LOG_LEVEL", example: "debug", meaning: "`debug`, `info`, `warn` or `error`."},
 		{name: "LOG_FORMAT", example: "text", meaning: "`json` or `text`."},
 	}

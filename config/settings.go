@@ -3,22 +3,26 @@ package config
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 	"unicode/utf8"
 )
 
+// Settings are every variable's effective value and where it came from, secrets masked.
+func (c *Config) Settings() []Setting { return slices.Clone(c.settings) }
+
 // WriteSettings writes every variable's effective value and where it came from, secrets masked.
 func (c *Config) WriteSettings(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "VARIABLE\tVALUE\tSOURCE")
 	for _, s := range c.settings {
-		value := s.value
+		value := s.Value
 		if value == "" {
 			value = "(none)"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\n", s.name, printable(value), printable(s.source))
+		fmt.Fprintf(t, "%s\t%s\t%s\n", s.Name, printable(value), printable(s.Source))
 	}
 	return t.Flush()
 }

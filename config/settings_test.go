@@ -64,6 +64,21 @@ func TestEveryVariableIsShown(t *testing.T) {
 	}
 }
 
+func TestSettingsForProgramsAreThoseThatAreShown(t *testing.T) {
+	t.Parallel()
+	c := mustLoad(t, minimal())
+	all := c.Settings()
+	require.Len(t, all, len(config.Variables()))
+	for _, one := range all {
+		assert.NotContains(t, one.Value, password)
+		if one.Name == "LDAP_BIND_PASSWORD" {
+			assert.Equal(t, config.Setting{Name: one.Name, Value: "[redacted]", Source: "environment"}, one)
+		}
+	}
+	all[0].Value = "another"
+	assert.NotEqual(t, "another", c.Settings()[0].Value, "each who asks has a list of their own")
+}
+
 func TestASourceIsTheDefaultTheEnvironmentOrAFile(t *testing.T) {
 	t.Parallel()
 	path := file(t, password)

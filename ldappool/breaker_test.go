@@ -133,12 +133,16 @@ func TestAServerThatAnswersAndDoesNotServeGivesWayToTheSecond(t *testing.T) {
 
 				// Whatever probes say, it does not come and go.
 				const minutes = 10
-				later := 0
+				later, open := 0, 0
 				for range minutes * 20 {
 					n, _ := lost(t, p, 1, 1, 3*time.Second)
 					later += n
+					if p.Stat().Servers[0].BreakerOpen {
+						open++
+					}
 				}
 				require.LessOrEqual(t, later, c.later)
+				require.Positive(t, open)
 				back := 0
 				for _, s := range seen.to(one) {
 					if s == ServerUsable {
@@ -151,6 +155,7 @@ func TestAServerThatAnswersAndDoesNotServeGivesWayToTheSecond(t *testing.T) {
 				ill := time.Since(began)
 				becomes(t, p, one, ServerUsable)
 				require.LessOrEqual(t, time.Since(began)-ill, breakerLatest)
+				require.False(t, p.Stat().Servers[0].BreakerOpen)
 				n, _ = lost(t, p, 60, 8, 5*time.Second)
 				require.Zero(t, n)
 				require.Equal(t, one.url(), mustBind(t, p).Server)

@@ -62,6 +62,8 @@ type ServerStat struct {
 	Answered time.Time // when it last answered anything; zero if it never did
 	LastErr  error     // what was seen last; stays after recovery
 	Conns    int       // open connections to it
+	// BreakerOpen tells that it was put aside for what its operations came to, although probes succeed.
+	BreakerOpen bool
 	// IdleLimit and AgeLimit are how long it was seen to let a connection be quiet, and live, at the least; 0: no limit is known.
 	IdleLimit, AgeLimit time.Duration
 }
@@ -117,7 +119,8 @@ func (l *lane) stat() LaneStat {
 // stat is the server's part of a snapshot. Pool.mu is held.
 func (s *server) stat() ServerStat {
 	out := ServerStat{URL: s.url, State: s.is(), Since: s.since, Ready: s.ready, LastErr: s.lastErr, Conns: s.conns[0] + s.conns[1],
-		IdleLimit: s.limits.maxIdle(), AgeLimit: s.limits.maxAge()}
+		BreakerOpen: s.breaker.open,
+		IdleLimit:   s.limits.maxIdle(), AgeLimit: s.limits.maxAge()}
 	if nanos := s.answered.Load(); nanos != 0 {
 		out.Answered = time.Unix(0, nanos)
 	}

@@ -97,7 +97,7 @@ func (p *program) shout(d *demo.Directory, addr, admin string, cut time.Duration
 	for _, u := range d.Users() {
 		fmt.Fprintf(p.stdout, "    %-14s %s\n", u.Username, u.Password)
 	}
-	fmt.Fprintf(p.stdout, "\n  Health   http://%s/healthz\n  Metrics  http://%s/metrics\n", addr, admin)
+	fmt.Fprintf(p.stdout, "\n  Health   http://%s/healthz\n  Metrics  http://%s/metrics\n  Status   http://%s/\n", addr, admin, admin)
 	if cut > 0 {
 		fmt.Fprintf(p.stdout, "  The directory resets every connection that is idle for %v. No login will notice.\n", cut)
 	}

@@ -47,7 +47,7 @@ func (s *service) announce() {
 		attrs = append(attrs, "callers_need", strings.Join(callers, " or "))
 	}
 	if s.admin.Listener != nil {
-		attrs = append(attrs, "admin", s.admin.Addr().String())
+		attrs = append(attrs, "admin", s.admin.Addr().String(), "status_page", pageURL(s.admin.Addr()))
 	}
 	s.log.Info("starting", attrs...)
 	for _, warning := range s.cfg.Warnings {

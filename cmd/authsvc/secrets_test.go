@@ -133,12 +133,12 @@ func (s searched) Run() int {
 	return code
 }
 
-// inspect notes what a service says of itself on its admin listener: metrics, health and all of the profiler that takes no
+// inspect notes what a service says of itself on its admin listener: the status page, metrics, health and all of the profiler that takes no
 // time.
 func (p *process) inspect() {
 	c := http.Client{Timeout: 5 * time.Second}
 	for _, path := range []string{
-		"/metrics", "/healthz", "/readyz", "/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/goroutine?debug=2", "/debug/pprof/goroutine?debug=1",
+		"/", "/api/status", "/metrics", "/healthz", "/readyz", "/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/goroutine?debug=2", "/debug/pprof/goroutine?debug=1",
 		"/debug/pprof/heap?debug=1", "/debug/pprof/allocs?debug=1", "/debug/pprof/block?debug=1", "/debug/pprof/mutex?debug=1", "/debug/pprof/threadcreate?debug=1",
 	} {
 		p.inspectAt(&c, path)

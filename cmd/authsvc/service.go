@@ -16,6 +16,7 @@ import (
 	"authsvc/api"
 	"authsvc/config"
 	"authsvc/internal/auth"
+	"authsvc/internal/status"
 	"authsvc/internal/telemetry"
 	"authsvc/ldappool"
 )
@@ -29,6 +30,7 @@ type service struct {
 	asked ldappool.Config    // the pool's settings at the start
 	spans *telemetry.Tracing // nil where there are none
 	api   *api.Server
+	page  *status.Page // nil where the admin listener is off
 	main  listener
 	admin listener                   // its server is nil where the admin listener is off
 	tls   atomic.Pointer[tls.Config] // of the main listener; nil where it speaks none
@@ -101,7 +103,8 @@ func newService(ctx context.Context, cfg *config.Config, logs io.Writer) (_ *ser
 	s.secure(front.tls)
 	s.watchOwn(s.asked.TLS, front.tls)
 	if s.admin.Listener != nil {
-		s.admin.server = s.api.AdminHTTPServer(tel.Handler())
+		s.page = s.newPage(limits)
+		s.admin.server = s.api.AdminHTTPServer(tel.Handler(), s.page)
 	}
 	return s, nil
 }
@@ -132,6 +135,7 @@ func (s *service) abandon() {
 // run serves until ctx ends or a listener fails, then drains: requests under way are answered, the pool is closed. All
 // of that within HTTP_SHUTDOWN_TIMEOUT.
 func (s *service) run(ctx context.Context) error {
+	defer s.watch()()
 	ended := make(chan error, 2)
 	serving := 0
 	for _, l := range []listener{s.main, s.admin} {
@@ -181,6 +185,9 @@ func (s *service) drain() error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.HTTP.ShutdownTimeout)
 	defer cancel()
 	s.api.Drain()
+	if s.page != nil {
+		s.page.Drain()
+	}
 	_ = s.main.Close() // whatever it says, nobody new comes in
 	parting, stop := context.WithTimeout(ctx, min(partingTime, s.cfg.HTTP.ShutdownTimeout/2))
 	defer stop()

@@ -310,6 +310,10 @@ var metricTests = []struct {
 		want: map[string]string{`{server="` + serverA + `"}`: "1000.5", `{server="` + serverB + `"}`: "0"},
 	},
 	{
+		name: "authsvc_ldap_server_breaker_open", drive: watch,
+		want: map[string]string{`{server="` + serverA + `"}`: "0", `{server="` + serverB + `"}`: "1"},
+	},
+	{
 		name: "authsvc_ldap_server_ready", drive: watch,
 		want: map[string]string{`{server="` + serverA + `"}`: "1", `{server="` + serverB + `"}`: "0"},
 	},
@@ -353,7 +357,7 @@ func watch(t *Telemetry, _ ldappool.Trace) {
 					URL: serverA, State: ldappool.ServerUsable, Since: time.UnixMilli(1000500), Ready: true,
 					Answered: time.UnixMilli(1234500), Conns: 24, IdleLimit: 1500 * time.Millisecond,
 				},
-				{URL: serverB, State: ldappool.ServerDown, AgeLimit: time.Minute},
+				{URL: serverB, State: ldappool.ServerDown, BreakerOpen: true, AgeLimit: time.Minute},
 			},
 		}
 	})

@@ -16,7 +16,8 @@ type poolCollector struct {
 
 	connections, maxConns, waiting, outdated  *prometheus.Desc
 	up, state, serverConnections, lastAnswers *prometheus.Desc
-	since, ready, idleLimit, ageLimit         *prometheus.Desc
+	since, ready, breaker                     *prometheus.Desc
+	idleLimit, ageLimit                       *prometheus.Desc
 }
 
 func newPoolCollector() *poolCollector {
@@ -44,6 +45,8 @@ func newPoolCollector() *poolCollector {
 			"Unix time at which the server came to its state.", "server"),
 		ready: desc("authsvc_ldap_server_ready",
 			"1 where the server has let the service identity in since the start, 0 where it has not yet.", "server"),
+		breaker: desc("authsvc_ldap_server_breaker_open",
+			"1 where the server was put aside for what its operations came to, although probes succeed, else 0.", "server"),
 		idleLimit: desc("authsvc_ldap_server_idle_limit_seconds",
 			"How long the server was seen to let a connection be quiet, at the least; 0 where no limit is known.", "server"),
 		ageLimit: desc("authsvc_ldap_server_age_limit_seconds",
@@ -55,7 +58,7 @@ func newPoolCollector() *poolCollector {
 func (c *poolCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.connections, c.maxConns, c.waiting, c.outdated, c.up, c.state, c.serverConnections, c.lastAnswers,
-		c.since, c.ready, c.idleLimit, c.ageLimit,
+		c.since, c.ready, c.breaker, c.idleLimit, c.ageLimit,
 	} {
 		ch <- d
 	}
@@ -100,6 +103,7 @@ func (c *poolCollector) collectServers(ch chan<- prometheus.Metric, servers []ld
 		gauge(ch, c.lastAnswers, unixSeconds(s.Answered), name)
 		gauge(ch, c.since, unixSeconds(s.Since), name)
 		gauge(ch, c.ready, truth(s.Ready), name)
+		gauge(ch, c.breaker, truth(s.BreakerOpen), name)
 		gauge(ch, c.idleLimit, s.IdleLimit.Seconds(), name)
 		gauge(ch, c.ageLimit, s.AgeLimit.Seconds(), name)
 	}

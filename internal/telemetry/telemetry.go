@@ -43,6 +43,7 @@ type Telemetry struct {
 	pool     *poolCollector
 	throttle *throttleCollector
 	certs    *certificates
+	faults   *faults
 }
 
 var _ auth.Observer = (*Telemetry)(nil)
@@ -85,6 +86,7 @@ func New(o Options) *Telemetry {
 		pool:     pool,
 		throttle: counts,
 		certs:    certs,
+		faults:   new(faults),
 	}
 }
 
@@ -93,6 +95,7 @@ func (t *Telemetry) LoginDone(ctx context.Context, c auth.Credentials, r auth.Re
 	t.logins.done(r, t.tracing.exemplar(ctx))
 	t.callers.done(c.Caller, r.Outcome)
 	t.audit.done(ctx, c, r)
+	t.faults.loginDone(r)
 	t.tracing.loginDone(ctx, c, r)
 }
 
@@ -106,20 +109,24 @@ func (t *Telemetry) Trace() ldappool.Trace {
 		Operated: func(ctx context.Context, e ldappool.OperationEvent) {
 			t.ops.operated(e, t.tracing.exemplar(ctx))
 			t.conns.operated(e)
+			t.faults.operated(e)
 			t.tracing.operated(ctx, e)
 		},
 		Dialed: func(e ldappool.DialEvent) {
 			t.conns.dialed(e)
 			t.events.dialed(e)
+			t.faults.dialed(e)
 			t.tracing.dialed(e)
 		},
 		Pinged: func(e ldappool.PingEvent) {
 			t.conns.pinged(e)
 			t.events.pinged(e)
+			t.faults.pinged(e)
 		},
 		Retired: func(e ldappool.RetireEvent) {
 			t.conns.retired(e)
 			t.events.retired(e)
+			t.faults.retired(e)
 		},
 		ServerChanged: func(e ldappool.ServerEvent) {
 			t.conns.serverChanged(e)

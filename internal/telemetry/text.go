@@ -30,6 +30,18 @@ func clean(s string, limit int) string {
 	return strings.ToValidUTF8(s, "") + ellipsis
 }
 
+// Printable makes a text from outside fit for a page: as for the log, and what the log's encoding would escape is a space.
+func Printable(s string, limit int) string {
+	cut := s[:min(len(s), 4*limit)] // the rest would not stay
+	spaced := strings.Map(func(r rune) rune {
+		if r < ' ' || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, cut)
+	return clean(spaced, limit)
+}
+
 func visible(r rune) rune {
 	switch {
 	case r < 0x7f:

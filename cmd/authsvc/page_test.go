@@ -1,0 +1,254 @@
+package main
+
+import (
+	_ "embed"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"authsvc/internal/ldaptest"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/go-ldap/ldap/v3"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+//go:embed testdata/audit.js
+var audit string
+
+// live waits until the page shows what the stream brought.
+func (b *browser) live(url string) {
+	b.t.Helper()
+	run(b, chromedp.Navigate(url))
+	b.until(`document.getElementById("live").textContent.startsWith("● Live")`)
+}
+
+// titled waits for the title, which tells the state.
+func (b *browser) titled(status string) time.Duration {
+	b.t.Helper()
+	return b.until(`document.title === "` + status + ` - authsvc"`)
+}
+
+// row is the text of the first row of a table's body that has a text in it, cell by cell.
+func (b *browser) row(id, holds string) string {
+	b.t.Helper()
+	return eval[string](b, `[...document.getElementById("`+id+`").rows].map((r) => [...r.cells].map((c) => c.textContent).join(" | ")).find((r) => r.includes("`+holds+`")) ?? ""`)
+}
+
+func TestTheStatusPageShowsADirectoryGoAndComeBackWithinTwoSeconds(t *testing.T) {
+	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
+	p := startProgram(t, slapd.URL())
+	p.ready(t)
+	b := openBrowser(t)
+	b.live(p.admin + "/")
+	b.titled("ok")
+	require.Regexp(t, `^ldap://\S+ \| ● usable \| \d+s \| \d+ \| closed \| – \| – \| –$`, b.row("servers", slapd.URL()))
+	require.Empty(t, eval[string](b, `document.getElementById("news").textContent`), "the figures are not announced")
+
+	var gone, back []time.Duration
+	for range 3 {
+		slapd.Kill()
+		gone = append(gone, b.titled("down"))
+		require.Contains(t, b.row("servers", slapd.URL()), "✕ down")
+		require.Contains(t, b.row("servers", slapd.URL()), "connection refused")
+		require.Contains(t, b.row("faults", "probe"), "connection refused")
+		require.Equal(t, slapd.URL()+" is down. No directory server is usable; logins get status 11.", eval[string](b, `document.getElementById("news").textContent`))
+		slapd.Start()
+		back = append(back, b.titled("ok"))
+	}
+	t.Logf("the page says so %v after the directory was killed, and %v after it answers again", gone, back)
+	slices.Sort(gone) // and the median counts: other tests have the machine for moments
+	slices.Sort(back)
+	require.Less(t, gone[1], 2*time.Second)
+	require.Less(t, back[1], 2*time.Second+500*time.Millisecond, "a probe each second, a snapshot each second")
+	b.sound()
+
+	require.Zero(t, p.end(t), "an open page holds up no end")
+	b.until(`document.getElementById("live").textContent.startsWith("▲ Not live since ")`)
+}
+
+func TestTheStatusPageIsTheSameByTheServerAndByItsScript(t *testing.T) {
+	t.Parallel()
+	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
+	p := startProgram(t, "ldap://"+unoccupied(t)+","+slapd.URL(), "AUTH_THROTTLE_FAILURES=10", "AUTH_THROTTLE_ACCOUNT_FAILURES=100")
+	p.ready(t)
+	b := openBrowser(t)
+	b.live(p.admin + "/")
+	b.titled("degraded")
+	stream(t, p.url, 40, 7*time.Second) // more than a step
+	drawn := eval[struct {
+		Server []string `json:"server"`
+		Script []string `json:"script"`
+	}](b, `(async () => {
+		const get = (path) => fetch(path).then((r) => r.text());
+		const cells = (page) => [page.title, ...[...page.querySelectorAll("header .title, #uptime, main th, main td, main path")].map(
+			(n) => n.tagName === "path" ? n.outerHTML.replace(/ xmlns="[^"]*"/, "") : n.tagName + " " + (n.getAttribute("data-label") ?? "") + " " + n.className + " " + n.textContent.replace(/\s+/g, " ").trim())];
+		for (;;) {
+			const [before, html, after] = [await get("/api/status"), await get("/"), await get("/api/status")];
+			if (before !== after) continue; // another snapshot
+			draw(JSON.parse(before));
+			return { server: cells(new DOMParser().parseFromString(html, "text/html")), script: cells(document) };
+		}
+	})()`)
+	require.Equal(t, drawn.Server, drawn.Script)
+	require.Greater(t, len(drawn.Server), 200)
+	all := strings.Join(drawn.Server, "\n")
+	for _, shown := range []string{"degraded - authsvc", "1 of 2 directory servers usable", "invalid user", "throttle: counts kept now", "connection refused"} {
+		assert.Contains(t, all, shown)
+	}
+	b.sound()
+}
+
+func TestTheStatusPageWorksWithoutJavaScript(t *testing.T) {
+	t.Parallel()
+	server := ldaptest.NewServer(t, nil)
+	p := startProgram(t, server.URL())
+	p.ready(t)
+	b := openBrowser(t)
+	command(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	run(b, chromedp.Navigate(p.admin+"/"))
+	require.Equal(t, "ok - authsvc", eval[string](b, "document.title"))
+	require.Contains(t, b.row("servers", server.URL()), "● usable")
+	require.Contains(t, eval[string](b, "document.body.innerText"), "Without JavaScript this page shows the moment of loading.")
+	moment := eval[string](b, `document.getElementById("live").textContent`)
+	require.Regexp(t, `^As of \d\d:\d\d:\d\d UTC$`, moment)
+	ldaptest.Eventually(t, "some seconds pass", func() bool {
+		return eval[bool](b, `Date.now() > Date.parse(document.querySelector("time").dateTime) + 3000`)
+	})
+	require.Equal(t, moment, eval[string](b, `document.getElementById("live").textContent`))
+	b.sound()
+}
+
+func TestTheStatusPageCanBeReadByEverybody(t *testing.T) {
+	t.Parallel()
+	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
+	p := startProgram(t, "ldap://"+unoccupied(t)+","+slapd.URL(), "LDAP_ATTRIBUTES="+strings.Repeat("description,", 40)+"cn", "AUTH_THROTTLE_FAILURES=10")
+	p.ready(t)
+	stream(t, p.url, 20, time.Second)
+	b := openBrowser(t)
+	b.live(p.admin + "/")
+	b.titled("degraded")
+	eval[bool](b, `document.querySelector("details").open = true`)
+	for _, width := range []int64{1280, 360} {
+		for _, dark := range []bool{false, true} {
+			b.size(width, dark)
+			seen := eval[struct {
+				Wrong []string `json:"wrong"`
+				Texts int      `json:"texts"`
+				Least float64  `json:"least"`
+			}](b, audit)
+			assert.Empty(t, seen.Wrong, "width %d, dark %v", width, dark)
+			t.Logf("width %d, dark %v: %d texts, the least contrast is %.2f", width, dark, seen.Texts, seen.Least)
+		}
+		require.Equal(t, width, eval[int64](b, "document.documentElement.clientWidth"))
+		require.LessOrEqual(t, eval[int64](b, "document.documentElement.scrollWidth"), width, "it scrolls sideways")
+	}
+	b.sound()
+}
+
+func TestTheStatusPageCanBeUsedByTheKeyboard(t *testing.T) {
+	t.Parallel()
+	server := ldaptest.NewServer(t, nil)
+	p := startProgram(t, server.URL())
+	p.ready(t)
+	b := openBrowser(t)
+	b.live(p.admin + "/")
+	var reached []string
+	for range 7 {
+		run(b, chromedp.KeyEvent(kb.Tab))
+		reached = append(reached, eval[string](b, `document.activeElement.textContent`))
+		require.Equal(t, "3px solid", eval[string](b, `(({ outlineWidth, outlineStyle }) => outlineWidth + " " + outlineStyle)(getComputedStyle(document.activeElement))`), reached)
+	}
+	require.Equal(t, []string{"Skip to the figures", "JSON", "Metrics", "Health", "API", "Profiler"}, reached[:6])
+	require.Contains(t, reached[6], "more have their defaults")
+	run(b, chromedp.KeyEvent(kb.Enter))
+	b.until(`document.querySelector("details").open`)
+	b.sound()
+}
+
+func TestWhatADirectorySaysIsOnlyTextInTheStatusPage(t *testing.T) {
+	t.Parallel()
+	const hostile = `</script><img src=x onerror="document.title='taken'"><script>document.title='taken'</script>`
+	server := ldaptest.NewServer(t, func(c *ldaptest.Conn, r ldaptest.Request) {
+		c.WriteRaw(ldaptest.BindResponse(r.MessageID, ldap.LDAPResultInvalidCredentials, hostile))
+	})
+	p := startProgram(t, server.URL())
+	b := openBrowser(t)
+	b.live(p.admin + "/")
+	b.until(`document.getElementById("servers").textContent.includes("onerror")`)
+	require.Contains(t, eval[string](b, `document.getElementById("servers").textContent`), hostile)
+	require.Contains(t, eval[string](b, `document.getElementById("faults").textContent`), hostile)
+	b.live(p.admin + "/") // as the server draws it
+	require.Equal(t, "down - authsvc", eval[string](b, "document.title"))
+	require.Equal(t, "0", eval[string](b, `String(document.querySelectorAll("main img, main script").length)`))
+	b.sound()
+}
+
+func TestTheStatusPagesURLCanBeFollowedOnThisMachine(t *testing.T) {
+	t.Parallel()
+	for addr, want := range map[string]string{
+		"127.0.0.1:9090": "http://127.0.0.1:9090/", "0.0.0.0:9090": "http://localhost:9090/", "[::]:9090": "http://localhost:9090/", "[::1]:9090": "http://[::1]:9090/",
+	} {
+		assert.Equal(t, want, pageURL(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr))))
+	}
+}
+
+// TestScreenshotsOfTheStatusPage takes pictures for people to look at.
+func TestScreenshotsOfTheStatusPage(t *testing.T) {
+	if *screenshots == "" {
+		t.Skip("-screenshots DIR takes them")
+	}
+	first, second := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10}), ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
+	p := startProgram(t, first.URL()+","+second.URL())
+	p.ready(t)
+	b := openBrowser(t)
+	b.live(p.admin + "/")
+	b.titled("ok")
+	shoot := func(state string) {
+		for _, dark := range []bool{false, true} {
+			scheme := map[bool]string{true: "-dark"}[dark]
+			b.size(360, dark)
+			b.shoot(state + "-phone" + scheme)
+			b.size(1280, dark)
+			b.shoot(state + "-wide" + scheme)
+		}
+	}
+	c := client(t)
+	for rate := range slices.Values([]int{20, 60, 40, 90, 70, 30}) {
+		streamBy(c, p.url, rate, 6*time.Second)
+	}
+	shoot("well")
+	first.Kill()
+	streamBy(c, p.url, 300, 2*time.Second) // so that it is dialled
+	b.titled("degraded")
+	streamBy(c, p.url, 50, 6*time.Second)
+	shoot("one-down")
+	second.Kill()
+	b.titled("down")
+	streamBy(c, p.url, 50, 3*time.Second)
+	shoot("all-down")
+}
+
+func TestTheStatusPageEndsWithTheServiceAtOnce(t *testing.T) {
+	t.Parallel()
+	server := ldaptest.NewServer(t, nil)
+	p := startProgram(t, server.URL(), "HTTP_SHUTDOWN_TIMEOUT=30s")
+	p.ready(t)
+	c := client(t)
+	for range 20 {
+		resp, err := c.Get(p.admin + "/api/status/events")
+		require.NoError(t, err)
+		t.Cleanup(func() { resp.Body.Close() })
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+	}
+	began := time.Now()
+	require.Zero(t, p.end(t))
+	require.Less(t, time.Since(began), 10*time.Second, "it did not wait for the pages")
+}

@@ -1,0 +1,48 @@
+package status
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"authsvc/internal/auth"
+	"authsvc/internal/telemetry"
+	"authsvc/ldappool"
+)
+
+// full is a page with all that it can have: five minutes of every outcome, twenty faults.
+func full() *Page {
+	tel := telemetry.New(telemetry.Options{})
+	stat := &ldappool.Stat{MaxConns: 32, Servers: []ldappool.ServerStat{{URL: serverA}, {URL: serverB}}}
+	p := New(Config{Pool: func() *ldappool.Stat { return stat }, Counts: tel.Counts, Faults: tel.Faults})
+	for i := range steps {
+		for _, o := range auth.Outcomes() {
+			tel.LoginDone(context.Background(), auth.Credentials{}, auth.Result{Outcome: o, Phases: auth.Phases{Wait: 1, Search: time.Millisecond, Bind: time.Millisecond, Total: time.Second}})
+		}
+		p.history.note(sample{p.started.Add(time.Duration(i+1) * step), tel.Counts()})
+	}
+	return p
+}
+
+// BenchmarkTick is what each second costs, for all pages together: nothing is drawn where nobody watches.
+func BenchmarkTick(b *testing.B) {
+	for _, c := range []struct {
+		name    string
+		watched bool
+	}{{"nobody watches", false}, {"watched", true}} {
+		b.Run(c.name, func(b *testing.B) {
+			p := full()
+			if c.watched {
+				p.feed.join()
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				p.latest = nil
+				p.tick()
+			}
+			if c.watched {
+				b.ReportMetric(float64(len(p.latest.event)), "bytes/event")
+			}
+		})
+	}
+}

@@ -1,0 +1,89 @@
+package status
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Each of these has its like in status.js.
+
+// span is so many seconds in the two units that matter: 12s, 3m 20s, 2h 5m, 3d 4h.
+func span(seconds float64) string {
+	s := int64(math.Floor(seconds))
+	switch {
+	case s < 60:
+		return fmt.Sprintf("%ds", s)
+	case s < 3600:
+		return fmt.Sprintf("%dm %ds", s/60, s%60)
+	case s < 86400:
+		return fmt.Sprintf("%dh %dm", s/3600, s%3600/60)
+	}
+	return fmt.Sprintf("%dd %dh", s/86400, s%86400/3600)
+}
+
+// limit is a limit in seconds, where one is known.
+func limit(seconds float64) string {
+	if seconds == 0 {
+		return "–"
+	}
+	return span(seconds)
+}
+
+// latency is so many seconds with three digits: 0.42 ms, 12.3 ms, 1.25 s; – where nothing was timed.
+func latency(seconds float64) string {
+	ms := seconds * 1000
+	switch {
+	case seconds == 0:
+		return "–"
+	case ms < 10:
+		return fixed(ms, 2) + " ms"
+	case ms < 100:
+		return fixed(ms, 1) + " ms"
+	case ms < 1000:
+		return fixed(ms, 0) + " ms"
+	}
+	return fixed(seconds, 2) + " s"
+}
+
+// rate is so many a second: 0, 0.4, 12.5, 1,250.
+func rate(perSecond float64) string {
+	if perSecond == 0 {
+		return "0"
+	}
+	if perSecond < 100 {
+		return fixed(perSecond, 1)
+	}
+	return count(int64(rounded(perSecond, 1)))
+}
+
+// fixed is v with so many digits behind the point.
+func fixed(v float64, digits int) string {
+	return strconv.FormatFloat(rounded(v, math.Pow10(digits)), 'f', digits, 64)
+}
+
+// count is n with a comma between thousands.
+func count(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// clock is a moment's time of day, and instant the whole of it for programs.
+func clock(t time.Time) string   { return t.UTC().Format("15:04:05") + " UTC" }
+func instant(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// last is the last of values, 0 where there is none.
+func last(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	return values[len(values)-1]
+}
+
+// words are a code's: peer_closed is peer closed.
+func words(code string) string { return strings.ReplaceAll(code, "_", " ") }

@@ -1,0 +1,106 @@
+package status
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"authsvc/internal/auth"
+	"authsvc/internal/telemetry"
+	"authsvc/internal/throttle"
+	"authsvc/ldappool"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	serverA = "ldap://a.example.org:389"
+	serverB = "ldaps://b.example.org:636"
+)
+
+// world is what a page reads, made up. It counts how often it is read.
+type world struct {
+	mu     sync.Mutex
+	stat   ldappool.Stat
+	counts telemetry.Counts
+	faults []telemetry.Fault
+	looks  int // at the pool
+}
+
+func newWorld() *world {
+	w := &world{counts: telemetry.Counts{Logins: make([]uint64, len(auth.Outcomes()))}}
+	for _, h := range []*telemetry.Histogram{&w.counts.Login, &w.counts.Wait, &w.counts.Search, &w.counts.Bind} {
+		h.Bounds = []float64{0.001, 0.01, 0.1}
+		h.Counts = make([]uint64, 4)
+	}
+	w.stat = ldappool.Stat{MaxConns: 32, Servers: []ldappool.ServerStat{{URL: serverA, State: ldappool.ServerUsable, Since: time.Now(), Conns: 3}}}
+	return w
+}
+
+// change changes the world while nobody reads it.
+func (w *world) change(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f()
+}
+
+// login has n logins end, each after so long.
+func (w *world) login(o auth.Outcome, n uint64, bucket int) {
+	w.change(func() {
+		w.counts.Logins[o] += n
+		w.counts.Login.Counts[bucket] += n
+	})
+}
+
+func (w *world) config() Config {
+	return Config{
+		Version: "v1.2.3", Commit: "abc1234",
+		Pool: func() *ldappool.Stat {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.looks++
+			s := w.stat
+			return &s
+		},
+		Counts: func() telemetry.Counts {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			c := w.counts
+			for _, h := range []*telemetry.Histogram{&c.Login, &c.Wait, &c.Search, &c.Bind} {
+				h.Counts = append([]uint64(nil), h.Counts...)
+			}
+			c.Logins = append([]uint64(nil), c.Logins...)
+			return c
+		},
+		Faults: func() []telemetry.Fault {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.faults
+		},
+		Throttle: func() throttle.Stat { return throttle.Stat{Entries: 5, Waiting: 1, Forgotten: 2} },
+		Settings: []Setting{{"LDAP_URL", serverA, "environment"}, {"LOG_LEVEL", "info", "default"}, {"LDAP_USER_FILTER", "(uid={username})", "preset ad"}},
+	}
+}
+
+// get asks p for a path.
+func get(t *testing.T, p *Page, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	rec := httptest.NewRecorder()
+	p.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil))
+	return rec
+}
+
+// read is what /api/status says.
+func read(t *testing.T, p *Page) (s whole) {
+	t.Helper()
+	rec := get(t, p, pathJSON)
+	require.Equal(t, http.StatusOK, rec.Code)
+	require.NoError(t, json.Unmarshal(rec.Body.Bytes(), &s))
+	return s
+}

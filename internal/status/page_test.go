@@ -1,0 +1,62 @@
+package status
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"authsvc/internal/telemetry"
+	"authsvc/ldappool"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestASnapshotIsMadeOnlyWhereSomebodyAsks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		p := running(t, w)
+		time.Sleep(time.Hour)
+		require.Zero(t, w.looks)
+		for range 100 {
+			read(t, p)
+			get(t, p, pathPage)
+		}
+		require.Equal(t, 1, w.looks, "one for all who ask at one time")
+		time.Sleep(pace)
+		read(t, p)
+		require.Equal(t, 2, w.looks)
+	})
+}
+
+func TestASnapshotTellsOfServersAndConnections(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		began := time.Now().UTC()
+		p := New(w.config())
+		time.Sleep(90 * time.Second)
+		w.stat.Servers = append(w.stat.Servers, ldappool.ServerStat{
+			URL: serverB, State: ldappool.ServerDown, Since: time.Now().Add(-10 * time.Second), LastErr: &ldappool.OpError{Op: "bind", Kind: ldappool.ErrTimeout},
+			BreakerOpen: true, IdleLimit: time.Minute, AgeLimit: time.Hour,
+		})
+		w.stat.Search = ldappool.LaneStat{InUse: 1, Idle: 2, Dialing: 3, Waiting: 4, Outdated: 5}
+		w.stat.Retired = map[ldappool.RetireReason]int64{ldappool.RetiredPing: 2, ldappool.RetiredPeerClosed: 7, ldappool.RetiredMaxIdle: 0}
+		w.faults = []telemetry.Fault{{Server: serverB, What: "dial", Text: "connection refused", Count: 3, First: began, Last: began.Add(time.Minute)}}
+		s := read(t, p)
+		require.Equal(t, service{"v1.2.3", "abc1234", began, 90}, s.Service)
+		require.Equal(t, []server{
+			{Address: serverA, State: "usable", Since: began, StateFor: 90, Connections: 3},
+			{
+				Address: serverB, State: "down", Since: began.Add(80 * time.Second), StateFor: 10, LastError: "bind: " + ldappool.ErrTimeout.Error(),
+				BreakerOpen: true, IdleLimit: 60, AgeLimit: 3600,
+			},
+		}, s.Servers)
+		require.Equal(t, []lane{{"search", 1, 2, 3, 4, 5}, {Lane: "bind"}}, s.Pool.Lanes)
+		require.Equal(t, 32, s.Pool.MaxConns)
+		require.Equal(t, []retired{{"peer_closed", 7}, {"ping_failed", 2}}, s.Retired)
+		require.Equal(t, []fault{{serverB, "dial", "connection refused", 3, began, began.Add(time.Minute), 30}}, s.Faults)
+		require.Equal(t, &throttleState{5, 1, 2}, s.Throttle)
+		require.Equal(t, w.config().Settings, s.Configuration)
+	})
+}
