@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,10 +20,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// lineCounter takes a log and counts its lines: the audit's, and the others by message.
+// lineCounter takes a log, from slog's handler, which writes one line at a time. It counts the audit lines and keeps the others.
 type lineCounter struct {
 	audit int
-	kept  []map[string]any // the others
+	kept  []map[string]any
 }
 
 func (l *lineCounter) Write(line []byte) (int, error) {
@@ -37,8 +38,6 @@ func (l *lineCounter) Write(line []byte) (int, error) {
 	l.kept = append(l.kept, fields)
 	return len(line), nil
 }
-
-var _ io.Writer = (*lineCounter)(nil) // which slog's handler calls with its lock held
 
 // TestAnOutageMakesFewLinesAndLosesNoAuditLine has a directory go away under 100 logins a second, on the bubble's clock: for
 // an hour with -long, else for ten minutes. The sockets are real: while connections are open the clock stands still, and
@@ -93,13 +92,17 @@ func TestAnOutageMakesFewLinesAndLosesNoAuditLine(t *testing.T) {
 func besides(t *testing.T) func(do func()) {
 	t.Helper()
 	asked, done := make(chan func()), make(chan struct{})
-	go func() {
+	var running sync.WaitGroup
+	running.Go(func() {
 		for do := range asked {
 			do()
 			done <- struct{}{}
 		}
-	}()
-	t.Cleanup(func() { close(asked) })
+	})
+	t.Cleanup(func() {
+		close(asked)
+		running.Wait()
+	})
 	return func(do func()) { asked <- do; <-done }
 }
 
