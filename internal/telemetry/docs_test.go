@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"errors"
-	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -132,19 +131,21 @@ func TestTheDocumentHasEachMessageOfTheSource(t *testing.T) {
 	rows := logTable(t)
 	written := regexp.MustCompile(`\b(?:log|logger)\.(?:Info|Warn|Error)\("([^":]+)`)
 	found := 0
-	for _, dir := range []string{"../../cmd/authsvc", "../../api", "."} {
-		require.NoError(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-				return err
+	for _, dir := range []string{"../../cmd/authsvc/", "../../api/", ""} {
+		files, err := filepath.Glob(dir + "*.go")
+		require.NoError(t, err)
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
 			}
-			text, err := os.ReadFile(path)
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
 			for _, m := range written.FindAllSubmatch(text, -1) {
 				found++
 				documented := row(rows, string(m[1])) != "" || row(rows, string(m[1])+": ...") != ""
-				assert.True(t, documented, "%s: %q is not in operations.md", path, m[1])
+				assert.True(t, documented, "%s: %q is not in operations.md", file, m[1])
 			}
-			return err
-		}))
+		}
 	}
 	assert.Greater(t, found, 10)
 }
