@@ -156,12 +156,12 @@ func (p *Pool) heed(s *server, op string, took time.Duration, r *Result, err err
 	}
 	p.mu.Lock()
 	defer p.unlock()
-	p.trip(s, fmt.Errorf("%d of the last %d operations failed, at last %w", bad, all, why))
+	p.trip(s, op, fmt.Errorf("%d of the last %d operations failed, at last %w", bad, all, why))
 }
 
 // trip opens the breaker of a server that does not do its work, where another server may do it: a bad answer is better
 // than none. One that comes to that again soon after a probe found it well is down at once, and for longer. p.mu is held.
-func (p *Pool) trip(s *server, err error) {
+func (p *Pool) trip(s *server, op string, err error) {
 	if p.closed || s.gone || s.is() != ServerUsable || p.instead(s) == nil {
 		return
 	}
@@ -169,10 +169,10 @@ func (p *Pool) trip(s *server, err error) {
 	b.open = true
 	if time.Since(b.wasClosed()) < settled+b.pause {
 		b.pause = min(2*b.pause, breakerLatest)
-		p.setState(s, ServerDown, err)
+		p.setState(s, ServerDown, op, err)
 	} else {
 		b.pause = probeSoonest
-		p.setState(s, ServerSuspect, err)
+		p.setState(s, ServerSuspect, op, err)
 	}
 	p.probeIn(s, jittered(b.pause))
 }
@@ -195,7 +195,7 @@ func (p *Pool) hurry() {
 		if (s.breaker.open || s.deferred) && s.probe == probeNone {
 			s.stop()
 			s.probe = probeDue
-			p.setState(s, ServerSuspect, nil)
+			p.setState(s, ServerSuspect, "", nil)
 		}
 	}
 }

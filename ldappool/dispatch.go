@@ -110,7 +110,7 @@ func (p *Pool) makeWay(l *lane) {
 	}
 	for _, s := range p.servers {
 		if s != best && s.is() == ServerUsable && s.overdue != [2]int{} {
-			p.suspect(s, errDialHangs)
+			p.suspect(s, opDial, errDialHangs)
 		}
 	}
 }

@@ -169,7 +169,7 @@ func (b lease) check() error {
 	case b.lane.pool.ctx.Err() != nil:
 		b.retire(RetiredClosed)
 	default:
-		b.lane.pool.blame(b.server, err)
+		b.lane.pool.blame(b.server, opPing, err)
 		b.lane.pool.silent(b.conn, began, idle)
 		b.retire(RetiredPing)
 	}

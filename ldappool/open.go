@@ -108,7 +108,7 @@ func (p *Pool) connect(ctx context.Context, l *lane) (*conn, error) {
 	earlier := p.staleness(l, d.to, d.endpoint, d.with)
 	if err != nil {
 		if !errors.Is(ctx.Err(), context.Canceled) && earlier == 0 { // otherwise it was given up, and says nothing
-			p.suspect(d.to, err)
+			p.suspect(d.to, opDial, err)
 		}
 		return nil, err
 	}

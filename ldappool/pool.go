@@ -246,7 +246,7 @@ func (p *Pool) run(ctx context.Context, b lease, op string, retry bool, send fun
 	switch {
 	case errors.As(err, &f):
 		if took >= pingTimeout { // a caller that gives it less time says nothing about the server
-			p.blame(b.server, err)
+			p.blame(b.server, op, err)
 		}
 		b.retire(f.reason)
 	case err == nil && !retry && p.detours(op, r, b.server):
@@ -274,14 +274,14 @@ func (p *Pool) detours(op string, r *Result, s *server) bool {
 }
 
 // blame notes a fault that may be the server's doing: one of time, not of a single connection.
-func (p *Pool) blame(s *server, err error) {
+func (p *Pool) blame(s *server, op string, err error) {
 	var f *fault
 	if !errors.As(err, &f) || !errors.Is(f.kind, ErrTimeout) {
 		return
 	}
 	p.mu.Lock()
 	defer p.unlock()
-	p.suspect(s, err)
+	p.suspect(s, op, err)
 }
 
 // describe makes the error that a caller gets.

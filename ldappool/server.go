@@ -33,6 +33,7 @@ type server struct {
 
 	since   time.Time // of the state
 	lastErr error
+	lastOp  string // what failed with lastErr
 	conns   [2]int // open connections, by lane
 	dialing [2]int // connections being dialled, by lane
 	overdue [2]int // of them, those that take longer than dialHedgeAfter
@@ -56,6 +57,14 @@ type server struct {
 	limits  limits
 	breaker breaker
 }
+
+// What can fail at a server, beside the operations of logins.
+const (
+	opProbe  = "probe"
+	opDial   = "dial"
+	opPing   = "ping"
+	opLookup = "lookup"
+)
 
 // probe is where the check of a server stands.
 type probe uint8
@@ -93,11 +102,11 @@ func countsAgainstAccount(err error) bool {
 	return errors.As(err, &r) && r.result.Code == ldap.LDAPResultInvalidCredentials
 }
 
-// setState changes the state and tells the hook. Pool.mu is held.
-func (p *Pool) setState(s *server, to ServerState, err error) {
+// setState changes the state and tells the hook, with what failed and how where it is for the worse. Pool.mu is held.
+func (p *Pool) setState(s *server, to ServerState, op string, err error) {
 	from := s.is()
 	if err != nil {
-		s.lastErr = err
+		s.lastOp, s.lastErr = op, err
 	}
 	if from == to {
 		return
@@ -117,26 +126,26 @@ func (p *Pool) setState(s *server, to ServerState, err error) {
 		s.limits.pause, s.limits.next = scoutSoonest, s.since.Add(scoutSoonest) // it may come back as another
 	}
 	if hook := p.config().Trace.ServerChanged; hook != nil {
-		p.later(func() { hook(ServerEvent{Server: s.url, From: from, To: to, Err: err}) })
+		p.later(func() { hook(ServerEvent{Server: s.url, From: from, To: to, Op: op, Err: err}) })
 	}
 }
 
 // suspect notes that something failed which may be the server's doing. One probe settles it: at once, but not so soon
 // after the last such one, since a server may let in the service and cut whoever comes after. Pool.mu is held.
-func (p *Pool) suspect(s *server, err error) {
-	s.lastErr = err
+func (p *Pool) suspect(s *server, op string, err error) {
+	s.lastOp, s.lastErr = op, err
 	switch {
 	case p.closed:
 	case s.is() != ServerUsable:
 		s.faulty = true
 	case countsAgainstAccount(err):
-		p.setState(s, ServerSuspect, err)
+		p.setState(s, ServerSuspect, op, err)
 		p.refuse(s)
 	case time.Since(s.hurried) < probeSoonest:
-		p.setState(s, ServerSuspect, err)
+		p.setState(s, ServerSuspect, op, err)
 		p.probeIn(s, probeSoonest)
 	default:
-		p.setState(s, ServerSuspect, err)
+		p.setState(s, ServerSuspect, op, err)
 		s.probe, s.hurried = probeDue, time.Now()
 	}
 }
@@ -156,13 +165,13 @@ func (p *Pool) probed(s *server, began time.Time, alive bool, err error) {
 		if time.Since(began) > pingTimeout/2 {
 			s.limits.watch.stoodStill(time.Now()) // it was the server that was silent, and nothing on the way to it
 		}
-		p.setState(s, ServerUsable, nil)
+		p.setState(s, ServerUsable, "", nil)
 		p.kick()
 	case countsAgainstAccount(err):
-		p.setState(s, p.worse(s, began, alive, err), err)
+		p.setState(s, p.worse(s, began, alive, err), opProbe, err)
 		p.refuse(s)
 	default:
-		p.setState(s, p.worse(s, began, alive, err), err)
+		p.setState(s, p.worse(s, began, alive, err), opProbe, err)
 		p.probeIn(s, pause(time.Since(s.since)))
 	}
 }
@@ -223,7 +232,7 @@ func (p *Pool) idleAt(s *server) (lease, bool) {
 func (p *Pool) abandoned() {
 	for _, s := range p.servers {
 		if s.is() == ServerSuspect && s.probe == probeNone && s.conns[p.probeLane().index] == 0 {
-			p.setState(s, ServerDown, s.lastErr)
+			p.setState(s, ServerDown, s.lastOp, s.lastErr)
 		}
 	}
 }

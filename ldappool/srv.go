@@ -142,6 +142,7 @@ func (p *Pool) found(name string, records []*net.SRV, err error) time.Duration {
 		return resolveEvery
 	}
 	d.tried = true
+	defer p.lookedUp(name, d)
 	if len(records) == 0 { // with some, err tells of others that are no names
 		if err == nil {
 			err = errors.New("there are no such records")
@@ -152,7 +153,7 @@ func (p *Pool) found(name string, records []*net.SRV, err error) time.Duration {
 		}
 		for _, s := range p.servers {
 			if slices.Contains(d.servers, s.url) {
-				s.lastErr = d.err
+				s.lastOp, s.lastErr = opLookup, d.err
 			}
 		}
 		if len(d.servers) > 0 {
@@ -180,6 +181,17 @@ func (p *Pool) found(name string, records []*net.SRV, err error) time.Duration {
 		p.outdate()
 	}
 	return resolveEvery
+}
+
+// lookedUp tells the hook what a lookup of the domain came to. p.mu is held.
+func (p *Pool) lookedUp(name string, d *domain) {
+	if hook := p.config().Trace.LookedUp; hook != nil {
+		e := LookupEvent{Server: srvScheme + name, Known: len(d.servers)}
+		if !d.failing.IsZero() || e.Known == 0 { // otherwise it is about one of several records
+			e.Err = d.err
+		}
+		p.later(func() { hook(e) })
+	}
 }
 
 // targets gives the URLs of records in their order, and the records in one that does not depend on it.

@@ -119,6 +119,46 @@ func TestALookupThatFindsNothingChangesNothing(t *testing.T) {
 	})
 }
 
+func TestEachLookupIsTold(t *testing.T) {
+	t.Parallel()
+	n := &names{}
+	n.are(nil, "one.")
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory("one")
+		m.lookup = n.lookup
+		var mu sync.Mutex
+		var told []LookupEvent
+		p := m.start(t, func(c *Config) {
+			c.Servers = []string{exampleOrg}
+			c.Trace.LookedUp = func(e LookupEvent) {
+				mu.Lock()
+				defer mu.Unlock()
+				told = append(told, e)
+			}
+		})
+		last := func() LookupEvent {
+			mu.Lock()
+			defer mu.Unlock()
+			require.NotEmpty(t, told)
+			return told[len(told)-1]
+		}
+		mustSearch(t, p)
+		require.Equal(t, LookupEvent{Server: exampleOrg, Known: 1}, last())
+		time.Sleep(time.Second) // so that what follows comes between two lookups
+		n.are(errors.New("SERVFAIL"))
+		time.Sleep(resolveEvery)
+		require.Equal(t, 1, last().Known)
+		require.ErrorContains(t, last().Err, "SERVFAIL")
+		n.are(nil, "one.")
+		time.Sleep(resolveEvery)
+		require.Equal(t, LookupEvent{Server: exampleOrg, Known: 1}, last())
+		n.are(nil, ".")
+		time.Sleep(resolveEvery)
+		require.Zero(t, last().Known)
+		require.ErrorIs(t, last().Err, errNoService)
+	})
+}
+
 func TestADomainThatIsNotFoundIsNamedAndLookedUpSoonAgain(t *testing.T) {
 	t.Parallel()
 	n := &names{}

@@ -175,7 +175,7 @@ func TestAServerWhoseProbeHadToWaitForCallersIsTriedWhenNoOtherIsLeft(t *testing
 		mustBind(t, p) // and has the only place
 		p.mu.Lock()
 		two := p.servers[1]
-		p.setState(two, ServerSuspect, nil)
+		p.setState(two, ServerSuspect, "", nil)
 		two.probe, two.tried = probeDue, time.Now()
 		p.unlock()
 		mustBind(t, p)

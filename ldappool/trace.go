@@ -33,6 +33,8 @@ type Trace struct {
 	ServerChanged func(e ServerEvent)
 	// LimitLearned: a server's limit on its connections was learnt, corrected or forgotten.
 	LimitLearned func(e LimitEvent)
+	// LookedUp: a domain's servers were looked up in the DNS.
+	LookedUp func(e LookupEvent)
 	// Reconfigured: the last connection made under a configuration before Reconfigure's is gone.
 	Reconfigured func(e ReconfigureEvent)
 }
@@ -86,7 +88,8 @@ type RetireEvent struct {
 type ServerEvent struct {
 	Server   string
 	From, To ServerState
-	Err      error // why, where the change is for the worse
+	Op       string // what failed: "probe", "dial", "ping", "search", "bind" or "lookup"; empty where Err is nil
+	Err      error  // why, where the change is for the worse
 }
 
 // LimitEvent tells of what was learnt of a server's limits on its connections, by watching when it cuts them. 0 is none.
@@ -94,6 +97,13 @@ type LimitEvent struct {
 	Server          string
 	Idle, Age       time.Duration // how long a connection may be quiet, and how old it may get, at the least
 	WasIdle, WasAge time.Duration // what was known before
+}
+
+// LookupEvent tells of one lookup of a domain's servers.
+type LookupEvent struct {
+	Server string // the domain, as Config.Servers names it
+	Known  int    // servers of the domain that are known now, also from earlier lookups
+	Err    error  // why it told of no server
 }
 
 // ReconfigureEvent tells that a configuration has been taken up everywhere.

@@ -99,7 +99,7 @@ func (p *Pool) alarm(silent map[*server]time.Duration) {
 		case since < silentAfter:
 			p.askAlive(s)
 		case p.instead(s) != nil:
-			p.setState(s, ServerDown, errSilent)
+			p.setState(s, ServerDown, opPing, errSilent)
 			if s.probe == probeNone && !s.gone {
 				p.probeIn(s, pause(0))
 			}

@@ -13,30 +13,20 @@ import (
 type events struct {
 	log    *slog.Logger
 	limits *limiter
+	stat   func() *ldappool.Stat
 
-	// mu guards servers, and is held while a line about a state is written: the lines are in the order of the
-	// changes.
+	// mu guards servers and domains, and is held while a line about a state is written: the lines are in the order
+	// of the changes.
 	mu      sync.Mutex
 	servers map[string]*history
+	domains map[string]*lookups
 }
 
-// history is what a server went through and what the log has been told of it. The two differ where a line was
-// suppressed; the next sign of the server makes up for it, so that the log does not end on what is no longer so.
-type history struct {
-	state, told ldappool.ServerState
-	err         error         // why it is not usable
-	left        time.Time     // when it ceased to be usable, or was first found not to be; zero while it is
-	away        time.Duration // how long it was away the last time
-	suppressed  int           // changes that the limit kept from the log, since the last line
-
-	// early is a change that does not follow from state. Hooks are called in several goroutines, so two changes
-	// can arrive in the wrong order: the one that came first waits for the one before it, but no longer than to
-	// the next sign, because a server that was configured anew begins as suspect without a word.
-	early *ldappool.ServerEvent
-}
-
-func newEvents(log *slog.Logger, limits *limiter) *events {
-	return &events{log: log, limits: limits, servers: make(map[string]*history)}
+// newEvents makes events that ask stat for what becomes of logins; it gives nil where nobody knows.
+func newEvents(log *slog.Logger, limits *limiter, stat func() *ldappool.Stat) *events {
+	return &events{
+		log: log, limits: limits, stat: stat, servers: make(map[string]*history), domains: make(map[string]*lookups),
+	}
 }
 
 // serverChanged tells of a change at once where the limit allows.
@@ -48,90 +38,96 @@ func (ev *events) serverChanged(e ldappool.ServerEvent) {
 	ev.settle(e.Server, h, true)
 }
 
-// change takes over a change, and with it one that came too early.
-func (h *history) change(e ldappool.ServerEvent) {
-	if e.From != h.state && h.early == nil {
-		h.early = &e
-		return
-	}
-	if e.From != h.state {
-		h.release()
-	}
-	h.enter(e)
-	h.release()
-}
-
-// release takes over the change that came too early, where there is one.
-func (h *history) release() {
-	if h.early != nil {
-		h.enter(*h.early)
-		h.early = nil
-	}
-}
-
-// enter takes over a state, and the clock and the reason that go with it.
-func (h *history) enter(e ldappool.ServerEvent) {
-	h.state = e.To
-	if e.To == ldappool.ServerUsable {
-		h.away = 0
-		if !h.left.IsZero() {
-			h.away = time.Since(h.left)
-		}
-		h.left, h.err = time.Time{}, nil
-		return
-	}
-	if h.left.IsZero() {
-		h.left = time.Now()
-	}
-	if e.Err != nil {
-		h.err = e.Err
-	}
-}
-
-// sign makes up for a line that was suppressed or waited for an earlier one. It is called with every dial and
-// every ping: while a server is down it is probed, and while it is usable its connections are dialled and pinged.
-func (ev *events) sign(server string) {
+// sign heeds an attempt at a server, which failed where err is not nil. It also makes up for a line that was suppressed
+// or waited for an earlier one, and tells that a server is still away: while it is down it is probed, and while it is
+// usable its connections are dialled and pinged. So there is no clock that would have to be stopped.
+func (ev *events) sign(server, op string, err error) {
 	ev.mu.Lock()
 	defer ev.mu.Unlock()
-	if h := ev.servers[server]; h != nil {
-		changed := h.early != nil
-		h.release()
-		ev.settle(server, h, changed)
+	h := ev.servers[server]
+	if h == nil {
+		return
+	}
+	changed := h.early != nil
+	h.release()
+	doubted := h.told == ldappool.ServerSuspect && h.otherCause() // and no change of state has said why
+	if err != nil {
+		h.failed.count(op)
+		h.dialFailed(op, err)
+	}
+	if ev.settle(server, h, changed) || h.state == ldappool.ServerUsable || h.told == ldappool.ServerUsable {
+		return
+	}
+	if doubted || h.told == ldappool.ServerDown && h.otherCause() {
+		ev.tellCause(server, h)
+	}
+	if time.Since(h.spoken) >= stillInterval && !h.spoken.IsZero() {
+		suppressed, _ := ev.limits.allow(limitKey{server: server, what: "cause"}) // of which this is one, at its own pace
+		ev.tellAway(server, h, "directory server still "+h.told.String(), withSuppressed(nil, suppressed)...)
 	}
 }
 
-// settle writes a line where the log was told another state. A server that is probed between down and suspect has
-// not come back, so that is no news. changed is false where the state's own line was suppressed before. ev.mu is
-// held.
-func (ev *events) settle(server string, h *history, changed bool) {
+// settle writes a line where the log was told another state, and tells whether it did. A server that is probed between
+// down and suspect has not come back, so that is no news. changed is false where the state's own line was suppressed
+// before. ev.mu is held.
+func (ev *events) settle(server string, h *history, changed bool) bool {
 	if h.state == h.told || h.state == ldappool.ServerSuspect && h.told == ldappool.ServerDown {
-		return
+		return false
 	}
 	if _, ok := ev.limits.allow(limitKey{server: server, what: "state"}); !ok {
 		if changed {
 			h.suppressed++
 		}
-		return
+		return false
 	}
 	suppressed := h.suppressed
 	if !changed {
 		suppressed--
 	}
 	h.told, h.suppressed = h.state, 0
-	attrs := []slog.Attr{slog.String("server", clean(server, maxText))}
-	level := slog.LevelWarn
 	if h.state == ldappool.ServerUsable {
-		level = slog.LevelInfo
+		attrs := []slog.Attr{slog.String("server", clean(server, maxText))}
 		if h.away > 0 {
 			attrs = append(attrs, span("away", h.away))
 		}
-	} else {
-		attrs = appendText(attrs, "error", errorText(h.err), maxText)
+		ev.log.LogAttrs(context.Background(), slog.LevelInfo, "directory server usable", withSuppressed(attrs, suppressed)...)
+		return true
 	}
+	ev.tell(server, h, "directory server "+h.state.String(), withSuppressed(nil, suppressed)...)
+	return true
+}
+
+// tellCause writes that a server is not usable for another reason than the log was told, where the limit allows.
+// ev.mu is held.
+func (ev *events) tellCause(server string, h *history) {
+	suppressed, ok := ev.limits.allow(limitKey{server: server, what: "cause"})
+	if ok {
+		ev.tellAway(server, h, "directory server still "+h.told.String()+", for another reason", withSuppressed(nil, suppressed)...)
+	}
+}
+
+// tellAway writes how long a server has been away, and what was tried since its last line. ev.mu is held.
+func (ev *events) tellAway(server string, h *history, message string, more ...slog.Attr) {
+	attrs := []slog.Attr{slog.Time("since", h.left), span("away", time.Since(h.left)), h.failed.attr()}
+	ev.tell(server, h, message, append(attrs, more...)...)
+}
+
+// tell writes a line about a server that is not usable: what failed and how, and what is done about it. ev.mu is held.
+func (ev *events) tell(server string, h *history, message string, more ...slog.Attr) {
+	h.spoken, h.cause, h.failed = time.Now(), cause(h.err), nil
+	attrs := []slog.Attr{slog.String("server", clean(server, maxText))}
+	attrs = appendText(attrs, "operation", h.op, maxText)
+	attrs = appendText(attrs, "error", errorText(h.err), maxText)
+	attrs = append(attrs, slog.String("action", h.action(server, ev.stat())))
+	ev.log.LogAttrs(context.Background(), slog.LevelWarn, message, append(attrs, more...)...)
+}
+
+// withSuppressed adds how many lines were left out, where there were any.
+func withSuppressed(attrs []slog.Attr, suppressed int) []slog.Attr {
 	if suppressed > 0 {
 		attrs = append(attrs, slog.Int("suppressed", suppressed))
 	}
-	ev.log.LogAttrs(context.Background(), level, "directory server "+h.state.String(), attrs...)
+	return attrs
 }
 
 // history returns a server's history. Servers beyond maxServers share one. ev.mu is held.
@@ -148,7 +144,11 @@ func (ev *events) history(server string) *history {
 }
 
 func (ev *events) dialed(e ldappool.DialEvent) {
-	ev.sign(e.Server)
+	op := opDial
+	if e.Probe {
+		op = opProbe
+	}
+	ev.sign(e.Server, op, e.Err)
 	if e.Err == nil {
 		return
 	}
@@ -157,12 +157,19 @@ func (ev *events) dialed(e ldappool.DialEvent) {
 }
 
 func (ev *events) pinged(e ldappool.PingEvent) {
-	ev.sign(e.Server)
+	ev.sign(e.Server, opPing, e.Err)
 	if e.Err == nil {
 		return
 	}
 	ev.debug("directory ping failed", e.Server, e.Lane, e.Err,
 		span("took", e.Took), span("idle", e.Idle))
+}
+
+// operated counts what fails at a server that is not usable. What succeeds is none of its concern: logins pass here.
+func (ev *events) operated(e ldappool.OperationEvent) {
+	if e.Err != nil {
+		ev.sign(e.Server, e.Op, e.Err)
+	}
 }
 
 // retired is a matter for operators where the server ended the connection with a word, or with what is none.
@@ -179,9 +186,8 @@ func (ev *events) retired(e ldappool.RetireEvent) {
 	if !ok {
 		return
 	}
-	if suppressed > 0 {
-		details = append(details, slog.Int("suppressed", suppressed))
-	}
+	details = append(details, slog.String("operation", "receive"), slog.String("action", actionClosed))
+	details = withSuppressed(details, suppressed)
 	ev.write(slog.LevelWarn, message, e.Server, e.Lane, e.Err, details...)
 }
 
@@ -200,9 +206,7 @@ func (ev *events) limitLearned(e ldappool.LimitEvent) {
 			attrs = append(attrs, span(a.key, a.limit))
 		}
 	}
-	if suppressed > 0 {
-		attrs = append(attrs, slog.Int("suppressed", suppressed))
-	}
+	attrs = withSuppressed(attrs, suppressed)
 	message := "directory connection limit learnt"
 	if e.Idle == 0 && e.Age == 0 {
 		message = "directory connection limit forgotten"

@@ -26,7 +26,7 @@ var errRefused = errors.New("connection refused")
 func change(tr ldappool.Trace, from, to ldappool.ServerState) {
 	e := ldappool.ServerEvent{Server: serverA, From: from, To: to}
 	if to != usable {
-		e.Err = errRefused
+		e.Op, e.Err = opProbe, errRefused
 	}
 	tr.ServerChanged(e)
 }
@@ -51,12 +51,19 @@ func TestAnOutageIsToldByItsChangesOfState(t *testing.T) {
 		}
 		change(trace, down, suspect)
 		change(trace, suspect, usable)
+		lines := logs.lines(t)
+		require.Len(t, lines, 3+60+1)
 		assert.Equal(t, []map[string]any{
 			{"level": "INFO", "msg": "directory server usable", "server": serverA},
-			{"level": "WARN", "msg": "directory server suspect", "server": serverA, "error": "connection refused"},
-			{"level": "WARN", "msg": "directory server down", "server": serverA, "error": "connection refused"},
-			{"level": "INFO", "msg": "directory server usable", "server": serverA, "away": "1h0m0s"},
-		}, logs.lines(t))
+			{"level": "WARN", "msg": "directory server suspect", "server": serverA, "operation": "probe", "error": "connection refused", "action": againSoon},
+			{"level": "WARN", "msg": "directory server down", "server": serverA, "operation": "probe", "error": "connection refused", "action": againSoon},
+		}, lines[:3])
+		for n, line := range lines[3:63] {
+			assert.Equal(t, "directory server still down", line["msg"])
+			assert.Equal(t, (time.Duration(n+1) * time.Minute).String(), line["away"])
+			assert.Equal(t, map[string]any{"probe": 2.0}, line["failed"], "those since the last line")
+		}
+		assert.Equal(t, map[string]any{"level": "INFO", "msg": "directory server usable", "server": serverA, "away": "1h0m0s"}, lines[63])
 	})
 }
 
@@ -68,7 +75,7 @@ func TestAServerThatIsDownFromTheStartIsTold(t *testing.T) {
 		time.Sleep(1500 * time.Millisecond) // bubble
 		change(tel.Trace(), down, usable)
 		assert.Equal(t, []map[string]any{
-			{"level": "WARN", "msg": "directory server down", "server": serverA, "error": "connection refused"},
+			{"level": "WARN", "msg": "directory server down", "server": serverA, "operation": "probe", "error": "connection refused", "action": againSoon},
 			{"level": "INFO", "msg": "directory server usable", "server": serverA, "away": "1.5s"},
 		}, logs.lines(t))
 	})
@@ -93,7 +100,7 @@ func TestAServerThatFlapsForAnHourMakesFewLinesAndTheLastOneIsTrue(t *testing.T)
 		assert.LessOrEqual(t, len(lines), limitBurst+62)
 		assert.GreaterOrEqual(t, len(lines), 30)
 		last := lines[len(lines)-1]
-		assert.Equal(t, "directory server down", last["msg"])
+		assert.Contains(t, last["msg"], "down")
 		assert.Equal(t, "connection refused", last["error"])
 		told := 0.0
 		for _, line := range lines {
@@ -125,7 +132,7 @@ func TestASuppressedLineIsMadeUpForByTheNextPing(t *testing.T) {
 		ping()
 		ping()
 		assert.Equal(t, []map[string]any{
-			{"level": "WARN", "msg": "directory server down", "server": serverA, "error": "connection refused"},
+			{"level": "WARN", "msg": "directory server down", "server": serverA, "operation": "probe", "error": "connection refused", "action": againSoon},
 		}, logs.lines(t))
 	})
 }
@@ -134,7 +141,7 @@ func TestChangesThatArriveInTheWrongOrderAreTakenInTheRightOne(t *testing.T) {
 	t.Parallel()
 	started := []map[string]any{{"level": "INFO", "msg": "directory server usable", "server": serverA}}
 	warned := map[string]any{
-		"level": "WARN", "msg": "directory server suspect", "server": serverA, "error": "connection refused",
+		"level": "WARN", "msg": "directory server suspect", "server": serverA, "operation": "probe", "error": "connection refused", "action": againSoon,
 	}
 	tests := []struct {
 		name    string
@@ -145,7 +152,7 @@ func TestChangesThatArriveInTheWrongOrderAreTakenInTheRightOne(t *testing.T) {
 		{"in order", [][2]ldappool.ServerState{{usable, suspect}, {suspect, usable}}, []map[string]any{warned, started[0]}, usable},
 		{"recovery first", [][2]ldappool.ServerState{{suspect, usable}, {usable, suspect}}, nil, usable},
 		{"worse first", [][2]ldappool.ServerState{{suspect, down}, {usable, suspect}}, []map[string]any{{
-			"level": "WARN", "msg": "directory server down", "server": serverA, "error": "connection refused",
+			"level": "WARN", "msg": "directory server down", "server": serverA, "operation": "probe", "error": "connection refused", "action": againSoon,
 		}}, down},
 		{"a server made anew", [][2]ldappool.ServerState{{suspect, down}, {down, suspect}}, []map[string]any{warned}, suspect},
 	}
@@ -178,7 +185,7 @@ func TestAChangeThatFollowsFromNothingIsToldWithTheNextSign(t *testing.T) {
 	require.Empty(t, logs.lines(t))
 	probe(tel.Trace())
 	assert.Equal(t, []map[string]any{
-		{"level": "WARN", "msg": "directory server down", "server": serverA, "error": "connection refused"},
+		{"level": "WARN", "msg": "directory server down", "server": serverA, "operation": "probe", "error": "connection refused", "action": againSoon},
 	}, logs.lines(t))
 }
 
@@ -203,7 +210,7 @@ func TestGarbageOnEveryDialMakesABoundedNumberOfLines(t *testing.T) {
 		assert.InDelta(t, 36000, told, 700, "every one is counted, but for those since the last line")
 		assert.Equal(t, map[string]any{
 			"level": "WARN", "msg": "directory connection retired", "server": serverA, "lane": "bind",
-			"reason": "protocol", "age": "0s", "idle": "0s", "error": "not LDAP: \"HTTP/1.1\"",
+			"reason": "protocol", "age": "0s", "idle": "0s", "operation": "receive", "action": actionClosed, "error": "not LDAP: \"HTTP/1.1\"",
 		}, lines[0])
 	})
 }

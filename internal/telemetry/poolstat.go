@@ -64,13 +64,17 @@ func (c *poolCollector) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
+// snapshot is the pool's, or nil where there is no pool yet.
+func (c *poolCollector) snapshot() *ldappool.Stat {
+	if read := c.stat.Load(); read != nil {
+		return (*read)()
+	}
+	return nil
+}
+
 // Collect takes one snapshot and sends the gauges of it.
 func (c *poolCollector) Collect(ch chan<- prometheus.Metric) {
-	read := c.stat.Load()
-	if read == nil {
-		return
-	}
-	stat := (*read)()
+	stat := c.snapshot()
 	if stat == nil {
 		return
 	}

@@ -78,7 +78,7 @@ func New(o Options) *Telemetry {
 		log:      o.Logger,
 		audit:    audit{log: o.Logger, tracing: o.Tracing},
 		tracing:  o.Tracing,
-		events:   newEvents(o.Logger, limits),
+		events:   newEvents(o.Logger, limits, pool.snapshot),
 		logins:   newLoginMetrics(factory),
 		callers:  newCallerMetrics(factory),
 		ops:      newOpMetrics(factory),
@@ -110,6 +110,7 @@ func (t *Telemetry) Trace() ldappool.Trace {
 			t.ops.operated(e, t.tracing.exemplar(ctx))
 			t.conns.operated(e)
 			t.faults.operated(e)
+			t.events.operated(e)
 			t.tracing.operated(ctx, e)
 		},
 		Dialed: func(e ldappool.DialEvent) {
@@ -133,12 +134,13 @@ func (t *Telemetry) Trace() ldappool.Trace {
 			t.events.serverChanged(e)
 		},
 		LimitLearned: t.events.limitLearned,
+		LookedUp:     t.events.lookedUp,
 		Reconfigured: t.events.reconfigured,
 	}
 }
 
-// WatchPool has the gauges of connections, callers and servers read from stat at every scrape. Until it is called
-// there are none. A second call replaces the first.
+// WatchPool has the gauges of connections, callers and servers read from stat at every scrape, and the log say what becomes
+// of logins. Until it is called there is none of that. A second call replaces the first.
 func (t *Telemetry) WatchPool(stat func() *ldappool.Stat) {
 	t.pool.stat.Store(&stat)
 }
