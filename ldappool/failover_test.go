@@ -273,9 +273,11 @@ func TestConnectionsDoNotGoHomeToAServerThatComesAndGoes(t *testing.T) {
 		require.Empty(t, seen.servers())
 		require.Positive(t, two.conns(p))
 		one.accept()
-		time.Sleep(2 * time.Minute)
-		require.Len(t, seen.servers(), 4, "both lanes' two")
+		for began := time.Now(); two.conns(p) > 0 && time.Since(began) < 2*time.Minute; {
+			time.Sleep(time.Second)
+		}
 		require.Zero(t, two.conns(p))
+		require.Len(t, seen.servers(), 4, "both lanes' two")
 	})
 }
 
@@ -357,4 +359,68 @@ func TestProbesOfAnAbsentServerDoNotTakeThePlacesOfConnectionsThatWork(t *testin
 			})
 		})
 	}
+}
+
+// Nobody asks anything of the second of two, and that it is gone is to be known before it is needed.
+func TestAServerThatIsNotUsedIsLookedAt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory("one", "two")
+		one, two := m.hosts["one"], m.hosts["two"]
+		p := atFirst(t, m)
+		require.Zero(t, two.conns(p))
+		two.refuse(false)
+		began := time.Now()
+		becomes(t, p, two, ServerDown)
+		require.LessOrEqual(t, time.Since(began), 2*p.config().HealthCheckInterval)
+		require.Equal(t, "ldap://one", mustSearch(t, p).Server)
+		two.accept()
+		becomes(t, p, two, ServerUsable)
+		before := len(one.open())
+		looks := len(two.attempts())
+		time.Sleep(10 * p.config().HealthCheckInterval)
+		require.InDelta(t, looks+10, len(two.attempts()), 5, "one in each round, or in each second one")
+		require.Zero(t, two.conns(p), "what the look leaves behind is nobody's")
+		require.Len(t, one.open(), before)
+	})
+}
+
+// A server that ends the last connection to it may be going away.
+func TestAServerThatEndsTheLastConnectionToItIsLookedAtAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory("one", "two")
+		one, two := m.hosts["one"], m.hosts["two"]
+		one.refuse(false)
+		p := m.start(t)
+		becomes(t, p, two, ServerUsable)
+		time.Sleep(5 * time.Second)
+		one.accept()
+		becomes(t, p, one, ServerUsable)
+		for range 10 { // callers enough for new connections, which go to the first
+			bindLater(t.Context(), p)
+		}
+		time.Sleep(5 * time.Second)
+		require.Positive(t, two.conns(p), "none of them has gone home yet")
+		two.refuse(true)
+		began := time.Now()
+		becomes(t, p, two, ServerDown)
+		require.LessOrEqual(t, time.Since(began), 2*warmPace)
+	})
+}
+
+// A look needs room, and is no reason to take anybody's.
+func TestAServerThatIsNotUsedIsNotLookedAtWhereThereIsNoRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory("one", "two")
+		two := m.hosts["two"]
+		p := atFirst(t, m, sizes(2, 1))
+		require.Equal(t, 2, p.Stat().Search.Idle+p.Stat().Bind.Idle)
+		looks := len(two.attempts())
+		retired := p.Stat().Retired
+		time.Sleep(time.Minute)
+		require.Len(t, two.attempts(), looks)
+		require.Equal(t, retired, p.Stat().Retired)
+	})
 }

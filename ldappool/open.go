@@ -17,6 +17,7 @@ type dial struct {
 	to    *server
 	probe bool // it checks the server; callers are served by the way
 	heir  bool // it is to succeed an outdated connection
+	look  bool // it looks whether a server that is not used is still there
 	brief bool // a probe with callers that wait for its place
 
 	with     *Config // in force when it began, as is endpoint
@@ -72,6 +73,8 @@ func (p *Pool) dial(l *lane, d *dial) {
 			}
 		}
 		switch {
+		case d.look && err == nil:
+			p.yield(l, d.to)
 		case d.heir:
 			d.cancel()
 			l.renewing = false

@@ -94,12 +94,16 @@ func (p *Pool) bury(c *conn) {
 		p.adopted()
 	}
 	c.server.conns[c.lane.index]--
+	if seen != nil && seen.reason == RetiredPeerClosed && c.server.conns == [2]int{} {
+		c.server.deserted = true
+		p.kick()
+	}
 	p.retired[c.retired]++
 	p.conns--
 	p.closing--
 }
 
-// yield ends what a probe of s left behind where logins have a better server. p.mu is held.
+// yield ends what a look at s left behind where logins have a better server. p.mu is held.
 func (p *Pool) yield(l *lane, s *server) {
 	if best := p.usable(); p.roundRobin() || best == nil || best.rank >= s.rank {
 		return

@@ -53,6 +53,7 @@ type server struct {
 	refusals int                // refused service binds in a row
 	faulty   bool               // something else failed since the last of them
 	asked    bool               // for a sign of life, by the watchdog
+	deserted bool               // it ended the last connection to it, and was not looked at since
 
 	limits  limits
 	breaker breaker

@@ -210,15 +210,22 @@ func TestTheOrderOfEqualServersIsDrawnOnce(t *testing.T) {
 	resolved(t, n, func(t *testing.T, _ *memory, p *Pool) {
 		t.Helper()
 		time.Sleep(3 * time.Minute) // connections have moved to the first
-		first, before := urlsOf(p), p.Stat().Retired[RetiredReplaced]
+		first := urlsOf(p)
+		conns := func() (all []int) {
+			for _, s := range p.Stat().Servers {
+				all = append(all, s.Conns)
+			}
+			return all
+		}
+		require.Equal(t, []int{4, 0, 0}, conns())
 		for range 5 {
 			n.mu.Lock()
 			n.records = append(n.records[1:], n.records[0]) // as the resolver draws
 			n.mu.Unlock()
 			time.Sleep(resolveEvery)
 			require.Equal(t, first, urlsOf(p))
+			require.Equal(t, []int{4, 0, 0}, conns(), "none has moved")
 		}
-		require.Equal(t, before, p.Stat().Retired[RetiredReplaced])
 	})
 }
 

@@ -52,6 +52,7 @@ func (p *Pool) upkeep() {
 			next = soonest
 		} else {
 			warmed = time.Now()
+			p.lookAtUnused(warmed)
 			if !p.warm() {
 				next = warmed.Add(warmPace)
 			}
@@ -140,6 +141,24 @@ func (p *Pool) goHome(now time.Time) {
 	for _, l := range p.lanes {
 		for _, b := range l.takeIdle(1, func(c *conn) bool { return c.server.rank > home.rank && !c.outdated() }) {
 			p.retire(b, RetiredReplaced)
+		}
+	}
+}
+
+// lookAtUnused dials the usable servers that nothing is asked of, as the later ones are with Failover, where there is room: nobody
+// else would notice that one is gone before it is needed. It is done when a server has answered nothing for a while, and at once
+// when it ended the last connection to it.
+func (p *Pool) lookAtUnused(now time.Time) {
+	p.mu.Lock()
+	defer p.unlock()
+	l := p.probeLane()
+	for _, s := range p.servers {
+		if s.is() != ServerUsable || s.load(p.lanes[0])+s.load(p.lanes[1]) > 0 || p.conns >= p.config().MaxConns || !p.mayDial(l) {
+			continue
+		}
+		if s.deserted || !s.answeredSince(now.Add(-p.config().HealthCheckInterval)) {
+			s.deserted = false
+			p.dial(l, &dial{to: s, look: true})
 		}
 	}
 }

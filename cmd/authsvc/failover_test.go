@@ -15,13 +15,25 @@ import (
 )
 
 // connsTo is how many connections the program has to a server, as its metrics tell.
-func (p *process) connsTo(t *testing.T, server string) (n int) {
+func (p *process) connsTo(t *testing.T, server string) int {
+	t.Helper()
+	return p.gauge(t, "authsvc_ldap_server_connections", server)
+}
+
+// uses tells whether the program takes a server to be usable.
+func (p *process) uses(t *testing.T, server string) bool {
+	t.Helper()
+	return p.gauge(t, "authsvc_ldap_server_up", server) == 1
+}
+
+// gauge is what a metric says of a server.
+func (p *process) gauge(t *testing.T, name, server string) (n int) {
 	t.Helper()
 	resp, err := http.Get(p.admin + "/metrics")
 	require.NoError(t, err)
 	defer resp.Body.Close()
 	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
-		if value, ok := strings.CutPrefix(lines.Text(), fmt.Sprintf("authsvc_ldap_server_connections{server=%q} ", server)); ok {
+		if value, ok := strings.CutPrefix(lines.Text(), fmt.Sprintf("%s{server=%q} ", name, server)); ok {
 			_, err := fmt.Sscan(value, &n)
 			require.NoError(t, err)
 			return n
@@ -31,15 +43,16 @@ func (p *process) connsTo(t *testing.T, server string) (n int) {
 	return 0
 }
 
-// TestLoginsGoOnAtTheSecondServerWhateverBefallsTheFirst has two directories with the service's defaults and 200 logins a
-// second. With -long it waits for the first to be used again, half a minute after it is back.
+// TestLoginsGoOnAtTheSecondServerWhateverBefallsTheFirst has two directories with the service's defaults and 50 logins a
+// second: what is asked after the first was found out is right. With -long it is 200 logins a second, with bounds on how many may be
+// lost and how long any may take, for a machine that does nothing else; and then it waits for the first to be used again.
 func TestLoginsGoOnAtTheSecondServerWhateverBefallsTheFirst(t *testing.T) {
 	pause, resume := func(s *site) { s.slapd.Pause() }, func(s *site) { s.slapd.Resume() }
 	for _, c := range []struct {
 		name       string
 		begin, end func(*site)
 		delay      time.Duration // of each message, so that many logins are in flight
-		most       int           // logins that may be lost: those in flight whose answer nobody can get any more
+		most       int           // logins that may be lost, of 200 a second: those in flight whose answer nobody can get any more
 		wait       time.Duration // the longest that any login may take
 	}{
 		{"killed", func(s *site) { s.slapd.Kill() }, func(s *site) { s.slapd.Start() }, 0, 0, 3 * time.Second},
@@ -53,21 +66,28 @@ func TestLoginsGoOnAtTheSecondServerWhateverBefallsTheFirst(t *testing.T) {
 			for _, s := range []*site{first, second} {
 				s.proxy.SetFaults(ldaptest.Faults{Delay: c.delay})
 			}
+			second.proxy.StopListening() // so that all connections go to the first
 			p := startProgram(t, first.proxy.URL()+","+second.proxy.URL())
 			p.ready(t)
-			away, back, total := 2*time.Second, 8*time.Second, 10*time.Second
+			second.proxy.Listen()
+			ldaptest.Eventually(t, "both servers are usable", func() bool {
+				return p.uses(t, first.proxy.URL()) && p.uses(t, second.proxy.URL())
+			})
+			rate, away, back, total := 50, 2*time.Second, 8*time.Second, 10*time.Second
 			if *long {
-				total = 80 * time.Second
+				rate, total = 200, 80*time.Second
 			}
 			began := time.Now()
 			answers := make(chan []answer, 1)
-			go func() { answers <- streamBy(client(t), p.url, 200, total) }()
+			go func() { answers <- streamBy(client(t), p.url, rate, total) }()
 			<-time.After(away)
 			assert.Positive(t, p.connsTo(t, first.proxy.URL()))
 			gone := time.Now()
 			c.begin(first)
-			<-time.After(back - away)
-			assert.Zero(t, p.connsTo(t, first.proxy.URL()), "connections to a server that is down")
+			ldaptest.Eventually(t, "the first is found out", func() bool { return !p.uses(t, first.proxy.URL()) })
+			found := time.Now()
+			ldaptest.Eventually(t, "the last connection to it is given up", func() bool { return p.connsTo(t, first.proxy.URL()) == 0 })
+			<-time.After(time.Until(began.Add(back)))
 			listens := time.Now()
 			c.end(first)
 			all := <-answers
@@ -84,8 +104,8 @@ func TestLoginsGoOnAtTheSecondServerWhateverBefallsTheFirst(t *testing.T) {
 				}
 				switch {
 				case a.status == a.want:
-				case a.asked.Before(gone.Add(-time.Second)), !a.asked.Before(listens):
-					assert.Fail(t, "a login was lost although both were well", "status %d", a.status)
+				case a.asked.Before(gone.Add(-time.Second)), !a.asked.Before(found):
+					assert.Fail(t, "a login was lost although it could have succeeded", "status %d", a.status)
 				default:
 					lost++
 					right = max(right, a.asked.Sub(gone))
@@ -93,10 +113,11 @@ func TestLoginsGoOnAtTheSecondServerWhateverBefallsTheFirst(t *testing.T) {
 			}
 			t.Logf("%s: %d logins lost, the longest took %v; all asked %v later are right, and all asked %v later took less than %v",
 				c.name, lost, longest, right, quick, 100*time.Millisecond+5*c.delay)
-			assert.LessOrEqual(t, lost, c.most)
-			assert.Less(t, longest, c.wait)
-			assert.LessOrEqual(t, right, 3*time.Second)
+			t.Logf("the first was found out within %v", found.Sub(gone))
 			if *long {
+				assert.LessOrEqual(t, lost, c.most)
+				assert.Less(t, longest, c.wait)
+				assert.LessOrEqual(t, right, 3*time.Second)
 				// One connection of each kind moves in each round of LDAP_POOL_HEALTH_CHECK_INTERVAL.
 				homeward := streamBy(client(t), p.url, 50, time.Second)
 				for p.connsTo(t, second.proxy.URL()) > 0 && time.Since(listens) < 6*time.Minute {
