@@ -39,7 +39,7 @@ demo: build ## Run the service on an embedded directory with sample users
 .PHONY: test
 test: ## Run all tests with the race detector; as root on Debian installs what they need
 	scripts/install-test-deps
-	go test -race ./...
+	go test -race -timeout 20m ./...
 
 .PHONY: test-compose
 test-compose: ## Build and start docker-compose.yml, log in, restart the directory, stop
