@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -35,7 +36,11 @@ func (p *program) check(ctx context.Context, args []string) error {
 	if err := p.parse(f, args); err != nil {
 		return err
 	}
+	named := false
+	f.Visit(func(f *flag.Flag) { named = named || f.Name == "user" })
 	switch {
+	case named && *user == "":
+		return &usageError{errors.New("check: -user must not be empty")}
 	case *withPassword && *user == "":
 		return &usageError{errors.New("check: -password-stdin needs -user")}
 	case *idle < 0:

@@ -302,6 +302,7 @@ func TestTheDoctorsUsage(t *testing.T) {
 		want    string
 	}{
 		"a password is somebody's":       {args: []string{"-password-stdin"}, want: "-password-stdin needs -user"},
+		"a user has a name":              {args: []string{"-user", ""}, want: "-user must not be empty"},
 		"a password is not empty":        {args: []string{"-user", "user0", "-password-stdin"}, want: "it is empty"},
 		"a wrong configuration is told":  {environ: []string{"LDAP_BASE_DN=people"}, want: "LDAP_BASE_DN: \"people\" is not a DN"},
 		"a time of silence has a unit":   {args: []string{"-idle", "20"}, want: "invalid value"},

@@ -97,6 +97,8 @@ func (p *program) shout(d *demo.Directory, addr, admin string, cut time.Duration
 	for _, u := range d.Users() {
 		fmt.Fprintf(p.stdout, "    %-14s %s\n", u.Username, u.Password)
 	}
+	fmt.Fprintf(p.stdout, "\n  The doctor, on this directory:\n\n    LDAP_URL=%s LDAP_BIND_DN=%s LDAP_BIND_PASSWORD=%s LDAP_BASE_DN=%s \\\n      authsvc check -user %s\n",
+		d.URL(), demo.ServiceDN, demo.ServicePassword, demo.PeopleDN, u.Username)
 	fmt.Fprintf(p.stdout, "\n  Health   http://%s/healthz\n  Metrics  http://%s/metrics\n  Status   http://%s/\n", addr, admin, admin)
 	if cut > 0 {
 		fmt.Fprintf(p.stdout, "  The directory resets every connection that is idle for %v. No login will notice.\n", cut)

@@ -2,6 +2,8 @@ package main
 
 import (
 	_ "embed"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -251,4 +253,41 @@ func TestTheStatusPageEndsWithTheServiceAtOnce(t *testing.T) {
 	began := time.Now()
 	require.Zero(t, p.end(t))
 	require.Less(t, time.Since(began), 10*time.Second, "it did not wait for the pages")
+}
+
+// TestAPageThatNobodySeesHasNoStream: of a hidden tab, of which the browser here has none, the script is told.
+func TestAPageThatNobodySeesHasNoStream(t *testing.T) {
+	t.Parallel()
+	server := ldaptest.NewServer(t, nil)
+	p := startProgram(t, server.URL())
+	p.ready(t)
+	b := openBrowser(t)
+	b.live(p.admin + "/")
+	hide := func(hidden bool) {
+		eval[bool](b, fmt.Sprintf(`(Object.defineProperty(document, "hidden", {value: %v, configurable: true}), document.dispatchEvent(new Event("visibilitychange")))`, hidden))
+	}
+	hide(true)
+	require.Equal(t, 2, eval[int](b, "source.readyState"), "closed")
+	b.until(`document.getElementById("live").textContent.startsWith("▲ Not live since ")`)
+	eval[bool](b, "(listen(), true)")
+	require.Equal(t, 2, eval[int](b, "source.readyState"), "a try that was due does not begin a stream either")
+	hide(false)
+	b.until(`document.getElementById("live").textContent.startsWith("● Live, ")`)
+	b.sound()
+}
+
+// TestAProfileUnderWayIsNoReasonToEndLate: nor to end with a failure.
+func TestAProfileUnderWayIsNoReasonToEndLate(t *testing.T) {
+	t.Parallel()
+	server := ldaptest.NewServer(t, nil)
+	p := startProgram(t, server.URL(), "HTTP_SHUTDOWN_TIMEOUT=20s")
+	p.ready(t)
+	profile, err := http.Get(p.admin + "/debug/pprof/trace?seconds=60") // its headers come at once
+	require.NoError(t, err)
+	defer profile.Body.Close()
+	began := time.Now()
+	require.Zero(t, p.end(t))
+	require.Less(t, time.Since(began), 20*time.Second)
+	_, err = io.ReadAll(profile.Body)
+	require.Error(t, err, "it is cut short")
 }

@@ -198,7 +198,9 @@ func (s *service) drain() error {
 	}
 	s.flush(ctx) // every login has ended
 	if s.admin.server != nil {
-		err = errors.Join(err, shutdown(ctx, "admin", s.admin.server))
+		parting, stop := context.WithTimeout(ctx, partingTime)
+		defer stop()
+		_ = shutdown(parting, "admin", s.admin.server) // a profile that is cut short is nobody's login
 	}
 	return err
 }
@@ -226,6 +228,9 @@ func shutdown(ctx context.Context, name string, server *http.Server) error {
 	return nil
 }
 
+// maxText bounds a text of the directory's, in bytes.
+const maxText = 300
+
 // poolHealth tells the api how the directory does.
 type poolHealth struct{ pool *ldappool.Pool }
 
@@ -235,7 +240,7 @@ func (h poolHealth) Health() api.HealthStatus {
 	for _, s := range stat.Servers {
 		server := api.ServerStatus{Address: s.URL, State: s.State.String(), Since: s.Since}
 		if s.LastErr != nil {
-			server.LastError = s.LastErr.Error()
+			server.LastError = telemetry.Printable(s.LastErr.Error(), maxText)
 		}
 		out.Servers = append(out.Servers, server)
 	}

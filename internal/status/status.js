@@ -202,12 +202,13 @@ function announce(s) {
 }
 
 // The stream. A browser asks again by itself where it breaks, but not after an answer that is no stream, as that of a service that
-// drains; then this does.
+// drains; then this does. A page that nobody sees has no stream: a browser keeps six connections to one host, and each would be one.
 
 const silence = 5000; // in ms: so long without a snapshot, and it is not live
 let started = null;
 let seen = null;
 let timer = null;
+let source = null;
 
 function lost() {
   const since = seen === null ? "this page was loaded" : clock(seen);
@@ -236,7 +237,8 @@ function received(event) {
 }
 
 function listen() {
-  const source = new EventSource("/api/status/events");
+  if (document.hidden || (source !== null && source.readyState !== EventSource.CLOSED)) return;
+  source = new EventSource("/api/status/events");
   source.addEventListener("status", received);
   source.addEventListener("error", () => {
     lost();
@@ -244,5 +246,17 @@ function listen() {
   });
 }
 
+function turned() {
+  if (!document.hidden) {
+    heard();
+    listen();
+    return;
+  }
+  clearTimeout(timer);
+  source?.close();
+  lost();
+}
+
+document.addEventListener("visibilitychange", turned);
 heard();
 listen();
