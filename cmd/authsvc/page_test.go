@@ -202,18 +202,25 @@ func TestTheStatusPagesURLCanBeFollowedOnThisMachine(t *testing.T) {
 	}
 }
 
-// TestScreenshotsOfTheStatusPage takes pictures for people to look at.
+// TestScreenshotsOfTheStatusPage has one server of two go, then both. With -screenshots it takes pictures of each state for people to
+// look at, after some logins that draw its charts.
 func TestScreenshotsOfTheStatusPage(t *testing.T) {
-	if *screenshots == "" {
-		t.Skip("-screenshots DIR takes them")
-	}
 	first, second := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10}), ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
 	p := startProgram(t, first.URL()+","+second.URL())
 	p.ready(t)
 	b := openBrowser(t)
 	b.live(p.admin + "/")
-	b.titled("ok")
-	shoot := func(state string) {
+	isDown := func(server string) { // it is suspect before
+		b.until(fmt.Sprintf(`[...document.getElementById("servers").rows].some((r) => r.textContent.includes(%q) && r.textContent.includes("✕ down"))`, server))
+	}
+	c := client(t)
+	shoot := func(state string, rates ...int) {
+		if *screenshots == "" {
+			return
+		}
+		for _, rate := range rates {
+			streamBy(c, p.url, rate, 6*time.Second)
+		}
 		for _, dark := range []bool{false, true} {
 			scheme := map[bool]string{true: "-dark"}[dark]
 			b.size(360, dark)
@@ -222,20 +229,20 @@ func TestScreenshotsOfTheStatusPage(t *testing.T) {
 			b.shoot(state + "-wide" + scheme)
 		}
 	}
-	c := client(t)
-	for rate := range slices.Values([]int{20, 60, 40, 90, 70, 30}) {
-		streamBy(c, p.url, rate, 6*time.Second)
-	}
-	shoot("well")
+	b.titled("ok")
+	shoot("well", 20, 60, 40, 90, 70, 30)
 	first.Kill()
-	streamBy(c, p.url, 300, 2*time.Second) // so that it is dialled
 	b.titled("degraded")
-	streamBy(c, p.url, 50, 6*time.Second)
-	shoot("one-down")
+	isDown(first.URL())
+	require.Contains(t, b.row("servers", second.URL()), "● usable")
+	require.Contains(t, eval[string](b, "document.body.innerText"), "1 of 2 directory servers usable.")
+	shoot("one-down", 50)
 	second.Kill()
 	b.titled("down")
-	streamBy(c, p.url, 50, 3*time.Second)
-	shoot("all-down")
+	isDown(second.URL())
+	shoot("all-down", 50)
+	b.sound()
+	require.Zero(t, p.end(t))
 }
 
 func TestTheStatusPageEndsWithTheServiceAtOnce(t *testing.T) {
