@@ -114,7 +114,7 @@ func (ev *events) tellAway(server string, h *history, message string, more ...sl
 
 // tell writes a line about a server that is not usable: what failed and how, and what is done about it. ev.mu is held.
 func (ev *events) tell(server string, h *history, message string, more ...slog.Attr) {
-	h.spoken, h.cause, h.failed = time.Now(), cause(h.err), nil
+	h.spoken, h.cause, h.failed = time.Now(), errorText(h.err), nil
 	attrs := []slog.Attr{slog.String("server", clean(server, maxText))}
 	attrs = appendText(attrs, "operation", h.op, maxText)
 	attrs = appendText(attrs, "error", errorText(h.err), maxText)
@@ -144,11 +144,7 @@ func (ev *events) history(server string) *history {
 }
 
 func (ev *events) dialed(e ldappool.DialEvent) {
-	op := opDial
-	if e.Probe {
-		op = opProbe
-	}
-	ev.sign(e.Server, op, e.Err)
+	ev.sign(e.Server, dialOp(e), e.Err)
 	if e.Err == nil {
 		return
 	}

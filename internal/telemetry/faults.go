@@ -109,16 +109,12 @@ func (f *faults) dialed(e ldappool.DialEvent) {
 	if e.Err == nil || errors.Is(e.Err, context.Canceled) {
 		return
 	}
-	what := "dial"
-	if e.Probe {
-		what = "probe"
-	}
-	f.note(e.Server, what, errorText(e.Err))
+	f.note(e.Server, dialOp(e), errorText(e.Err))
 }
 
 func (f *faults) pinged(e ldappool.PingEvent) {
 	if e.Err != nil && !errors.Is(e.Err, context.Canceled) {
-		f.note(e.Server, "ping", errorText(e.Err))
+		f.note(e.Server, opPing, errorText(e.Err))
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"strings"
 	"time"
 
 	"authsvc/ldappool"
@@ -23,7 +22,7 @@ type history struct {
 	away        time.Duration // how long it was away the last time
 	suppressed  int           // changes that the limit kept from the log, since the last line
 	spoken      time.Time     // when the last line about it was written while it was not usable; zero before
-	cause       string        // what that line gave for the cause
+	cause       string        // what that line gave for the reason
 	failed      attempts      // since that line
 
 	// early is a change that does not follow from state. Hooks are called in several goroutines, so two changes
@@ -80,17 +79,7 @@ func (h *history) dialFailed(op string, err error) {
 }
 
 // otherCause tells whether a server is not usable for another reason than the log was told.
-func (h *history) otherCause() bool { return !h.spoken.IsZero() && cause(h.err) != h.cause }
-
-// cause is what errors of one fault have in common: their text without the digits, which are of ports, times and counts.
-func cause(err error) string {
-	return strings.Map(func(r rune) rune {
-		if '0' <= r && r <= '9' {
-			return -1
-		}
-		return r
-	}, errorText(err))
-}
+func (h *history) otherCause() bool { return !h.spoken.IsZero() && !alike(errorText(h.err), h.cause) }
 
 // What can fail at a server, as ldappool names it.
 const (
@@ -100,6 +89,14 @@ const (
 	opSearch = "search"
 	opBind   = "bind"
 )
+
+// dialOp is what an attempt at a connection is.
+func dialOp(e ldappool.DialEvent) string {
+	if e.Probe {
+		return opProbe
+	}
+	return opDial
+}
 
 // attempts are how many of each operation failed.
 type attempts map[string]int
