@@ -41,17 +41,22 @@ test: ## Run all tests with the race detector; as root on Debian installs what t
 	scripts/install-test-deps
 	go test -race -timeout 20m ./...
 
+.PHONY: test-fresh
+test-fresh: ## Run make test from a clean clone in a container that has only Go, git and make
+	scripts/test-fresh
+
 .PHONY: test-compose
 test-compose: ## Build and start docker-compose.yml, log in, restart the directory, stop
 	scripts/test-compose
 
 .PHONY: lint
-lint: ## Run every check that only reads: gofmt, vet, golangci-lint, shellcheck, go mod
+lint: ## Run every check that only reads: gofmt, vet, golangci-lint, prose, shellcheck, go mod
 	scripts/lint
 
 .PHONY: bench
-bench: ## Run the benchmarks (BENCH=regexp, BENCHCOUNT=n)
-	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(BENCHCOUNT) ./...
+bench: ## Run the benchmarks (BENCH=regexp, BENCHCOUNT=n); BASELINE=binary compares with another version's
+	scripts/install-test-deps apache2
+	AUTHSVC_BENCH_BASELINE='$(abspath $(BASELINE))' go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(BENCHCOUNT) ./...
 
 .PHONY: cover
 cover: ## Show the statements covered by tests, per package and in all

@@ -12,7 +12,8 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// The challenges of a 401. RFC 9110 section 15.5.2 asks for one, and no browser has a dialog for these schemes.
+// The challenges of a 401. RFC 9110 section 15.5.2 asks for one, and no browser has a dialog for
+// these schemes.
 const (
 	challengeLogin  = `X-Authsvc realm="directory"`
 	challengeCaller = `Bearer realm="authsvc"`
@@ -26,7 +27,7 @@ func (s *Server) answer(c echo.Context, status int, r auth.Result) error {
 
 	header := c.Response().Header()
 	switch r.Outcome {
-	case auth.TooManyAttempts, auth.DirectoryUnavailable, auth.Overloaded:
+	case auth.TooManyAttempts, auth.DirectoryUnavailable, auth.Overloaded, auth.DirectoryTimeout:
 		header.Set(echo.HeaderRetryAfter, retryAfter(r.RetryAfter))
 	}
 	if status == http.StatusUnauthorized {
@@ -77,7 +78,7 @@ func appendAnswer(b []byte, r auth.Result, requestID string) []byte {
 	return append(b, "}\n"...)
 }
 
-// appendWarnings appends the member warnings; nothing where there are none.
+// appendWarnings appends the member warnings, or nothing if there are no warnings.
 func appendWarnings(b []byte, warnings []auth.Warning) []byte {
 	if len(warnings) == 0 {
 		return b
@@ -100,7 +101,8 @@ func appendWarnings(b []byte, warnings []auth.Warning) []byte {
 	return append(b, ']')
 }
 
-// appendUser appends the JSON of u. Attributes come in order of their names, so that equal answers are equal bytes.
+// appendUser appends the JSON of u. Attributes come in order of their names, so that equal answers
+// are equal bytes.
 func appendUser(b []byte, u *auth.User) []byte {
 	b = append(b, `{"username":`...)
 	b = appendString(b, u.Username)
@@ -108,7 +110,7 @@ func appendUser(b []byte, u *auth.User) []byte {
 	b = appendString(b, u.DN)
 	if len(u.Attributes) > 0 {
 		b = append(b, `,"attributes":`...)
-		names := make([]string, 0, 16) // on the stack, as long as it does
+		names := make([]string, 0, 16) // on the stack, up to that many
 		for name := range u.Attributes {
 			names = append(names, name)
 		}
@@ -142,7 +144,8 @@ func appendStrings(b []byte, values []string) []byte {
 	return append(b, ']')
 }
 
-// appendString appends a JSON string. Bytes that are not UTF-8 become U+FFFD: better than no answer.
+// appendString appends a JSON string. Bytes that are not UTF-8 become U+FFFD: better than no
+// answer.
 func appendString(b []byte, s string) []byte {
 	b, _ = jsontext.AppendQuote(b, s)
 	return b

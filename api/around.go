@@ -13,8 +13,8 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// around is the one middleware: it gives every request its ID and every answer its common headers, and turns what
-// goes wrong inside, a panic too, into an answer.
+// around is the one middleware: it gives every request its ID and every answer its common headers,
+// and turns what goes wrong inside, a panic too, into an answer.
 func (s *Server) around(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		defer s.recovered(c)
@@ -38,15 +38,25 @@ func (s *Server) begin(c echo.Context) {
 	}
 }
 
-// keepsConnection tells whether the next request on req's connection can be told from req's body. Not so behind a
-// chunked one, which may have come with a Content-Length that somebody in front believed (net/http drops it
-// unseen), nor in HTTP/1.0, where net/http drops a Transfer-Encoding unseen; and not before the body was read to
-// its end, see bodyRead. HTTP/2 frames its bodies, and there a "Connection: close" would end all streams.
+// keepsConnection reports whether the end of req's body is certain, so that the next request on the
+// connection can be read. It is not certain after a chunked body, which may have come with a
+// Content-Length that somebody in front believed (net/http drops it unseen), nor in HTTP/1.0, where
+// net/http drops a Transfer-Encoding unseen; and not before the body was read to its end, see
+// bodyRead. HTTP/2 frames its bodies, and there a "Connection: close" would end all streams; but
+// the PRI that begins HTTP/2 comes as a request of HTTP/1.1 with any headers, and net/http gives it
+// to a handler as one of HTTP/2.
 func keepsConnection(req *http.Request) bool {
+	if req.Method == methodPRI {
+		return false
+	}
 	return req.ProtoMajor > 1 || req.ContentLength == 0 && req.ProtoAtLeast(1, 1)
 }
 
-// bodyRead keeps the connection after all, now that the body was read to the end that Content-Length gave.
+// methodPRI is the method of the connection preface (RFC 9113 section 3.4).
+const methodPRI = "PRI"
+
+// bodyRead keeps the connection after all, now that the body was read to the end that
+// Content-Length gave.
 func (s *Server) bodyRead(c echo.Context) {
 	if req := c.Request(); req.ContentLength > 0 && req.ProtoAtLeast(1, 1) && !s.draining.Load() {
 		delete(c.Response().Header(), echo.HeaderConnection)
@@ -59,8 +69,13 @@ func (s *Server) fail(c echo.Context, err error) {
 		return // err is about the writing, to a client that left
 	}
 	var r *refusal
+	var page pageRefusal
 	switch {
 	case errors.As(err, &r):
+	case errors.As(err, &page):
+		// A client that left has no use for an answer.
+		_ = writeBody(c, http.StatusForbidden, "text/plain; charset=utf-8", []byte(page.Error()))
+		return
 	case errors.Is(err, echo.ErrNotFound):
 		r = errNotFound
 	default:
@@ -86,7 +101,8 @@ func (s *Server) tell(c echo.Context, r auth.Result) {
 	}
 }
 
-// recovered, deferred, ends a panic: with status 14 where nothing was written yet, else with the connection.
+// recovered, deferred, ends a panic: with status 14 where nothing was written yet, else with the
+// connection.
 func (s *Server) recovered(c echo.Context) {
 	v := recover()
 	if v == nil {
@@ -116,8 +132,8 @@ func (s *Server) logPanic(c echo.Context, v any) {
 		"panic", describePanic(v), slog.String("stack", string(debug.Stack())))
 }
 
-// describePanic tells what v is without repeating it: only the runtime's own texts are known to hold nothing that
-// a caller sent.
+// describePanic tells what v is without repeating it: only the runtime's own texts are known to
+// hold nothing that a caller sent.
 func describePanic(v any) string {
 	if err, ok := v.(runtime.Error); ok {
 		return err.Error()

@@ -4,6 +4,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 
 	"authsvc/internal/auth"
 
@@ -23,6 +24,8 @@ const (
 func (s *Server) postAuth(c echo.Context) error {
 	if err := s.admit(c); err != nil { // before its body is read
 		r := auth.Result{Outcome: auth.CallerRefused, Cause: err}
+		// The next attempt costs the caller a new connection, with or without a body in this one.
+		c.Response().Header().Set(echo.HeaderConnection, "close")
 		s.tell(c, r)
 		return s.answer(c, http.StatusUnauthorized, r)
 	}
@@ -31,12 +34,26 @@ func (s *Server) postAuth(c echo.Context) error {
 		return err
 	}
 	creds.RequestID, creds.Client, creds.Caller = requestID(c), c.RealIP(), callerOf(c)
+	conn := limitedConn(c.Request())
+	conn.Hold()
+	defer conn.Release()
 	r := s.authenticator.Authenticate(c.Request().Context(), creds)
-	return s.answer(c, httpStatus(r.Outcome, s.always200), r)
+	// A peer that reads no answers does not keep its connection from being closed for another one
+	// for long.
+	defer time.AfterFunc(heldAnswer, conn.Release).Stop()
+	if err := s.answer(c, httpStatus(r.Outcome, s.always200), r); err != nil {
+		return err
+	}
+	// Once released, the connection may be closed for one that waits for room: the answer has to be
+	// on its way before.
+	return http.NewResponseController(c.Response().Writer).Flush()
 }
 
-// credentials reads the request's body. The buffer that held the password is wiped and given back before the
-// login begins, which may take long.
+// heldAnswer is how long writing the answer may hold a connection.
+const heldAnswer = time.Second
+
+// credentials reads the request's body. The buffer that held the password is wiped and given back
+// before the login begins, which may take long.
 func (s *Server) credentials(c echo.Context) (auth.Credentials, error) {
 	req := c.Request()
 	mediaType, err := bodyType(req.Header)

@@ -19,15 +19,16 @@ import (
 type bodyCase struct{ name, body, message string }
 
 const (
-	notObject = "body: must be one JSON object"
-	trailing  = "body: must end after one JSON object"
-	unknown   = "unknown field: only username and password are known"
-	notString = ": must be a string"
-	badString = ": must be a JSON string of valid Unicode"
-	missing   = ": must be given"
-	twice     = ": must be given once"
-	badEscape = ": must have valid percent escapes"
-	semicolon = "body: must be separated by & alone, a semicolon written as %3B"
+	notObject     = "body: must be one JSON object"
+	trailing      = "body: must end after one JSON object"
+	unknown       = "unknown field: only username and password are known"
+	notString     = ": must be a string"
+	badString     = ": must be a JSON string of valid Unicode"
+	missing       = ": must be given"
+	twice         = ": must be given once"
+	badEscape     = ": must have valid percent escapes"
+	looksLikeJSON = "body: looks like JSON, but Content-Type says that it is a form: send Content-Type: application/json"
+	semicolon     = "body: must be separated by & alone, a semicolon written as %3B"
 )
 
 var refusedJSON = []bodyCase{
@@ -110,7 +111,12 @@ var refusedForms = []bodyCase{
 	{"escaped invalid UTF-8", `username=user%ff&password=s3cr3t`, "username: must be valid UTF-8"},
 	{"raw invalid UTF-8", "username=user0&password=s3\xffcr3t", "password: must be valid UTF-8"},
 	{"an escaped surrogate", `username=%ed%a0%80&password=s3cr3t`, "username: must be valid UTF-8"},
-	{"an object", goodJSON, unknown},
+	{"an object", goodJSON, looksLikeJSON},
+	{"an object behind white space", " \r\n\t" + goodJSON, looksLikeJSON},
+	{"an object behind a byte order mark", "\ufeff" + goodJSON, looksLikeJSON},
+	{"an array", "[" + goodJSON + "]", looksLikeJSON},
+	{"an object with a semicolon", `{"username":"user0;","password":"100%"}`, looksLikeJSON},
+	{"the beginning of an object", `{`, looksLikeJSON},
 }
 
 func TestABodyThatCouldBeReadOtherwiseIsRefused(t *testing.T) {

@@ -1,32 +1,34 @@
 package api
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
-	"sync/atomic"
-	"time"
 
 	"authsvc/internal/auth"
 
 	"github.com/labstack/echo/v4"
 )
 
-// Callers says who may ask for logins. Where both keys and authorities are given, either is enough. The zero value lets
-// everybody ask.
+// Callers says who may ask for logins. Where both keys and authorities are given, either is enough.
+// The zero value admits no caller.
 type Callers struct {
-	// Keys are those that callers send as "Authorization: Bearer KEY" (RFC 6750 section 2.1).
+	// Anybody admits every caller, whatever else is set.
+	Anybody bool
+	// Keys are those that callers send as "Authorization: Bearer KEY" (RFC 6750 section 2.1). None
+	// of them, where they are not nil, means that every key is refused.
 	Keys []Key
-	// ClientCAs sign the certificates that callers show in the TLS handshake. The listener must ask for one and may
-	// leave it unverified (tls.RequestClientCert): that is done here, for each connection and after each SetCallers.
+	// ClientCAs sign the certificates that callers show in the TLS handshake. The listener must ask
+	// for one and may leave it unverified (tls.RequestClientCert): that is done here, for each
+	// connection and after each SetCallers.
 	ClientCAs *x509.CertPool
+	// Denied are the SHA-256 fingerprints of certificates that are refused although an authority
+	// signed them, as a caller's own or as one that signs it.
+	Denied map[[sha256.Size]byte]bool
 }
 
 // Key is one caller's key, known by its hash.
@@ -35,8 +37,8 @@ type Key struct {
 	SHA256 [sha256.Size]byte
 }
 
-// SetCallers replaces those who may ask. It holds for every request that comes in from now on, on connections that are
-// open too. Callers is not to be changed afterwards.
+// SetCallers replaces those who may ask. It holds for every request that comes in from now on, on
+// connections that are open too. Callers is not to be changed afterwards.
 func (s *Server) SetCallers(c Callers) { s.callers.Store(&c) }
 
 // The causes of a refused caller, for the log: the caller itself is given no hint.
@@ -49,11 +51,11 @@ var (
 // callerKey is where the caller is kept for whoever tells of its request.
 const callerKey = "caller"
 
-// admit tells whether the caller of a request may ask for logins, and remembers who it is. The error is the cause of a
-// refusal.
+// admit checks whether the caller of a request may ask for logins, and remembers who it is. The
+// error is the cause of a refusal.
 func (s *Server) admit(c echo.Context) error {
 	allowed := s.callers.Load()
-	if len(allowed.Keys) == 0 && allowed.ClientCAs == nil {
+	if allowed.Anybody {
 		return nil
 	}
 	caller, err := allowed.identify(c.Request())
@@ -73,7 +75,7 @@ func callerOf(c echo.Context) auth.Caller {
 // identify finds out who asks: by the key where one is sent and fits, else by the certificate.
 func (a *Callers) identify(r *http.Request) (auth.Caller, error) {
 	fault := errNoCredential
-	if given := r.Header[echo.HeaderAuthorization]; len(a.Keys) > 0 && len(given) > 0 {
+	if given := r.Header[echo.HeaderAuthorization]; a.Keys != nil && len(given) > 0 {
 		name, err := a.byKey(given)
 		if err == nil {
 			return auth.Caller{Name: name, By: auth.ByKey}, nil
@@ -92,8 +94,8 @@ func (a *Callers) identify(r *http.Request) (auth.Caller, error) {
 
 // byKey names the caller whose key is in the Authorization headers.
 //
-// What is compared are hashes, in constant time each, and all of them however soon one fits: the time tells neither a key's
-// beginning nor its place in the file.
+// What is compared are hashes, in constant time each, and all of them however soon one fits: the
+// time tells neither a key's beginning nor its place in the file.
 func (a *Callers) byKey(headers []string) (string, error) {
 	if len(headers) != 1 {
 		return "", errNoBearer
@@ -113,65 +115,8 @@ func (a *Callers) byKey(headers []string) (string, error) {
 	return a.Keys[found].Name, nil
 }
 
-// connKey is where a request's context has its *connCaller.
-type connKey struct{}
-
-// connCaller keeps what a connection's certificate was found to be, so that not every request verifies it anew. HTTP/2
-// has several requests at one time on it.
-type connCaller struct{ verified atomic.Pointer[verification] }
-
-// verification is the end of one: the name that it gave, for those callers and until then.
-type verification struct {
-	by    *Callers
-	until time.Time // when one of the chain's certificates expires
-	name  string
-}
-
-// withConnCaller is for [http.Server.ConnContext].
-func withConnCaller(ctx context.Context, _ net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, new(connCaller))
-}
-
-// byCertificate names the caller that shows a certificate of ours. Its private key was proved in the handshake.
-func (a *Callers) byCertificate(r *http.Request) (string, error) {
-	conn, _ := r.Context().Value(connKey{}).(*connCaller)
-	if conn != nil {
-		if v := conn.verified.Load(); v != nil && v.by == a && time.Now().Before(v.until) {
-			return v.name, nil
-		}
-	}
-	v, err := a.verify(r.TLS)
-	if err != nil {
-		return "", fmt.Errorf("the caller's certificate: %w", err)
-	}
-	if conn != nil {
-		conn.verified.Store(v)
-	}
-	return v.name, nil
-}
-
-// verify checks a certificate for a client's use (RFC 5280 section 4.2.1.12) against the authorities.
-func (a *Callers) verify(state *tls.ConnectionState) (*verification, error) {
-	leaf, intermediates := state.PeerCertificates[0], x509.NewCertPool()
-	for _, cert := range state.PeerCertificates[1:] {
-		intermediates.AddCert(cert)
-	}
-	chains, err := leaf.Verify(x509.VerifyOptions{
-		Roots: a.ClientCAs, Intermediates: intermediates, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	})
-	if err != nil {
-		return nil, err
-	}
-	v := &verification{by: a, until: leaf.NotAfter, name: certName(leaf)}
-	for _, cert := range chains[0] {
-		if cert.NotAfter.Before(v.until) {
-			v.until = cert.NotAfter
-		}
-	}
-	return v, nil
-}
-
-// certName is what a certificate calls its owner: the common name, or the first of its other names, or else its number.
+// certName is what a certificate calls its owner: the common name, or the first of its other names,
+// or else its number.
 func certName(c *x509.Certificate) string {
 	switch {
 	case c.Subject.CommonName != "":

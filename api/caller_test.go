@@ -37,7 +37,8 @@ func authorized(headers ...string) *http.Request {
 	return req
 }
 
-// requireCallerRefused checks that rec is status 15 without a hint, and that nobody was asked but the observer told.
+// requireCallerRefused checks that rec is status 15 without a hint, and that nobody was asked but
+// the observer told.
 func (h *harness) requireCallerRefused(t testing.TB, rec *httptest.ResponseRecorder, cause string) {
 	t.Helper()
 	require.Equal(t, http.StatusUnauthorized, rec.Code)
@@ -130,9 +131,10 @@ func TestNewKeysHoldAtOnce(t *testing.T) {
 	require.Equal(t, http.StatusOK, h.do(t, authorized("Bearer till-key")).Code)
 }
 
-// TestTheTimeOfAKeyTellsNothing looks for an early end. Of a thousand keys the first, the last and one that is none take
-// the same: a comparison that stopped at the first would take less than a hundredth of the last's time, while chance makes
-// no difference that the quickest of many tries would show.
+// TestTheTimeOfAKeyTellsNothing looks for an early end. Of a thousand keys the first, the last and
+// one that is none take the same: a comparison that stopped at the first would take less than a
+// hundredth of the last's time, while chance makes no difference that the quickest of many tries
+// would show.
 func TestTheTimeOfAKeyTellsNothing(t *testing.T) {
 	var names []string
 	for i := range 1024 {
@@ -158,7 +160,8 @@ func TestTheTimeOfAKeyTellsNothing(t *testing.T) {
 	}
 }
 
-// tlsListener serves the main listener over TLS and gives its address and the authority of its certificate.
+// tlsListener serves the main listener over TLS and gives its address and the authority of its
+// certificate.
 func (h *harness) listenTLS(t *testing.T) (addr string, ca *ldaptest.CA) {
 	t.Helper()
 	ca = ldaptest.NewCA(t)

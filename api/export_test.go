@@ -13,7 +13,8 @@ import (
 // HTTPStatus is httpStatus.
 var HTTPStatus = httpStatus
 
-// SetReadLimits shortens what a client may take: for the headers, for the whole request, between two requests.
+// SetReadLimits shortens what a client may take: for the headers, for the whole request, between
+// two requests.
 func (s *Server) SetReadLimits(header, whole, idle time.Duration) {
 	s.limits.readHeader, s.limits.read, s.limits.idle = header, whole, idle
 }
@@ -37,12 +38,14 @@ func (s *Server) AddRoute(path string, h http.HandlerFunc) {
 }
 
 // Routes returns the main listener's routes, "METHOD /path".
-func (s *Server) Routes() []string { return RoutesOf(s.main) }
+func (s *Server) Routes() []string { return routesOf(s.main) }
 
-// RoutesOf returns a handler's routes, "METHOD /path".
-func RoutesOf(h http.Handler) []string {
+// Routes returns the listener's routes, "METHOD /path".
+func (r *Router) Routes() []string { return routesOf(r.echo) }
+
+func routesOf(e *echo.Echo) []string {
 	var all []string
-	for _, r := range h.(*echo.Echo).Routes() {
+	for _, r := range e.Routes() {
 		if r.Method != echo.RouteNotFound {
 			all = append(all, r.Method+" "+r.Path)
 		}
@@ -55,3 +58,9 @@ func (a *Callers) Identify(r *http.Request) (auth.Caller, error) { return a.iden
 
 // CertName is certName.
 var CertName = certName
+
+// WithConnState is withConnState.
+var WithConnState = withConnState
+
+// CheckMainBrowser is the main listener's check of browsers, without names of its own.
+func CheckMainBrowser(r *http.Request) error { return mainBrowserRules(nil).check(r) }

@@ -4,7 +4,8 @@ import (
 	"authsvc/internal/auth"
 )
 
-// fields collects the two fields of a login, each to be given exactly once. What they may hold is for auth to say.
+// fields collects the two fields of a login, each to be given exactly once. What they may hold is
+// for auth to say.
 type fields struct {
 	username, password field
 }

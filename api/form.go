@@ -8,9 +8,12 @@ import (
 	"authsvc/internal/auth"
 )
 
-// decodeForm reads body as a urlencoded form of exactly the two fields. url.ParseQuery would skip what it cannot
-// read, and Request.ParseForm would mix in the URL's query.
+// decodeForm reads body as a urlencoded form of exactly the two fields. url.ParseQuery would skip
+// what it cannot read, and Request.ParseForm would mix in the URL's query.
 func decodeForm(body []byte) (auth.Credentials, error) {
+	if looksLikeJSON(body) {
+		return auth.Credentials{}, errJSONAsForm
+	}
 	if bytes.IndexByte(body, ';') >= 0 {
 		return auth.Credentials{}, errSemicolon // which some readers take for a separator
 	}
@@ -23,6 +26,13 @@ func decodeForm(body []byte) (auth.Credentials, error) {
 		}
 	}
 	return f.credentials()
+}
+
+// looksLikeJSON reports whether body begins like an object or array, which no form with the two
+// fields does. curl -d says that all it sends is a form.
+func looksLikeJSON(body []byte) bool {
+	body = bytes.TrimLeft(bytes.TrimPrefix(body, []byte(byteOrderMark)), " \t\r\n")
+	return len(body) > 0 && (body[0] == '{' || body[0] == '[')
 }
 
 // takePair reads one name=value.

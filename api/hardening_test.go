@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestNothingThatIsAnsweredSplitsTheAnswer has a directory and a caller whose every text tries to end the headers, or the
-// body's string, and to begin something of its own.
+// TestNothingThatIsAnsweredSplitsTheAnswer has a directory and a caller whose every text tries to
+// end the headers, or the body's string, and to begin something of its own.
 func TestNothingThatIsAnsweredSplitsTheAnswer(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
@@ -53,7 +53,8 @@ func keysOfHeader(h http.Header) (names []string) {
 	return names
 }
 
-// TestNoAnswerIsCompressed: the length of a compressed answer would tell of its content, and a body is taken as it is only.
+// TestNoAnswerIsCompressed: the length of a compressed answer would tell of its content, and a body
+// is taken as it is only.
 func TestNoAnswerIsCompressed(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

@@ -17,11 +17,15 @@ type Health interface {
 
 // HealthStatus is one moment of the directory.
 type HealthStatus struct {
-	// Usable tells whether a login can be tried now.
+	// Usable reports whether a login can succeed now.
 	Usable bool
-	// Answered tells whether the directory has answered anything since the start.
+	// Answered reports whether the directory has answered since the start, and had what every login
+	// needs.
 	Answered bool
-	// Servers are told on the admin listener only.
+	// Missing is what logins need and the directory does not have or show. Only the admin listener
+	// shows it.
+	Missing string
+	// Servers are shown on the admin listener only.
 	Servers []ServerStatus
 }
 
@@ -36,6 +40,7 @@ type ServerStatus struct {
 // probe is the body of /livez, /readyz and /healthz.
 type probe struct {
 	Status  string         `json:"status"`
+	Missing string         `json:"missing,omitempty"`
 	Servers []ServerStatus `json:"servers,omitempty"`
 }
 
@@ -51,7 +56,7 @@ func (s *Server) livez(c echo.Context) error {
 	return answerProbe(c, probe{Status: probeOK})
 }
 
-// readyz tells whether logins should be sent here.
+// readyz reports whether logins should be sent here.
 func (s *Server) readyz(c echo.Context) error {
 	switch {
 	case s.draining.Load():
@@ -62,7 +67,7 @@ func (s *Server) readyz(c echo.Context) error {
 	return answerProbe(c, probe{Status: probeOK})
 }
 
-// healthz tells whether the directory can be asked, to anyone.
+// healthz reports to anyone whether the directory can be asked.
 func (s *Server) healthz(c echo.Context) error {
 	return answerProbe(c, probe{Status: statusOf(s.health.Health())})
 }
@@ -70,7 +75,7 @@ func (s *Server) healthz(c echo.Context) error {
 // healthzServers is healthz for the operator.
 func (s *Server) healthzServers(c echo.Context) error {
 	h := s.health.Health()
-	return answerProbe(c, probe{Status: statusOf(h), Servers: h.Servers})
+	return answerProbe(c, probe{Status: statusOf(h), Missing: h.Missing, Servers: h.Servers})
 }
 
 // statusOf is h in one word.

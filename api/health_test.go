@@ -1,11 +1,8 @@
 package api_test
 
 import (
-	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -86,37 +83,17 @@ func TestTheAdminListenerNamesTheServers(t *testing.T) {
 		`{"address":"ldap://b:389","state":"suspect"}]}`+"\n", rec.Body.String())
 }
 
-func TestTheAdminListenerHasMetricsAndTheProfilerButNoLogin(t *testing.T) {
+func TestHealthz_TellsTheOperatorWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
-	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metric 1\n") })
-	admin := h.AdminHandler(metrics, nil)
-	serve := func(method, target string) *httptest.ResponseRecorder {
-		rec := httptest.NewRecorder()
-		admin.ServeHTTP(rec, httptest.NewRequest(method, target, strings.NewReader("")))
-		require.NotEmpty(t, rec.Header().Get("X-Request-ID"), target)
-		return rec
-	}
-	for target, want := range map[string]string{
-		"/metrics": "metric 1", "/openapi.yaml": "openapi: 3.1.0", "/debug/pprof/": "goroutine",
-		"/debug/pprof/goroutine?debug=1": "goroutine profile", "/debug/pprof/cmdline": os.Args[0],
-		"/debug/pprof/symbol": "num_symbols",
-	} {
-		rec := serve(http.MethodGet, target)
-		require.Equal(t, http.StatusOK, rec.Code, target)
-		require.Contains(t, rec.Body.String(), want, target)
-	}
-	for target, want := range map[string]int{
-		"/auth": 404, "/debug/pprof": 404, "/debug/pprof/nothing": 404, "/metrics": 405, "/debug/pprof/symbol": 200,
-	} {
-		require.Equal(t, want, serve(http.MethodPost, target).Code, target)
-	}
-	require.Equal(t, "GET, HEAD, POST", serve(http.MethodDelete, "/debug/pprof/heap").Header().Get("Allow"))
-	require.Empty(t, h.auth.all())
-
+	h.health.set(api.HealthStatus{Answered: true, Missing: "LDAP_BASE_DN \xff"})
 	rec := httptest.NewRecorder()
-	h.AdminHandler(nil, nil).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	require.Equal(t, http.StatusNotFound, rec.Code)
+	req := httptest.NewRequest(http.MethodGet, "/healthz", nil)
+	h.AdminHandler(nil, nil).ServeHTTP(rec, req)
+	h.doc.checkResponse(t, req, rec)
+	require.JSONEq(t, `{"status":"unavailable","missing":"LDAP_BASE_DN `+"\ufffd"+`"}`, rec.Body.String())
+	require.JSONEq(t, `{"status":"unavailable"}`, h.get(t, http.MethodGet, "/healthz").Body.String(), "a stranger is not told")
+	require.Equal(t, http.StatusOK, h.get(t, http.MethodGet, "/readyz").Code)
 }
 
 func TestAPanicOnTheAdminListenerIsStatus14(t *testing.T) {

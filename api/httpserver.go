@@ -15,12 +15,12 @@ type limits struct {
 	headerBytes int
 }
 
-// writeMargin is how much longer than the login itself an answer may take: for the grid on which failures are
-// answered in uniform mode, and for a caller that reads slowly.
+// writeMargin is how much longer than the login itself an answer may take: for the delay of
+// failures in uniform mode, and for a caller that reads slowly.
 const writeMargin = 10 * time.Second
 
-// defaultLimits returns the limits with which a login of authTimeout can still be answered when its request came
-// in as slowly as it may: net/http counts the write limit from the end of the headers.
+// defaultLimits returns the limits with which a login of authTimeout can still be answered when its
+// request came in as slowly as it may: net/http counts the write limit from the end of the headers.
 func defaultLimits(authTimeout time.Duration) limits {
 	const read = 15 * time.Second
 	return limits{
@@ -32,26 +32,23 @@ func defaultLimits(authTimeout time.Duration) limits {
 	}
 }
 
-// HTTPServer returns a server for the main listener with all limits set. Its address and TLS are the caller's.
+// HTTPServer returns a server for the main listener with all limits set. Its address and TLS are
+// the caller's.
 func (s *Server) HTTPServer() *http.Server {
 	return s.limited(s.Handler())
 }
 
-// AdminHTTPServer is HTTPServer for the admin listener; see AdminHandler.
-func (s *Server) AdminHTTPServer(metrics, status http.Handler) *http.Server {
-	return s.limited(s.AdminHandler(metrics, status))
-}
-
-// limited returns a server of h that no client can hold on to. It speaks HTTP/1.1 alone, over TLS too: the limit on
-// headers is HTTP/1.1's, and a header block of HTTP/2 that comes in pieces would be bounded by the idle limit at best. What net/http reports about single connections is
-// the clients' doing and therefore logged at debug.
+// limited returns a server of h that no client can hold on to. It speaks HTTP/1.1 alone, over TLS
+// too: the limit on headers is HTTP/1.1's, and a header block of HTTP/2 that comes in pieces would
+// be bounded by the idle limit at best. What net/http reports about single connections is the
+// clients' doing and therefore logged at debug.
 func (s *Server) limited(h http.Handler) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Server{
 		Handler:           h,
 		Protocols:         protocols,
-		ConnContext:       withConnCaller,
+		ConnContext:       withConnState,
 		ReadHeaderTimeout: s.limits.readHeader,
 		ReadTimeout:       s.limits.read,
 		WriteTimeout:      s.limits.write,

@@ -13,8 +13,8 @@ import (
 // byteOrderMark is U+FEFF in UTF-8, which RFC 8259 section 8.1 lets a reader refuse.
 const byteOrderMark = "\xef\xbb\xbf"
 
-// decodeJSON reads the body as exactly one object of exactly the two fields, both strings. The decoder refuses
-// invalid UTF-8 and lone surrogates by itself.
+// decodeJSON reads the body as exactly one object of exactly the two fields, both strings. The
+// decoder refuses invalid UTF-8 and lone surrogates by itself.
 func (b *requestBuffer) decodeJSON() (auth.Credentials, error) {
 	if bytes.HasPrefix(b.bytes(), []byte(byteOrderMark)) {
 		return auth.Credentials{}, errByteOrder

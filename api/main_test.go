@@ -129,11 +129,13 @@ func (b *safeBuffer) String() string {
 // harness is a Server between fakes. Every answer of its main handler is held against openapi.yaml.
 type harness struct {
 	*api.Server
-	auth     *fakeAuth
-	health   *fakeHealth
-	observer *recorder
-	log      *safeBuffer
-	doc      *openAPIDoc
+
+	adminHosts []string // by which browsers may use the admin listener
+	auth       *fakeAuth
+	health     *fakeHealth
+	observer   *recorder
+	log        *safeBuffer
+	doc        *openAPIDoc
 }
 
 func newHarness(t testing.TB, configure ...func(*api.Config)) *harness {
@@ -147,6 +149,9 @@ func newHarness(t testing.TB, configure ...func(*api.Config)) *harness {
 	}
 	for _, f := range configure {
 		f(&cfg)
+	}
+	if cfg.Callers.Keys == nil && cfg.Callers.ClientCAs == nil {
+		cfg.Callers.Anybody = true
 	}
 	h.Server = api.New(cfg, h.auth, h.health)
 	var err error
@@ -208,8 +213,8 @@ func decodeAnswer(t testing.TB, body []byte) answer {
 	return a
 }
 
-// requireRefused checks that rec is status 10 with an HTTP status and a message, and that nobody was asked but the
-// observer told.
+// requireRefused checks that rec is status 10 with an HTTP status and a message, and that nobody
+// was asked but the observer told.
 func (h *harness) requireRefused(t testing.TB, rec *httptest.ResponseRecorder, status int, message string) {
 	t.Helper()
 	a := decodeAnswer(t, rec.Body.Bytes())

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"slices"
@@ -29,8 +30,9 @@ func TestTheDescriptionAndTheRoutesAreTheSame(t *testing.T) {
 		}
 	}
 	require.ElementsMatch(t, h.Routes(), ofMain)
-	// What else the admin listener serves is no API of this service's: metrics, the profiler, the page's parts.
-	own := slices.DeleteFunc(api.RoutesOf(h.AdminHandler(http.NotFoundHandler(), http.NotFoundHandler())), func(route string) bool {
+	// What else the admin listener serves is no API of this service's: metrics, the profiler, the
+	// page's parts.
+	own := slices.DeleteFunc(h.AdminHandler(http.NotFoundHandler(), newStatusPage()).Routes(), func(route string) bool {
 		_, path, _ := strings.Cut(route, " ")
 		return slices.Contains(h.Routes(), route) || path == "/metrics" || strings.HasPrefix(path, "/debug/") || strings.HasPrefix(path, "/status.")
 	})
@@ -42,22 +44,75 @@ func TestTheDescriptionNamesEveryOutcome(t *testing.T) {
 	h := newHarness(t)
 	schema := h.doc.root["components"].(object)["schemas"].(object)["Answer"].(object)
 	properties := schema["properties"].(object)
-	var statuses, codes, pairs []any
+	var statuses, codes []any
 	for _, o := range auth.Outcomes() {
 		statuses = append(statuses, o.Status())
 		codes = append(codes, o.Code())
-		pair := object{"status": object{"const": o.Status()}, "code": object{"const": o.Code()}}
-		if o != auth.BadRequest {
-			pair["message"] = object{"const": o.Message()}
+		message := o.Message()
+		if o == auth.BadRequest {
+			message = "what is wrong with the request"
 		}
-		pairs = append(pairs, object{"properties": pair})
+		require.Contains(t, schema["description"], fmt.Sprintf("| %d | `%s` | %s |\n", o.Status(), o.Code(), message))
 	}
 	require.Equal(t, statuses, properties["status"].(object)["enum"])
 	require.Equal(t, codes, properties["code"].(object)["enum"])
-	require.Equal(t, pairs, schema["oneOf"])
 }
 
-// Every documented answer can be had. That no other comes is checked wherever the tests serve a request.
+// TestTheDescriptionHasNoUnions: of them, and of constants, generators of clients make types
+// without names and fields without types.
+func TestTheDescriptionHasNoUnions(t *testing.T) {
+	t.Parallel()
+	var walk func(node any, at string)
+	walk = func(node any, at string) {
+		switch n := node.(type) {
+		case object:
+			for _, keyword := range []string{"oneOf", "anyOf", "allOf", "not", "const"} {
+				require.NotContains(t, n, keyword, at)
+			}
+			if _, is := n["enum"]; is {
+				require.Contains(t, n, "type", at)
+			}
+			for name, sub := range n {
+				walk(sub, at+"/"+name)
+			}
+		case []any:
+			for _, sub := range n {
+				walk(sub, at)
+			}
+		}
+	}
+	walk(newHarness(t).doc.root, "#")
+}
+
+// TestTheStatusMayGetMembers: no schema that /api/status uses forbids what its description permits.
+func TestTheStatusMayGetMembers(t *testing.T) {
+	t.Parallel()
+	doc := newHarness(t).doc
+	seen := map[string]bool{}
+	var walk func(node any)
+	walk = func(node any) {
+		switch n := node.(type) {
+		case object:
+			require.NotEqual(t, false, n["additionalProperties"], "%v", n)
+			if ref, ok := n["$ref"].(string); ok && !seen[ref] {
+				seen[ref] = true
+				walk(doc.resolve(n))
+			}
+			for _, sub := range n {
+				walk(sub)
+			}
+		case []any:
+			for _, sub := range n {
+				walk(sub)
+			}
+		}
+	}
+	walk(object{"$ref": "#/components/schemas/Status"})
+	require.Greater(t, len(seen), 10)
+}
+
+// Every documented answer can be had. That no other comes is checked wherever the tests serve a
+// request.
 func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 	t.Parallel()
 	given := map[string]bool{}
@@ -77,6 +132,11 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 			for _, method := range []string{http.MethodGet, http.MethodHead} {
 				note(method, path, h.get(t, method, path).Code)
 			}
+		}
+	}
+	for _, path := range []string{"/livez", "/readyz", "/healthz", "/openapi.yaml"} {
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			note(method, path, h.do(t, sent{method, "localhost", path, foreign["fetch"]}.request()).Code)
 		}
 	}
 	for _, request := range h.statusRequests(t) {
@@ -144,13 +204,12 @@ func TestTheSchemaCheckerSeesWhatIsWrong(t *testing.T) {
 	}
 	require.Empty(t, h.doc.problems(answerSchema, good(), "body"))
 	for name, spoil := range map[string]func(object){
-		"a field is missing":           func(o object) { delete(o, "request_id") },
-		"a field is unknown":           func(o object) { o["extra"] = 1.0 },
-		"a type is wrong":              func(o object) { o["message"] = 1.0 },
-		"status and code do not match": func(o object) { o["status"] = 4.0 },
-		"a code is unknown":            func(o object) { o["code"] = "x" },
-		"a pattern does not match":     func(o object) { o["request_id"] = "a b" },
-		"a nested field is missing":    func(o object) { o["user"] = object{"dn": "x"} },
+		"a field is missing":        func(o object) { delete(o, "request_id") },
+		"a field is unknown":        func(o object) { o["extra"] = 1.0 },
+		"a type is wrong":           func(o object) { o["message"] = 1.0 },
+		"a code is unknown":         func(o object) { o["code"] = "x" },
+		"a pattern does not match":  func(o object) { o["request_id"] = "a b" },
+		"a nested field is missing": func(o object) { o["user"] = object{"dn": "x"} },
 		"an attribute is no list": func(o object) {
 			o["user"] = object{"dn": "x", "username": "y", "attributes": object{"cn": "z"}}
 		},

@@ -26,6 +26,7 @@ var (
 	errNotObject    = badRequest("body: must be one JSON object")
 	errTrailing     = badRequest("body: must end after one JSON object")
 	errUnknownField = badRequest("unknown field: only username and password are known")
+	errJSONAsForm   = badRequest("body: looks like JSON, but Content-Type says that it is a form: send Content-Type: application/json")
 	errFormEscape   = badRequest("body: must have valid percent escapes")
 	errSemicolon    = badRequest("body: must be separated by & alone, a semicolon written as %3B")
 )

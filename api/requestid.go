@@ -10,7 +10,8 @@ import (
 // maxRequestID is the longest X-Request-ID that is taken from a caller, in bytes.
 const maxRequestID = 128
 
-// requestIDFor returns the caller's X-Request-ID where there is exactly one and it is sane, else a new one.
+// requestIDFor returns the caller's X-Request-ID where there is exactly one and it is sane, else a
+// new one.
 func requestIDFor(h http.Header) string {
 	if given := h[echo.HeaderXRequestID]; len(given) == 1 && saneRequestID(given[0]) {
 		return given[0]
@@ -23,7 +24,7 @@ func requestID(c echo.Context) string {
 	return c.Response().Header().Get(echo.HeaderXRequestID)
 }
 
-// saneRequestID tells whether id can stand in a log line and a header as it is.
+// saneRequestID reports whether id can be written to a log line and a header unchanged.
 func saneRequestID(id string) bool {
 	if id == "" || len(id) > maxRequestID {
 		return false

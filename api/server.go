@@ -15,18 +15,19 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Authenticator decides one login; *auth.Authenticator is one. It detaches itself from ctx where an attempt must
-// outlive its caller, and tells its own observer.
+// Authenticator decides one login; *auth.Authenticator is one. It detaches itself from ctx where an
+// attempt must outlive its caller, and tells its own observer.
 type Authenticator interface {
 	Authenticate(ctx context.Context, c auth.Credentials) auth.Result
 }
 
-// Config is what the HTTP side can be told. The zero value works: no proxy is trusted, nothing is logged.
+// Config is the configuration of the HTTP side. The zero value works: no proxy is trusted, nothing
+// is logged.
 type Config struct {
 	// Logger gets panics, at error, and what net/http has to say about connections, at debug.
 	Logger *slog.Logger
-	// Observer is told of the requests to /auth that are refused before the Authenticator sees them, and of those
-	// that end in a panic. All others the Authenticator tells.
+	// Observer gets the requests to /auth that are refused before the Authenticator sees them, and
+	// those that end in a panic. The Authenticator reports all others.
 	Observer auth.Observer
 	// TrustedProxies are the peers whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
@@ -34,11 +35,16 @@ type Config struct {
 	Always200 bool
 	// Callers are those who may ask for logins; see SetCallers.
 	Callers Callers
-	// AuthTimeout is the longest that Authenticate takes: answers may be written for longer than that.
+	// Hosts are the names by which browsers may use the main listener, in lower case and without a
+	// trailing dot, in addition to localhost and IP addresses.
+	Hosts []string
+	// AuthTimeout is the longest that Authenticate takes: answers may be written for longer than
+	// that.
 	AuthTimeout time.Duration
 }
 
-// Server serves logins. It has handlers for two listeners, which the caller opens and closes.
+// Server serves logins on the main listener. A Router serves another listener; see NewRouter. The
+// caller opens and closes both.
 type Server struct {
 	log           *slog.Logger
 	observer      auth.Observer
@@ -71,7 +77,7 @@ func New(cfg Config, a Authenticator, h Health) *Server {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.SetCallers(cfg.Callers)
-	s.main = s.newEcho()
+	s.main = s.newEcho(mainBrowserRules(cfg.Hosts))
 	s.routeCommon(s.main, s.healthz)
 	route(s.main, pathAuth, s.postAuth, http.MethodPost)
 	return s
@@ -80,18 +86,19 @@ func New(cfg Config, a Authenticator, h Health) *Server {
 // Handler serves the main listener: logins, probes and the API's description.
 func (s *Server) Handler() http.Handler { return s.main }
 
-// Drain makes /readyz answer 503 from now on, so that balancers send no more logins. Those that come are served, and told
-// to close their connection.
+// Drain makes /readyz answer 503 from now on, so that balancers send no more logins. Those that
+// come are served, and told to close their connection.
 func (s *Server) Drain() { s.draining.Store(true) }
 
-// newEcho returns a router without routes, whose every answer, errors and panics too, is this package's.
-func (s *Server) newEcho() *echo.Echo {
+// newEcho returns a router without routes, whose every answer, errors and panics too, is this
+// package's.
+func (s *Server) newEcho(browsers *browserRules) *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.Logger.SetOutput(io.Discard)
 	e.HTTPErrorHandler = func(err error, c echo.Context) { s.fail(c, err) }
 	e.IPExtractor = s.client
-	e.Use(s.around)
+	e.Use(s.around, browsers.middleware)
 	return e
 }
 
@@ -103,8 +110,8 @@ func (s *Server) routeCommon(e *echo.Echo, healthz echo.HandlerFunc) {
 	route(e, "/openapi.yaml", openAPI, http.MethodGet, http.MethodHead)
 }
 
-// route serves path with h for methods, and refuses every other method by name. Left to itself, echo would answer
-// OPTIONS with a 204 and offer it in Allow.
+// route serves path with h for methods, and refuses every other method by name. Left to itself,
+// echo would answer OPTIONS with a 204 and offer it in Allow.
 func route(e *echo.Echo, path string, h echo.HandlerFunc, methods ...string) {
 	allow := methods[0]
 	for _, m := range methods[1:] {

@@ -19,7 +19,7 @@ const short = 50 * time.Millisecond
 func TestTheLimitsAreThoseOfTheContract(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
-	for _, srv := range []*http.Server{h.HTTPServer(), h.AdminHTTPServer(nil, nil)} {
+	for _, srv := range []*http.Server{h.HTTPServer(), h.AdminHandler(nil, nil).HTTPServer()} {
 		require.Equal(t, 10*time.Second, srv.ReadHeaderTimeout)
 		require.Equal(t, 15*time.Second, srv.ReadTimeout)
 		require.Equal(t, 120*time.Second, srv.IdleTimeout)
@@ -76,8 +76,8 @@ func TestAnIdleConnectionIsClosed(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// The read limit is about the request. It passes while the login still runs, and must neither cut the connection
-// nor the next request on it.
+// The read limit is about the request. It passes while the login still runs, and must neither cut
+// the connection nor the next request on it.
 func TestALoginMayTakeLongerThanARequest(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

@@ -6,8 +6,9 @@ import (
 	"authsvc/internal/auth"
 )
 
-// httpStatus maps an outcome to the HTTP status of its answer. With always200 the directory's verdicts, statuses
-// 0 to 8, are all 200. A BadRequest that this package found has its own: see refusal.
+// httpStatus maps an outcome to the HTTP status of its answer. With always200 the directory's
+// verdicts, statuses 0 to 8, are all 200. A BadRequest that this package found has its own: see
+// refusal.
 func httpStatus(o auth.Outcome, always200 bool) int {
 	if always200 && o.IsVerdict() {
 		return http.StatusOK

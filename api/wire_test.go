@@ -59,8 +59,8 @@ func (l *listener) dial(t *testing.T) *net.TCPConn {
 	return conn.(*net.TCPConn)
 }
 
-// send writes raw bytes, says that no more will come and returns the statuses of all answers up to the server's
-// end of the connection.
+// send writes raw bytes, says that no more will come and returns the statuses of all answers up to
+// the server's end of the connection.
 func (l *listener) send(t *testing.T, raw string) (statuses []int, all string) {
 	t.Helper()
 	conn := l.dial(t)
@@ -157,6 +157,9 @@ func TestNoSecondRequestIsSmuggledIn(t *testing.T) {
 		{"no Host", strings.Replace(next, "Host: x\r\n", "", 1) + next, []int{400}, 0},
 		{"two Hosts", rawPost("Host: y|"+length, goodJSON) + next, []int{400}, 0},
 		{"HTTP/2 without TLS", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", []int{404}, 0},
+		{"HTTP/2 without TLS, with a length", "PRI * HTTP/2.0\r\nHost: x\r\nContent-Length: 1\r\n\r\nx" + next, []int{404}, 0},
+		{"HTTP/2 without TLS, chunked", "PRI * HTTP/2.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + next, []int{404}, 0},
+		{"HTTP/2 without TLS, both", "PRI * HTTP/2.0\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + next, []int{404}, 0},
 		{"HTTP/3", strings.Replace(next, "1.1", "3.0", 1) + next, []int{505}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {

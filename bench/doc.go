@@ -1,3 +1,4 @@
-// Package bench measures the whole service against what limits it: a bare go-ldap client on the same directory, and a
-// bare echo handler under the same HTTP load. It judges nothing; run it with make bench.
+// Package bench measures the whole service and what it is compared with: a bare go-ldap client on
+// the same directory, an echo handler under the same HTTP load, Apache's mod_authnz_ldap, and
+// another version of the service. It judges nothing; run it with make bench.
 package bench

@@ -1,181 +1,121 @@
 package bench
 
 import (
-	"bufio"
-	"context"
 	"flag"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
-	"syscall"
 	"testing"
+	"text/tabwriter"
 	"time"
 
 	"authsvc/internal/ldaptest"
 
-	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
 )
 
 const (
 	users  = 10_000
-	rounds = 5               // of each load, in turns with the others
+	rounds = 5               // of each load, interleaved with the others
 	round  = 2 * time.Second // each
 )
 
 // adminAddr is where the service's profiler can be asked during a benchmark.
 var adminAddr = flag.String("admin", "127.0.0.1:0", "the service's ADMIN_ADDR")
 
-// echoEnv, when set, makes this binary the bare echo handler: a process of its own, as the service is.
-const echoEnv = "AUTHSVC_BENCH_ECHO"
+// baselineEnv names the binary of another version to compare with.
+const baselineEnv = "AUTHSVC_BENCH_BASELINE"
 
-func TestMain(m *testing.M) {
-	if os.Getenv(echoEnv) != "" {
-		serveEcho()
-		return
-	}
-	flag.Parse()
-	os.Exit(m.Run())
+// contender is something that can answer whether a user has a password.
+type contender struct {
+	name    string
+	connect func(*testing.B) caller
+	server  *child // nil for a client of the directory, which is part of this process
 }
 
-// serveEcho is H: a handler that reads a request and answers as a login would be answered.
-func serveEcho() {
-	e := echo.New()
-	e.HideBanner, e.HidePort = true, true
-	e.POST("/auth", func(c echo.Context) error {
-		if _, err := io.Copy(io.Discard, c.Request().Body); err != nil {
-			return err
-		}
-		return c.JSONBlob(http.StatusOK, []byte(`{"status":0,"code":"ok","message":"auth ok","request_id":"0123456789abcdefghijklmnop","user":{"username":"user0","dn":"uid=user0,ou=people,dc=example,dc=org"}}`))
-	})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	fmt.Println(l.Addr())
-	panic(http.Serve(l, e))
-}
-
-// BenchmarkLogin measures logins per second and their times with the service, with L (a bare go-ldap client, no HTTP)
-// and with H (the bare echo handler), in turns within one run. What the two leave possible together is 1/(1/L+1/H).
+// BenchmarkLogin compares logins: by a bare go-ldap client (L), Apache's mod_authnz_ldap without
+// its caches, another version if there is one, and this version; and H, an echo handler that asks
+// no directory. They take turns within one run, in the clear and over TLS to the directory. CPU is
+// that of the server alone; of L it includes the load.
 func BenchmarkLogin(b *testing.B) {
-	slapd := ldaptest.StartSlapd(b, ldaptest.SlapdConfig{Users: users})
-	service := startService(b, slapd.URL())
-	h := startEcho(b)
-	loads := []func(*testing.B) caller{overHTTP(service.addr), bare(slapd.URL()), overHTTP(h)}
-	for _, callers := range []int{1, 16, 64} {
-		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
-			for b.Loop() {
-				var got [3]figures
-				for range rounds {
-					for i, connect := range loads {
-						f := load(b, callers, round, connect)
-						got[i].perSecond += f.perSecond / rounds
-						got[i].p50 += f.p50 / rounds
-						got[i].p99 += f.p99 / rounds
-					}
+	slapd := ldaptest.StartSlapd(b, ldaptest.SlapdConfig{Users: users, TLS: true})
+	trust := "LDAP_CA_FILE=" + slapd.CA().File()
+	for _, url := range []string{slapd.URL(), "ldaps://" + slapd.TLSAddr()} {
+		scheme, _, _ := strings.Cut(url, "://")
+		contenders := []contender{{"L", bare(url, slapd.CA().ClientTLS("127.0.0.1")), nil}, onHTTP("H", startEcho(b))}
+		apache := startApache(b, url, slapd.CA().File())
+		contenders = append(contenders, contender{"apache", overBasic(apache.addr), apache})
+		if binary := os.Getenv(baselineEnv); binary != "" {
+			contenders = append(contenders, onHTTP("baseline", runService(b, binary, url, trust)))
+		}
+		contenders = append(contenders, onHTTP("authsvc", startService(b, url, trust)))
+		for _, callers := range []int{1, 16, 64} {
+			b.Run(fmt.Sprintf("%s/callers=%d", scheme, callers), func(b *testing.B) {
+				for b.Loop() {
+					compare(b, contenders, callers)
 				}
-				limit := 1 / (1/got[1].perSecond + 1/got[2].perSecond)
-				b.ReportMetric(got[0].perSecond, "logins/s")
-				b.ReportMetric(float64(got[0].p50.Microseconds()), "p50-µs")
-				b.ReportMetric(float64(got[0].p99.Microseconds()), "p99-µs")
-				b.ReportMetric(got[1].perSecond, "L/s")
-				b.ReportMetric(got[2].perSecond, "H/s")
-				b.ReportMetric(got[0].perSecond/limit, "of-limit")
-			}
-		})
+			})
+		}
 	}
-	b.Run("memory/callers=1000", func(b *testing.B) {
-		for b.Loop() {
-			f := load(b, 1000, 5*time.Second, loads[0])
-			b.ReportMetric(f.perSecond, "logins/s")
-			b.ReportMetric(service.peakMiB(b), "peak-MiB")
+}
+
+// onHTTP is a contender that answers POST /auth.
+func onHTTP(name string, server *child) contender {
+	return contender{name, overHTTP(server.addr), server}
+}
+
+// compare measures the contenders in turns and prints a table: the means over the rounds.
+func compare(b *testing.B, contenders []contender, callers int) {
+	b.Helper()
+	got := make([]figures, len(contenders))
+	for range rounds {
+		for i, c := range contenders {
+			got[i].add(measure(b, c, callers))
 		}
-	})
+	}
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(table, "\n%s\tlogins/s\tp50 µs\tp99 µs\tCPU µs\tallocations\tbytes\t\n", b.Name())
+	for i, c := range contenders {
+		f := got[i]
+		fmt.Fprintf(table, "%s\t%.0f\t%d\t%d\t%.0f\t%s\t%s\t\n", c.name, f.perSecond/rounds, f.p50.Microseconds()/rounds,
+			f.p99.Microseconds()/rounds, f.cpu/rounds, perLogin(f.allocations), perLogin(f.bytes))
+	}
+	require.NoError(b, table.Flush())
+	last := got[len(got)-1]
+	b.ReportMetric(last.perSecond/rounds, "logins/s")
+	b.ReportMetric(last.cpu/rounds, "CPU-µs/login")
 }
 
-// child is a process of the benchmark's own.
-type child struct {
-	*exec.Cmd
-	addr string
+// perLogin prints a mean over the rounds, or a dash for a contender that does not report it.
+func perLogin(sum float64) string {
+	if sum == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f", sum/rounds)
 }
 
-// startService builds and runs the service against a directory, with the defaults that a user has.
-func startService(b *testing.B, directory string, environ ...string) *child {
+// measure puts one round of load on a contender.
+func measure(b *testing.B, c contender, callers int) figures {
 	b.Helper()
-	binary := filepath.Join(b.TempDir(), "authsvc")
-	build := exec.Command("go", "build", "-o", binary, "authsvc/cmd/authsvc")
-	out, err := build.CombinedOutput()
-	require.NoError(b, err, string(out))
-	addr, admin := freeAddr(b), *adminAddr
-	cmd := exec.Command(binary)
-	cmd.Env = append([]string{
-		"LDAP_URL=" + directory, "LDAP_BIND_DN=" + ldaptest.ServiceDN, "LDAP_BIND_PASSWORD=" + ldaptest.ServicePassword,
-		"LDAP_BASE_DN=" + ldaptest.PeopleDN, "HTTP_ADDR=" + addr, "ADMIN_ADDR=" + admin,
-	}, environ...)
-	log, err := os.Create(filepath.Join(b.TempDir(), "authsvc.log"))
-	require.NoError(b, err)
-	b.Cleanup(func() { log.Close() })
-	cmd.Stdout, cmd.Stderr = log, log
-	require.NoError(b, cmd.Start())
-	b.Cleanup(func() {
-		require.NoError(b, cmd.Process.Signal(syscall.SIGTERM))
-		require.NoError(b, cmd.Wait())
-	})
-	ldaptest.Eventually(b, "the service is ready", func() bool {
-		req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+addr+"/readyz", nil)
-		require.NoError(b, err)
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return false
+	before := c.usage(b)
+	f := load(b, callers, round, c.connect)
+	after := c.usage(b)
+	f.cpu = float64((after.cpu - before.cpu).Microseconds()) / f.logins
+	f.allocations, f.bytes = (after.allocations-before.allocations)/f.logins, (after.bytes-before.bytes)/f.logins
+	return f
+}
+
+// BenchmarkMemory measures the most memory resident with a thousand callers, of the service and of
+// an echo handler under the same load.
+func BenchmarkMemory(b *testing.B) {
+	slapd := ldaptest.StartSlapd(b, ldaptest.SlapdConfig{Users: users})
+	servers := []contender{onHTTP("H", startEcho(b)), onHTTP("authsvc", startService(b, slapd.URL()))}
+	for b.Loop() {
+		for _, c := range slices.Backward(servers) {
+			f := load(b, 1000, 5*time.Second, c.connect)
+			b.ReportMetric(f.perSecond, c.name+"-logins/s")
+			b.ReportMetric(c.server.peakMiB(b), c.name+"-peak-MiB")
 		}
-		resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
-	})
-	return &child{cmd, addr}
-}
-
-// startEcho runs H and gives its address.
-func startEcho(b *testing.B) string {
-	b.Helper()
-	self, err := os.Executable()
-	require.NoError(b, err)
-	cmd := exec.Command(self)
-	cmd.Env = []string{echoEnv + "=1"}
-	out, err := cmd.StdoutPipe()
-	require.NoError(b, err)
-	require.NoError(b, cmd.Start())
-	b.Cleanup(func() {
-		require.NoError(b, cmd.Process.Kill())
-		_ = cmd.Wait()
-	})
-	addr, err := bufio.NewReader(out).ReadString('\n')
-	require.NoError(b, err)
-	return strings.TrimSpace(addr)
-}
-
-func freeAddr(b *testing.B) string {
-	b.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(b, err)
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// peakMiB is the most memory that the process ever had resident (VmHWM, proc(5)).
-func (c *child) peakMiB(b *testing.B) float64 {
-	b.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.Process.Pid))
-	require.NoError(b, err)
-	_, rest, found := strings.Cut(string(status), "VmHWM:")
-	require.True(b, found)
-	kib, err := strconv.Atoi(strings.Fields(rest)[0])
-	require.NoError(b, err)
-	return float64(kib) / 1024
+	}
 }

@@ -13,18 +13,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkLoginBesidePages measures the service while nobody, one and a hundred have the status page open, in turns within one
-// run. Whoever has it open reads here too, and takes time from the same machine.
+// BenchmarkLoginBesidePages measures the service while nobody, one and a hundred have the status
+// page open, in turns within one run. The readers of the page run here too, and take time from the
+// same machine.
 func BenchmarkLoginBesidePages(b *testing.B) {
 	slapd := ldaptest.StartSlapd(b, ldaptest.SlapdConfig{Users: users})
-	admin := freeAddr(b)
-	service := startService(b, slapd.URL(), "ADMIN_ADDR="+admin)
+	service := startService(b, slapd.URL())
 	pages := []int{0, 1, 100}
 	for b.Loop() {
 		got := make([]figures, len(pages))
 		for range rounds {
 			for i, n := range pages {
-				closePages := openPages(b, "http://"+admin, n)
+				closePages := openPages(b, "http://"+service.admin, n)
 				f := load(b, 1, round, overHTTP(service.addr))
 				closePages()
 				got[i].perSecond += f.perSecond / rounds

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// BenchmarkTracedLogin measures the service with traces off, and on with a collector that takes everything, in turns
-// within one run.
+// BenchmarkTracedLogin measures the service with traces off, and on with a collector that takes
+// everything, in turns within one run.
 func BenchmarkTracedLogin(b *testing.B) {
 	slapd := ldaptest.StartSlapd(b, ldaptest.SlapdConfig{Users: users})
 	var batches atomic.Int64

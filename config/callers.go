@@ -4,16 +4,16 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 )
 
-// APIKey is one key that a caller may show. The key itself is nowhere: only its hash.
+// APIKey is a key that callers may send. Only its hash is kept, never the key itself.
 type APIKey struct {
-	Name   string // whose it is; several keys may be of one name, so that they can be changed without a gap
+	Name   string // of the key's owner; one name may have several keys, so that a key can be replaced without a gap
 	SHA256 [sha256.Size]byte
 }
 
@@ -24,7 +24,7 @@ const (
 	maxCallerName  = 64      // bytes
 )
 
-// The rules of a line. What stands in it is never repeated: it may be a key.
+// Errors of a line. They never repeat its text, which may be a key.
 var (
 	errKeyLine  = errors.New("must be a name and the SHA-256 of a key, in hexadecimal, with white space between")
 	errKeyName  = fmt.Errorf("the name must be 1 to %d of A-Z a-z 0-9 . _ -", maxCallerName)
@@ -33,28 +33,31 @@ var (
 	errKeyTwice = errors.New("the key is there twice: nobody could tell whose it is")
 )
 
-// APIKeys reads the keys anew; none where no file is named. Its error names the line and the rule.
+// APIKeys reads the keys from their file at each call. It returns none if no file is named or the
+// file has none. An error names the line and the rule. The keys returned with an error are those of
+// the valid lines, or nil if the file could not be read.
 func (a *Auth) APIKeys() ([]APIKey, error) {
 	if a.APIKeysFile == "" {
 		return nil, nil
 	}
-	content, err := os.ReadFile(a.APIKeysFile)
+	content, err := readFile(a.APIKeysFile)
 	if err != nil {
-		return nil, fmt.Errorf("cannot be read: %w", err)
+		return nil, err
 	}
 	keys, err := parseAPIKeys(content)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", a.APIKeysFile, err)
+		err = fmt.Errorf("%s: %w", a.APIKeysFile, err)
 	}
-	return keys, nil
+	return keys, err
 }
 
-// parseAPIKeys reads "name sha256-hex" lines. Blank ones and those that begin with # say nothing.
-func parseAPIKeys(content []byte) ([]APIKey, error) {
+// parseAPIKeys parses lines of the form "name sha256-hex". It ignores blank lines and lines that
+// begin with #. The error is about the first wrong line, and the keys are those of the valid lines.
+func parseAPIKeys(content []byte) (keys []APIKey, wrong error) {
+	keys = []APIKey{}
 	if len(content) > maxAPIKeysFile {
-		return nil, fmt.Errorf("is longer than %d bytes", maxAPIKeysFile)
+		wrong = fmt.Errorf("is longer than %d bytes", maxAPIKeysFile)
 	}
-	var keys []APIKey
 	seen := map[[sha256.Size]byte]bool{}
 	number := 0
 	for line := range bytes.Lines(content) {
@@ -68,22 +71,41 @@ func parseAPIKeys(content []byte) ([]APIKey, error) {
 		case err != nil:
 		case seen[key.SHA256]:
 			err = errKeyTwice
-		case len(keys) == maxAPIKeys:
-			err = fmt.Errorf("there are more than %d keys", maxAPIKeys)
+		default:
+			if len(keys) == maxAPIKeys {
+				err = fmt.Errorf("there are more than %d keys", maxAPIKeys)
+			}
+			seen[key.SHA256] = true
+			keys = append(keys, key)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", number, err)
+		if err != nil && wrong == nil {
+			wrong = fmt.Errorf("line %d: %w", number, err)
 		}
-		seen[key.SHA256] = true
-		keys = append(keys, key)
 	}
-	if len(keys) == 0 {
-		return nil, errors.New("holds no key, so that nobody could call")
-	}
-	return keys, nil
+	return keys, wrong
 }
 
-// parseAPIKey reads one line that says something.
+// validateCallers checks the files that say which callers are admitted. It reads them.
+func (c *Config) validateCallers(wrong *problems) {
+	switch keys, err := c.Auth.APIKeys(); {
+	case err != nil:
+		wrong.add("AUTH_API_KEYS_FILE", "%v", err)
+	// If certificates are accepted too, a file without keys refuses only callers with keys. The
+	// other callers are still admitted after a restart.
+	case c.Auth.APIKeysFile != "" && len(keys) == 0 && c.HTTP.TLSClientCAFile == "":
+		wrong.add("AUTH_API_KEYS_FILE", "%s: holds no key, so that nobody could call", c.Auth.APIKeysFile)
+	case c.Auth.APIKeysFile != "" && len(keys) == 0:
+		c.Warnings = append(c.Warnings, "AUTH_API_KEYS_FILE: holds no key, so that only callers with a certificate are admitted")
+	}
+	switch _, err := c.HTTP.DeniedCertificates(); {
+	case err != nil:
+		wrong.add("HTTP_TLS_CLIENT_DENY_FILE", "%v", err)
+	case c.HTTP.TLSClientDenyFile != "" && c.HTTP.TLSClientCAFile == "":
+		wrong.add("HTTP_TLS_CLIENT_CA_FILE", "is required with HTTP_TLS_CLIENT_DENY_FILE")
+	}
+}
+
+// parseAPIKey parses a line that is neither blank nor a comment.
 func parseAPIKey(text string) (key APIKey, err error) {
 	words := strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == '\t' })
 	if len(words) != 2 {
@@ -103,7 +125,7 @@ func parseAPIKey(text string) (key APIKey, err error) {
 	return key, nil
 }
 
-// callerName tells whether a name can stand in a log line and as a metric's label as it is.
+// callerName reports whether a name can be written unchanged into a log line and a metric's label.
 func callerName(name string) bool {
 	const allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 	return name != "" && len(name) <= maxCallerName && strings.Trim(name, allowed) == ""
@@ -128,26 +150,47 @@ func (h *HTTP) validateTLS(wrong *problems) {
 	}
 }
 
-// TLSConfig makes the configuration of the main listener, reading the files anew; nil where it speaks no TLS.
+// TLSConfig returns the TLS configuration of the main listener, or nil if the listener does not use
+// TLS. It reads the files at each call.
 //
-// A caller is asked for a certificate where there are authorities for it, and need not show one: a key may do as well, and
-// probes need neither. So ClientAuth lets every certificate pass, once its owner has proved to have its private key, and
-// whoever serves a login checks it against ClientCAs.
+// If there are client authorities, the listener asks callers for a certificate but does not require
+// one: a key may be enough, and health probes need neither. ClientAuth therefore accepts any
+// certificate whose private key the caller has proved to hold. The handler of a login verifies it
+// against ClientCAs.
 func (h *HTTP) TLSConfig() (*tls.Config, error) {
 	if h.TLSCertFile == "" {
 		return nil, nil
 	}
-	certs, err := keyPair(h.TLSCertFile, h.TLSKeyFile)
+	certs, err := h.KeyPair()
 	if err != nil {
-		return nil, fmt.Errorf("HTTP_TLS_CERT_FILE: %w", err)
+		return nil, err
 	}
 	c := &tls.Config{Certificates: certs, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
 	if h.TLSClientCAFile == "" {
 		return c, nil
 	}
-	if c.ClientCAs, err = roots(h.TLSClientCAFile); err != nil {
-		return nil, fmt.Errorf("HTTP_TLS_CLIENT_CA_FILE: %w", err)
+	if c.ClientCAs, err = h.ClientCAs(); err != nil {
+		return nil, err
 	}
 	c.ClientAuth = tls.RequestClientCert
 	return c, nil
+}
+
+// KeyPair reads the main listener's certificate and key at each call.
+func (h *HTTP) KeyPair() ([]tls.Certificate, error) {
+	certs, err := keyPair(h.TLSCertFile, h.TLSKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("HTTP_TLS_CERT_FILE: %w", err)
+	}
+	return certs, nil
+}
+
+// ClientCAs reads the authorities of callers' certificates at each call. With an error it returns
+// an empty pool if the file holds no certificate, and nil if the file could not be read.
+func (h *HTTP) ClientCAs() (*x509.CertPool, error) {
+	pool, err := roots(h.TLSClientCAFile)
+	if err != nil {
+		err = fmt.Errorf("HTTP_TLS_CLIENT_CA_FILE: %w", err)
+	}
+	return pool, err
 }

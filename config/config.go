@@ -1,7 +1,9 @@
-// Package config turns the environment into a typed [Config]. Nothing else in the program reads the environment.
+// Package config turns the environment into a typed [Config]. Nothing else in the program reads the
+// environment.
 //
-// [Load] reports every problem at once, each with the variable, what is wrong with it and an example of what would be
-// right. Secrets are of type [Secret], which cannot be printed or marshalled.
+// [Load] reports every problem at once, each with the variable, what is wrong with it and an
+// example of what would be right. Secrets are of type [Secret], which cannot be printed or
+// marshalled.
 package config
 
 import (
@@ -9,8 +11,8 @@ import (
 	"time"
 )
 
-// Config is the whole configuration. docs/configuration.md tells what each variable means; the struct tags hold its name
-// and default.
+// Config is the whole configuration. docs/configuration.md tells what each variable means; the
+// struct tags hold its name and default.
 type Config struct {
 	LDAP  LDAP
 	Pool  Pool
@@ -22,15 +24,15 @@ type Config struct {
 	// Warnings are what an operator should know of settings that are allowed and unwise.
 	Warnings []string
 
-	settings    []Setting
-	secretFiles []string
-	otel        map[string]Secret
+	settings []Setting
+	unused   []string
+	otel     map[string]Secret
 }
 
 // LDAP says where the directory is, how to reach it, and how a user is found in it.
 type LDAP struct {
 	URLs                  List     `env:"LDAP_URL"`                          // normalized: scheme and host, and a port where one was given
-	Preset                string   `env:"LDAP_PRESET" envDefault:"openldap"` // openldap, 389ds, ad or freeipa
+	Preset                string   `env:"LDAP_PRESET" envDefault:"openldap"` // openldap, 389ds, ad, freeipa or lldap
 	StartTLS              bool     `env:"LDAP_START_TLS" envDefault:"false"`
 	CAFile                string   `env:"LDAP_CA_FILE"`
 	CertFile              string   `env:"LDAP_CERT_FILE"`
@@ -40,6 +42,7 @@ type LDAP struct {
 	TLSInsecureSkipVerify bool     `env:"LDAP_TLS_INSECURE_SKIP_VERIFY" envDefault:"false"`
 	BindDN                string   `env:"LDAP_BIND_DN"` // empty: searches are anonymous
 	BindPassword          Secret   `env:"LDAP_BIND_PASSWORD"`
+	BindPasswordFile      string   // that the password was read from; empty if it was not
 	BaseDNs               DNList   `env:"LDAP_BASE_DN"`
 	UserFilter            string   `env:"LDAP_USER_FILTER" envDefault:"(uid={username})"`
 	UserNameAttribute     string   `env:"LDAP_USER_NAME_ATTRIBUTE" envDefault:"uid"`
@@ -54,8 +57,10 @@ type LDAP struct {
 	Groups                bool     // a variable of groups is set: they are looked up
 	DialTimeout           duration `env:"LDAP_DIAL_TIMEOUT" envDefault:"3s"`
 	RequestTimeout        duration `env:"LDAP_REQUEST_TIMEOUT" envDefault:"5s"`
-	ServerPolicy          string   `env:"LDAP_SERVER_POLICY" envDefault:"failover"` // failover or round_robin
-	BindRetry             string   `env:"LDAP_BIND_RETRY" envDefault:"no_response"` // no_response or unsent
+	ServerPolicy          string   `env:"LDAP_SERVER_POLICY" envDefault:"failover"`      // failover or round_robin
+	BindRetry             string   `env:"LDAP_BIND_RETRY" envDefault:"no_response"`      // no_response or unsent
+	BindLaneServiceBind   string   `env:"LDAP_BIND_LANE_SERVICE_BIND" envDefault:"auto"` // auto, true or false
+	PasswordPolicy        string   `env:"LDAP_PASSWORD_POLICY" envDefault:"auto"`        // auto, on or off
 }
 
 // Pool bounds the connections to the directory.
@@ -75,27 +80,34 @@ type Auth struct {
 	Always200   bool     `env:"AUTH_ALWAYS_200" envDefault:"false"`
 	APIKeysFile string   `env:"AUTH_API_KEYS_FILE"` // where set, callers need a key
 
-	FailureDetail string   `env:"AUTH_FAILURE_DETAIL" envDefault:"distinct"` // distinct or uniform
-	UniformDelay  duration `env:"AUTH_UNIFORM_DELAY" envDefault:"50ms"`
+	FailureDetail  string   `env:"AUTH_FAILURE_DETAIL" envDefault:"distinct"` // distinct or uniform
+	UniformDelay   duration `env:"AUTH_UNIFORM_DELAY" envDefault:"50ms"`
+	UniformDecoyDN string   `env:"AUTH_UNIFORM_DECOY_DN"` // only with uniform
 
 	ThrottleFailures        int      `env:"AUTH_THROTTLE_FAILURES" envDefault:"10"`          // 0: no limit
 	ThrottleAccountFailures int      `env:"AUTH_THROTTLE_ACCOUNT_FAILURES" envDefault:"100"` // 0: no limit
+	ThrottleClientFailures  int      `env:"AUTH_THROTTLE_CLIENT_FAILURES" envDefault:"0"`    // 0: no limit
 	ThrottleWindow          duration `env:"AUTH_THROTTLE_WINDOW" envDefault:"5m"`
 }
 
 // HTTP is the main listener.
 type HTTP struct {
-	Addr            string     `env:"HTTP_ADDR" envDefault:":8080"`
-	TLSCertFile     string     `env:"HTTP_TLS_CERT_FILE"` // where set, the listener speaks TLS alone
-	TLSKeyFile      string     `env:"HTTP_TLS_KEY_FILE"`
-	TLSClientCAFile string     `env:"HTTP_TLS_CLIENT_CA_FILE"` // where set, callers may show a certificate
-	TrustedProxies  PrefixList `env:"HTTP_TRUSTED_PROXIES"`
-	ShutdownTimeout duration   `env:"HTTP_SHUTDOWN_TIMEOUT" envDefault:"10s"`
+	Addr              string     `env:"HTTP_ADDR" envDefault:":8080"`
+	TLSCertFile       string     `env:"HTTP_TLS_CERT_FILE"` // where set, the listener speaks TLS alone
+	TLSKeyFile        string     `env:"HTTP_TLS_KEY_FILE"`
+	TLSClientCAFile   string     `env:"HTTP_TLS_CLIENT_CA_FILE"`   // where set, callers may show a certificate
+	TLSClientDenyFile string     `env:"HTTP_TLS_CLIENT_DENY_FILE"` // certificates that are refused all the same
+	Hosts             HostList   `env:"HTTP_HOSTS"`                // by which browsers may use the listener
+	MaxConns          int        `env:"HTTP_MAX_CONNS" envDefault:"4096"`
+	TrustedProxies    PrefixList `env:"HTTP_TRUSTED_PROXIES"`
+	ShutdownTimeout   duration   `env:"HTTP_SHUTDOWN_TIMEOUT" envDefault:"10s"`
 }
 
 // Admin is the admin listener.
 type Admin struct {
-	Addr string `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9090"` // empty: there is none
+	Addr  string   `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9090"` // empty: there is none
+	Hosts HostList `env:"ADMIN_HOSTS"`                            // as HTTP.Hosts
+	Pprof string   `env:"ADMIN_PPROF" envDefault:"loopback"`      // loopback, true or false: whom the profiler is served
 }
 
 // Log is the log's shape.

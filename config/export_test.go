@@ -35,3 +35,6 @@ func Later() []string { return later() }
 
 // ParseAPIKeys reads a file's content.
 var ParseAPIKeys = parseAPIKeys
+
+// ParseFingerprints reads a file's content.
+var ParseFingerprints = parseFingerprints

@@ -10,8 +10,8 @@ import (
 	"authsvc/config"
 )
 
-// FuzzLoad loads any environment, a variable a line, with any password: nothing panics, what is refused is told with
-// variables and reasons, and what is said never has the password in it.
+// FuzzLoad loads any environment, one variable a line, with any password. Load never panics, a
+// rejected environment yields variables with reasons, and no output has the password in it.
 func FuzzLoad(f *testing.F) {
 	for _, lines := range fuzzSeeds() {
 		f.Add(lines, password)
@@ -19,7 +19,7 @@ func FuzzLoad(f *testing.F) {
 	f.Fuzz(func(t *testing.T, lines, secret string) {
 		environ := strings.Split(lines, "\n")
 		for _, v := range environ {
-			// What others than the fuzzer have in their files is not what is tested, and a pipe would never end.
+			// Only ordinary files are under test. Reading a pipe would never end.
 			if name, path := cut(v); strings.HasSuffix(name, "_FILE") && !regular(path) {
 				t.Skip()
 			}
@@ -43,7 +43,8 @@ func FuzzLoad(f *testing.F) {
 				}
 			}
 		}
-		// A short one, or one that is said of another password too, is there by chance.
+		// A short password may occur by chance. So may one that is also in the output for another
+		// password.
 		if len(secret) < 4 || strings.Contains(lines, secret) || !strings.Contains(said(environ), secret) {
 			return
 		}
@@ -53,7 +54,7 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// said is all that is ever said of an environment: what is wrong with it, or the configuration that it makes.
+// said returns all output about an environment: its problems, or the configuration that it yields.
 func said(environ []string) string {
 	c, err := config.Load(environ)
 	if err != nil {
@@ -64,13 +65,13 @@ func said(environ []string) string {
 	return fmt.Sprintf("%v %+v %#v", c, c, c) + settings.String()
 }
 
-// regular tells whether a path is an ordinary file or none.
+// regular reports whether a path is an ordinary file or does not exist.
 func regular(path string) bool {
 	info, err := os.Stat(path)
 	return err != nil || info.Mode().IsRegular()
 }
 
-// fuzzSeeds are environments that are right, and such as are wrong in each rule.
+// fuzzSeeds returns valid environments, and environments that break each rule.
 func fuzzSeeds() []string {
 	seeds := []string{"", "=", "LDAP_URL", strings.Join(template(), "\n")}
 	base := strings.Join([]string{"LDAP_URL=ldap://a:389,ldaps://[::1],ldapi://%2fs", "LDAP_BASE_DN=dc=x;dc=y", "LDAP_BIND_DN=cn=s"}, "\n") + "\n"

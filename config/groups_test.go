@@ -30,14 +30,15 @@ func TestPresetsKnowWhereGroupsAre(t *testing.T) {
 	}{
 		"ad":      {nil, "", "sAMAccountName"},
 		"freeipa": {config.DNList{"cn=groups,cn=accounts,dc=example,dc=org"}, "", "cn"},
+		"lldap":   {config.DNList{"ou=groups,dc=example,dc=org"}, "(member={dn})", "cn"},
 	} {
 		settings := minimal("LDAP_PRESET="+preset, "LDAP_REQUIRED_GROUPS=staff", "LDAP_BASE_DN=cn=users,cn=accounts,DC=example , dc=org")
 		l := mustLoad(t, settings).LDAP
 		assert.Equal(t, want.bases, l.GroupBaseDNs, preset)
 		assert.Equal(t, want.filter, l.GroupFilter, preset)
 		assert.Equal(t, want.name, l.GroupNameAttribute, preset)
-		set := mustLoad(t, append(settings, "LDAP_GROUP_BASE_DN=ou=x", "LDAP_GROUP_FILTER=(member={dn})", "LDAP_GROUP_NAME_ATTRIBUTE=ou")).LDAP
-		assert.Equal(t, []any{config.DNList{"ou=x"}, "(member={dn})", "ou"}, []any{set.GroupBaseDNs, set.GroupFilter, set.GroupNameAttribute}, preset)
+		set := mustLoad(t, append(settings, "LDAP_GROUP_BASE_DN=ou=x", "LDAP_GROUP_FILTER=(owner={dn})", "LDAP_GROUP_NAME_ATTRIBUTE=ou")).LDAP
+		assert.Equal(t, []any{config.DNList{"ou=x"}, "(owner={dn})", "ou"}, []any{set.GroupBaseDNs, set.GroupFilter, set.GroupNameAttribute}, preset)
 	}
 	problem(t, "LDAP_GROUP_BASE_DN", minimal("LDAP_PRESET=freeipa", "LDAP_REQUIRED_GROUPS=staff", "LDAP_BASE_DN=o=example"))
 	problem(t, "LDAP_GROUP_BASE_DN", minimal("LDAP_PRESET=389ds", "LDAP_REQUIRED_GROUPS=staff"))

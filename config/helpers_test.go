@@ -14,7 +14,12 @@ import (
 // password is a secret whose letters no message has by chance.
 const password = "Hunter2-xyzzy"
 
-// minimal is the least environment that loads without a warning; what is appended to it wins.
+// quiet is the least environment that loads without a warning; what is appended to it wins.
+func quiet(more ...string) []string {
+	return minimal(append([]string{"HTTP_ADDR=127.0.0.1:8080"}, more...)...)
+}
+
+// minimal is the least environment that loads; what is appended to it wins.
 func minimal(more ...string) []string {
 	return append([]string{
 		"LDAP_URL=ldaps://ldap.example.org", "LDAP_BASE_DN=dc=example,dc=org",

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"authsvc/config"
@@ -22,6 +23,9 @@ func TestServersAreTakenInOneSpelling(t *testing.T) {
 		"ldap://h:":                               {"ldap://h"},
 		"ldap://192.0.2.1:3890":                   {"ldap://192.0.2.1:3890"},
 		"ldap://[2001:DB8::1]":                    {"ldap://[2001:db8::1]"},
+		"ldap://[::FFFF:192.0.2.1]":               {"ldap://192.0.2.1"},
+		"ldap://[::ffff:c000:201]:3890":           {"ldap://192.0.2.1:3890"},
+		"ldap://[2001:db8:0:0::1]":                {"ldap://[2001:db8::1]"},
 		"ldap://[2001:db8::1]:389":                {"ldap://[2001:db8::1]:389"},
 		"ldap://[fe80::1%25Eth0]:389":             {"ldap://[fe80::1%25Eth0]:389"},
 		"ldapi://%2frun%2fslapd%2fldapi":          {"ldapi://%2frun%2fslapd%2fldapi"},
@@ -127,7 +131,7 @@ func TestTLSFilesAreReadAtTheStart(t *testing.T) {
 		environ        []string
 		variable, text string
 	}{
-		"no CA file":               {[]string{"LDAP_CA_FILE=" + missing}, "LDAP_CA_FILE", "cannot be read: open " + missing},
+		"no CA file":               {[]string{"LDAP_CA_FILE=" + missing}, "LDAP_CA_FILE", "the file " + missing + " cannot be read: no such file or directory"},
 		"an empty CA file":         {[]string{"LDAP_CA_FILE=" + file(t, "")}, "LDAP_CA_FILE", "holds no certificate in PEM form"},
 		"a folder for a CA file":   {[]string{"LDAP_CA_FILE=" + t.TempDir()}, "LDAP_CA_FILE", "cannot be read: "},
 		"a certificate alone":      {[]string{"LDAP_CERT_FILE=" + one.CertFile}, "LDAP_KEY_FILE", "is required with LDAP_CERT_FILE"},
@@ -320,4 +324,32 @@ func TestAttributesHaveNamesOptionsOrNumbers(t *testing.T) {
 		assert.Contains(t, problem(t, "LDAP_ATTRIBUTES", minimal("LDAP_ATTRIBUTES="+bad)), "is not an attribute's name")
 		assert.Contains(t, problem(t, "LDAP_USER_NAME_ATTRIBUTE", minimal("LDAP_USER_NAME_ATTRIBUTE="+bad)), "is not an attribute's name")
 	}
+}
+
+// TestAttributes_MayBeAskedForInBase64: the form is the item's, and one attribute has one.
+func TestAttributes_MayBeAskedForInBase64(t *testing.T) {
+	t.Parallel()
+	c := mustLoad(t, minimal("LDAP_ATTRIBUTES=cn, mS-DS-ConsistencyGuid:base64,userCertificate;binary:base64"))
+	assert.Equal(t, config.List{"cn", "mS-DS-ConsistencyGuid:base64", "userCertificate;binary:base64"}, c.LDAP.Attributes)
+	for bad, want := range map[string]string{
+		":base64": "is not an attribute's name", "c n:base64": "is not an attribute's name",
+		"cn:": "has a form that there is not", "cn:hex": "has a form that there is not", "cn:BASE64": "has a form that there is not",
+		"cn:base64:base64": "has a form that there is not", "cn:base64;binary": "has a form that there is not",
+		"cn,mail,cn:base64": "in two forms", "cn:base64,cn": "in two forms",
+	} {
+		assert.Contains(t, problem(t, "LDAP_ATTRIBUTES", minimal("LDAP_ATTRIBUTES="+bad)), want, bad)
+	}
+	assert.Contains(t, problem(t, "LDAP_USER_NAME_ATTRIBUTE", minimal("LDAP_USER_NAME_ATTRIBUTE=cn:base64")), "is not an attribute's name")
+}
+
+// TestAServiceBindForUsersNeedsAnIdentity: there would be nobody to bind as.
+func TestAServiceBindForUsersNeedsAnIdentity(t *testing.T) {
+	t.Parallel()
+	template := "LDAP_USER_DN_TEMPLATE=uid={username},ou=people,dc=example,dc=org"
+	_, err := config.Load([]string{"LDAP_URL=ldap://localhost", template, "LDAP_BIND_LANE_SERVICE_BIND=true"})
+	require.ErrorContains(t, err, "LDAP_BIND_DN: is required with LDAP_BIND_LANE_SERVICE_BIND=true")
+	c, err := config.Load([]string{"LDAP_URL=ldap://localhost", template, "LDAP_BIND_LANE_SERVICE_BIND=true",
+		"LDAP_BIND_DN=cn=service,dc=example,dc=org", "LDAP_BIND_PASSWORD=secret"})
+	require.NoError(t, err)
+	require.NotContains(t, strings.Join(c.Warnings, "\n"), "LDAP_BIND_DN", "it is used")
 }

@@ -4,19 +4,25 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
 
+	"authsvc/ldappool/ldapurl"
+
 	"github.com/caarlos0/env/v11"
 )
 
-// fileSuffix makes of a secret's variable the one that names a file to read it from.
+// fileSuffix, appended to the name of a secret's variable, names the variable for the secret's
+// file.
 const fileSuffix = "_FILE"
 
-// Setting is a variable's effective value and where it came from: the environment, a file, a preset or the default.
+// fileSource begins the source of a setting that Load read from a file.
+const fileSource = "file "
+
+// Setting is a variable's effective value and where it came from: the environment, a file, a preset
+// or the default.
 type Setting struct {
 	Name, Value, Source string
 }
@@ -24,50 +30,43 @@ type Setting struct {
 // source is what Load read a variable from.
 type source struct{ value, origin, file string }
 
-// Load reads the configuration from an environment as os.Environ gives it. Its error is an *Error with every problem.
+// Load reads the configuration from an environment in the form of os.Environ. Its error is an
+// *Error with every problem.
 //
-// An empty variable counts as one that is not set, but for ADMIN_ADDR, where empty turns the listener off.
+// An empty variable counts as not set, except ADMIN_ADDR: if that is empty, there is no admin
+// listener.
 func Load(environ []string) (*Config, error) {
 	var wrong problems
 	given := split(environ)
-	unknown(given, &wrong)
+	unused := unknown(given, &wrong)
 	sources := read(given, &wrong)
+	refuseFlaws(textVariables(), sources, &wrong)
 	c := &Config{}
 	c.parse(sources, &wrong)
 	if v, ok := given["ADMIN_ADDR"]; ok && v == "" {
 		c.Admin.Addr = ""
 		sources["ADMIN_ADDR"] = source{origin: "environment"}
 	}
+	c.LDAP.BindPasswordFile = sources["LDAP_BIND_PASSWORD"].file
 	c.validate(sources, &wrong)
+	refuseFlaws(plainVariables(), sources, &wrong) // after parse, whose problems take precedence
 	if err := wrong.err(); err != nil {
 		return nil, err
 	}
 	c.describe(sources)
 	c.otel = otel(given)
+	c.unused, c.Warnings = unused, append(slices.Clone(unused), c.Warnings...)
 	c.warn()
+	c.warnOfSecrets(sources)
+	c.warnOfFiles()
 	return c, nil
 }
 
-// Files names the files that Load read: secrets, authorities, certificates, keys and API keys. What they hold may change while the
-// service runs; Load reads them anew.
-func (c *Config) Files() []string {
-	var files []string
-	named := []string{
-		c.LDAP.CAFile, c.LDAP.CertFile, c.LDAP.KeyFile,
-		c.HTTP.TLSCertFile, c.HTTP.TLSKeyFile, c.HTTP.TLSClientCAFile, c.Auth.APIKeysFile,
-	}
-	for _, file := range append(named, c.secretFiles...) {
-		if file != "" && !slices.Contains(files, file) {
-			files = append(files, file)
-		}
-	}
-	return files
-}
-
-// OTel gives one of OpenTelemetry's own variables, OTEL_*; empty where it is not set. They are not checked here.
+// OTel returns one of OpenTelemetry's own variables, OTEL_*, or "" if it is not set. Load does not
+// check them.
 func (c *Config) OTel(name string) string { return c.otel[name].Reveal() }
 
-// otel takes OpenTelemetry's variables. Some hold secrets, so all are treated as such.
+// otel collects OpenTelemetry's variables. Some hold secrets, so all are treated as secrets.
 func otel(given map[string]string) map[string]Secret {
 	taken := map[string]Secret{}
 	for name, value := range given {
@@ -78,7 +77,7 @@ func otel(given map[string]string) map[string]Secret {
 	return taken
 }
 
-// HTTPAddr reads HTTP_ADDR alone, for whoever only wants to reach the service on this machine.
+// HTTPAddr reads HTTP_ADDR alone, for programs that only need to reach the service on this machine.
 func HTTPAddr(environ []string) (string, error) {
 	var wrong problems
 	addr := split(environ)["HTTP_ADDR"]
@@ -89,7 +88,7 @@ func HTTPAddr(environ []string) (string, error) {
 	return addr, wrong.err()
 }
 
-// HTTPS tells, of the same environment, whether the main listener speaks TLS.
+// HTTPS reports whether the main listener of the same environment uses TLS.
 func HTTPS(environ []string) bool { return split(environ)["HTTP_TLS_CERT_FILE"] != "" }
 
 // split makes a map of an environment. The last of several values counts, as in a shell.
@@ -103,7 +102,7 @@ func split(environ []string) map[string]string {
 	return given
 }
 
-// read takes the variables of ours that are set, and the secrets from their files.
+// read collects our variables that are set. It reads secrets from their files.
 func read(given map[string]string, wrong *problems) map[string]source {
 	sources := map[string]source{}
 	for _, v := range variables() {
@@ -119,25 +118,43 @@ func read(given map[string]string, wrong *problems) map[string]source {
 			continue
 		}
 		if value, ok := readSecret(v.name+fileSuffix, path, wrong); ok {
-			sources[v.name] = source{value, "file " + path, path}
+			sources[v.name] = source{value, fileSource + path, path}
 		}
 	}
 	return sources
 }
 
-// readSecret reads a file that holds a secret and nothing else, but for a newline that an editor left at its end.
+// ReadBindPassword reads the password from its file at each call.
+func (l *LDAP) ReadBindPassword() (Secret, error) {
+	var wrong problems
+	value, _ := readSecret("LDAP_BIND_PASSWORD"+fileSuffix, l.BindPasswordFile, &wrong)
+	return NewSecret(value), wrong.err()
+}
+
+// HasNewBindPassword reports whether the password's file now holds another password than [Load]
+// read from it.
+func (l *LDAP) HasNewBindPassword() bool {
+	now, err := l.ReadBindPassword()
+	return err == nil && now.Reveal() != l.BindPassword.Reveal()
+}
+
+// readSecret reads a file that holds nothing but a secret. It removes one line end (LF or CR LF) at
+// the end of the file, which an editor may have added.
 func readSecret(variable, path string, wrong *problems) (string, bool) {
 	example := variable + "=/run/secrets/ldap_bind_password"
-	content, err := os.ReadFile(path)
-	if err != nil {
-		var reason *os.PathError
-		if errors.As(err, &reason) {
-			err = reason.Err
-		}
-		wrong.note(variable, example, "the file "+path+" cannot be read: "+err.Error())
+	if text := flaw(path); text != "" {
+		wrong.note(variable, example, text)
 		return "", false
 	}
-	value := strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
+	content, err := readFile(path)
+	if err != nil {
+		wrong.note(variable, example, err.Error())
+		return "", false
+	}
+	value, ended := strings.CutSuffix(string(content), "\n")
+	if ended {
+		value = strings.TrimSuffix(value, "\r")
+	}
 	if value == "" {
 		wrong.note(variable, example, "the file "+path+" is empty")
 		return "", false
@@ -162,13 +179,13 @@ func (c *Config) parse(sources map[string]source, wrong *problems) {
 			var p env.ParseError
 			if errors.As(e, &p) {
 				variable := tagOf(group, p.Name)
-				wrong.add(variable, "%q %s", withoutUser(sources[variable].value), notA(p))
+				wrong.add(variable, "%q %s", ldapurl.WithoutUser(sources[variable].value), notA(p))
 			}
 		}
 	}
 }
 
-// tagOf is the variable of a group's field.
+// tagOf returns the variable of a group's field.
 func tagOf(group any, field string) string {
 	f, _ := reflect.TypeOf(group).Elem().FieldByName(field)
 	return f.Tag.Get("env")
@@ -181,7 +198,8 @@ func notA(p env.ParseError) string {
 		return "is not a duration with a unit"
 	case p.Type.Kind() == reflect.Bool:
 		return "is neither true nor false"
-	case p.Type == reflect.TypeFor[List](), p.Type == reflect.TypeFor[DNList](), p.Type == reflect.TypeFor[PrefixList]():
+	case p.Type == reflect.TypeFor[List](), p.Type == reflect.TypeFor[DNList](), p.Type == reflect.TypeFor[PrefixList](),
+		p.Type == reflect.TypeFor[HostList]():
 		return p.Err.Error()
 	case p.Type.Kind() == reflect.Int && p.Type.PkgPath() == "":
 		return "is not a whole number"
@@ -191,7 +209,7 @@ func notA(p env.ParseError) string {
 	return "is not one of the values that it can have"
 }
 
-// describe notes every variable's effective value and source.
+// describe records every variable's effective value and source.
 func (c *Config) describe(sources map[string]source) {
 	for _, v := range variables() {
 		s := Setting{v.name, v.def, "default"}
@@ -200,9 +218,6 @@ func (c *Config) describe(sources map[string]source) {
 		}
 		if given, ok := sources[v.name]; ok {
 			s.Value, s.Source = given.value, given.origin
-			if given.file != "" {
-				c.secretFiles = append(c.secretFiles, given.file)
-			}
 			if v.secret {
 				s.Value = NewSecret(given.value).String()
 			}
@@ -210,7 +225,7 @@ func (c *Config) describe(sources map[string]source) {
 		c.settings = append(c.settings, s)
 	}
 	for i, s := range c.settings {
-		switch s.Name { // what follows from others
+		switch s.Name { // values that depend on other variables
 		case "LDAP_POOL_MIN_IDLE_CONNS":
 			c.settings[i].Value = itoa(c.Pool.MinIdleConns)
 		case "LDAP_GROUP_BASE_DN":

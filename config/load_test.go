@@ -34,7 +34,8 @@ func TestEveryVariableCanBeWrongAtOnce(t *testing.T) {
 	t.Parallel()
 	var environ, want, got []string
 	for variable, c := range variableCases(t) {
-		// A template's problem is the only one that a search's variables have beside it, a certificate has none without a key.
+		// With a template, search variables have no problem except that the template excludes them.
+		// A certificate without a key has no problem of its own.
 		if c.message != "" && !slices.Contains([]string{"LDAP_USER_DN_TEMPLATE", "LDAP_CERT_FILE", "HTTP_TLS_CERT_FILE"}, variable) {
 			environ = append(environ, variable+"="+c.bad)
 			want = append(want, variable)

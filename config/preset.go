@@ -2,39 +2,39 @@ package config
 
 import (
 	"maps"
-	"slices"
+
+	"authsvc/internal/dialect"
 )
 
-// presets are the values of LDAP_PRESET, each with the defaults that it has in place of the usual ones, which are OpenLDAP's.
-func presets() map[string]map[string]string {
-	return map[string]map[string]string{
-		"openldap": {"LDAP_GROUP_FILTER": membersFilter},
-		"ad": {
-			"LDAP_USER_FILTER": "(&(objectCategory=person)(objectClass=user)" +
-				"(|(sAMAccountName={username})(userPrincipalName={username})))",
-			"LDAP_USER_NAME_ATTRIBUTE":  "sAMAccountName",
-			"LDAP_GROUP_NAME_ATTRIBUTE": "sAMAccountName",
-			// A bind that AD got and did not answer counts as a try of the user's: sent twice, a wrong password locks sooner.
-			"LDAP_BIND_RETRY": "unsent",
-		},
-		"389ds": {"LDAP_GROUP_FILTER": membersFilter},
-		"freeipa": {
-			// The compatibility tree has each user a second time, as another class: below the suffix two entries would match.
-			"LDAP_USER_FILTER": "(&(objectClass=inetOrgPerson)(uid={username}))",
-		},
-	}
-}
-
-// presetNames lists the values of LDAP_PRESET, the default first.
-func presetNames() []string {
-	return append([]string{"openldap"}, slices.DeleteFunc(slices.Sorted(maps.Keys(presets())), func(s string) bool { return s == "openldap" })...)
-}
-
-// presetDefaults are the defaults of the preset that the sources name, where they are not the usual ones.
+// presetDefaults are the defaults of the preset that the sources name, if they are not the usual
+// ones.
 func presetDefaults(sources map[string]source) map[string]string {
-	name := sources["LDAP_PRESET"].value
-	if name == "" {
-		name = presetNames()[0]
+	d := dialectNamed(sources["LDAP_PRESET"].value).Defaults
+	defaults := map[string]string{
+		"LDAP_USER_FILTER":          d.UserFilter,
+		"LDAP_USER_NAME_ATTRIBUTE":  d.UserNameAttribute,
+		"LDAP_GROUP_FILTER":         d.GroupFilter,
+		"LDAP_GROUP_NAME_ATTRIBUTE": d.GroupNameAttribute,
+		"LDAP_BIND_RETRY":           d.BindRetry,
+		"LDAP_PASSWORD_POLICY":      d.PasswordPolicy,
 	}
-	return presets()[name]
+	maps.DeleteFunc(defaults, func(_, value string) bool { return value == "" })
+	return defaults
+}
+
+// dialectNamed is the kind of directory that LDAP_PRESET names. For a name that there is not, which
+// is a problem of its own, it is the default.
+func dialectNamed(preset string) *dialect.Dialect {
+	if d, err := dialect.Named(preset); err == nil {
+		return d
+	}
+	return dialect.Default()
+}
+
+func (l *LDAP) dialect() *dialect.Dialect { return dialectNamed(l.Preset) }
+
+// bindsByPrincipal reports whether the template makes a user principal name instead of a DN.
+func (l *LDAP) bindsByPrincipal() bool {
+	_, ok := l.dialect().PrincipalSuffix(l.UserDNTemplate)
+	return ok
 }

@@ -17,6 +17,7 @@ func TestContract_PresetsGiveDefaultsThatSettingsWinOver(t *testing.T) {
 		"ad":       {adFilter, "sAMAccountName", "unsent"},
 		"389ds":    {"(uid={username})", "uid", "no_response"},
 		"freeipa":  {"(&(objectClass=inetOrgPerson)(uid={username}))", "uid", "no_response"},
+		"lldap":    {"(&(objectClass=person)(uid={username}))", "uid", "no_response"},
 	} {
 		c := mustLoad(t, minimal("LDAP_PRESET="+preset))
 		assert.Equal(t, want, [3]string{c.LDAP.UserFilter, c.LDAP.UserNameAttribute, c.LDAP.BindRetry}, preset)
@@ -26,6 +27,8 @@ func TestContract_PresetsGiveDefaultsThatSettingsWinOver(t *testing.T) {
 		assert.Equal(t, []string{"LDAP_USER_FILTER", "(cn={username})", "environment"}, setting(t, "LDAP_USER_FILTER", set))
 	}
 	assert.Equal(t, []string{"LDAP_BIND_RETRY", "unsent", "preset", "ad"}, setting(t, "LDAP_BIND_RETRY", minimal("LDAP_PRESET=ad")))
+	assert.Equal(t, []string{"LDAP_PASSWORD_POLICY", "off", "preset", "lldap"}, setting(t, "LDAP_PASSWORD_POLICY", minimal("LDAP_PRESET=lldap")))
+	assert.Equal(t, "on", mustLoad(t, minimal("LDAP_PRESET=lldap", "LDAP_PASSWORD_POLICY=on")).LDAP.PasswordPolicy)
 	assert.Equal(t, []string{"LDAP_BIND_RETRY", "no_response", "default"}, setting(t, "LDAP_BIND_RETRY", minimal("LDAP_PRESET=389ds")))
 }
 
@@ -42,7 +45,7 @@ func TestContract_APrincipalIsATemplateWithADAlone(t *testing.T) {
 	} {
 		assert.Regexp(t, noTemplate, problem(t, "LDAP_USER_DN_TEMPLATE", template("LDAP_PRESET=ad", "LDAP_USER_DN_TEMPLATE="+bad)))
 	}
-	for _, preset := range []string{"openldap", "389ds", "freeipa"} {
+	for _, preset := range []string{"openldap", "389ds", "freeipa", "lldap"} {
 		const upn = "{username}@example.org"
 		assert.Regexp(t, noTemplate, problem(t, "LDAP_USER_DN_TEMPLATE", template("LDAP_PRESET="+preset, "LDAP_USER_DN_TEMPLATE="+upn)))
 	}

@@ -32,7 +32,8 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// problems collects what is wrong, at most once a variable: what follows from one mistake is no other.
+// problems collects what is wrong, at most once a variable: what follows from one mistake is no
+// other.
 type problems struct{ found []Problem }
 
 // add notes a problem of a variable of ours; the example is the reference's.

@@ -41,7 +41,7 @@ func TestEveryExampleOfTheReferenceLoads(t *testing.T) {
 	here := map[string]string{
 		"LDAP_CA_FILE": ca.File(), "LDAP_CERT_FILE": cert.CertFile, "LDAP_KEY_FILE": cert.KeyFile,
 		"HTTP_TLS_CERT_FILE": cert.CertFile, "HTTP_TLS_KEY_FILE": cert.KeyFile, "HTTP_TLS_CLIENT_CA_FILE": ca.File(),
-		"AUTH_API_KEYS_FILE": file(t, "shop "+strings.Repeat("ab", 32)),
+		"AUTH_API_KEYS_FILE": file(t, "shop "+strings.Repeat("ab", 32)), "HTTP_TLS_CLIENT_DENY_FILE": file(t, strings.Repeat("ab", 32)),
 	}
 	search, bind := []string{}, []string{}
 	for variable, example := range config.SampleValues() {

@@ -13,6 +13,9 @@ import (
 // Settings are every variable's effective value and where it came from, secrets masked.
 func (c *Config) Settings() []Setting { return slices.Clone(c.settings) }
 
+// Unused are warnings of variables that look like ours and are none. Warnings has them too.
+func (c *Config) Unused() []string { return slices.Clone(c.unused) }
+
 // WriteSettings writes every variable's effective value and where it came from, secrets masked.
 func (c *Config) WriteSettings(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

@@ -86,18 +86,16 @@ func TestASourceIsTheDefaultTheEnvironmentOrAFile(t *testing.T) {
 		environ []string
 		want    []string
 	}{
-		"a default":                   {minimal(), []string{"LOG_FORMAT", "json", "default"}},
-		"none":                        {minimal(), []string{"LDAP_CA_FILE", "(none)", "default"}},
-		"an empty variable":           {minimal("LOG_FORMAT="), []string{"LOG_FORMAT", "json", "default"}},
-		"the default, set":            {minimal("LOG_FORMAT=json"), []string{"LOG_FORMAT", "json", "environment"}},
-		"a secret":                    {minimal(), []string{"LDAP_BIND_PASSWORD", "[redacted]", "environment"}},
-		"a secret from a file":        {minimal("LDAP_BIND_PASSWORD=", "LDAP_BIND_PASSWORD_FILE="+path), []string{"LDAP_BIND_PASSWORD", "[redacted]", "file", path}},
-		"no secret":                   {template(), []string{"LDAP_BIND_PASSWORD", "(none)", "default"}},
-		"the admin listener off":      {minimal("ADMIN_ADDR="), []string{"ADMIN_ADDR", "(none)", "environment"}},
-		"a default that was lowered":  {minimal("LDAP_POOL_MAX_CONNS=2"), []string{"LDAP_POOL_MIN_IDLE_CONNS", "1", "default"}},
-		"a value that breaks lines":   {template("LDAP_TLS_SERVER_NAME=a\nb\x1b[2Jc"), []string{"LDAP_TLS_SERVER_NAME", `"a\nb\x1b[2Jc"`, "environment"}},
-		"a value that breaks columns": {template("LDAP_TLS_SERVER_NAME=a\tb"), []string{"LDAP_TLS_SERVER_NAME", `"a\tb"`, "environment"}},
-		"a value that is not UTF-8":   {template("LDAP_TLS_SERVER_NAME=a\x9b2J"), []string{"LDAP_TLS_SERVER_NAME", `"a\x9b2J"`, "environment"}},
+		"a default":                  {minimal(), []string{"LOG_FORMAT", "json", "default"}},
+		"none":                       {minimal(), []string{"LDAP_CA_FILE", "(none)", "default"}},
+		"an empty variable":          {minimal("LOG_FORMAT="), []string{"LOG_FORMAT", "json", "default"}},
+		"the default, set":           {minimal("LOG_FORMAT=json"), []string{"LOG_FORMAT", "json", "environment"}},
+		"a secret":                   {minimal(), []string{"LDAP_BIND_PASSWORD", "[redacted]", "environment"}},
+		"a secret from a file":       {minimal("LDAP_BIND_PASSWORD=", "LDAP_BIND_PASSWORD_FILE="+path), []string{"LDAP_BIND_PASSWORD", "[redacted]", "file", path}},
+		"no secret":                  {template(), []string{"LDAP_BIND_PASSWORD", "(none)", "default"}},
+		"the admin listener off":     {minimal("ADMIN_ADDR="), []string{"ADMIN_ADDR", "(none)", "environment"}},
+		"a default that was lowered": {minimal("LDAP_POOL_MAX_CONNS=2"), []string{"LDAP_POOL_MIN_IDLE_CONNS", "1", "default"}},
+		"a value that turns around":  {template("LDAP_TLS_SERVER_NAME=a\u202eb"), []string{"LDAP_TLS_SERVER_NAME", `"a\u202eb"`, "environment"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"authsvc/internal/clientaddr"
 )
 
 // List is a list whose items stand between commas. White space around an item is not part of it.
@@ -20,6 +22,9 @@ func (l *List) UnmarshalText(text []byte) error {
 		if item == "" {
 			return fmt.Errorf("has an empty item between its commas")
 		}
+		if text := flaw(item); text != "" {
+			return fmt.Errorf("has an item that %s", text)
+		}
 		*l = append(*l, item)
 	}
 	return nil
@@ -28,7 +33,8 @@ func (l *List) UnmarshalText(text []byte) error {
 // DNList is a list of distinguished names, which hold commas and so stand between semicolons.
 type DNList []string
 
-// UnmarshalText reads a list. A semicolon that is escaped (RFC 4514 section 2.4) belongs to its name.
+// UnmarshalText reads a list. A semicolon that is escaped (RFC 4514 section 2.4) belongs to its
+// name.
 func (l *DNList) UnmarshalText(text []byte) error {
 	*l = nil
 	s := string(text)
@@ -41,6 +47,9 @@ func (l *DNList) UnmarshalText(text []byte) error {
 			dn := trimDN(s[start:i])
 			if dn == "" {
 				return fmt.Errorf("has an empty name between its semicolons")
+			}
+			if text := flaw(dn); text != "" {
+				return fmt.Errorf("has a name that %s", text)
 			}
 			*l = append(*l, dn)
 			start = i + 1
@@ -71,16 +80,11 @@ func (l *PrefixList) UnmarshalText(text []byte) error {
 	}
 	*l = nil
 	for _, item := range items {
-		if addr, err := netip.ParseAddr(item); err == nil {
-			addr = addr.Unmap() // an address that is asked about is unmapped too
-			*l = append(*l, netip.PrefixFrom(addr, addr.BitLen()))
-			continue
-		}
-		p, err := netip.ParsePrefix(item)
+		p, err := clientaddr.ParsePrefix(item)
 		if err != nil {
 			return fmt.Errorf("has %q, which is neither a network in CIDR notation nor an address", item)
 		}
-		*l = append(*l, p.Masked())
+		*l = append(*l, p)
 	}
 	return nil
 }

@@ -1,44 +1,65 @@
 package config
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
 
-// prefixes are what our variables begin with.
-func prefixes() []string { return []string{"LDAP_", "AUTH_", "HTTP_", "ADMIN_"} }
+// logPrefix is a prefix that many programs use. An unknown variable with it never prevents the
+// start.
+const logPrefix = "LOG_"
 
-// later are variables of versions to come. To accept one that does nothing would be a lie.
+// prefixes returns the prefixes of our variables.
+func prefixes() []string { return []string{"LDAP_", "AUTH_", "HTTP_", "ADMIN_", logPrefix} }
+
+// later lists variables of future versions. They are rejected, because a variable that is accepted
+// without an effect would mislead.
 func later() []string {
 	return []string{
 		"AUTH_THROTTLE_REDIS_URL",
 	}
 }
 
-// unknown reports variables that are not ours and were probably meant to be. What merely begins like ours is left alone:
-// HTTP_PROXY is everybody's, and Kubernetes and Docker set LDAP_PORT or LDAP_SERVICE_HOST for a neighbour called ldap.
-func unknown(given map[string]string, wrong *problems) {
+// unknown reports variables that have one of our prefixes but are not ours. A variable is a problem
+// if it looks like a misspelling. It is also a problem if less would be protected without it than
+// the operator thinks. The others are warnings. Variables that other programs are known to set are
+// ignored: HTTP_PROXY is used by many programs, HTTP_HOST is CGI's (RFC 3875 section 4.1.18); for
+// the rest see linked and ofImage.
+func unknown(given map[string]string, wrong *problems) (warnings []string) {
 	known := names()
-	names := make([]string, 0, len(given))
-	for name := range given {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		value := given[name]
 		ours := slices.ContainsFunc(prefixes(), func(p string) bool { return strings.HasPrefix(name, p) })
-		switch {
-		case !ours || given[name] == "" || slices.Contains(known, name) || strings.HasPrefix(name, "HTTP_PROXY"):
-		case slices.Contains(later(), name):
+		if !ours || value == "" || slices.Contains(known, name) || strings.HasPrefix(name, "HTTP_PROXY") || name == "HTTP_HOST" {
+			continue
+		}
+		if slices.Contains(later(), name) {
 			wrong.note(name, "", "is not supported by this version")
-		default:
-			if likely := meant(name, known); likely != "" {
-				wrong.note(name, "", "there is no such variable; "+likely+" was probably meant")
-			}
+			continue
+		}
+		likely, stops := meant(name, known), true
+		switch {
+		case linked(name, value), likely == "" && ofImage(name, given):
+			continue
+		case likely == "":
+			likely, stops = guessed(name)
+			stops = stops && (!slices.Contains(imageSwitches(), name) || turnsOn(value))
+		}
+		text := "there is no such variable, and it is not used"
+		if likely != "" {
+			text = "there is no such variable; " + likely + " was probably meant"
+		}
+		if stops && !strings.HasPrefix(name, logPrefix) {
+			wrong.note(name, "", text)
+		} else {
+			warnings = append(warnings, name+": "+text)
 		}
 	}
+	return warnings
 }
 
-// names lists every variable that is read.
+// names lists every variable that Load reads.
 func names() []string {
 	var all []string
 	for _, v := range variables() {
@@ -50,7 +71,7 @@ func names() []string {
 	return all
 }
 
-// meant is the known variable that name is a misspelling of, or "".
+// meant returns the known variable that name is a misspelling of, or "".
 func meant(name string, known []string) string {
 	for _, likely := range []func(a, b string) bool{joined, misspelt, wordMissing} {
 		for _, k := range known {
@@ -62,12 +83,12 @@ func meant(name string, known []string) string {
 	return ""
 }
 
-// joined tells whether a is b with its underscores elsewhere.
+// joined reports whether a and b differ only in where they have underscores.
 func joined(a, b string) bool {
 	return strings.ReplaceAll(a, "_", "") == strings.ReplaceAll(b, "_", "")
 }
 
-// misspelt tells whether a is b with slips of the pen, in at most two words.
+// misspelt reports whether a is b with at most two misspelt words.
 func misspelt(a, b string) bool {
 	wordsA, wordsB := strings.Split(a, "_"), strings.Split(b, "_")
 	if len(wordsA) != len(wordsB) {
@@ -86,10 +107,11 @@ func misspelt(a, b string) bool {
 	return slips <= 2
 }
 
-// alike tells whether a word is another one with a letter wrong, missing, too many or in its neighbour's place, or
-// begins like it (ADDRESS and ADDR, CONNECTIONS and CONNS, PASSWD and PASSWORD).
+// alike reports whether a word is another one with a letter wrong, missing, added or swapped with
+// the next. It also reports true if the two begin alike (ADDRESS and ADDR, CONNECTIONS and CONNS,
+// PASSWD and PASSWORD).
 func alike(a, b string) bool {
-	if least := min(len(a), len(b)); least < 3 { // DNS is DN drawn out; DC is another word
+	if least := min(len(a), len(b)); least < 3 { // DNS extends DN; DC is another word
 		return least == 2 && len(a)+len(b) == 5 && (strings.HasPrefix(a, b) || strings.HasPrefix(b, a))
 	}
 	if min(len(a), len(b)) >= 4 && a[:4] == b[:4] {
@@ -106,7 +128,8 @@ func alike(a, b string) bool {
 	return max(len(a), len(b))-min(len(a), len(b)) == 1
 }
 
-// wordMissing tells whether a and b differ in one word that only one of them has, and share two more than the prefix.
+// wordMissing reports whether a and b differ only in one word that one of them lacks. They must
+// share two words in addition to the prefix.
 func wordMissing(a, b string) bool {
 	short, long := strings.Split(a, "_"), strings.Split(b, "_")
 	if len(short) > len(long) {

@@ -119,3 +119,71 @@ func TestVariablesOfVersionsToComeAreRefused(t *testing.T) {
 		assert.Equal(t, variable+": is not supported by this version", problem(t, variable, minimal(variable+"=x")))
 	}
 }
+
+func TestUnknown_NamesWhatWasMeantInAWarning(t *testing.T) {
+	t.Parallel()
+	for given, meant := range map[string]string{
+		"LDAP_TIMEOUT": "LDAP_REQUEST_TIMEOUT", "LDAP_CONNECT_TIMEOUT": "LDAP_DIAL_TIMEOUT", "LDAP_POOL_SIZE": "LDAP_POOL_MAX_CONNS",
+		"LDAP_MAX_CONNECTIONS": "LDAP_POOL_MAX_CONNS", "LDAP_FILTER": "LDAP_USER_FILTER", "LDAP_SEARCH_FILTER": "LDAP_USER_FILTER",
+		"LDAP_SEARCH_BASE": "LDAP_BASE_DN", "LDAP_BASE": "LDAP_BASE_DN", "LDAP_BINDPW": "LDAP_BIND_PASSWORD", "LDAP_PASSWORD": "LDAP_BIND_PASSWORD",
+		"LDAP_USERNAME": "LDAP_BIND_DN", "LDAP_HOST": "LDAP_URL", "LDAP_SERVER": "LDAP_URL", "LDAP_SERVERS": "LDAP_URL", "LDAP_PORT": "LDAP_URL",
+		"LDAP_TYPE": "LDAP_PRESET", "LDAP_RETRIES": "LDAP_BIND_RETRY", "LDAP_SCOPE": "LDAP_USER_SCOPE", "LDAP_FIELDS": "LDAP_ATTRIBUTES",
+		"HTTP_PORT": "HTTP_ADDR", "HTTP_LISTEN": "HTTP_ADDR", "HTTP_PROXIES": "HTTP_TRUSTED_PROXIES", "HTTP_CONNS": "HTTP_MAX_CONNS",
+		"ADMIN_PORT": "ADMIN_ADDR", "ADMIN_LISTEN": "ADMIN_ADDR", "LOG_LEVL": "LOG_LEVEL", "LOG_LVL": "LOG_LEVEL",
+		"LOG_FORMATTER": "LOG_FORMAT", "LOG_JSON": "LOG_FORMAT",
+	} {
+		c := mustLoad(t, quiet(given+"="+password))
+		assert.Equal(t, []string{given + ": there is no such variable; " + meant + " was probably meant"}, c.Warnings)
+	}
+	for _, given := range []string{"LOG_DIR", "LDAP_XYZZY", "AUTH_METHOD", "ADMIN_PASSWORD", "HTTP_XYZZY"} {
+		assert.Equal(t, []string{given + ": there is no such variable, and it is not used"}, mustLoad(t, quiet(given+"="+password)).Warnings)
+	}
+	assert.Empty(t, mustLoad(t, quiet("LDAP_TIMEOUT=", "NOT_LDAP_TIMEOUT=x", "HTTP_HOST=x", "HTTP_PROXY=x")).Warnings)
+}
+
+func TestUnknown_StopsTheStartWhereLessWouldBeProtected(t *testing.T) {
+	t.Parallel()
+	for given, meant := range map[string]string{
+		"LDAP_GROUPS=staff": "LDAP_REQUIRED_GROUPS", "LDAP_GROUP=staff": "LDAP_REQUIRED_GROUPS", "LDAP_ALLOWED_GROUPS=staff": "LDAP_REQUIRED_GROUPS",
+		"AUTH_GROUPS=staff": "LDAP_REQUIRED_GROUPS", "LDAP_MEMBEROF=x": "LDAP_REQUIRED_GROUPS", "LDAP_GROUP_SEARCH=x": "LDAP_GROUP_BASE_DN",
+		"LDAP_TLS=true": "LDAP_START_TLS", "LDAP_TLS=1": "LDAP_START_TLS", "LDAP_USE_TLS=yes": "LDAP_START_TLS", "LDAP_SSL=on": "LDAP_START_TLS",
+		"LDAP_REQUIRE_TLS=yes": "LDAP_START_TLS", "LDAP_CACERT=/ca": "LDAP_CA_FILE", "LDAP_CA=/ca": "LDAP_CA_FILE", "LDAP_TLS_CACERT=/ca": "LDAP_CA_FILE",
+		"LDAP_TLS_REQCERT=hard": "LDAP_TLS_INSECURE_SKIP_VERIFY", "LDAP_CERT=/c": "LDAP_CERT_FILE",
+		"HTTP_TLS=true": "HTTP_TLS_CERT_FILE", "HTTP_SSL_KEY=/k": "HTTP_TLS_KEY_FILE", "HTTP_CLIENT_CA=/c": "HTTP_TLS_CLIENT_CA_FILE",
+		"AUTH_THROTTLE=0": "AUTH_THROTTLE_FAILURES", "AUTH_THROTTLE_ENABLED=true": "AUTH_THROTTLE_FAILURES", "AUTH_RATE_LIMIT=5": "AUTH_THROTTLE_FAILURES",
+		"AUTH_MAX_FAILURES=5": "AUTH_THROTTLE_FAILURES", "AUTH_LOCKOUT_WINDOW=1m": "AUTH_THROTTLE_WINDOW", "AUTH_UNIFORM=true": "AUTH_FAILURE_DETAIL",
+		"ADMIN_TLS_CERT_FILE=/c": "ADMIN_ADDR", "AUTH_KEY=k": "AUTH_API_KEYS_FILE", "AUTH_APIKEYS=k": "AUTH_API_KEYS_FILE",
+	} {
+		name, _ := cut(given)
+		assert.Equal(t, name+": there is no such variable; "+meant+" was probably meant", problem(t, name, minimal(given)), given)
+	}
+}
+
+// TestUnknown_LeavesNeighboursAlone: Kubernetes' and Docker's links, and whole environments of the
+// images of OpenLDAP.
+func TestUnknown_LeavesNeighboursAlone(t *testing.T) {
+	t.Parallel()
+	var links []string
+	for _, service := range []string{"ldap", "openldap", "auth", "http", "admin", "log", "ldap-tls", "ldap-groups", "auth-throttle", "log-level"} {
+		for _, link := range serviceLinks(service) {
+			links = append(links, link+"=tcp://10.0.0.1:389")
+		}
+	}
+	osixia := []string{
+		"LDAP_ORGANISATION=Example", "LDAP_DOMAIN=example.org", "LDAP_ADMIN_PASSWORD=x", "LDAP_CONFIG_PASSWORD=x", "LDAP_READONLY_USER=false",
+		"LDAP_RFC2307BIS_SCHEMA=false", "LDAP_BACKEND=mdb", "LDAP_TLS=true", "LDAP_TLS_ENFORCE=false", "LDAP_TLS_CRT_FILENAME=ldap.crt",
+		"LDAP_TLS_CA_CRT_FILENAME=ca.crt", "LDAP_TLS_VERIFY_CLIENT=demand", "LDAP_REPLICATION=false", "LDAP_SSL_HELPER_PREFIX=ldap", "LDAP_LOG_LEVEL=256",
+	}
+	bitnami := []string{
+		"LDAP_ROOT=dc=x", "LDAP_ADMIN_USERNAME=admin", "LDAP_ADMIN_PASSWORD=x", "LDAP_USERS=a,b", "LDAP_PASSWORDS=a,b", "LDAP_USER_DC=users", "LDAP_GROUP=readers",
+		"LDAP_GROUP_OU=groups", "LDAP_PORT_NUMBER=1389", "LDAP_LDAPS_PORT_NUMBER=1636", "LDAP_ENABLE_TLS=yes", "LDAP_REQUIRE_TLS=yes",
+		"LDAP_CONFIG_ADMIN_ENABLED=no", "LDAP_ALLOW_ANON_BINDING=yes", "LDAP_LOGLEVEL=256", "LDAP_ULIMIT_NOFILES=1024", "LDAP_SKIP_DEFAULT_TREE=no",
+	}
+	docker := []string{"LDAP_NAME=/authsvc/ldap", "LDAP_ENV_LDAP_GROUPS=x", "LDAP_PORT=tcp://172.17.0.2:389"}
+	for _, environ := range [][]string{links, osixia, bitnami, docker, {"LDAP_TLS=tcp://10.0.0.1:389"}} {
+		c := mustLoad(t, quiet(environ...))
+		if len(environ) > 1 {
+			assert.Empty(t, c.Warnings)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"authsvc/config"
+	"authsvc/internal/ldaptest"
 
 	"github.com/stretchr/testify/assert"
 )
@@ -54,6 +55,7 @@ func TestNumbersOutOfBoundsAreRefusedWithTheirBounds(t *testing.T) {
 		"a negative number of waiters":   {minimal(wait + "=-1"), wait, `"-1" is not between 0 and 1000000`},
 		"too many waiters":               {minimal(wait + "=1000001"), wait, `"1000001" is not between 0 and 1000000`},
 		"fewer failures than none":       {minimal("AUTH_THROTTLE_FAILURES=-1"), "AUTH_THROTTLE_FAILURES", `"-1" is not between 0 and 1000000`},
+		"too many failures of a client":  {minimal("AUTH_THROTTLE_CLIENT_FAILURES=1000001"), "AUTH_THROTTLE_CLIENT_FAILURES", `"1000001" is not between 0 and 1000000`},
 		"too many failures":              {minimal("AUTH_THROTTLE_ACCOUNT_FAILURES=1000001"), "AUTH_THROTTLE_ACCOUNT_FAILURES", `"1000001" is not between 0 and 1000000`},
 		"a number that no int holds":     {minimal(wait + "=9999999999999999999"), wait, `"9999999999999999999" is not a whole number`},
 		"a number with a fraction":       {minimal(wait + "=1.5"), wait, `"1.5" is not a whole number`},
@@ -129,10 +131,11 @@ func TestAnEmptyAdminAddressTurnsTheListenerOff(t *testing.T) {
 
 func TestNetworksAndAddressesAreTrusted(t *testing.T) {
 	t.Parallel()
-	c := mustLoad(t, minimal("HTTP_TRUSTED_PROXIES=10.1.2.3/8, 192.0.2.1,2001:db8::1/32,::1,::ffff:192.0.2.9"))
+	c := mustLoad(t, minimal("HTTP_TRUSTED_PROXIES=10.1.2.3/8, 192.0.2.1,2001:db8::1/32,::1,::ffff:192.0.2.9,::ffff:127.0.0.0/104,::ffff:198.51.100.7/128,::ffff:0:0/90"))
 	want := config.PrefixList{
 		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/32"),
 		netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("192.0.2.9/32"),
+		netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("198.51.100.7/32"), netip.MustParsePrefix("::ffff:0:0/90").Masked(),
 	}
 	assert.Equal(t, want, c.HTTP.TrustedProxies)
 	for _, bad := range []string{"10.0.0.0/33", "10.0.0/8", "proxy.example.org", "*", "192.0.2.1:80", "10.0.0.0/-1"} {
@@ -171,15 +174,22 @@ func TestWhatIsAllowedAndUnwiseIsWarnedAbout(t *testing.T) {
 		"not with a template":                        {template(), nil},
 		"an admin listener for all":                  {minimal("ADMIN_ADDR=:9090"), []string{":9090 " + open}},
 		"one on every address":                       {minimal("ADMIN_ADDR=0.0.0.0:9090"), []string{"0.0.0.0:9090 " + open}},
+		"one for all with the profiler":              {minimal("ADMIN_ADDR=:9090", "ADMIN_PPROF=true"), []string{"no access control, and serves the profiler to everybody"}},
 		"one on this machine only":                   {minimal("ADMIN_ADDR=[::1]:9090"), nil},
 		"an identity that a template has no use for": {template("LDAP_BIND_DN=cn=s", "LDAP_BIND_PASSWORD="+password), []string{"LDAP_BIND_DN: not used, since LDAP_USER_DN_TEMPLATE"}},
 		"a request that outlives its login":          {minimal("AUTH_TIMEOUT=4s"), []string{"LDAP_REQUEST_TIMEOUT: longer than AUTH_TIMEOUT"}},
 		"one that lives as long":                     {minimal("AUTH_TIMEOUT=5s"), nil},
 		"a client that can use up all":               {minimal("AUTH_THROTTLE_ACCOUNT_FAILURES=9"), []string{"AUTH_THROTTLE_ACCOUNT_FAILURES: fewer than AUTH_THROTTLE_FAILURES"}},
+		"a client's limit that one account uses up":  {minimal("AUTH_THROTTLE_CLIENT_FAILURES=9"), []string{"AUTH_THROTTLE_CLIENT_FAILURES: fewer than AUTH_THROTTLE_FAILURES"}},
+		"a client's limit that many accounts use up": {minimal("AUTH_THROTTLE_CLIENT_FAILURES=10"), nil},
 		"no limit for the account":                   {minimal("AUTH_THROTTLE_ACCOUNT_FAILURES=0"), nil},
 		"no admin listener":                          {minimal("ADMIN_ADDR="), nil},
 		"a required group that is nearly a DN":       {minimal("LDAP_GROUP_BASE_DN=ou=g", "LDAP_REQUIRED_GROUPS=cn=admins,ou=g,"), []string{`LDAP_REQUIRED_GROUPS: "cn=admins,ou=g," looks like a DN`}},
 		"one that is, and names":                     {minimal("LDAP_GROUP_BASE_DN=ou=g", "LDAP_REQUIRED_GROUPS=cn=admins,ou=g;a,b;a=;staff"), nil},
+		"uniform mode without a throttle": {
+			minimal("AUTH_FAILURE_DETAIL=uniform", "AUTH_THROTTLE_FAILURES=0", "AUTH_THROTTLE_ACCOUNT_FAILURES=0"), []string{"AUTH_FAILURE_DETAIL: with uniform, "}},
+		"a decoy that a template has no use for": {
+			template("AUTH_FAILURE_DETAIL=uniform", "AUTH_UNIFORM_DECOY_DN=cn=decoy"), []string{"AUTH_UNIFORM_DECOY_DN: not used"}},
 		"all that there is": {
 			minimal("LDAP_URL=ldap://h", "LDAP_TLS_INSECURE_SKIP_VERIFY=true", "LDAP_BIND_DN=", "LDAP_BIND_PASSWORD=", "ADMIN_ADDR=:0"),
 			[]string{"not verified", unveiled, anonymous, open},
@@ -187,12 +197,66 @@ func TestWhatIsAllowedAndUnwiseIsWarnedAbout(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			warnings := mustLoad(t, c.environ).Warnings
+			warnings := mustLoad(t, append([]string{"HTTP_ADDR=127.0.0.1:8080"}, c.environ...)).Warnings
 			if assert.Len(t, warnings, len(c.want), "%q", warnings) {
 				for i, want := range c.want {
 					assert.Contains(t, warnings[i], want)
 				}
 			}
 		})
+	}
+}
+
+func TestTheDecoyIsAnEntryOfItsOwnInUniformMode(t *testing.T) {
+	t.Parallel()
+	const variable = "AUTH_UNIFORM_DECOY_DN"
+	uniform := func(more ...string) []string { return minimal(append(more, "AUTH_FAILURE_DETAIL=uniform")...) }
+	for name, c := range map[string]struct {
+		environ []string
+		text    string
+	}{
+		"a name":                       {uniform(variable + "=decoy"), `"decoy" is not a DN (RFC 4514)`},
+		"the root DSE":                 {uniform(variable + "= "), `" " is not`},
+		"without uniform mode":         {minimal(variable + "=cn=decoy,dc=x"), "is used with AUTH_FAILURE_DETAIL=uniform only"},
+		"the service identity":         {uniform(variable + "=CN=Service, dc=example,DC=org"), `"CN=Service, dc=example,DC=org" is the service identity of LDAP_BIND_DN`},
+		"with a user's principal name": {template(variable+"=cn=decoy,dc=x", "AUTH_FAILURE_DETAIL=uniform", "LDAP_PRESET=ad", "LDAP_USER_DN_TEMPLATE={username}@example.org"), "needs users' DNs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			assert.Contains(t, problem(t, variable, c.environ), variable+": "+c.text)
+		})
+	}
+	mustLoad(t, uniform(variable+"=cn=decoy,dc=example,dc=org"))
+	mustLoad(t, template(variable+"=cn=decoy,dc=x", "AUTH_FAILURE_DETAIL=uniform", "LDAP_PRESET=389ds"))
+}
+
+func TestAddress_ThatIsMappedIsTheIPv4Address(t *testing.T) {
+	t.Parallel()
+	const own = "[::ffff:127.0.0.1]"
+	assert.Contains(t, problem(t, "ADMIN_ADDR", minimal("ADMIN_ADDR="+own+":80", "HTTP_ADDR=127.0.0.1:80")), "is the address of HTTP_ADDR too")
+	assert.Contains(t, problem(t, "LDAP_URL", minimal("LDAP_URL=ldaps://192.0.2.1,ldaps://[::ffff:192.0.2.1]")), `"ldaps://192.0.2.1" is in the list twice`)
+	assert.Empty(t, mustLoad(t, minimal("LDAP_URL=ldap://"+own, "ADMIN_ADDR="+own+":80", "HTTP_ADDR="+own+":81")).Warnings)
+}
+
+func TestClearText_OfCallersIsWarnedAboutUnlessTheyAreOnThisMachine(t *testing.T) {
+	t.Parallel()
+	pair := ldaptest.NewCA(t).Issue(t, ldaptest.CertConfig{})
+	keys := "AUTH_API_KEYS_FILE=" + file(t, "shop "+hashed("key")+"\n")
+	secure := []string{"HTTP_TLS_CERT_FILE=" + pair.CertFile, "HTTP_TLS_KEY_FILE=" + pair.KeyFile}
+	for _, addr := range []string{":8080", "0.0.0.0:80", "[::]:80", "192.0.2.1:80", "[::ffff:192.0.2.1]:80", "authsvc.example.org:80"} {
+		warnings := mustLoad(t, minimal("HTTP_ADDR="+addr)).Warnings
+		if assert.Len(t, warnings, 1, addr) {
+			assert.Equal(t, "HTTP_ADDR: passwords travel to "+addr+" in the clear, unless a proxy beside it speaks TLS; use HTTP_TLS_CERT_FILE, "+
+				"and AUTH_API_KEYS_FILE to say who may ask, or listen on 127.0.0.1 if callers are on this machine", warnings[0])
+		}
+		warnings = mustLoad(t, minimal("HTTP_ADDR="+addr, keys)).Warnings
+		if assert.Len(t, warnings, 1, addr) {
+			assert.Contains(t, warnings[0], "AUTH_API_KEYS_FILE: keys and passwords travel to "+addr+" in the clear")
+		}
+		assert.Empty(t, mustLoad(t, minimal(append(secure, "HTTP_ADDR="+addr)...)).Warnings, addr)
+	}
+	for _, addr := range []string{"127.0.0.1:80", "[::1]:80", "localhost:80", "[::ffff:127.0.0.1]:80"} {
+		assert.Empty(t, mustLoad(t, minimal("HTTP_ADDR="+addr)).Warnings, addr)
+		assert.Empty(t, mustLoad(t, minimal("HTTP_ADDR="+addr, keys)).Warnings, addr)
 	}
 }

@@ -30,6 +30,7 @@ func variableCases(t *testing.T) map[string]variableCase {
 	ca := ldaptest.NewCA(t)
 	cert := ca.Issue(t, ldaptest.CertConfig{Client: true})
 	server := ca.Issue(t, ldaptest.CertConfig{})
+	denied := file(t, hashed("denied"))
 	keys := file(t, "shop "+strings.Repeat("ab", 32)+"\n")
 	seconds := func(n int) time.Duration { return time.Duration(n) * time.Second }
 	noUnit, noNumber := `"5" is not a duration with a unit`, `"many" is not a whole number`
@@ -141,6 +142,14 @@ func variableCases(t *testing.T) map[string]variableCase {
 			field: func(c *config.Config) any { return c.LDAP.BindRetry }, def: "no_response", good: "unsent", want: "unsent",
 			bad: "always", message: `"always" is none of no_response, unsent`,
 		},
+		"LDAP_BIND_LANE_SERVICE_BIND": {
+			field: func(c *config.Config) any { return c.LDAP.BindLaneServiceBind }, def: "auto", good: "false", want: "false",
+			bad: "yes", message: `"yes" is none of auto, true, false`,
+		},
+		"LDAP_PASSWORD_POLICY": {
+			field: func(c *config.Config) any { return c.LDAP.PasswordPolicy }, def: "auto", good: "off", want: "off",
+			bad: "true", message: `"true" is none of auto, on, off`,
+		},
 		"LDAP_POOL_MAX_CONNS": {
 			field: func(c *config.Config) any { return c.Pool.MaxConns }, def: 32, good: "8", want: 8, bad: "many", message: noNumber,
 		},
@@ -188,6 +197,19 @@ func variableCases(t *testing.T) map[string]variableCase {
 			with: []string{"HTTP_TLS_CERT_FILE=" + server.CertFile, "HTTP_TLS_KEY_FILE=" + server.KeyFile},
 			bad:  server.KeyFile, message: server.KeyFile + " holds no certificate in PEM form",
 		},
+		"HTTP_TLS_CLIENT_DENY_FILE": {
+			field: func(c *config.Config) any { return c.HTTP.TLSClientDenyFile }, def: "", good: denied, want: denied,
+			with: []string{"HTTP_TLS_CERT_FILE=" + server.CertFile, "HTTP_TLS_KEY_FILE=" + server.KeyFile, "HTTP_TLS_CLIENT_CA_FILE=" + ca.File()},
+			bad:  server.CertFile, message: server.CertFile + ": line 1: must be the SHA-256 fingerprint of a certificate",
+		},
+		"HTTP_HOSTS": {
+			field: func(c *config.Config) any { return c.HTTP.Hosts }, def: config.HostList(nil), good: "Authsvc", want: config.HostList{"authsvc"},
+			bad: "authsvc:8080", message: `"authsvc:8080" has "authsvc:8080": a name counts under every port, leave the port out`,
+		},
+		"ADMIN_HOSTS": {
+			field: func(c *config.Config) any { return c.Admin.Hosts }, def: config.HostList(nil), good: "authsvc", want: config.HostList{"authsvc"},
+			bad: "*.example.org", message: `"*.example.org" has "*.example.org": wildcards are not supported, each name must be listed`,
+		},
 		"AUTH_FAILURE_DETAIL": {
 			field: func(c *config.Config) any { return c.Auth.FailureDetail }, def: "distinct", good: "uniform", want: "uniform",
 			bad: "none", message: `"none" is none of distinct, uniform`,
@@ -196,11 +218,18 @@ func variableCases(t *testing.T) map[string]variableCase {
 			field: func(c *config.Config) any { return c.Auth.UniformDelay }, def: 50 * time.Millisecond, good: "200ms", want: 200 * time.Millisecond,
 			bad: "5", message: noUnit,
 		},
+		"AUTH_UNIFORM_DECOY_DN": {
+			field: func(c *config.Config) any { return c.Auth.UniformDecoyDN }, def: "", good: "cn=decoy,dc=x", want: "cn=decoy,dc=x",
+			with: []string{"AUTH_FAILURE_DETAIL=uniform"}, bad: "decoy", message: `"decoy" is not a DN (RFC 4514): `,
+		},
 		"AUTH_THROTTLE_FAILURES": {
 			field: func(c *config.Config) any { return c.Auth.ThrottleFailures }, def: 10, good: "0", want: 0, bad: "many", message: noNumber,
 		},
 		"AUTH_THROTTLE_ACCOUNT_FAILURES": {
 			field: func(c *config.Config) any { return c.Auth.ThrottleAccountFailures }, def: 100, good: "20", want: 20, bad: "many", message: noNumber,
+		},
+		"AUTH_THROTTLE_CLIENT_FAILURES": {
+			field: func(c *config.Config) any { return c.Auth.ThrottleClientFailures }, def: 0, good: "200", want: 200, bad: "many", message: noNumber,
 		},
 		"AUTH_THROTTLE_WINDOW": {
 			field: func(c *config.Config) any { return c.Auth.ThrottleWindow }, def: 5 * time.Minute, good: "1h", want: time.Hour, bad: "5", message: noUnit,
@@ -208,6 +237,9 @@ func variableCases(t *testing.T) map[string]variableCase {
 		"HTTP_ADDR": {
 			field: func(c *config.Config) any { return c.HTTP.Addr }, def: ":8080", good: "[::1]:80", want: "[::1]:80",
 			bad: "8080", message: `"8080" is not host:port with a port of 0 to 65535`,
+		},
+		"HTTP_MAX_CONNS": {
+			field: func(c *config.Config) any { return c.HTTP.MaxConns }, def: 4096, good: "10000", want: 10000, bad: "15", message: `"15" is not between 16 and 1000000`,
 		},
 		"HTTP_TRUSTED_PROXIES": {
 			field: func(c *config.Config) any { return c.HTTP.TrustedProxies }, def: config.PrefixList(nil),
@@ -220,6 +252,10 @@ func variableCases(t *testing.T) map[string]variableCase {
 		"ADMIN_ADDR": {
 			field: func(c *config.Config) any { return c.Admin.Addr }, def: "127.0.0.1:9090", good: "localhost:9091", want: "localhost:9091",
 			bad: "localhost", message: `"localhost" is not host:port with a port of 0 to 65535`,
+		},
+		"ADMIN_PPROF": {
+			field: func(c *config.Config) any { return c.Admin.Pprof }, def: "loopback", good: "true", want: "true",
+			bad: "yes", message: `"yes" is none of loopback, true, false`,
 		},
 		"LOG_LEVEL": {
 			field: func(c *config.Config) any { return c.Log.Level }, def: slog.LevelInfo, good: "debug", want: slog.LevelDebug,

@@ -1,6 +1,7 @@
 package ldappool
 
 import (
+	"authsvc/ldappool/internal/core"
 	"context"
 	"fmt"
 	"sync"
@@ -17,7 +18,7 @@ import (
 // benchCallers are the numbers of callers at one time that are measured.
 var benchCallers = []int{1, 16, 64}
 
-// share has callers do b.N operations between them. each makes the work of one.
+// share runs callers that do b.N operations between them. each makes the work of one.
 func share(b *testing.B, callers int, each func() (do func() error)) {
 	b.Helper()
 	var left atomic.Int64
@@ -51,19 +52,19 @@ func benchPool(b *testing.B, server string, callers int) *Pool {
 	return p
 }
 
-// BenchmarkBorrowAndReturn is what the pool itself costs: taking a connection and giving it back, nothing sent.
+// BenchmarkBorrowAndReturn is what the pool itself costs: taking a connection and giving it back,
+// nothing sent.
 func BenchmarkBorrowAndReturn(b *testing.B) {
 	server := ldaptest.NewServer(b, nil)
 	for _, callers := range benchCallers {
 		b.Run(fmt.Sprint("callers=", callers), func(b *testing.B) {
 			p := benchPool(b, server.URL(), callers)
-			l := p.lanes[1]
 			share(b, callers, func() func() error {
 				return func() error {
-					lent, _, err := l.borrow(context.Background(), time.Now().Add(p.config().MaxWait), want{})
+					now := time.Now()
+					c, _, err := p.acquire(context.Background(), "bind", &core.Request{Lane: core.Bind, Began: now, Deadline: now.Add(time.Second)})
 					if err == nil {
-						lent.quiet = lent.used // as if it had been used
-						lent.release(true)
+						p.update(func(now time.Time) { p.core.Released(now, c.core, core.Outcome{Answered: true}) })
 					}
 					return err
 				}
@@ -88,7 +89,8 @@ func BenchmarkPoolBind(b *testing.B) {
 	}
 }
 
-// BenchmarkBareBind is the same with a connection of go-ldap's for each caller and nothing around it: the floor.
+// BenchmarkBareBind is the same with a connection of go-ldap's for each caller and nothing around
+// it: the floor.
 func BenchmarkBareBind(b *testing.B) {
 	slapd := ldaptest.StartSlapd(b, ldaptest.SlapdConfig{Users: 2})
 	for _, callers := range benchCallers {

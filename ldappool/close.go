@@ -2,18 +2,28 @@ package ldappool
 
 import (
 	"context"
-	"errors"
 	"time"
+
+	"authsvc/ldappool/internal/core"
 )
 
-// closeGrace is how much longer than its context Close may take to tidy up when callers did not end in time.
+// closeGrace is how much longer than its context Close may take to tidy up when callers did not end
+// in time.
 const closeGrace = 100 * time.Millisecond
 
-// Close refuses new operations, turns away callers that wait, lets those that have a connection end, and closes every
-// connection. When ctx ends first, it cuts the connections under them, and returns ctx's error a tenth of a second later at
-// the latest. Close may be called again; each call waits for the end.
+// Close refuses new operations, rejects callers that wait, lets those that have a connection
+// finish, and closes every connection. When ctx ends first, it cuts the connections under them, and
+// returns ctx's error at most a tenth of a second later. Close may be called again; each call waits
+// for the end.
 func (p *Pool) Close(ctx context.Context) error {
-	if p.shut() {
+	first := false
+	p.update(func(now time.Time) {
+		first = !p.core.IsClosed()
+		p.core.Close(now)
+		p.timer.Stop()
+	})
+	p.cancel()
+	if first {
 		go p.finish()
 	}
 	var err error
@@ -21,7 +31,7 @@ func (p *Pool) Close(ctx context.Context) error {
 	case <-p.drained:
 	case <-ctx.Done():
 		err = ctx.Err()
-		p.cut()
+		p.cutAll()
 	}
 	if err == nil {
 		select {
@@ -38,59 +48,29 @@ func (p *Pool) Close(ctx context.Context) error {
 	return err
 }
 
-// shut closes the pool to callers and retires what is idle, and tells whether it was open. What it does is done before
-// finish closes the lanes' stores, which give nothing back then.
-func (p *Pool) shut() bool {
-	p.mu.Lock()
-	defer p.unlock()
-	if p.closed {
-		return false
-	}
-	p.closed = true
-	p.cancel()
-	for _, s := range p.known() {
-		s.stop()
-	}
-	if p.again != nil {
-		p.again.Stop()
-	}
-	for _, l := range p.lanes {
-		for l.waiting.Len() > 0 {
-			l.grant(grant{err: &OpError{Op: string(l.name), Kind: ErrClosed}})
-		}
-		for l.detours.Len() > 0 {
-			l.detours.Remove(l.detours.Front()).(*waiter).got <- grant{err: &OpError{Op: string(l.name), Kind: ErrClosed}}
-		}
-	}
-	return true
-}
-
 // finish waits for everything of the pool's own, and for every connection to be closed.
 func (p *Pool) finish() {
 	p.work.Wait()
-	for _, l := range p.lanes {
-		l.store.Close()
+	p.mu.Lock()
+	stores := p.stores
+	p.stores = map[*core.Server]*[2]*store{}
+	p.mu.Unlock()
+	for _, both := range stores {
+		for _, s := range both {
+			s.pool.Close()
+		}
 	}
+	p.watchers.Wait()
 	close(p.gone)
 }
 
-// returned notes that a caller gave a connection back, which Close may be waiting for. p.mu is held.
-func (p *Pool) returned() {
-	if !p.closed || p.lanes[0].inUse+p.lanes[1].inUse > 0 {
-		return
-	}
-	select {
-	case <-p.drained:
-	default:
-		close(p.drained)
-	}
-}
-
-// cut ends every connection under whoever has it.
-func (p *Pool) cut() {
+// cutAll ends every connection under whoever uses it.
+func (p *Pool) cutAll() {
 	p.mu.Lock()
-	defer p.unlock()
-	for c := range p.live {
-		c.wire.end(RetiredClosed, errors.New("the pool was closed"))
+	defer p.mu.Unlock()
+	for _, conn := range p.core.Conns() {
+		if conn.Phase == core.InUse || conn.Phase == core.Checking {
+			shellOf(conn).cutBy(core.ReasonClosed)
+		}
 	}
 }

@@ -48,7 +48,8 @@ func TestAPoolThatIsClosedAtOnceLeavesNothing(t *testing.T) {
 	}
 }
 
-// The connections that lie idle are the pool's to end and to count, however soon the lanes' stores are closed behind it.
+// The connections that lie idle are the pool's to end and to count, however soon the lanes' stores
+// are closed behind it.
 func TestIdleConnectionsAreRetiredBeforeTheStoresClose(t *testing.T) {
 	t.Parallel()
 	for range 200 {

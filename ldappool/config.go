@@ -1,10 +1,19 @@
 package ldappool
 
 import (
+	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
 	"time"
+
+	"authsvc/ldappool/ldapconn"
+	"authsvc/ldappool/ldapurl"
+
+	"github.com/go-ldap/ldap/v3"
 )
 
 // BindRetry says when a user's bind that died with its connection is sent once more.
@@ -12,39 +21,98 @@ type BindRetry uint8
 
 // The rules. Neither sends a bind again after a timeout, or after an answer that may be about it.
 const (
-	// RetryNoResponse: on a connection that was used or kept before and died with no byte of answer (the rule that
-	// net/http follows), and wherever no byte was sent; and to another server, when one answers busy (51) or
-	// unavailable (52).
+	// RetryNoResponse: if no byte of an answer came, and to another server when one answers busy
+	// (51) or unavailable (52).
 	RetryNoResponse BindRetry = iota
 	// RetryUnsent: only where no byte was sent, for directories that count a bind when it arrives.
 	RetryUnsent
 )
 
+// ServiceBindRule says when a connection for users' binds begins with a service bind.
+type ServiceBindRule uint8
+
+// The rules.
+const (
+	// ServiceBindAuto: to servers that end a connection on which the root DSE is read, which is the
+	// check otherwise.
+	ServiceBindAuto ServiceBindRule = iota
+	// ServiceBindAlways: to all, for gateways that treat a connection's first bind differently.
+	ServiceBindAlways
+	// ServiceBindNever: to none. Connections to servers as those of ServiceBindAuto are not checked
+	// at all.
+	ServiceBindNever
+)
+
+// Policy says which of several usable servers connections go to.
+type Policy uint8
+
+// The policies.
+const (
+	// Failover: to the first that is usable, in the order of Config.Servers; the addresses of one
+	// name are equals. The pool returns to an earlier server that has been usable for 30 s.
+	Failover Policy = iota
+	// RoundRobin: to each as many, and operations to each in turn. One that recovers gets its share
+	// again within some rounds of maintenance.
+	RoundRobin
+)
+
+// String is "failover" or "round-robin".
+func (p Policy) String() string {
+	if p == RoundRobin {
+		return "round-robin"
+	}
+	return "failover"
+}
+
+// String is "no-response" or "unsent".
+func (r BindRetry) String() string {
+	if r == RetryUnsent {
+		return "unsent"
+	}
+	return "no-response"
+}
+
 // Config says what a Pool connects to and how. The zero value of a field takes its default.
 type Config struct {
-	// Servers are URLs, first choice first: ldap://host:389, ldaps://host, ldapi://%2frun%2fslapd%2fldapi, or
-	// ldap+srv://example.org for the servers that the DNS names as _ldap._tcp.example.org: by priority, and by weight
-	// within one (RFC 2782). They are looked up every 30 s; a lookup that fails, or finds nothing, changes nothing. Each is a
-	// server of its own. The name that a server's certificate must have is the record's target, as LDAP clients do
-	// it, which is as safe as the DNS is: RFC 4513 section 3.1.3 has names from an insecure lookup not trusted. Where
-	// that matters, have TLS trust an authority of your own only, or set its ServerName.
+	// Servers are URLs, first choice first: ldap://host:389, ldaps://host,
+	// ldapi://%2frun%2fslapd%2fldapi, or ldap+srv://example.org for the servers that the DNS names
+	// as _ldap._tcp.example.org: by priority, and by weight within one (RFC 2782). They are looked
+	// up every 30 s; a lookup that fails, or finds nothing, changes nothing. Each is a server of
+	// its own. The name that a server's certificate must have is the record's target, as LDAP
+	// clients do it, which is as safe as the DNS is: RFC 4513 section 3.1.3 has names from an
+	// insecure lookup not trusted. Where that matters, have TLS trust an authority of your own
+	// only, or set its ServerName.
 	//
-	// A host with several addresses is tried at one after another, both families side by side (RFC 8305), within
-	// DialTimeout, and is looked up again for each connection.
+	// A host with several addresses is tried at one after another, both families side by side (RFC
+	// 8305), within DialTimeout, and is looked up again for each connection.
 	Servers []string
 	// Policy says which of them are used. Default Failover.
 	Policy Policy
-	// StartTLS upgrades ldap:// connections (RFC 4511 section 4.14) before anything else is sent on them.
+	// StartTLS upgrades ldap:// connections (RFC 4511 section 4.14) before anything else is sent on
+	// them.
 	StartTLS bool
-	// TLS is the base of every TLS connection's configuration; nil is the system's roots and TLS 1.2. ServerName
-	// is taken from the URL where it is empty.
+	// TLS is the base of every TLS connection's configuration; nil is the system's roots and TLS
+	// 1.2. ServerName is taken from the URL where it is empty.
 	TLS *tls.Config
+	// Authorities are the certificates of TLS.RootCAs, in their order; nil stands for one that
+	// cannot be used. They add no trust: with them, the error of a failed handshake can say by
+	// number which of them it is about.
+	Authorities []*x509.Certificate
 
-	// BindDN and BindPassword are the service identity that searches. Both empty: searches are anonymous.
+	// BindDN and BindPassword are the service identity that searches. Both empty: searches are
+	// anonymous.
 	BindDN, BindPassword string
-	// BindOnly says that Search is not going to be called: no connection is kept for it, and servers are
-	// probed by a connection without the service identity.
+	// BindOnly says that Search is not going to be called: no connection is kept for it, and
+	// servers are probed by a connection without the service identity.
 	BindOnly bool
+
+	// ProbeSearch is a search that a server which was usable before must answer to count as usable
+	// again; nil is none. A probe's bind alone does not show that a login's search works.
+	ProbeSearch *ldap.SearchRequest
+	// Dial opens the sockets, as [net.Dialer.DialContext] does; nil is the pool's own, which
+	// notices within 25 s that a peer has vanished. It gets the names of servers, and looks them up
+	// itself.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// DialTimeout bounds TCP, TLS and the service bind together. Default 3 s.
 	DialTimeout time.Duration
@@ -52,32 +120,42 @@ type Config struct {
 	RequestTimeout time.Duration
 	// BindRetry is the rule for a bind whose connection died.
 	BindRetry BindRetry
+	// BindLaneServiceBind is the rule for the first exchange on connections for users' binds.
+	// Without a service identity no connection begins with a service bind.
+	BindLaneServiceBind ServiceBindRule
+	// OnlyListedControls: a control of a bind that is not critical is sent only to servers whose
+	// root DSE lists it (supportedControl, RFC 4512 section 5.1). The list is read when connections
+	// are made, anonymously, or as the service identity if anonymous clients may not read it. A
+	// server that shows its list to neither gets no such control.
+	OnlyListedControls bool
 
-	// MaxConns bounds the connections of both lanes together, those being dialled included. Default 32, at least 1.
+	// MaxConns bounds the connections of both lanes together, those being dialled included. Default
+	// 32, at least 1.
 	MaxConns int
-	// MinIdleConns is how many idle connections each lane keeps warm, within its half of MaxConns. Default 2; -1 is
-	// none.
+	// MinIdleConns is how many idle connections each lane keeps warm, within its half of MaxConns.
+	// Default 2; -1 is none.
 	MinIdleConns int
 	// MaxIdleTime is how long a connection may lie unused. Default 5 min.
 	MaxIdleTime time.Duration
-	// MaxLifetime is how old a connection may get; each gets up to 10% less, so that they do not end together.
-	// Default 30 min.
+	// MaxLifetime is how old a connection may get; each gets up to 10% less, so that they do not
+	// end together. Default 30 min.
 	MaxLifetime time.Duration
-	// HealthCheckInterval is the pace of upkeep, and how long an idle connection may be quiet before it is
-	// pinged. Default 15 s.
+	// HealthCheckInterval is the pace of upkeep, and how long an idle connection may be quiet
+	// before it is pinged. Default 15 s.
 	HealthCheckInterval time.Duration
 	// MaxWait bounds a caller's wait for a connection. Default 2 s.
 	MaxWait time.Duration
-	// MaxWaiters bounds the callers that wait at one time for connections that others use. Default 1000; -1 is none.
+	// MaxWaiters bounds the callers that wait at one time for connections that others use. Default
+	// 1000; -1 is none.
 	MaxWaiters int
 
-	// Trace is told what happens.
+	// Trace holds hooks for what happens.
 	Trace Trace
 }
 
 // withDefaults returns a copy with every zero field set.
 func (c Config) withDefaults() Config {
-	c.Servers = append([]string(nil), c.Servers...)
+	c.Servers = slices.Clone(c.Servers)
 	def(&c.DialTimeout, 3*time.Second)
 	def(&c.RequestTimeout, 5*time.Second)
 	def(&c.MaxConns, 32)
@@ -99,6 +177,18 @@ func def[T comparable](field *T, value T) {
 	}
 }
 
+// checkURL reports what is wrong with a server's URL.
+func checkURL(raw string) error {
+	if ldapurl.SchemeOf(raw) != ldapurl.Domain {
+		_, err := ldapconn.ParseURL(raw)
+		return err
+	}
+	if _, err := ldapurl.Parse(raw); err != nil {
+		return fmt.Errorf("%q: %w", ldapurl.WithoutUser(raw), err)
+	}
+	return nil
+}
+
 // validate reports every field that is wrong, by name and bound. c has its defaults.
 func (c Config) validate() error {
 	var errs []error
@@ -108,8 +198,19 @@ func (c Config) validate() error {
 	if len(c.Servers) == 0 {
 		wrong("Servers", "is empty: name at least one URL such as ldap://ldap.example.org")
 	}
+	for _, raw := range c.Servers {
+		if err := checkURL(raw); err != nil {
+			errs = append(errs, fmt.Errorf("ldappool: Config.Servers: %w", err))
+		}
+	}
 	if (c.BindDN == "") != (c.BindPassword == "") {
 		wrong("BindDN", "and BindPassword belong together: a DN without a password binds as nobody (RFC 4513 section 5.1.2)")
+	}
+	if c.BindLaneServiceBind > ServiceBindNever {
+		wrong("BindLaneServiceBind", "is %d, and none of the rules", c.BindLaneServiceBind)
+	}
+	if c.BindLaneServiceBind == ServiceBindAlways && c.BindDN == "" {
+		wrong("BindLaneServiceBind", "is ServiceBindAlways, which needs a BindDN")
 	}
 	if c.Policy > RoundRobin {
 		wrong("Policy", "is %d, and neither Failover nor RoundRobin", c.Policy)

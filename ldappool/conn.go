@@ -2,258 +2,214 @@ package ldappool
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
-	"fmt"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
-	"github.com/go-ldap/ldap/v3"
+	"authsvc/ldappool/internal/core"
+	"authsvc/ldappool/ldapconn"
 )
 
-const (
-	// pingAfter is how long a connection may be quiet and still be used without a ping.
-	pingAfter = time.Second
-	// pingTimeout bounds a ping. A directory that takes longer to read its root DSE is no help to a login.
-	pingTimeout = 500 * time.Millisecond
-	// minPing is the least that a ping is given when a caller's wait is nearly over.
-	minPing = 20 * time.Millisecond
-	// closeTimeout bounds every part of closing a connection.
-	closeTimeout = 250 * time.Millisecond
-)
-
-// conn is one connection to a server. One goroutine uses it at a time: the one that took it from its lane.
+// conn is a connection of the pool: what the core knows of it, and the LDAP connection. One
+// goroutine uses it at a time.
 type conn struct {
-	lane   *lane
-	server *server
-	wire   *wire
-	ldap   *ldap.Conn
+	core *core.Conn
+	ldap *ldapconn.Conn
+	res  resource                     // set while the connection is not idle
+	cut  atomic.Pointer[RetireReason] // why the pool ended it under its user
 
-	with     *Config // it was dialled with
-	endpoint endpoint
-	stale    atomic.Uint32 // in what these differ from what is in force, a stale; written under the pool's lock
-	born     time.Time     // when it was connected
-	expires  time.Time     // MaxLifetime with its jitter, fixed at birth
-
-	// Written by whoever has the connection, read under the pool's lock while it is idle.
-	used     time.Time     // when a caller last had it; born before the first
-	quiet    time.Time     // since when it has carried nothing
-	fresh    bool          // dialled for the caller that has it now
-	swiftest time.Duration // its fastest answer
-	taken    time.Time     // when the caller that has it got it; zero while it is idle or upkeep has it
-
-	asked atomic.Int64 // since when a caller's operation is under way, in Unix nanoseconds; 0: none is
-
-	retired RetireReason // why it was given up; written under the pool's lock
+	with       *Config // when it was dialed
+	link       link
+	known      *knowledge      // of the server
+	ctx        context.Context // of the dial
+	cancelDial context.CancelFunc
+	took       time.Duration // the dial
+	probes     bool          // the dial is a probe that does Config.ProbeSearch
 }
 
-// newConn starts go-ldap on a wire. The connection has no identity yet.
-func newConn(l *lane, d *dial, w *wire) *conn {
-	now := time.Now()
-	w.onEnd = l.pool.kick
-	c := &conn{
-		lane: l, server: d.to, wire: w, ldap: ldap.NewConn(w, w.Conn != w.raw), with: d.with, endpoint: d.endpoint,
-		born: now, expires: now.Add(jittered(d.with.MaxLifetime)), used: now, quiet: now, fresh: true,
+// link is how a server is reached. Two are the same if they are equal.
+type link struct {
+	endpoint ldapconn.Endpoint
+	tls      *tls.Config // nil without TLS, or for the default
+}
+
+func shellOf(c *core.Conn) *conn { return c.Shell.(*conn) }
+
+func (c *conn) lane() Lane {
+	if c.core.Lane == core.Search {
+		return SearchLane
 	}
-	c.ldap.Start()
-	return c
+	return BindLane
 }
 
-// jittered is lifetime less up to a tenth.
-func jittered(lifetime time.Duration) time.Duration {
-	return lifetime - rand.N(lifetime/10+1) //nolint:gosec // nobody gains by guessing it
+func (c *conn) url() string { return c.core.Server.URL }
+
+// prepareDialLocked makes the connection that a dial fills, so that the dial can be canceled before
+// it begins.
+func (p *Pool) prepareDialLocked(d core.Dial) {
+	cfg := p.config()
+	timeout := cfg.DialTimeout
+	if d.Timeout > 0 {
+		timeout = min(timeout, d.Timeout)
+	}
+	c := &conn{core: d.Conn, with: cfg, link: d.Conn.Link.(link), known: p.known[d.Conn.Server]}
+	c.probes = d.Conn.Purpose == core.ForProbe && d.Conn.Lane == core.Search && d.Conn.Server.Ready && cfg.ProbeSearch != nil
+	c.ctx, c.cancelDial = context.WithTimeout(p.ctx, timeout)
+	d.Conn.Shell = c
 }
 
-// fault is an operation that got no answer, or none that can be trusted. The connection it happened on is over.
-type fault struct {
-	kind     error // one of the sentinels
-	reason   RetireReason
-	err      error
-	sent     bool // the request may have left
-	answered bool // something of an answer came
-}
-
-func (f *fault) Error() string { return f.err.Error() }
-func (f *fault) Unwrap() error { return f.err }
-
-// bind does a simple bind. The connection has the identity of dn afterwards if the result's code is success, and
-// none that is known otherwise.
-func (c *conn) bind(ctx context.Context, timeout time.Duration, dn, password string, controls []ldap.Control) (*BindResult, error) {
-	var answer *ldap.SimpleBindResult
-	r, err := c.exchange(ctx, timeout, func() (err error) {
-		answer, err = c.ldap.SimpleBind(ldap.NewSimpleBindRequest(dn, password, controls))
-		return err
-	})
+// dial makes a connection and reports what came of it.
+func (p *Pool) dial(c *conn) {
+	defer p.work.Done()
+	defer c.cancelDial()
+	began := time.Now()
+	p.mu.Lock()
+	st := p.stores[c.core.Server][c.core.Lane]
+	p.mu.Unlock()
+	err := st.create(c.ctx, c)
+	c.took = time.Since(began)
+	if hook := p.config().Trace.Dialed; hook != nil {
+		hook(DialEvent{Lane: c.lane(), Server: c.url(), Took: c.took, Err: err, Probe: c.core.Purpose == core.ForProbe})
+	}
 	if err != nil {
-		return nil, err
+		p.update(func(now time.Time) {
+			p.core.DialFailed(now, c.core, core.Failure{
+				Err: err, Canceled: errors.Is(c.ctx.Err(), context.Canceled),
+				Refused: countsAgainstAccount(err), Busy: isDeclined(err), Answered: isAnswer(err),
+				HungUp: hungUp(err), Cut: isCutRead(err),
+			})
+		})
+		return
 	}
-	// A refusal's controls come with go-ldap's error, not instead of it.
-	if answer != nil {
-		r.Controls = answer.Controls
-	}
-	return &BindResult{*r}, nil
-}
-
-// search does a search as whoever the connection is.
-func (c *conn) search(ctx context.Context, timeout time.Duration, req *ldap.SearchRequest) (*SearchResult, error) {
-	var answer *ldap.SearchResult
-	r, err := c.exchange(ctx, timeout, func() (err error) {
-		answer, err = c.ldap.Search(req)
-		return err
+	p.update(func(now time.Time) {
+		p.core.Dialed(now, c.core, c.took)
+		if c.ldap.Err() != nil {
+			p.endedLocked(now, c)
+		}
 	})
+	p.readyOnce.Do(func() { close(p.ready) })
+	p.watchers.Go(func() {
+		<-c.ldap.Done()
+		p.update(func(now time.Time) { p.endedLocked(now, c) })
+	})
+}
+
+// endedLocked reports that a connection has ended, unless the pool itself has ended it.
+func (p *Pool) endedLocked(now time.Time, c *conn) {
+	if end := c.end(); end != nil && end.Reason != ldapconn.Closed {
+		p.core.Ended(now, c.core, core.Reason(closeReason(c, end)), end.Time, end.Idle)
+	}
+}
+
+// end says how the connection ended; nil while it is open.
+func (c *conn) end() *ldapconn.EndError {
+	end, _ := c.ldap.Err().(*ldapconn.EndError) //nolint:errorlint // it is documented to be one
+	return end
+}
+
+// closeReason is the reason for which a connection is retired that has ended by itself or was cut.
+func closeReason(c *conn, end *ldapconn.EndError) RetireReason {
+	switch {
+	case end.Reason != ldapconn.Closed:
+		return RetireReason(end.Reason) // of the same names
+	case c.cut.Load() != nil:
+		return *c.cut.Load()
+	}
+	return RetireReason(core.ReasonClosed)
+}
+
+// cutBy ends the connection under its user.
+func (c *conn) cutBy(reason core.Reason) {
+	why := RetireReason(reason)
+	c.cut.Store(&why)
+	c.ldap.Abort()
+}
+
+// open is puddle's constructor: it makes a connection that has spoken LDAP with its server, and in
+// the search lane is bound as the service identity.
+func (p *Pool) open(ctx context.Context, c *conn) error {
+	l, err := ldapconn.Dial(ctx, c.link.endpoint, ldapconn.Options{TLS: c.link.tls, Authorities: c.with.Authorities, Dial: c.with.Dial, Large: p.large})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	result := &SearchResult{Result: *r}
-	if answer != nil {
-		result.Controls, result.Entries, result.References = answer.Controls, answer.Entries, answer.Referrals
+	c.ldap = l
+	op, code, err := c.firstExchange(ctx)
+	if err == nil && c.core.Purpose == core.ForProbe {
+		err = p.probe(ctx, c, op, code)
 	}
-	return result, nil
-}
-
-// rootDSE is the search of a ping (RFC 4512 section 5.1): what every server answers, without attributes. Any
-// answer proves the connection, whatever its code.
-func rootDSE() *ldap.SearchRequest {
-	return ldap.NewSearchRequest("", ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false, "(objectClass=*)", []string{"1.1"}, nil)
-}
-
-// ping asks for a sign of life.
-func (c *conn) ping(ctx context.Context, timeout time.Duration) error {
-	_, err := c.search(ctx, timeout, rootDSE())
+	if err == nil && errors.Is(ctx.Err(), context.Canceled) {
+		err = ctx.Err() // it was given up with the last answer on its way
+	}
+	if err != nil {
+		l.Close()
+	}
 	return err
 }
 
-// exchange does one request by way of send and judges what came of it: by what the wire saw first, by what go-ldap
-// says second. Its error is a *fault, or matches ErrInvalidRequest with nothing sent.
-func (c *conn) exchange(ctx context.Context, timeout time.Duration, send func() error) (*Result, error) {
+// probe does what a login does besides the bind, the configured search, if the server was usable
+// before, and judges the last answer. What a server does not let anybody read of its root DSE says
+// nothing of logins; and if no other server is usable, any answer will do.
+func (p *Pool) probe(ctx context.Context, c *conn, op string, code uint16) error {
+	if c.probes {
+		deadline, _ := ctx.Deadline()
+		r, err := c.ldap.Search(ctx, deadline, c.with.ProbeSearch, ldapconn.Filter{})
+		if err != nil {
+			return &stepError{"search", err}
+		}
+		op, code = "search", r.Code
+	}
+	if (isNotHere(op, code) || op == "search" && isDoubtful(code)) && p.hasAlternative(c.core.Server) {
+		return &declined{op, code, ""}
+	}
+	return nil
+}
+
+func (p *Pool) hasAlternative(s *core.Server) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.core.HasAlternative(s)
+}
+
+// check does a check that the core wants. With byBind it is a service bind.
+func (p *Pool) check(c *conn, byBind bool) {
+	defer p.work.Done()
 	began := time.Now()
-	deadline := began.Add(timeout)
-	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
-		deadline = d
+	p.mu.Lock()
+	idle := began.Sub(c.core.Quiet)
+	p.mu.Unlock()
+	var err error
+	if byBind {
+		_, err = c.bindAsService(p.ctx, began.Add(core.CheckTimeout), p.config())
+	} else if _, err = c.ping(p.ctx, began.Add(core.CheckTimeout), rootDSE, false); err != nil {
+		err = &stepError{"ping", err}
 	}
-	if err := c.wire.begin(deadline); err != nil {
-		e := c.wire.fail(RetiredPeerClosed, err)
-		return nil, &fault{kind: ErrConnLost, reason: e.reason, err: e} // however it ended, nothing was sent
+	took := time.Since(began)
+	if hook := p.config().Trace.Pinged; hook != nil {
+		hook(PingEvent{Lane: c.lane(), Server: c.url(), Idle: idle, Took: took, Err: err})
 	}
-	stop := context.AfterFunc(ctx, func() { c.abandon(ctx) })
-	err := guard(send)
-	if !stop() {
-		c.abandon(ctx) // here, and not later in the middle of somebody else's exchange
-	}
-	x, ending := c.wire.finish()
-	if r, ok := result(x, err); ok {
-		c.quiet = time.Now()
-		r.Server, r.Took = c.server.url, c.quiet.Sub(began)
-		if c.swiftest == 0 || r.Took < c.swiftest {
-			c.swiftest = r.Took
-		}
-		c.server.answered.Store(c.quiet.UnixNano())
-		return r, nil
-	}
-	return nil, c.judge(ctx, x, ending, err)
+	var f *ldapconn.Fault
+	failure := core.Failure{Err: err, Refused: countsAgainstAccount(err), Answered: isAnswer(err), HungUp: hungUp(err)}
+	failure.TimedOut = errors.As(err, &f) && f.End.Reason == ldapconn.Timeout
+	p.update(func(now time.Time) {
+		p.endedLocked(now, c)
+		p.core.Checked(now, c.core, took, failure)
+	})
 }
 
-// abandon ends the connection because ctx has ended in the middle of an exchange: its identity and the answer that
-// may still come are nobody's.
-func (c *conn) abandon(ctx context.Context) {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		c.wire.end(RetiredTimeout, errNoAnswer)
-		return
+// destroy is puddle's destructor: it closes a connection in bounded time and gives its place back.
+func (p *Pool) destroy(c *conn) {
+	now := time.Now()
+	e := RetireEvent{
+		Lane: c.lane(), Server: c.url(), Reason: RetireReason(c.core.Reason),
+		Age: now.Sub(c.core.Born), Idle: now.Sub(c.core.Quiet),
 	}
-	c.wire.end(RetiredCanceled, ctx.Err())
-}
-
-// guard runs send and turns a panic of go-ldap's decoder, which a malformed answer can cause, into an error.
-func guard(send func() error) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("panic in the decoder: %v", r)
-		}
-	}()
-	return send()
-}
-
-// result gives the directory's answer where there is one: complete on the wire, and read by go-ldap to the same
-// result code. An answer that cannot be read whole is none, whatever code stands in it: what is attached to a success
-// may take it back, and what is broken says nothing about a password.
-func result(x exchange, err error) (*Result, bool) {
-	if !x.final {
-		return nil, false
+	if end := c.end(); end != nil {
+		e.Err = end.Err
 	}
-	if err == nil {
-		return &Result{}, x.code == ldap.LDAPResultSuccess
+	c.ldap.Close()
+	if hook := p.config().Trace.Retired; hook != nil {
+		hook(e)
 	}
-	var answer *ldap.Error
-	if !errors.As(err, &answer) || int64(answer.ResultCode) != x.code || isGoLDAPs(answer.ResultCode) {
-		return nil, false
-	}
-	return &Result{Code: answer.ResultCode, MatchedDN: answer.MatchedDN, Diagnostic: diagnostic(answer)}, true
-}
-
-// isGoLDAPs tells whether code is one that go-ldap gives to its own errors, which LDAP assigns to nothing: beside it
-// an answer cannot be told from the failure to read it.
-func isGoLDAPs(code uint16) bool {
-	return code >= ldap.ErrorNetwork && code <= ldap.ErrorMalformedPacket
-}
-
-func diagnostic(answer *ldap.Error) string {
-	if answer.Err == nil {
-		return ""
-	}
-	return answer.Err.Error()
-}
-
-// errNoCode is what is wrong with an answer that has one of go-ldap's own codes.
-var errNoCode = errors.New("a result code that LDAP assigns to nothing")
-
-// judge says what it means that an exchange had no answer, and ends the connection unless nothing was sent on it.
-func (c *conn) judge(ctx context.Context, x exchange, e *ending, err error) error {
-	if e == nil {
-		if x.request == 0 {
-			return fmt.Errorf("%w: %w", ErrInvalidRequest, err)
-		}
-		// go-ldap could not read what the wire took for an answer, or gave up by itself.
-		var answer *ldap.Error
-		if errors.As(err, &answer) && int64(answer.ResultCode) == x.code {
-			err = errNoCode // and not in the server's words, which may repeat a password
-		}
-		e = c.wire.fail(RetiredProtocol, fmt.Errorf("an answer that cannot be read: %w", err))
-	}
-	f := &fault{kind: ErrConnLost, reason: e.reason, err: e, sent: x.sent, answered: x.answered}
-	switch {
-	case e.reason == RetiredTimeout:
-		f.kind = ErrTimeout
-		if d, ok := ctx.Deadline(); ok && !time.Now().Before(d) {
-			f.err = fmt.Errorf("%w: %w", e, context.DeadlineExceeded)
-		}
-	case e.reason == RetiredCanceled && ctx.Err() != nil:
-		f.kind = ctx.Err()
-	case e.reason == RetiredClosed:
-		f.kind = ErrClosed
-	}
-	return f
-}
-
-// close ends the connection for a reason: with an unbind (RFC 4511 section 4.3) where it is in order, and in bounded
-// time whatever the peer does.
-func (c *conn) close(reason RetireReason) {
-	if c.wire.begin(time.Now().Add(closeTimeout)) == nil {
-		_ = guard(c.ldap.Unbind)
-	}
-	c.wire.end(reason, errors.New("closed by the pool"))
-	c.wait()
-}
-
-// wait lets go-ldap's goroutines end. They do so at once when the socket is closed; should they not, that is no
-// reason to hold up the pool.
-func (c *conn) wait() {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = c.ldap.Close()
-	}()
-	select {
-	case <-done:
-	case <-time.After(closeTimeout):
-	}
+	p.update(func(now time.Time) { p.core.Closed(now, c.core) })
 }

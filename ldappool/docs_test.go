@@ -27,7 +27,7 @@ func TestTheDocumentNamesEverything(t *testing.T) {
 			}
 		}
 	}
-	for _, reason := range retireReasons {
+	for _, reason := range RetireReasons() {
 		named("the reason of retirement", string(reason))
 	}
 	for _, sentinel := range []string{"ErrUnavailable", "ErrOverloaded", "ErrTimeout", "ErrConnLost", "ErrClosed", "ErrInvalidRequest"} {

@@ -4,31 +4,35 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"authsvc/ldappool/ldapconn"
 )
 
-// The sentinels of everything that can go wrong. Test with [errors.Is]; the error itself is an [*OpError].
+// The sentinels of everything that can go wrong. Test with [errors.Is]; the error itself is an
+// [*OpError].
 var (
-	// ErrUnavailable occurs when no server could be reached, when none let the service identity bind, or when the
-	// pool knows that from a moment ago.
+	// ErrUnavailable occurs when no server could be reached, when none let the service identity
+	// bind, or when the pool knows that from a moment ago.
 	ErrUnavailable = errors.New("ldappool: directory unavailable")
-	// ErrOverloaded occurs when too many callers wait for a connection already, at once when those before it will take
-	// longer than MaxWait or the caller's deadline at the pace of late, or when that passed while all connections were in
-	// use.
+	// ErrOverloaded occurs when no connection became available: the queue is full, the estimated
+	// wait exceeds MaxWait or the caller's deadline, or either of them passed while all connections
+	// were in use.
 	ErrOverloaded = errors.New("ldappool: no connection free")
-	// ErrTimeout occurs when the directory took a request and did not answer it within RequestTimeout or the
-	// caller's deadline. Whether it acted on it is not known.
+	// ErrTimeout occurs when the directory took a request and did not answer it within
+	// RequestTimeout or the caller's deadline. Whether it acted on it is not known.
 	ErrTimeout = errors.New("ldappool: directory timeout")
-	// ErrConnLost occurs when a connection was cut, or said something that is no LDAP, with a request under way,
-	// and sending it once more was not allowed or ended in the same way.
+	// ErrConnLost occurs when a connection was cut, or said something that is no LDAP, with a
+	// request under way, and sending it once more was not allowed or ended in the same way.
 	ErrConnLost = errors.New("ldappool: connection lost")
 	// ErrClosed occurs on a pool that is closed or closing.
 	ErrClosed = errors.New("ldappool: pool closed")
-	// ErrServiceRefused occurs, within ErrUnavailable and in the errors of dials, when the directory refused the service
-	// identity: its password or DN is wrong, or the account may not bind.
+	// ErrServiceRefused occurs, within ErrUnavailable and in the errors of dials, when the
+	// directory refused the service identity: its password or DN is wrong, or the account may not
+	// bind.
 	ErrServiceRefused = errors.New("ldappool: service identity refused")
-	// ErrInvalidRequest occurs when a request cannot be sent as it is: an empty password, or a filter that does
-	// not compile. Nothing was sent.
-	ErrInvalidRequest = errors.New("ldappool: invalid request")
+	// ErrInvalidRequest occurs when a request cannot be sent as it is: an empty password, or a
+	// filter that does not compile. Nothing was sent.
+	ErrInvalidRequest = ldapconn.ErrInvalidRequest
 )
 
 // OpError is the error of every operation: what was tried, where, and what came of it.
@@ -38,7 +42,7 @@ type OpError struct {
 	Wait   time.Duration // how long the operation waited for connections
 	Kind   error         // one of the sentinels, or context.Canceled
 	Err    error         // the cause; nil where the sentinel says it all
-	Queue  time.Duration // how long the queue is likely to take, where ErrOverloaded was told for that
+	Queue  time.Duration // how long the queue is likely to take, if that caused ErrOverloaded
 }
 
 // Error names the operation, the server and the cause.

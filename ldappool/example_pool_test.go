@@ -48,7 +48,8 @@ func ExamplePool_Search() {
 	// No Such Object
 }
 
-// The result's code is the verdict on a password. An empty password, which a directory lets pass as nobody's, is not sent.
+// The result's code is the verdict on a password. An empty password, which a directory lets pass as
+// nobody's, is not sent.
 func ExamplePool_Bind() {
 	url, stop := startDirectory()
 	defer stop()
@@ -78,7 +79,8 @@ func ExamplePool_Bind() {
 	// not sent
 }
 
-// A snapshot has gauges of now (Idle, InUse, Waiting, Conns, ...) and counters since the start (Dials, Retired, ...).
+// A snapshot has gauges of now (Idle, InUse, Waiting, Conns, ...) and counters since the start
+// (Dials, Retired, ...).
 func ExamplePool_Stat() {
 	url, stop := startDirectory()
 	defer stop()
@@ -109,7 +111,8 @@ func ExamplePool_Stat() {
 	// closed with the pool: 2
 }
 
-// Hooks tell what happens, say to metrics: several goroutines call them at once, and they must not block.
+// Hooks tell what happens, say to metrics: several goroutines call them at once, and they must not
+// block.
 func ExampleTrace() {
 	url, stop := startDirectory()
 	defer stop()
@@ -176,5 +179,6 @@ func ExampleNew_servers() {
 
 	// Output:
 	// Success says the second: true
+	// ldappool: Config.Servers: "ldap.example.org" is not a URL: want ldap://host:port, ldaps://host:port or ldapi://path and nothing else
 	// ldappool: Config.MaxConns is -1, the least is 1
 }

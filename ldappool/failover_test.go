@@ -19,12 +19,15 @@ func atFirst(t *testing.T, m *memory, changes ...func(*Config)) *Pool {
 	t.Helper()
 	two := m.hosts["two"]
 	two.on(func(*peer, *request) bool { time.Sleep(10 * time.Millisecond); return false }) // "one" is found first
-	p := m.start(t, changes...)
+	p := m.start(t, append([]func(*Config){probing}, changes...)...)
 	becomes(t, p, two, ServerUsable)
 	two.on(nil)
 	time.Sleep(5 * time.Second)
 	return p
 }
+
+// probing makes probes search, as the service configures it.
+func probing(c *Config) { c.ProbeSearch = base(ldaptest.PeopleDN) }
 
 // becomes waits in the bubble for a server's state.
 func becomes(t *testing.T, p *Pool, h *host, state ServerState) {
@@ -74,8 +77,8 @@ func (d *dials) to(h *host) []DialEvent {
 // bindOnly has nothing but users' binds be asked for.
 func bindOnly(c *Config) { c.BindOnly = true }
 
-// The idle connections tell that the server hangs, half a second before anybody's wait is over. Who waits for a dial to
-// it, and not for a ping, is to profit from that.
+// The idle connections tell that the server hangs, half a second before anybody's wait is over. A
+// caller that waits for a dial to it, and not for a ping, must profit from that.
 func TestDialsThatHangAtAServerInDoubtHoldNobodyUp(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -107,7 +110,8 @@ func TestDialsThatHangAtAServerInDoubtHoldNobodyUp(t *testing.T) {
 				for _, d := range done {
 					require.NoError(t, <-d)
 				}
-				// A connection to a server that hangs takes a moment to close, which matters where there is one place.
+				// A connection to a server that hangs takes a moment to close, which matters where
+				// there is one place.
 				require.LessOrEqual(t, time.Since(began), pingTimeout+2*closeTimeout)
 				require.Len(t, two.bindsOf(ldaptest.UserDN(1)), c.callers)
 				time.Sleep(p.config().DialTimeout + 2*closeTimeout)
@@ -312,8 +316,8 @@ func TestAProbesConnectionToALesserServerIsGivenUpAndOneToABetterIsKept(t *testi
 	}
 }
 
-// Each place has a connection that works, and a caller for it. A probe of a server that lets dials hang would hold a
-// place for seconds, again and again.
+// Each place has a connection that works, and a caller for it. A probe of a server that lets dials
+// hang would hold a place for seconds, again and again.
 func TestProbesOfAnAbsentServerDoNotTakeThePlacesOfConnectionsThatWork(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -361,7 +365,8 @@ func TestProbesOfAnAbsentServerDoNotTakeThePlacesOfConnectionsThatWork(t *testin
 	}
 }
 
-// Nobody asks anything of the second of two, and that it is gone is to be known before it is needed.
+// Nobody asks anything of the second of two, and that it is gone is to be known before it is
+// needed.
 func TestAServerThatIsNotUsedIsLookedAt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package ldappool
 
 import (
+	"authsvc/ldappool/internal/core"
 	"fmt"
 	"sync"
 	"testing"
@@ -98,7 +99,8 @@ func TestField_FailoverReturnsToTheFirstServer(t *testing.T) {
 
 func TestField_APausedServerDoesNotDefeatFailover(t *testing.T) {
 	t.Parallel()
-	// With connections kept warm their dials find the server out as well; without them a login's timeout alone does.
+	// With connections kept warm their dials find the server out as well; without them a login's
+	// timeout alone does.
 	for _, minIdle := range []int{2, -1} {
 		t.Run(fmt.Sprint("MinIdleConns ", minIdle), func(t *testing.T) {
 			t.Parallel()
@@ -136,14 +138,14 @@ func TestField_APoolThatHasNoneFreeSaysNothingAboutAPassword(t *testing.T) {
 		m := newMemory()
 		p := m.start(t, sizes(1, -1), func(c *Config) { c.BindOnly = true })
 		mustBind(t, p)
-		b := mustBorrow(t, p.lanes[1])
+		b := mustBorrow(t, p, core.Bind)
 		for range 3 {
 			r, err := p.Bind(t.Context(), ldaptest.UserDN(1), "wrong")
 			require.Nil(t, r)
 			requireFault(t, err, ErrOverloaded)
 		}
 		require.Len(t, m.hosts["one"].bindsOf(ldaptest.UserDN(1)), 1, "it asked all the same")
-		b.release(true)
+		b.release()
 		mustBind(t, p)
 	})
 }
@@ -190,9 +192,9 @@ func TestField_ThePoolStartsWhileTheDirectoryIsAway(t *testing.T) {
 	p, _ := watched(t, server)
 	_, err := bindAs(t, p, ldaptest.UserDN(1), ldaptest.Password(1))
 	requireFault(t, err, ErrUnavailable)
-	require.False(t, p.Stat().Ready())
+	require.False(t, p.Stat().Ready)
 	server.Listen()
-	until(t, p, "the directory to be found", func(s *Stat) bool { return s.Usable() })
+	until(t, p, "the directory to be found", func(s *Stat) bool { return s.Usable })
 	mustBind(t, p)
 	mustSearch(t, p)
 }

@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"authsvc/internal/ldaptest"
+	"authsvc/ldappool/internal/core"
 
 	"github.com/stretchr/testify/require"
 )
 
-// delayed has the directory answer requests of a kind, or of any for "", on some connections only after a while.
+// delayed makes the directory answer requests of a kind, or of any for "", on some connections only
+// after a while.
 func delayed(h *host, kind string, after time.Duration, on func(*peer) bool) {
 	h.on(func(p *peer, r *request) bool {
 		if (kind == "" || r.kind == kind) && on(p) {
@@ -24,7 +26,8 @@ func delayed(h *host, kind string, after time.Duration, on func(*peer) bool) {
 	})
 }
 
-// quietBinds is a pool with n idle connections for binds that must be pinged before use, and those connections.
+// quietBinds is a pool with n idle connections for binds that must be pinged before use, and those
+// connections.
 func quietBinds(t *testing.T, m *memory, n int, changes ...func(*Config)) (*Pool, func(*peer) bool) {
 	t.Helper()
 	p := m.start(t, changes...)
@@ -147,7 +150,7 @@ func TestACallerThatGoesAwayDuringItsPingReturnsAtOnceAndCostsNoConnection(t *te
 				p, kept := quietBinds(t, m, 1, sizes(2, -1))
 				h := m.hosts["one"]
 				delayed(h, "ping", 300*time.Millisecond, kept)
-				h.set(func(h *host) { h.deaf = true }) // what is dialled beside it comes to nothing
+				h.set(func(h *host) { h.deaf = true }) // what is dialled meanwhile comes to nothing
 				ctx, cancel := context.WithTimeout(t.Context(), after)
 				defer cancel()
 				began := time.Now()
@@ -214,7 +217,7 @@ func TestAServerThatIsSlowToTakeAConnectionHasTheNextOneDialledBesideIt(t *testi
 	})
 }
 
-func TestASlowDialHasOneBesideItAndNotMore(t *testing.T) {
+func TestASlowDialHasOneBesideItAndAnotherAfterASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory("one", "two")
@@ -225,8 +228,12 @@ func TestASlowDialHasOneBesideItAndNotMore(t *testing.T) {
 			h.cutAll()
 		}
 		time.Sleep(time.Millisecond)
-		require.ErrorIs(t, <-bindLater(t.Context(), p), ErrUnavailable)
+		bind := bindLater(t.Context(), p)
+		time.Sleep(core.DialHedgeAfter + core.RedialAfter - time.Millisecond)
 		require.Len(t, m.hosts["one"].attempts(), 2, "the probe at the start, and the caller's")
+		require.Len(t, m.hosts["two"].attempts(), 2)
+		require.ErrorIs(t, <-bind, ErrUnavailable)
+		require.Len(t, m.hosts["one"].attempts(), 3, "the first dial may be of a time when it was away")
 		require.Len(t, m.hosts["two"].attempts(), 2)
 	})
 }

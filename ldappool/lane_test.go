@@ -91,7 +91,8 @@ func TestUpkeepsPingsLeaveTheOrderOfUseAlone(t *testing.T) {
 		fill(t, m, p, 4)
 		mustBind(t, p)
 		first := lastUser(m.hosts["one"])
-		// A login now and then needs one connection: the others must grow old, or the pool would never shrink.
+		// A login now and then needs one connection: the others must grow old, or the pool would
+		// never shrink.
 		for range 40 {
 			time.Sleep(10 * time.Second)
 			mustBind(t, p)
@@ -268,7 +269,8 @@ func TestALaneUnderConstantLoadLeavesTheOtherItsShare(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					m := newMemory()
-					// Each operation takes a moment, so that the greedy lane always has callers that wait.
+					// Each operation takes a moment, so that the greedy lane always has callers
+					// that wait.
 					m.hosts["one"].on(func(*peer, *request) bool { time.Sleep(time.Millisecond); return false })
 					p := m.start(t, sizes(conns, -1))
 					busy, other := searchLater, bindLater
@@ -305,7 +307,7 @@ func TestIdleConnectionsOfOneLaneMakeRoomForTheOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
 		p := m.start(t, sizes(4, -1))
-		// Three beside the search connection that the first probe left: the pool is full.
+		// Three, and the search connection that the first probe left: the pool is full.
 		fill(t, m, p, 3)
 		time.Sleep(2 * time.Second)
 		g := hold(m.hosts["one"], "search")
@@ -553,7 +555,8 @@ func TestACallerWhoseContextIsOverGetsNothing(t *testing.T) {
 	})
 }
 
-// A caller that is granted a connection and cancelled in the same moment may get either, and nothing may be lost.
+// A caller that is granted a connection and cancelled in the same moment may get either, and
+// nothing may be lost.
 func TestCancellingAgainstGrantingLosesNothing(t *testing.T) {
 	t.Parallel()
 	m := newMemory()

@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// buildElsewhere builds testdata/library as a program of a module of its own, which has this one by a replace. Nothing is
-// downloaded: it requires what this module does.
+// buildElsewhere builds testdata/library as a program of a module of its own, which has this one by
+// a replace. Nothing is downloaded: it requires what this module does.
 func buildElsewhere(t *testing.T) (program string) {
 	t.Helper()
 	dir := t.TempDir()

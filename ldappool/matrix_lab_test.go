@@ -20,7 +20,8 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// matrixCerts are both ends of TLS. Within a bubble it is another year, so both are told that of the certificate.
+// matrixCerts are both ends of TLS. Within a bubble it is another year, so both use that of the
+// certificate.
 type matrixCerts struct{ server, client *tls.Config }
 
 func newMatrixCerts(t testing.TB) matrixCerts {
@@ -31,8 +32,9 @@ func newMatrixCerts(t testing.TB) matrixCerts {
 	return certs
 }
 
-// lab is a directory that harms its connections as a cell has it. Its network is net.Pipe, so that it lives in a bubble;
-// a write is stuck there until it is read, as on a socket whose buffers are full.
+// lab is a directory that harms its connections as a cell has it. Its network is net.Pipe, so that
+// it lives in a bubble; a write is stuck there until it is read, as on a socket whose buffers are
+// full.
 type lab struct {
 	cell
 	certs  matrixCerts
@@ -90,7 +92,7 @@ func (b *lab) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return l.client, nil
 }
 
-// strikes tells whether the fault happens now, and counts it.
+// strikes reports whether the fault happens now, and counts it.
 func (b *lab) strikes() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -108,8 +110,8 @@ func (b *lab) open() []*line {
 	return slices.DeleteFunc(slices.Clone(b.lines), func(l *line) bool { return isClosed(l.gone) })
 }
 
-// arm has the fault happen from now on: at the moment's request, or at once to connections that are there where the
-// fault is not one of an answer.
+// arm makes the fault happen from now on: at the moment's request, or at once to connections that
+// are there where the fault is not one of an answer.
 func (b *lab) arm() {
 	b.mu.Lock()
 	b.armed = true
@@ -138,13 +140,15 @@ func (b *lab) end() {
 	b.served.Wait()
 }
 
-// hushes tells whether the fault is there before the request is read.
+// hushes reports whether the fault is there before the request is read.
 func (b *lab) hushes() bool { return b.fault == harmDrop || b.fault == harmStallBefore }
 
-// foreseen tells whether a connection's next request can be told from those before it: a ping may be due or not.
+// foreseen reports whether a connection's next request follows from those before it: a ping may be
+// due or not.
 func (b *lab) foreseen() bool { return b.at != atSearchPing && b.at != atBindPing }
 
-// next tells whether the line's next request is that of the moment, as far as can be known before it comes.
+// next reports whether the line's next request is that of the moment, as far as can be known before
+// it comes.
 func (l *line) next(at moment) bool {
 	switch at {
 	case atServiceBind:
@@ -159,8 +163,8 @@ func (l *line) next(at moment) bool {
 	return false
 }
 
-// asks tells whether r is the moment's request. first is the kind of the first that came on the connection: a service bind
-// is that of one that searches.
+// asks reports whether r is the moment's request. first is the kind of the first that came on the
+// connection: a service bind is that of one that searches.
 func (at moment) asks(first string, r *request) bool {
 	switch at {
 	case atServiceBind:
@@ -179,8 +183,8 @@ func (at moment) asks(first string, r *request) bool {
 	return false
 }
 
-// befall harms a connection on which nothing is being asked. Where idle, that is the moment; otherwise it is before the
-// moment's request.
+// befall harms a connection on which nothing is being asked. Where idle, that is the moment;
+// otherwise it is before the moment's request.
 func (l *line) befall(idle bool) {
 	switch {
 	case l.lab.hushes():
@@ -236,7 +240,7 @@ func (l *line) serve() {
 	}
 }
 
-// handle answers a request, and tells whether the line is over.
+// handle answers a request, and reports whether the line is over.
 func (l *line) handle(packet *ber.Packet) (over bool) {
 	r := readRequest(packet)
 	if l.first == "" {
@@ -257,8 +261,8 @@ func (l *line) handle(packet *ber.Packet) (over bool) {
 	return false
 }
 
-// greet harms a connection before a byte of it was read, or behind the ClientHello where it is by an answer, and tells
-// whether it is over.
+// greet harms a connection before a byte of it was read, or behind the ClientHello where it is by
+// an answer, and reports whether it is over.
 func (l *line) greet() (over bool) {
 	answers := !l.lab.hushes() && l.lab.fault != harmFIN && l.lab.fault != harmRST
 	switch {
@@ -304,8 +308,8 @@ func (l *line) secure() (net.Conn, error) {
 	return conn, conn.Handshake()
 }
 
-// suffer does the fault to the line, in answer to r. done says that r is answered by that, or never; over, that the line
-// is not read any more.
+// suffer does the fault to the line, in answer to r. done says that r is answered by that, or
+// never; over, that the line is not read any more.
 func (l *line) suffer(r *request) (done, over bool) {
 	answer := codeAnswer(r, ldap.LDAPResultSuccess)
 	switch l.lab.fault {

@@ -1,6 +1,7 @@
 package ldappool
 
 import (
+	"authsvc/ldappool/internal/discovery"
 	"context"
 	"crypto/tls"
 	"maps"
@@ -15,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// cold tells whether the moment is the beginning.
+// cold reports whether the moment is the beginning.
 func (c cell) cold() bool { return c.at == atStart || c.at == atServiceBind }
 
 // config is the cell's, for a directory that is found at either address.
@@ -45,7 +46,8 @@ func (b *lab) start(t *testing.T) *Pool {
 			t.Error(err)
 		}
 	})
-	p, err := newPool(cfg, b.dial, nil)
+	cfg.Dial = b.dial
+	p, err := newPool(cfg, discovery.Lookups{})
 	close(made)
 	require.NoError(t, err)
 	return p
@@ -102,7 +104,7 @@ func (b *lab) play(t *testing.T) {
 	require.Empty(t, b.open(), "sockets left open")
 }
 
-// require checks what a caller was told.
+// require checks what a caller got.
 func (o outcome) require(t *testing.T, code uint16, err, closing error) {
 	t.Helper()
 	if o.kind == nil {
@@ -185,7 +187,7 @@ func requireBooks(t *testing.T, p *Pool, want outcome) {
 	require.Zero(t, s.Search.InUse+s.Bind.InUse+s.Search.Waiting+s.Bind.Waiting)
 }
 
-// requireWell checks that the next login is told what is true.
+// requireWell checks that the next login gets the right answer.
 func requireWell(t *testing.T, p *Pool) {
 	t.Helper()
 	mustSearch(t, p)

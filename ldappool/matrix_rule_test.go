@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"authsvc/ldappool/internal/core"
+
 	"github.com/go-ldap/ldap/v3"
 )
 
@@ -58,11 +60,14 @@ func (c cell) outcome() outcome {
 	return c.ofRequest()
 }
 
-// ofDial: who needs a connection that cannot be made is told so as soon as that is known, and within MaxWait. Where it is
-// not the first, the server is asked once more before that.
+// ofDial: a caller that needs a connection that cannot be made gets an error as soon as that is
+// known, and within MaxWait. If it is not the first connection, the server is asked once more
+// before that; and if it hangs, another one is made meanwhile.
 func (c cell) ofDial() outcome {
 	e := c.fault.effect()
 	switch {
+	case e.silent && !c.lasting:
+		return outcome{most: core.RedialAfter}
 	case e.silent:
 		return outcome{kind: ErrUnavailable, most: min(matrixTimes.MaxWait, matrixTimes.DialTimeout)}
 	case c.at == atDial && !c.lasting:
@@ -71,8 +76,8 @@ func (c cell) ofDial() outcome {
 	return outcome{kind: ErrUnavailable}
 }
 
-// ofPing: a ping that fails costs the caller its time, and pingTimeout at most; another connection is made, if one can be.
-// Any answer will do.
+// ofPing: a ping that fails costs the caller its time, and pingTimeout at most; another connection
+// is made, if one can be. Any answer will do.
 func (c cell) ofPing() outcome {
 	e := c.fault.effect()
 	if e.result {
@@ -91,15 +96,15 @@ func (c cell) ofPing() outcome {
 	return o
 }
 
-// ofRequest: time decides where nothing else does, and is not spent twice. What was lost is sent once more if it is a
-// search, or a bind that by its rule may be.
+// ofRequest: time decides where nothing else does, and is not spent twice. What was lost is sent
+// once more if it is a search, or a bind that by its rule may be.
 func (c cell) ofRequest() outcome {
 	e := c.fault.effect()
 	if e.result {
 		return outcome{code: ldap.LDAPResultBusy}
 	}
 	o := outcome{retired: map[RetireReason]int64{e.reason: 1}}
-	again := c.at == atSearch || (c.at == atBind || c.at == atWrongBind) && !e.partial
+	again := c.at == atSearch || (c.at == atBind || c.at == atFreshBind || c.at == atWrongBind) && !e.partial
 	switch {
 	case e.silent:
 		o.kind, o.most = ErrTimeout, matrixTimes.RequestTimeout
@@ -116,8 +121,8 @@ func (c cell) ofRequest() outcome {
 	return o
 }
 
-// ofIdle: the login that comes later notices nothing. What the connection tells of itself retires it at once; what it
-// does not costs each lane a ping.
+// ofIdle: the login that comes later notices nothing. What the connection tells of itself retires
+// it at once; what it does not costs each lane a ping.
 func (c cell) ofIdle() outcome {
 	e, hit := c.fault.effect(), int64(1)
 	if c.lasting {

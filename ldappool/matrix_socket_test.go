@@ -25,7 +25,8 @@ func (c cell) needsNoKernel() string {
 	return ""
 }
 
-// TestMatrixOfFaultsOverSockets plays the cells whose faults the kernel has a part in, by the same rule.
+// TestMatrixOfFaultsOverSockets plays the cells whose faults the kernel has a part in, by the same
+// rule.
 func TestMatrixOfFaultsOverSockets(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)

@@ -35,11 +35,12 @@ var harms = []harm{harmFIN, harmRST, harmDrop, harmStallBefore, harmStallAfter, 
 // moment is when the fault happens.
 type moment string
 
-// The moments. Unless they say otherwise, they are those of a pool at work with one connection in each lane.
+// The moments. Unless they say otherwise, they are those of a pool at work with one connection in
+// each lane.
 const (
 	atStart       moment = "first dial of all"
 	atServiceBind moment = "service bind" // of the first dial of all
-	atDial        moment = "dial"         // of a connection for a bind, beside one that searches
+	atDial        moment = "dial"         // of a connection for a bind, after one that searches
 	atSearchPing  moment = "ping before a search"
 	atBindPing    moment = "ping before a bind" // also the one that introduces a new connection
 	atSearch      moment = "search"
@@ -72,7 +73,8 @@ type cell struct {
 	fault harm
 	at    moment
 	over  transport
-	// lasting: each connection and request of the moment has the fault until that is cleared. Otherwise the first has it.
+	// lasting: each connection and request of the moment has the fault until that is cleared.
+	// Otherwise the first has it.
 	lasting bool
 }
 
@@ -84,7 +86,7 @@ func (c cell) String() string {
 	return fmt.Sprintf("%s, %s at %s, %s", c.over, c.fault, c.at, times)
 }
 
-// dialling tells whether the fault happens before the first request.
+// dialling reports whether the fault happens before the first request.
 func (c cell) dialling() bool { return c.at == atStart || c.at == atDial }
 
 // impossible says why there is no such cell, or nothing.
@@ -126,8 +128,9 @@ func cells() (all []cell, impossible map[string]int) {
 	return all, impossible
 }
 
-// TestMatrixOfFaults has each fault at each moment over each transport. A cell's outcome is made by a rule of what the
-// fault does to an exchange and what the moment makes of that: nothing is written down for a cell.
+// TestMatrixOfFaults has each fault at each moment over each transport. A cell's outcome is made by
+// a rule of what the fault does to an exchange and what the moment makes of that: nothing is
+// written down for a cell.
 func TestMatrixOfFaults(t *testing.T) {
 	t.Parallel()
 	certs := newMatrixCerts(t)
@@ -157,6 +160,6 @@ func TestMatrixOfFaults(t *testing.T) {
 // matrixTimes are what the cells' bounds are made of. They are the defaults.
 var matrixTimes = Config{}.withDefaults()
 
-// recovery is how long a pool may take to find out that a fault is over: a dial that hangs, the probe after it, and as
-// long as a connection is trusted.
+// recovery is how long a pool may take to find out that a fault is over: a dial that hangs, the
+// probe after it, and as long as a connection is trusted.
 var recovery = matrixTimes.DialTimeout + probeLatest + pingAfter + 10*time.Millisecond

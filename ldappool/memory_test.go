@@ -1,6 +1,8 @@
 package ldappool
 
 import (
+	"authsvc/ldappool/internal/core"
+	"authsvc/ldappool/internal/discovery"
 	"bufio"
 	"context"
 	"crypto/tls"
@@ -8,6 +10,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -22,19 +25,23 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// memory is a network of directories joined by net.Pipe instead of sockets, so that it lives within a synctest bubble.
+// memory is a network of directories joined by net.Pipe instead of sockets, so that it lives within
+// a synctest bubble.
 type memory struct {
-	hosts  map[string]*host // by name; fixed before the first dial
-	serve  sync.WaitGroup   // one goroutine for each connection
-	over   chan struct{}    // closed when the test ends
-	lookup lookupFunc       // of SRV records
+	hosts     map[string]*host // by name; fixed before the first dial
+	serve     sync.WaitGroup   // one goroutine for each connection
+	over      chan struct{}    // closed when the test ends
+	addresses func(ctx context.Context, host string) ([]netip.Addr, error)
+	lookup    func(ctx context.Context, service, proto, name string) (string, []*net.SRV, error)
+	rebinds   bool // connections of users' binds may bind as the service as well
 
 	mu            sync.Mutex // guards what follows
 	open, maxOpen int        // connections that neither end has closed
 	mixed         []string   // requests on connections of the wrong identity
 }
 
-// host is a directory on that network: the users of ldaptest, and the service identity, which alone may search.
+// host is a directory on that network: the users of ldaptest, and the service identity, which alone
+// may search.
 type host struct {
 	net  *memory
 	name string
@@ -75,6 +82,8 @@ type request struct {
 	kind         string // "bind", "search", "ping", "unbind"
 	dn, password string // a bind's; a search's base
 	uid          string // whom a search is for
+	attributes   []string
+	controls     []string // object identifiers
 }
 
 // seen is a request that arrived.
@@ -180,7 +189,8 @@ func (e *pipeEnd) Write(b []byte) (int, error) {
 	return e.Conn.Write(b)
 }
 
-// failNextWrite has the client's kernel refuse the next request, as it does when a reset arrived meanwhile.
+// failNextWrite has the client's kernel refuse the next request, as it does when a reset arrived
+// meanwhile.
 func (p *peer) failNextWrite() {
 	p.client.mu.Lock()
 	defer p.client.mu.Unlock()
@@ -219,10 +229,10 @@ func (p *peer) serve() {
 	}
 }
 
-// note keeps the rule of the two lanes: no connection that was ever asked to bind as a user searches, and none of the
-// service's own binds users.
+// note keeps the rule of the two lanes: no connection that was ever asked to bind as a user
+// searches, and none of the service's own binds users.
 func (p *peer) note(r *request) {
-	if r.kind == "search" && p.users || r.kind == "bind" && (p.service || r.dn == ldaptest.ServiceDN && p.users) {
+	if r.kind == "search" && p.users || r.kind == "bind" && !p.host.net.rebinds && (p.service || r.dn == ldaptest.ServiceDN && p.users) {
 		p.host.net.mu.Lock()
 		defer p.host.net.mu.Unlock()
 		p.host.net.mixed = append(p.host.net.mixed, fmt.Sprintf("%s %s on connection %d to %s", r.kind, r.dn, p.number, p.host.name))
@@ -251,11 +261,19 @@ func readRequest(packet *ber.Packet) request {
 		if r.dn == "" {
 			r.kind = "ping"
 		}
+		for _, a := range op.Children[7].Children {
+			r.attributes = append(r.attributes, a.Data.String())
+		}
 		if filter := op.Children[6]; filter.Tag == ldap.FilterEqualityMatch {
 			r.uid = filter.Children[1].Data.String()
 		}
 	case ldap.ApplicationUnbindRequest:
 		r.kind = "unbind"
+	}
+	if len(packet.Children) > 2 {
+		for _, control := range packet.Children[2].Children {
+			r.controls = append(r.controls, control.Children[0].Data.String())
+		}
 	}
 	return r
 }
@@ -288,7 +306,8 @@ func (p *peer) answer(r *request) {
 	}
 }
 
-// write sends bytes, and tells whether the client read them; what one that is gone does not read is lost.
+// write sends bytes, and reports whether the client read them; what one that is gone does not read
+// is lost.
 func (p *peer) write(b []byte) bool {
 	_, err := p.conn.Write(b)
 	return err == nil
@@ -307,10 +326,11 @@ func (h *host) set(change func(h *host)) {
 	change(h)
 }
 
-// on has script answer from the next request on; it falls to the directory what script returns false for.
+// on has script answer from the next request on; it falls to the directory what script returns
+// false for.
 func (h *host) on(script func(p *peer, r *request) bool) { h.set(func(h *host) { h.script = script }) }
 
-// refuse has the directory take no more connections. With cut, those that are open end.
+// refuse makes the directory refuse further connections. With cut, those that are open end.
 func (h *host) refuse(cut bool) {
 	h.set(func(h *host) { h.refusing = errConnRefused })
 	if cut {
@@ -321,10 +341,10 @@ func (h *host) refuse(cut bool) {
 // accept takes refuse back.
 func (h *host) accept() { h.set(func(h *host) { h.refusing = nil }) }
 
-// pause has the directory accept and read, and answer nothing.
+// pause makes the directory accept and read, and answer nothing.
 func (h *host) pause() { h.set(func(h *host) { h.awake = make(chan struct{}) }) }
 
-// resume has it answer again, what it read meanwhile first.
+// resume makes it answer again, first what it read meanwhile.
 func (h *host) resume() { h.set(func(h *host) { close(h.awake) }) }
 
 // cutAll ends every connection.
@@ -381,8 +401,9 @@ type tester interface {
 	Cleanup(f func())
 }
 
-// start makes a pool on the network, with all its hosts in the order of their names unless change says otherwise. The
-// books are checked at every hook, and when the test ends the pool must close and leave nothing.
+// start makes a pool on the network, with all its hosts in the order of their names unless change
+// says otherwise. The books are checked at every hook, and when the test ends the pool must close
+// and leave nothing.
 func (m *memory) start(t tester, changes ...func(*Config)) *Pool {
 	t.Helper()
 	cfg := Config{BindDN: ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword}
@@ -401,7 +422,8 @@ func (m *memory) start(t tester, changes ...func(*Config)) *Pool {
 		}
 	}
 	cfg.Trace = audited(cfg.Trace, audit)
-	p, err := newPool(cfg, m.dial, m.lookup)
+	cfg.Dial = m.dial
+	p, err := newPool(cfg, discovery.Lookups{SRV: m.lookup, Host: m.addresses})
 	close(made)
 	require.NoError(t, err)
 	t.Cleanup(func() {
@@ -456,7 +478,8 @@ func alsoAudit[E any](hook func(E), audit func()) func(E) {
 	}
 }
 
-// audit checks what must hold whenever the pool's lock is free.
+// audit checks what must hold whenever the pool's lock is free: that the core and puddle agree on
+// what is idle, and that counts add up. The core's own model test checks more.
 func (p *Pool) audit() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -466,41 +489,34 @@ func (p *Pool) audit() error {
 			errs = append(errs, fmt.Errorf("books: "+format, args...))
 		}
 	}
-	var idle, inUse, dialing, gone int
-	for _, l := range p.lanes {
-		wrong(l.idle >= 0 && l.inUse >= 0 && l.dialing >= 0, "%s lane: idle %d, in use %d, dialing %d", l.name, l.idle, l.inUse, l.dialing)
-		wrong(l.idle == 0 || l.waiting.Len() == 0, "%s lane: %d callers wait beside %d idle connections", l.name, l.waiting.Len(), l.idle)
-		wrong(p.closed || l.waiting.Len() == 0 || p.promising(l), "%s lane: %d callers wait for nothing", l.name, l.waiting.Len())
-		room := p.conns < p.config().MaxConns && p.mayDial(l)
-		wrong(p.closed || !room || !l.hungry(), "%s lane: nobody dials for %d callers", l.name, l.waiting.Len())
-		wrong(!p.closed || l.idle == 0 && l.waiting.Len() == 0, "%s lane: closed with %d idle connections and %d callers", l.name, l.idle, l.waiting.Len())
-		idle, inUse, dialing = idle+l.idle, inUse+l.inUse, dialing+l.dialing
-	}
-	for reason, n := range p.retired {
-		gone += int(n)
-		wrong(slices.Contains(retireReasons, reason), "retired for the reason %q", reason)
-	}
-	open := idle + inUse + p.closing
-	wrong(p.closing >= 0 && p.dialing == dialing, "closing %d, dialing %d of which in lanes %d", p.closing, p.dialing, dialing)
-	wrong(p.conns == open+dialing, "%d connections: %d idle, %d in use, %d dialing, %d closing", p.conns, idle, inUse, dialing, p.closing)
-	for _, l := range p.lanes {
-		wrong(p.closed || p.surplus() <= 0 || l.idle == 0 || l.size() < l.other().size(), "%d connections of %d, and idle ones in the %s lane", p.conns, p.config().MaxConns, l.name)
-	}
-	outdated := 0
-	for c := range p.live {
-		if c.outdated() {
-			outdated++
+	var phases [core.Closed + 1]int
+	idle := map[*core.Server]map[core.Lane]int{}
+	for _, c := range p.core.Conns() {
+		phases[c.Phase]++
+		if idle[c.Server] == nil {
+			idle[c.Server] = map[core.Lane]int{}
+		}
+		if c.Phase == core.Available {
+			idle[c.Server][c.Lane]++
 		}
 	}
-	wrong(outdated == p.outdated && (p.adopting || outdated == 0), "%d outdated, counted %d, adopting %t", outdated, p.outdated, p.adopting)
-	wrong(int(p.dials-p.dialErrors)-gone == open+dialing, "%d dials, %d failed, %d retired, but %d open, %d dialing", p.dials, p.dialErrors, gone, open, dialing)
-	// A connection is alive, and its server's, before its dial is over.
-	wrong(len(p.live) >= open && len(p.live) <= open+dialing, "%d live, %d open, %d dialing", len(p.live), open, dialing)
-	var atServers int
-	for _, s := range p.known() {
-		atServers += s.conns[0] + s.conns[1]
+	for s, lanes := range idle {
+		for l, n := range lanes {
+			st := p.stores[s]
+			wrong(st != nil && int(st[l].pool.Stat().IdleResources()) >= n, "%s: fewer connections idle in puddle than in the core, %d", s.URL, n)
+		}
 	}
-	wrong(atServers == len(p.live), "%d live, but servers have %d", len(p.live), atServers)
+	open := phases[core.Available] + phases[core.InUse] + phases[core.Checking] + phases[core.Closing]
+	dialing := phases[core.Dialing] + phases[core.DialingSlow]
+	gone := 0
+	stats := p.core.Stats()
+	for reason, n := range stats.Closed {
+		gone += int(n)
+		wrong(slices.Contains(RetireReasons(), RetireReason(reason)), "retired for the reason %q", reason)
+	}
+	wrong(int(stats.Dials-stats.DialErrors)-gone == open+dialing, "%d dials, %d failed, %d retired, but %d open, %d dialing",
+		stats.Dials, stats.DialErrors, gone, open, dialing)
+	wrong(dialing <= core.MaxDials, "%d dials at one time", dialing)
 	return errors.Join(errs...)
 }
 
@@ -513,8 +529,12 @@ func closePool(t tester, p *Pool) {
 	require.NoError(t, p.audit())
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	require.Zero(t, p.conns, "connections after Close")
-	require.Empty(t, p.live)
+	require.Empty(t, p.core.Conns(), "connections after Close")
+}
+
+// base is a search of an entry, as it is configured for probes.
+func base(dn string) *ldap.SearchRequest {
+	return ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false, "(objectClass=*)", []string{"1.1"}, nil)
 }
 
 // people is the search of a login.

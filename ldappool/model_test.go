@@ -19,9 +19,10 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestWhateverHappensNoVerdictIsWrongAndNothingIsLost has several callers and several faults at the same time, as rapid
-// makes them up: -rapid.checks says how often. What fails is made smaller and written to testdata/rapid, from where every
-// later run tries it first; -rapid.failfile tries another file, -rapid.seed a number.
+// TestWhateverHappensNoVerdictIsWrongAndNothingIsLost has several callers and several faults at the
+// same time, as rapid makes them up: -rapid.checks says how often. What fails is made smaller and
+// written to testdata/rapid, from where every later run tries it first; -rapid.failfile tries
+// another file, -rapid.seed a number.
 func TestWhateverHappensNoVerdictIsWrongAndNothingIsLost(t *testing.T) {
 	t.Parallel()
 	kept, err := filepath.Glob(filepath.Join("testdata", "rapid", t.Name(), "*.fail"))
@@ -29,7 +30,8 @@ func TestWhateverHappensNoVerdictIsWrongAndNothingIsLost(t *testing.T) {
 	runs, failed := 0, false
 	rapid.Check(t, func(t *rapid.T) {
 		plan := drawPlan(t)
-		// The goroutines' order is not drawn: what failed once is tried some times before it is said to be well.
+		// The goroutines' order is not drawn: what failed once is tried some times before it is
+		// said to be well.
 		tries, before := 1, failed
 		if runs++; failed || runs <= len(kept) {
 			tries = 20
@@ -130,7 +132,8 @@ func (s *scene) fail(rule, format string, args ...any) {
 	s.wrong = append(s.wrong, wrong{rule, fmt.Errorf(format, args...)})
 }
 
-// report fails the run where a rule was broken. What it says of one fault is always the same: by that rapid knows it again.
+// report fails the run where a rule was broken. What it says of one fault is always the same: by
+// that rapid knows it again.
 func (s *scene) report(t *rapid.T) {
 	if len(s.wrong) == 0 {
 		return
@@ -203,7 +206,8 @@ func (s *scene) reconfigure(u *turn) {
 	}
 }
 
-// close closes the pool in the midst of it all. It must return by its deadline whatever the network does.
+// close closes the pool in the midst of it all. It must return by its deadline whatever the network
+// does.
 func (s *scene) close() {
 	s.mu.Lock()
 	s.closed = true
@@ -235,7 +239,8 @@ func (s *scene) recover() {
 			befall(h, kind)
 		}
 		if h.turnedDown() > 0 {
-			// Each pause is twice the one before, so the last is as long as all others and the first.
+			// Each pause is twice the one before, so the last is as long as all others and the
+			// first.
 			bound = 10*time.Second + betweenRefused + time.Since(s.began)
 		}
 	}
@@ -288,7 +293,8 @@ func (s *scene) judge() {
 	}
 }
 
-// judgeBinds counts how often a user's bind was sent: what counts tries must not be made to count one twice.
+// judgeBinds counts how often a user's bind was sent: what counts tries must not be made to count
+// one twice.
 func (s *scene) judgeBinds(st *step) {
 	most, sent := 2, 0
 	if s.rule == RetryUnsent {
@@ -335,7 +341,7 @@ func (s *scene) ask(st *step) {
 	closed := s.closed
 	s.mu.Unlock()
 	switch {
-	case err == nil && declines(code) && !strings.HasPrefix(st.kind, "must"):
+	case err == nil && isNotHere("search", code) && !strings.HasPrefix(st.kind, "must"):
 	case err == nil && code != want:
 		s.fail("a wrong verdict", "%+v: code %d, want %d", st, code, want)
 	case err != nil && st.limit == 0 && s.fair():
@@ -349,7 +355,8 @@ func (s *scene) ask(st *step) {
 	case err != nil && !isKnown(err):
 		s.fail("an error of no kind", "%+v: %w", st, err)
 	}
-	// The wait, the ping that it may end in, and the request, which may be sent again; or the caller's own deadline.
+	// The wait, the ping that it may end in, and the request, which may be sent again; or the
+	// caller's own deadline.
 	most := maxWait + minPing + 2*requestTimeout
 	if st.limit > 0 {
 		most = min(most, st.limit)
@@ -368,7 +375,7 @@ func (s *scene) operation(ctx context.Context, st *step) (code, want uint16, err
 		if err != nil {
 			return 0, 0, err
 		}
-		if !declines(r.Code) && (len(r.Entries) != 1 || r.Entries[0].DN != st.dn()) {
+		if !isNotHere("search", r.Code) && (len(r.Entries) != 1 || r.Entries[0].DN != st.dn()) {
 			s.fail("another user's answer", "%+v: %+v", st, r.Entries)
 		}
 		return r.Code, ldap.LDAPResultSuccess, nil
@@ -387,7 +394,7 @@ func (s *scene) operation(ctx context.Context, st *step) (code, want uint16, err
 	return r.Code, want, nil
 }
 
-// isKnown tells whether err is of a kind that callers are told of.
+// isKnown reports whether err is of a kind that callers may get.
 func isKnown(err error) bool {
 	return slices.ContainsFunc([]error{ErrUnavailable, ErrOverloaded, ErrTimeout, ErrConnLost, ErrClosed, context.Canceled},
 		func(kind error) bool { return errors.Is(err, kind) })

@@ -1,6 +1,7 @@
 package ldappool
 
 import (
+	"authsvc/ldappool/internal/core"
 	"context"
 	"fmt"
 	"testing"
@@ -103,8 +104,8 @@ func TestAShortPingDoesNotPutTheServerInDoubt(t *testing.T) {
 		p := m.start(t, sizes(4, 2), seen.trace)
 		time.Sleep(5 * time.Second)
 		h.on(func(*peer, *request) bool { time.Sleep(30 * time.Millisecond); return false })
-		l := p.lanes[0]
-		_, _, err := l.borrow(t.Context(), time.Now(), want{proven: true}) // its wait is over
+		now := time.Now()
+		_, _, err := p.acquire(t.Context(), "search", &core.Request{Lane: core.Search, Began: now, Deadline: now.Add(time.Millisecond), Proven: true})
 		require.Error(t, err)
 		require.Equal(t, []ServerState{ServerUsable}, seen.to(h))
 	})

@@ -11,8 +11,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// plan is all that happens in one run of the model. It is drawn before the run begins, so that a run can be repeated and
-// made smaller.
+// plan is all that happens in one run of the model. It is drawn before the run begins, so that a
+// run can be repeated and made smaller.
 type plan struct {
 	hosts       []string
 	conns, idle int
@@ -71,7 +71,7 @@ func (u *turn) apply(c *Config, p *plan) {
 	}
 }
 
-// secondPassword is one that lets the service in beside its own.
+// secondPassword is one that the service may use in addition to its own.
 const secondPassword = "second"
 
 func urls(hosts []string) (all []string) {
@@ -81,8 +81,9 @@ func urls(hosts []string) (all []string) {
 	return all
 }
 
-// fair tells whether nothing happens for which a login may fail that has no deadline. With one or two connections there is
-// no room for a successor beside what it replaces, and callers may wait in vain for it.
+// fair reports whether nothing happens for which a login may fail that has no deadline. With one or
+// two connections there is no room for a successor in addition to what it replaces, and callers may
+// wait in vain for it.
 func (p *plan) fair() bool {
 	return len(p.mishaps) == 0 && p.closeAt == 0 && p.waiters == 1000 && (p.conns > 2 || len(p.turns) == 0) &&
 		!slices.ContainsFunc(p.turns, func(u turn) bool { return u.kind == "wrong password" || u.kind == "MaxConns" && u.conns <= 2 })
@@ -95,7 +96,8 @@ type mishap struct {
 	kind  string
 }
 
-// mishaps are the kinds, the simplest first: rapid looks for a failure in which they are as early in the list as can be.
+// mishaps are the kinds, the simplest first: rapid looks for a failure in which they are as early
+// in the list as can be.
 var mishaps = []string{"be well", "cut one", "cut all", "accept", "refuse", "refuse and cut", "resume", "pause", "lose answers",
 	"halve answers", "talk nonsense", "be busy", "say goodbye", "limit", "answer slowly", "break writes", "change the password",
 	"change the password and cut", "change the password back"}
@@ -138,7 +140,7 @@ func drawPlan(t *rapid.T) *plan {
 	return p
 }
 
-// String is what a failure is told with.
+// String describes a failure.
 func (p *plan) String() string {
 	return fmt.Sprintf("MaxConns %d, MinIdleConns %d, MaxWaiters %d, BindRetry %d, Policy %d, hasty %t, close at %v within %v\nmishaps %+v\nturns %+v\ncallers %+v",
 		p.conns, p.idle, p.waiters, p.rule, p.policy, p.hasty, p.closeAt, p.closeWithin, p.mishaps, p.turns, p.callers)

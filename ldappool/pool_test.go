@@ -51,7 +51,7 @@ func TestALostBindIsSentAgainAsBindRetrySays(t *testing.T) {
 		{RetryNoResponse, true, unanswered, 2, false},
 		{RetryNoResponse, true, half, 1, true},
 		{RetryNoResponse, false, unsent, 1, false},
-		{RetryNoResponse, false, unanswered, 1, true},
+		{RetryNoResponse, false, unanswered, 2, false},
 		{RetryNoResponse, false, half, 1, true},
 		{RetryUnsent, true, unsent, 1, false},
 		{RetryUnsent, true, unanswered, 1, true},
@@ -99,7 +99,8 @@ func TestALostBindIsSentAgainAsBindRetrySays(t *testing.T) {
 	}
 }
 
-// breakWrite has the kernel refuse the next user's bind: on the connection opened last, or on one not yet dialled.
+// breakWrite makes the kernel refuse the next user's bind: on the connection opened last, or on one
+// not yet dialled.
 func breakWrite(h *host, kept bool) {
 	if kept {
 		open := h.open()
@@ -218,7 +219,8 @@ func TestASearchIsNotSentAgainAfterATimeout(t *testing.T) {
 	})
 }
 
-// All idle connections die at the same moment, and nobody has noticed: the one retry must not go to another dead one.
+// All idle connections die at the same moment, and nobody has noticed: the one retry must not go to
+// another dead one.
 func TestARetryGoesToAConnectionThatIsKnownToLive(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"bind", "search"} {
@@ -282,7 +284,8 @@ func TestARequestThatCannotBeSentCostsNothing(t *testing.T) {
 	})
 }
 
-// No search on a connection that carried a user, no user on one that searches, whatever goes wrong meanwhile.
+// No search on a connection that carried a user, no user on one that searches, whatever goes wrong
+// meanwhile.
 func TestTheLanesNeverMixIdentities(t *testing.T) {
 	t.Parallel()
 	m := newMemory()

@@ -21,8 +21,8 @@ type fared struct {
 	longest, queued time.Duration // waits: of all, and of those told at once what the queue needs
 }
 
-// ask does one operation and notes what came of it: anything but an answer and an honest refusal fails the test. It gives
-// what a refused caller is told to wait.
+// ask does one operation and notes what came of it: anything but an answer and an honest refusal
+// fails the test. It returns how long a refused caller should wait.
 func (s *fared) ask(t *testing.T, do func(context.Context) (*Result, error)) time.Duration {
 	t.Helper()
 	began := time.Now()
@@ -68,7 +68,8 @@ func searchOf(p *Pool) func(context.Context) (*Result, error) {
 	}
 }
 
-// press has so many callers of each lane ask for a while, against a directory that takes 20 ms for each request.
+// press has so many callers of each lane ask for a while, against a directory that takes 20 ms for
+// each request.
 func press(t *testing.T, conns, searchers, binders int) (searches, binds *fared) {
 	t.Helper()
 	m := newMemory()

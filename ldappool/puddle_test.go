@@ -1,6 +1,7 @@
 package ldappool
 
 import (
+	"authsvc/ldappool/internal/core"
 	"context"
 	"sync"
 	"testing"
@@ -31,7 +32,7 @@ func TestPuddle_AConstructorEndsByItsOwnDeadlineAndOutlivesItsCaller(t *testing.
 		defer g.open()
 		failed = bindLater(t.Context(), p) // takes that one
 		require.NoError(t, <-failed)
-		b := mustBorrow(t, p.lanes[1])
+		b := mustBorrow(t, p, core.Bind)
 		began := time.Now()
 		failed = bindLater(t.Context(), p)
 		<-g.arrived
@@ -42,7 +43,7 @@ func TestPuddle_AConstructorEndsByItsOwnDeadlineAndOutlivesItsCaller(t *testing.
 		}
 		require.LessOrEqual(t, time.Since(began), 4*time.Second)
 		<-failed
-		b.release(true)
+		b.release()
 	})
 }
 
@@ -64,9 +65,8 @@ func TestPuddle_AHungCloseDoesNotEatThePool(t *testing.T) {
 		})
 		_, err := p.Bind(t.Context(), ldaptest.UserDN(2), ldaptest.Password(2))
 		require.NoError(t, err)
-		p.mu.Lock()
-		p.retireIdle(func(*conn) (RetireReason, bool) { return RetiredMaxIdle, true })
-		p.unlock()
+		c := mustBorrow(t, p, core.Bind)
+		p.update(func(now time.Time) { p.core.Released(now, c.core, core.Outcome{Close: core.ReasonMaxIdle}) })
 		began := time.Now()
 		mustBind(t, p)
 		require.Equal(t, closeTimeout, time.Since(began), "the room was not free when the close gave up")
@@ -142,11 +142,11 @@ func TestPuddle_IdleTimeAgeAndWaitersAreBounded(t *testing.T) {
 			m := newMemory()
 			p := m.start(t, sizes(1, -1), func(c *Config) { c.BindOnly, c.MaxWaiters = true, 1 })
 			mustBind(t, p)
-			b := mustBorrow(t, p.lanes[1])
+			b := mustBorrow(t, p, core.Bind)
 			waits := bindLater(t.Context(), p)
 			synctest.Wait()
 			requireFault(t, <-bindLater(t.Context(), p), ErrOverloaded)
-			b.release(true)
+			b.release()
 			require.NoError(t, <-waits)
 		})
 	})

@@ -24,7 +24,7 @@ const (
 	usualPause   = 20 * time.Millisecond // at most, between two logins of a caller
 )
 
-// unhurried has the directory take its time, so that connections are in use and a wait for a dial is seen.
+// unhurried slows the directory down, so that connections are in use and a wait for a dial is seen.
 func unhurried(_ *peer, r *request) bool {
 	if r.kind == "ping" || r.dn == ldaptest.ServiceDN {
 		time.Sleep(dialTakes)
@@ -88,7 +88,7 @@ func (c *visitors) waits(d time.Duration) {
 	time.Sleep(200 * time.Millisecond)
 }
 
-// took gives the longest wait of late, and forgets it.
+// took returns the longest wait since the last call.
 func (c *visitors) took() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -110,7 +110,7 @@ type stage struct {
 	conns    int
 
 	mu      sync.Mutex // guards what follows
-	adopted []ReconfigureEvent
+	adopted []time.Duration
 	errs    []error // of dials
 }
 
@@ -143,10 +143,10 @@ func underLoad(t *testing.T, play func(t *testing.T, s *stage), change ...func(*
 
 func (s *stage) trace() Trace {
 	return Trace{
-		Reconfigured: func(e ReconfigureEvent) {
+		Reconfigured: func(took time.Duration) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.adopted = append(s.adopted, e)
+			s.adopted = append(s.adopted, took)
 		},
 		Dialed: func(e DialEvent) {
 			s.mu.Lock()
@@ -172,7 +172,8 @@ func reconfigure(p *Pool, changes ...func(*Config)) error {
 	return p.Reconfigure(cfg)
 }
 
-// isAdopted requires that the last configuration is taken up within d, without more than the wait that a login may have.
+// isAdopted requires that the last configuration is taken up within d, without more than the wait
+// that a login may have.
 func (s *stage) isAdopted(t *testing.T, d, wait time.Duration) {
 	t.Helper()
 	for until := time.Now().Add(d); s.outdated() > 0; time.Sleep(time.Millisecond) {
@@ -182,7 +183,7 @@ func (s *stage) isAdopted(t *testing.T, d, wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	require.Len(t, s.adopted, 1)
-	require.LessOrEqual(t, s.adopted[0].Took, d)
+	require.LessOrEqual(t, s.adopted[0], d)
 	if s.conns == 2 {
 		wait = 4 * dialTakes // a successor needs the place of another
 	}
@@ -195,9 +196,8 @@ func (s *stage) isAdopted(t *testing.T, d, wait time.Duration) {
 func total(st *Stat) int { return st.Search.Idle + st.Search.InUse + st.Bind.Idle + st.Bind.InUse }
 
 func (s *stage) outdated() int {
-	s.pool.mu.Lock()
-	defer s.pool.mu.Unlock()
-	return s.pool.outdated
+	st := s.pool.Stat()
+	return st.Search.Outdated + st.Bind.Outdated
 }
 
 func servers(names ...string) func(*Config) {
@@ -246,7 +246,8 @@ func TestAPasswordThatTheDirectoryHasFirstFailsNoLogin(t *testing.T) {
 		s.visitors.took()
 		refused := h.turnedDown()
 		s.reconfigure(t, password("new"))
-		// Each connection is pinged before its use while the server is in doubt, and a ping takes as long as a dial here.
+		// Each connection is pinged before its use while the server is in doubt, and a ping takes
+		// as long as a dial here.
 		s.isAdopted(t, 5*time.Second, 5*dialTakes)
 		require.InDelta(t, refused, h.turnedDown(), 1, "but one that was just being dialled")
 		require.Equal(t, ServerUsable, h.state(s.pool))
@@ -264,7 +265,7 @@ func TestAPasswordThatThePoolHasFirstIsTriedRarelyAndFailsNoLogin(t *testing.T) 
 		require.Equal(t, ServerSuspect, h.state(s.pool))
 		st := s.pool.Stat()
 		require.ErrorContains(t, st.Servers[0].LastErr, "the service identity was refused")
-		require.True(t, st.Usable())
+		require.True(t, st.Usable)
 		require.Positive(t, st.Search.Outdated)
 		h.changePassword("new")
 		s.visitors.waits(4*time.Minute + time.Second)
@@ -272,7 +273,7 @@ func TestAPasswordThatThePoolHasFirstIsTriedRarelyAndFailsNoLogin(t *testing.T) 
 		require.InDelta(t, 4, h.turnedDown(), 1)
 		require.Equal(t, ServerUsable, h.state(s.pool))
 
-		// Back again: the pace of tries starts anew, with one at once.
+		// Back again: the pace of tries starts over, with one at once.
 		s.visitors.took()
 		tried := len(h.bindsOf(ldaptest.ServiceDN))
 		s.reconfigure(t, password("wrong"))
@@ -310,8 +311,8 @@ func TestConnectionsMoveToAnotherServer(t *testing.T) {
 		t.Helper()
 		one, two := s.hosts["one"], s.hosts["two"]
 		s.reconfigure(t, servers("two"))
-		require.True(t, s.pool.Stat().Usable())
-		require.True(t, s.pool.Stat().Ready())
+		require.True(t, s.pool.Stat().Usable)
+		require.True(t, s.pool.Stat().Ready)
 		require.Len(t, s.pool.Stat().Servers, 1)
 		dialled := len(one.attempts())
 		if s.conns == 2 {
@@ -329,7 +330,7 @@ func TestConnectionsMoveToAnotherServer(t *testing.T) {
 		require.NotEmpty(t, two.open())
 		s.pool.mu.Lock()
 		defer s.pool.mu.Unlock()
-		require.Empty(t, s.pool.leaving)
+		require.Len(t, s.pool.stores, 1, "of the server that left")
 	})
 }
 
@@ -396,7 +397,7 @@ func TestOtherAuthoritiesAreTakenUpAndWrongOnesAreNamed(t *testing.T) {
 				s.visitors.waits(2 * time.Minute)
 				require.ErrorContains(t, s.pool.Stat().Servers[0].LastErr, "certificate")
 				require.Equal(t, ServerSuspect, s.pool.Stat().Servers[0].State)
-				require.True(t, s.pool.Stat().Usable())
+				require.True(t, s.pool.Stat().Usable)
 
 				h.set(func(h *host) { h.tls = newCert })
 				s.reconfigure(t, with(next))
@@ -457,6 +458,20 @@ func TestReconfiguredFiftyTimesInARowUnderLoad(t *testing.T) {
 	})
 }
 
+func TestClose_IsNoEndOfAReconfiguration(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory("one")
+		adopted := 0
+		p := m.start(t, func(c *Config) { c.Trace.Reconfigured = func(time.Duration) { adopted++ } })
+		time.Sleep(time.Second)
+		require.NoError(t, reconfigure(p, password("wrong")))
+		time.Sleep(time.Second)
+		require.NoError(t, p.Close(t.Context()))
+		require.Zero(t, adopted, "no connection has the new password")
+	})
+}
+
 func TestReconfigureRacesClose(t *testing.T) {
 	t.Parallel()
 	for i := range 50 {
@@ -497,7 +512,7 @@ func TestAWrongConfigurationChangesNothing(t *testing.T) {
 		}
 		require.Same(t, before, p.config())
 		mustSearch(t, p)
-		require.NoError(t, p.Reconfigure(Config{Servers: before.Servers, Trace: before.Trace}))
+		require.NoError(t, p.Reconfigure(Config{Servers: before.Servers, Trace: before.Trace, Dial: before.Dial}))
 		require.Equal(t, 3*time.Second, p.config().DialTimeout)
 		require.Equal(t, 32, p.config().MaxConns)
 	})
@@ -509,10 +524,13 @@ func TestAServerInBothConfigurationsKeepsWhatIsKnownOfIt(t *testing.T) {
 		m := newMemory("one", "two")
 		p := m.start(t, servers("one", "two"))
 		time.Sleep(time.Second)
-		p.mu.Lock()
-		one, two := p.servers[0], p.servers[1]
-		p.setLimits(two, time.Minute, 0)
-		p.unlock()
+		one, two := serverOf(p, 0), serverOf(p, 1)
+		m.hosts["two"].cutAll() // it may have been found first
+		time.Sleep(time.Second)
+		gate := hold(m.hosts["one"], "bind") // a connection that is in use keeps its server
+		bind := bindLater(t.Context(), p)
+		<-gate.arrived
+		p.update(func(time.Time) { two.IdleLimit, two.LearnedAt = time.Minute, time.Now() })
 		since := p.Stat().Servers[1].Since
 		require.NoError(t, reconfigure(p, servers("two", "one")))
 		require.NoError(t, reconfigure(p, servers("two")))
@@ -523,10 +541,10 @@ func TestAServerInBothConfigurationsKeepsWhatIsKnownOfIt(t *testing.T) {
 		require.Equal(t, since, st[0].Since)
 		require.Equal(t, ServerUsable, st[0].State)
 		require.NoError(t, reconfigure(p, servers("one", "two")))
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		require.Same(t, one, p.servers[0], "it was still there")
-		require.Same(t, two, p.servers[1])
+		require.Same(t, one, serverOf(p, 0), "it was still there")
+		require.Same(t, two, serverOf(p, 1))
+		gate.open()
+		require.NoError(t, <-bind)
 	})
 }
 

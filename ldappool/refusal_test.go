@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// refuseService has the directory know another password of the service identity.
+// refuseService gives the service identity another password in the directory.
 func (h *host) refuseService() {
 	h.set(func(h *host) { h.passwords[ldaptest.ServiceDN] = "another" })
 }
@@ -54,7 +54,7 @@ func TestAServicePasswordThatIsRightAgainIsFoundByTheNextTry(t *testing.T) {
 		h.set(func(h *host) { h.passwords[ldaptest.ServiceDN] = ldaptest.ServicePassword })
 		time.Sleep(55 * time.Second) // tries at 0, 30 and 90 s
 		mustSearch(t, p)
-		// The pace starts anew.
+		// The pace starts over.
 		before := len(h.bindsOf(ldaptest.ServiceDN))
 		h.refuseService()
 		h.cutAll()

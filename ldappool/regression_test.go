@@ -1,9 +1,9 @@
 package ldappool
 
 import (
+	"authsvc/ldappool/internal/core"
 	"context"
 	"slices"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,82 +12,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 )
-
-// latecomer is a context that ends when told. What is to happen then begins at that moment and is held up in the middle,
-// as a goroutine may be on a busy machine.
-type latecomer struct {
-	context.Context
-	done        chan struct{} // never closed
-	begun, goOn chan struct{}
-
-	after       func()
-	ended, held atomic.Bool
-}
-
-func newLatecomer(ctx context.Context) *latecomer {
-	return &latecomer{Context: ctx, done: make(chan struct{}), begun: make(chan struct{}), goOn: make(chan struct{})}
-}
-
-func (l *latecomer) Done() <-chan struct{} { return l.done }
-
-// AfterFunc is what the context package asks of contexts that are not its own.
-func (l *latecomer) AfterFunc(f func()) func() bool {
-	l.after = f
-	return func() bool { return true }
-}
-
-func (l *latecomer) Err() error {
-	if l.ended.Load() {
-		return lateError{l}
-	}
-	return nil
-}
-
-// lateError holds up whoever first asks what it is.
-type lateError struct{ l *latecomer }
-
-func (lateError) Error() string { return "late" }
-
-func (e lateError) Is(target error) bool {
-	if e.l.held.CompareAndSwap(false, true) {
-		close(e.l.begun)
-		<-e.l.goOn
-	}
-	return target == context.DeadlineExceeded
-}
-
-// end ends the context, and returns when what is to happen then is held up.
-func (l *latecomer) end() {
-	l.ended.Store(true)
-	l.after()
-	<-l.begun
-}
-
-func TestACallerWhoseContextEndsWithItsAnswerDoesNotEndTheNextCallersRequest(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
-		h := m.hosts["one"]
-		p := m.start(t, sizes(2, 1))
-		time.Sleep(2 * time.Second)
-		late := newLatecomer(t.Context())
-		h.on(func(_ *peer, r *request) bool {
-			if r.kind == "bind" {
-				late.end()
-			}
-			return false
-		})
-		require.NoError(t, <-bindLater(late, p), "it has its answer")
-		g := hold(h, "bind")
-		next := bindLater(t.Context(), p)
-		g.await(t)
-		close(late.goOn)
-		synctest.Wait()
-		g.open()
-		require.NoError(t, <-next)
-		require.Equal(t, ServerUsable, h.state(p))
-	})
-}
 
 func TestConnectionsThatEndDoNotKeepTheOthersFromBeingPinged(t *testing.T) {
 	t.Parallel()
@@ -144,8 +68,8 @@ func TestPingsThatTakeLongerThanTheirPaceKeepUpkeepFromNothing(t *testing.T) {
 	})
 }
 
-// refusedSearcher makes a pool whose search connections work and whose next was refused: the service password was
-// changed at the directory.
+// refusedSearcher makes a pool whose search connections work and whose next was refused: the
+// service password was changed at the directory.
 func refusedSearcher(t *testing.T, m *memory, changes ...func(*Config)) *Pool {
 	t.Helper()
 	h := m.hosts["one"]
@@ -177,7 +101,7 @@ func TestARefusedServicePasswordDoesNotKeepUsersBindsFromNewConnections(t *testi
 		h := m.hosts["one"]
 		p := refusedSearcher(t, m)
 		refusals := len(h.bindsOf(ldaptest.ServiceDN))
-		require.True(t, p.Stat().Usable())
+		require.True(t, p.Stat().Usable)
 		g := hold(h, "bind")
 		began := time.Now()
 		var done []<-chan error
@@ -212,9 +136,9 @@ func TestARefusedServicePasswordIsAnOutageWhenNoConnectionThatSearchesIsLeft(t *
 		}
 		time.Sleep(time.Second)
 		for range 8 {
-			require.False(t, p.Stat().Usable())
+			require.False(t, p.Stat().Usable)
 			require.Equal(t, ServerDown, h.state(p))
-			require.True(t, p.Stat().Ready(), "it was, since the start")
+			require.True(t, p.Stat().Ready, "it was, since the start")
 			began := time.Now()
 			_, err := p.Search(t.Context(), people())
 			requireUnavailable(t, err, "ldap://one")
@@ -226,7 +150,7 @@ func TestARefusedServicePasswordIsAnOutageWhenNoConnectionThatSearchesIsLeft(t *
 		}
 		h.set(func(h *host) { h.passwords[ldaptest.ServiceDN] = ldaptest.ServicePassword })
 		time.Sleep(refusalLatest)
-		require.True(t, p.Stat().Usable())
+		require.True(t, p.Stat().Usable)
 		mustSearch(t, p)
 		mustBind(t, p)
 	})
@@ -241,18 +165,18 @@ func TestAPoolIsReadyWhenTheDirectoryHasLetItIn(t *testing.T) {
 		p := m.start(t)
 		for range 10 {
 			time.Sleep(7 * time.Second)
-			require.False(t, p.Stat().Ready(), "an answer is not enough")
-			require.False(t, p.Stat().Usable())
+			require.False(t, p.Stat().Ready, "an answer is not enough")
+			require.False(t, p.Stat().Usable)
 			require.False(t, p.Stat().Servers[0].Answered.IsZero())
 		}
 		h.set(func(h *host) { h.passwords[ldaptest.ServiceDN] = ldaptest.ServicePassword })
 		time.Sleep(refusalLatest)
-		require.True(t, p.Stat().Ready())
+		require.True(t, p.Stat().Ready)
 		require.True(t, p.Stat().Servers[0].Ready)
 		h.refuse(true)
 		becomes(t, p, h, ServerDown)
-		require.True(t, p.Stat().Ready(), "it says nothing of now")
-		require.False(t, p.Stat().Usable())
+		require.True(t, p.Stat().Ready, "it says nothing of now")
+		require.False(t, p.Stat().Usable)
 	})
 }
 
@@ -269,7 +193,7 @@ func TestAPoolWithoutAServiceIdentityIsReadyWhenTheDirectoryAnswers(t *testing.T
 				m.hosts["one"].refuseService() // which nobody asks about
 				p := m.start(t, change)
 				time.Sleep(time.Second)
-				require.True(t, p.Stat().Ready())
+				require.True(t, p.Stat().Ready)
 				require.Empty(t, m.hosts["one"].bindsOf(ldaptest.ServiceDN))
 			})
 		})
@@ -374,7 +298,7 @@ func holdBindsAndOne(t *testing.T, m *memory, p *Pool) {
 	})
 }
 
-// hang has the directory answer nothing until the test ends.
+// hang makes the directory answer nothing until the test ends.
 func hang(t *testing.T, m *memory, _ *Pool) {
 	t.Helper()
 	m.hosts["one"].pause()
@@ -394,7 +318,8 @@ func TestMaxWaitBoundsAnOperationsWaitsTogether(t *testing.T) {
 				h := m.hosts["one"]
 				p := m.start(t, sizes(2, 1))
 				time.Sleep(2 * time.Second)
-				// Of two callers the second waits, gets the connection, loses it, and waits for another in vain.
+				// Of two callers the second waits, gets the connection, loses it, and waits for
+				// another in vain.
 				h.on(func(o *peer, r *request) bool {
 					if r.kind != c.kind {
 						return false
@@ -410,8 +335,8 @@ func TestMaxWaitBoundsAnOperationsWaitsTogether(t *testing.T) {
 					return false
 				})
 				// The other lane's connection is in use, too.
-				other := mustBorrow(t, map[string]*lane{"bind": p.lanes[0], "search": p.lanes[1]}[c.kind])
-				defer other.release(true)
+				other := mustBorrow(t, p, map[string]core.Lane{"bind": core.Search, "search": core.Bind}[c.kind])
+				defer other.release()
 				began := time.Now()
 				first := c.later(t.Context(), p)
 				synctest.Wait()
@@ -428,7 +353,8 @@ func TestMaxWaitBoundsAnOperationsWaitsTogether(t *testing.T) {
 	}
 }
 
-// The dial of a bind's connection failed, the probe found the server well, and so on for as long as callers would wait.
+// The dial of a bind's connection failed, the probe found the server well, and so on for as long as
+// callers would wait.
 func TestAServerThatCutsEveryConnectionButTheServicesIsNotDialledInALoop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -1,7 +1,6 @@
 package ldappool
 
 import (
-	"context"
 	"errors"
 	"sync"
 	"testing"
@@ -13,8 +12,28 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// unless is a directory in order, but for requests of users that wild answers or lets go unanswered, which it says by
-// true. The pool's own pings and service binds it does not see.
+// closeTimeout is how long each part of closing a connection may take: its unbind, and the end of
+// its goroutine.
+const closeTimeout = 250 * time.Millisecond
+
+// maxAnswer is how long an answer may be.
+const maxAnswer = 4 << 20
+
+// tooLong is what is wrong with a longer one.
+const tooLong = "longer than 4194304 bytes"
+
+// policyRequest asks for the password policy control.
+var policyRequest = Control{OID: ldap.ControlTypeBeheraPasswordPolicy}
+
+// overrunning is a bind's success whose last string is said to be longer than the message.
+func overrunning(id int64) []byte {
+	b := ldaptest.BindResponse(id, 0, "")
+	b[len(b)-1] = 100
+	return b
+}
+
+// unless is a directory in order, but for requests of users that wild answers or lets go
+// unanswered, which it says by true. The pool's own pings and service binds it does not see.
 func unless(wild func(c *ldaptest.Conn, req ldaptest.Request) bool) ldaptest.Handler {
 	directory := ldaptest.NewDirectory()
 	return func(c *ldaptest.Conn, req ldaptest.Request) {
@@ -25,13 +44,13 @@ func unless(wild func(c *ldaptest.Conn, req ldaptest.Request) bool) ldaptest.Han
 	}
 }
 
-// answerOnly has a server answer users' requests with the bytes that b makes for the message id.
+// answerOnly makes a server answer users' requests with the bytes that b makes for the message id.
 func answerOnly(b func(id int64) []byte) ldaptest.Handler {
 	return unless(func(c *ldaptest.Conn, req ldaptest.Request) bool { c.WriteRaw(b(req.MessageID)); return true })
 }
 
-// watched makes a pool on server that keeps no connection but those it was asked for, and tells what it retires. It is
-// so patient that a loaded machine fails no test.
+// watched makes a pool on server that keeps no connection but those it was asked for, and tells
+// what it retires. It is so patient that a loaded machine fails no test.
 func watched(t testing.TB, server *ldaptest.Server, changes ...func(*Config)) (*Pool, <-chan RetireEvent) {
 	t.Helper()
 	retired := make(chan RetireEvent, 1000)
@@ -57,8 +76,8 @@ func nextRetired(t testing.TB, retired <-chan RetireEvent, reason RetireReason) 
 	}
 }
 
-// requireFault checks that err is a fault of that kind and of no other, that names the server, and says nothing that a
-// caller could take for a verdict of the directory.
+// requireFault checks that err is a fault of that kind and of no other, that names the server, and
+// says nothing that a caller could take for a verdict of the directory.
 func requireFault(t testing.TB, err, kind error) {
 	t.Helper()
 	var op *OpError
@@ -72,7 +91,7 @@ func requireFault(t testing.TB, err, kind error) {
 }
 
 // bindAs does a bind that must not last.
-func bindAs(t testing.TB, p *Pool, dn, password string, controls ...ldap.Control) (*BindResult, error) {
+func bindAs(t testing.TB, p *Pool, dn, password string, controls ...Control) (*BindResult, error) {
 	t.Helper()
 	r, err := p.Bind(soon(t), dn, password, controls...)
 	require.NotEqual(t, err == nil, r == nil, "a result or an error, never both and never neither")
@@ -105,12 +124,4 @@ func (b *binds) total() (n int) {
 		n += m
 	}
 	return n
-}
-
-// mustBorrow takes a connection that was kept.
-func mustBorrow(t testing.TB, l *lane) lease {
-	t.Helper()
-	b, _, err := l.borrow(context.Background(), time.Now().Add(l.pool.config().MaxWait), want{})
-	require.NoError(t, err)
-	return b
 }

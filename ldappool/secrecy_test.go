@@ -13,23 +13,29 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAPasswordThatTheDirectoryRepeatsIsToldOfNoServer: what it says of a bind goes to that bind's caller and nowhere else.
+// TestAPasswordThatTheDirectoryRepeatsIsToldOfNoServer: what it says of a bind goes to that bind's
+// caller and nowhere else.
 func TestAPasswordThatTheDirectoryRepeatsIsToldOfNoServer(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		code    uint16
 		service bool // it refuses the service identity
+		notice  bool // it says so in a notice of disconnection
 	}{
-		"a bind with a code of go-ldap": {ldap.ErrorNetwork, false},
-		"a service bind refused":        {ldap.LDAPResultInvalidCredentials, true},
-		"a service bind declined":       {ldap.LDAPResultBusy, true},
+		"a notice to a bind":      {ldap.LDAPResultUnavailable, false, true},
+		"a service bind refused":  {ldap.LDAPResultInvalidCredentials, true, false},
+		"a service bind declined": {ldap.LDAPResultBusy, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			directory := ldaptest.NewDirectory()
 			s := ldaptest.NewServer(t, func(conn *ldaptest.Conn, req ldaptest.Request) {
 				if req.Op == ldaptest.OpBind && (req.DN == ldaptest.ServiceDN) == c.service {
-					conn.ReplyBind(req, c.code, "cannot check "+req.Password)
+					if c.notice {
+						conn.Notice(c.code, "cannot check "+req.Password)
+					} else {
+						conn.ReplyBind(req, c.code, "cannot check "+req.Password)
+					}
 					return
 				}
 				directory.Handle(conn, req)
@@ -73,7 +79,8 @@ func TestAPasswordThatTheDirectoryRepeatsIsToldOfNoServer(t *testing.T) {
 func TestWhatABindSaysAgainstItsServerIsNotInTheServersWords(t *testing.T) {
 	t.Parallel()
 	busy := &Result{Code: ldap.LDAPResultBusy, Diagnostic: "cannot check hunter2"}
-	require.EqualError(t, ailment("bind", 0, busy, nil), "bind: Busy (51)")
-	require.EqualError(t, ailment("search", 0, busy, nil), "search: Busy (51): cannot check hunter2", "a search has no password")
+	require.EqualError(t, judge("bind", 0, busy, nil).Failed, "bind: Busy (51)")
+	require.EqualError(t, judge("search", 0, busy, nil).Failed, "search: Busy (51)", "it may be the password of a bind before")
+	require.EqualError(t, judge("search", 0, &Result{Code: ldap.LDAPResultBusy, Diagnostic: "Server is busy"}, nil).Failed, "search: Busy (51): Server is busy")
 	require.Equal(t, "cannot check hunter2", busy.Diagnostic, "the bind's caller has it whole")
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// changes collects what the ServerChanged hook is told.
+// changes collects the events of the ServerChanged hook.
 type changes struct {
 	mu  sync.Mutex
 	all []ServerEvent
@@ -75,8 +75,8 @@ func TestAnAbsentDirectoryIsToldAtOnceAndWithItsAddress(t *testing.T) {
 		}
 		require.Zero(t, time.Since(began))
 		require.Equal(t, ServerDown, m.hosts["one"].state(p))
-		require.False(t, p.Stat().Usable())
-		require.False(t, p.Stat().Ready())
+		require.False(t, p.Stat().Usable)
+		require.False(t, p.Stat().Ready)
 	})
 }
 
@@ -95,8 +95,8 @@ func TestAPoolMadeWithEverythingAbsentServesAsSoonAsAnythingIsThere(t *testing.T
 		time.Sleep(probeLatest)
 		mustSearch(t, p)
 		mustBind(t, p)
-		require.True(t, p.Stat().Usable())
-		require.True(t, p.Stat().Ready())
+		require.True(t, p.Stat().Usable)
+		require.True(t, p.Stat().Ready)
 	})
 }
 
@@ -292,7 +292,8 @@ func TestAPausedDirectoryIsFoundOutAndComesBack(t *testing.T) {
 		require.Equal(t, 5*time.Second, time.Since(paused))
 		require.Equal(t, ServerSuspect, h.state(p))
 
-		// The next may wait for MaxWait, nobody longer, and soon everybody is told at once.
+		// The next may wait for MaxWait, nobody longer, and soon every caller gets its error at
+		// once.
 		for range 10 {
 			began := time.Now()
 			_, err = p.Bind(t.Context(), ldaptest.UserDN(1), ldaptest.Password(1))
@@ -471,8 +472,8 @@ func TestADirectoryThatGivesUpEveryConnectionItAcceptsIsNotDialledInALoop(t *tes
 		p := m.start(t, sizes(8, -1))
 		_, err := p.Bind(t.Context(), ldaptest.UserDN(1), ldaptest.Password(1))
 		require.ErrorIs(t, err, ErrConnLost)
-		require.Len(t, h.bindsOf(ldaptest.UserDN(1)), 1, "a fresh connection's bind is not sent again")
-		require.LessOrEqual(t, len(h.attempts()), 3)
+		require.Len(t, h.bindsOf(ldaptest.UserDN(1)), 2, "a bind is sent again once")
+		require.LessOrEqual(t, len(h.attempts()), 4)
 	})
 }
 
@@ -535,7 +536,7 @@ func TestAPortThatSpeaksNoLDAPIsNoDirectory(t *testing.T) {
 		synctest.Wait()
 		_, err := p.Search(t.Context(), people())
 		requireUnavailable(t, err, "ldap://one")
-		require.ErrorIs(t, err, errNoLDAP)
+		require.ErrorContains(t, err, "not an LDAP message")
 	})
 }
 
@@ -559,10 +560,10 @@ func TestAServerWithoutConnectionsForBindsIsNoHelpToALogin(t *testing.T) {
 		time.Sleep(2 * benefit)
 		s := p.Stat()
 		require.Equal(t, ServerSuspect, s.Servers[0].State, "it still serves searches")
-		require.False(t, s.Usable(), "and no login")
+		require.False(t, s.Usable, "and no login")
 		h.accept()
 		time.Sleep(2 * benefit)
-		require.True(t, p.Stat().Usable())
+		require.True(t, p.Stat().Usable)
 		mustBind(t, p)
 	})
 }

@@ -11,18 +11,24 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// learnedLimit is what Trace.LimitLearned reports.
+type learnedLimit struct {
+	Server        string
+	Idle, WasIdle time.Duration
+}
+
 // diary keeps what tells of limits and waits.
 type diary struct {
 	mu      sync.Mutex
-	learnt  []LimitEvent
+	learnt  []learnedLimit
 	longest time.Duration // a caller waited for a connection
 }
 
 func (d *diary) trace(c *Config) {
-	c.Trace.LimitLearned = func(e LimitEvent) {
+	c.Trace.LimitLearned = func(server string, idle, was time.Duration) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.learnt = append(d.learnt, e)
+		d.learnt = append(d.learnt, learnedLimit{server, idle, was})
 	}
 	c.Trace.Acquired = func(_ context.Context, e AcquireEvent) {
 		d.mu.Lock()
@@ -31,7 +37,7 @@ func (d *diary) trace(c *Config) {
 	}
 }
 
-func (d *diary) limits() []LimitEvent {
+func (d *diary) limits() []learnedLimit {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.learnt
@@ -43,7 +49,8 @@ func (d *diary) longestWait() time.Duration {
 	return d.longest
 }
 
-// burst has some logins at once, so that each lane opens more connections than it keeps. None may fail.
+// burst has some logins at once, so that each lane opens more connections than it keeps. None may
+// fail.
 func burst(t *testing.T, p *Pool, logins int) {
 	t.Helper()
 	var all sync.WaitGroup
@@ -101,8 +108,7 @@ func TestSlapdsIdleLimitIsLearntAcrossItsCutsAndSlapdCutsNoMore(t *testing.T) {
 			burst(t, p, 16)
 			loginsUntil(t, p, func() bool { return len(d.limits()) > 0 })
 			require.Positive(t, s.ClosedIdle(), "it was learnt from cuts")
-			learnt, age := limitOf(p)
-			require.Zero(t, age)
+			learnt := limitOf(p)
 			require.Less(t, safely(learnt), c.limit)
 			require.GreaterOrEqual(t, learnt, c.limit*2/5)
 
@@ -149,7 +155,7 @@ func TestConnectionsThatAreDroppedSilentlyFailNoLoginAndCostItAPingAtMost(t *tes
 				burst(t, p, 8)
 			}
 			require.Positive(t, p.Stat().Retired[RetiredPing], "there was nothing to survive")
-			require.LessOrEqual(t, d.longestWait(), pingTimeout+hedgeAfter+250*time.Millisecond, "beyond a ping: a dial")
+			require.LessOrEqual(t, d.longestWait(), pingTimeout+hedgeAfter+time.Second, "beyond a ping: a dial, on a loaded machine")
 			t.Logf("the longest wait was %v", d.longestWait())
 		})
 	}

@@ -113,7 +113,7 @@ func TestManyCallersShareOneSlapd(t *testing.T) {
 	require.Zero(t, p.Stat().Retries)
 }
 
-// login does what a login does, for the i-th user. What it is told must be right; its error is a fault.
+// login does what a login does, for the i-th user. A verdict must be right; an error is a fault.
 func login(t *testing.T, p *Pool, i int, wrong bool) error {
 	t.Helper()
 	req := people()
@@ -140,7 +140,7 @@ func login(t *testing.T, p *Pool, i int, wrong bool) error {
 	return nil
 }
 
-// load has callers log in, until stop is called, which tells what errors there were.
+// load runs callers that log in, until stop is called, which returns the errors.
 func load(t *testing.T, p *Pool, callers int) (stop func() []error) {
 	t.Helper()
 	var mu sync.Mutex
@@ -155,7 +155,8 @@ func load(t *testing.T, p *Pool, callers int) (stop func() []error) {
 					mu.Lock()
 					errs = append(errs, err)
 					mu.Unlock()
-					// Who is told at once asks again in a moment, or nothing else gets the processor.
+					// A caller that is refused at once pauses before it asks again, or nothing else
+					// gets the processor.
 					<-pace.C
 				}
 			}
@@ -183,7 +184,8 @@ func TestNoLoginNoticesTheServersIdleLimit(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10, IdleTimeout: 2 * time.Second})
 	p := slapdPool(t, s, sizes(8, 2), func(c *Config) { c.HealthCheckInterval = time.Minute })
-	// A burst, then silence until slapd has cut every connection, twice; and once in the middle of the cutting.
+	// A burst, then silence until slapd has cut every connection, twice; and once in the middle of
+	// the cutting.
 	for range 2 {
 		var burst sync.WaitGroup
 		for i := range 16 {
@@ -249,7 +251,8 @@ func TestAnOrderlyRestartOfSlapdCostsOnlyWhatWasUnderWay(t *testing.T) {
 	p := slapdPool(t, s)
 	until(t, p, "warm connections", func(st *Stat) bool { return st.Bind.Idle == 2 && st.Search.Idle == 2 })
 	s.Restart()
-	// All connections died, and nobody has a request under way: the next login must succeed, whatever it meets.
+	// All connections died, and nobody has a request under way: the next login must succeed,
+	// whatever it meets.
 	until(t, p, "the server is usable", func(st *Stat) bool { return st.Servers[0].State == ServerUsable })
 	require.NoError(t, login(t, p, 1, false))
 }

@@ -29,8 +29,8 @@ func sources(t testing.TB, visit func(ast.Node)) {
 	require.Greater(t, n, 10, "the sources were not found")
 }
 
-// requireUnused checks that no source selects one of the names, as a function of a package or as a method. With used,
-// it makes sure that the walk finds what is there.
+// requireUnused checks that no source selects one of the names, as a function of a package or as a
+// method. With used, it makes sure that the walk finds what is there.
 func requireUnused(t testing.TB, used string, names ...string) {
 	t.Helper()
 	selected := map[string]bool{}

@@ -1,6 +1,7 @@
 package ldappool
 
 import (
+	"authsvc/ldappool/internal/discovery"
 	"context"
 	"errors"
 	"net"
@@ -119,6 +120,13 @@ func TestALookupThatFindsNothingChangesNothing(t *testing.T) {
 	})
 }
 
+// lookup is what Trace.LookedUp reports.
+type lookup struct {
+	Server string
+	Known  int
+	Err    error
+}
+
 func TestEachLookupIsTold(t *testing.T) {
 	t.Parallel()
 	n := &names{}
@@ -127,23 +135,24 @@ func TestEachLookupIsTold(t *testing.T) {
 		m := newMemory("one")
 		m.lookup = n.lookup
 		var mu sync.Mutex
-		var told []LookupEvent
+		var told []lookup
 		p := m.start(t, func(c *Config) {
 			c.Servers = []string{exampleOrg}
-			c.Trace.LookedUp = func(e LookupEvent) {
+			c.Trace.LookedUp = func(domain string, known int, err error) {
 				mu.Lock()
 				defer mu.Unlock()
-				told = append(told, e)
+				told = append(told, lookup{domain, known, err})
 			}
 		})
-		last := func() LookupEvent {
+		last := func() lookup {
 			mu.Lock()
 			defer mu.Unlock()
 			require.NotEmpty(t, told)
 			return told[len(told)-1]
 		}
 		mustSearch(t, p)
-		require.Equal(t, LookupEvent{Server: exampleOrg, Known: 1}, last())
+		synctest.Wait()
+		require.Equal(t, lookup{Server: exampleOrg, Known: 1}, last())
 		time.Sleep(time.Second) // so that what follows comes between two lookups
 		n.are(errors.New("SERVFAIL"))
 		time.Sleep(resolveEvery)
@@ -151,11 +160,11 @@ func TestEachLookupIsTold(t *testing.T) {
 		require.ErrorContains(t, last().Err, "SERVFAIL")
 		n.are(nil, "one.")
 		time.Sleep(resolveEvery)
-		require.Equal(t, LookupEvent{Server: exampleOrg, Known: 1}, last())
+		require.Equal(t, lookup{Server: exampleOrg, Known: 1}, last())
 		n.are(nil, ".")
 		time.Sleep(resolveEvery)
 		require.Zero(t, last().Known)
-		require.ErrorIs(t, last().Err, errNoService)
+		require.ErrorIs(t, last().Err, discovery.ErrNoService)
 	})
 }
 
@@ -170,7 +179,7 @@ func TestADomainThatIsNotFoundIsNamedAndLookedUpSoonAgain(t *testing.T) {
 		require.ErrorIs(t, err, ErrUnavailable)
 		require.ErrorContains(t, err, exampleOrg)
 		require.ErrorContains(t, err, "no such host")
-		require.False(t, p.Stat().Usable())
+		require.False(t, p.Stat().Usable)
 		require.Equal(t, exampleOrg, p.Stat().Servers[0].URL)
 		require.Equal(t, ServerDown, p.Stat().Servers[0].State)
 		time.Sleep(5 * time.Second)
@@ -195,7 +204,7 @@ func TestADomainWithoutTheServiceHasNoServer(t *testing.T) {
 		time.Sleep(2 * resolveEvery)
 		require.Equal(t, "ldap://three", mustSearch(t, p).Server)
 		require.Equal(t, []string{"ldap://three", exampleOrg}, urlsOf(p))
-		require.ErrorIs(t, p.Stat().Servers[1].LastErr, errNoService)
+		require.ErrorIs(t, p.Stat().Servers[1].LastErr, discovery.ErrNoService)
 		require.Empty(t, m.hosts["one"].open())
 	}, "ldap://three")
 }
@@ -212,6 +221,7 @@ func TestTheOrderOfEqualServersIsDrawnOnce(t *testing.T) {
 		time.Sleep(3 * time.Minute) // connections have moved to the first
 		first := urlsOf(p)
 		conns := func() (all []int) {
+			synctest.Wait() // for the check of a standby at this moment
 			for _, s := range p.Stat().Servers {
 				all = append(all, s.Conns)
 			}

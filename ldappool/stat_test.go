@@ -1,6 +1,7 @@
 package ldappool
 
 import (
+	"authsvc/ldappool/internal/discovery"
 	"context"
 	"maps"
 	"reflect"
@@ -16,7 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// journal keeps what every hook is told. Each hook calls Stat, which would deadlock were the pool's lock held.
+// journal keeps the events of every hook. Each hook calls Stat, which would deadlock were the
+// pool's lock held.
 type journal struct {
 	pool     atomic.Pointer[Pool]
 	mu       sync.Mutex
@@ -157,7 +159,7 @@ func TestAPoolWithoutHooksWorks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
-		p, err := newPool(Config{Servers: []string{"ldap://one"}, BindDN: ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword}, m.dial, nil)
+		p, err := newPool(Config{Servers: []string{"ldap://one"}, BindDN: ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword, Dial: m.dial}, discovery.Lookups{})
 		require.NoError(t, err)
 		mustBind(t, p)
 		mustSearch(t, p)
@@ -196,8 +198,8 @@ func TestEveryReasonIsInAStat(t *testing.T) {
 	m := newMemory()
 	p := m.start(t)
 	s := p.Stat()
-	require.Len(t, s.Retired, len(retireReasons))
-	require.Len(t, s.Retired, 14, "a new reason belongs into retireReasons")
+	require.Len(t, s.Retired, len(RetireReasons()))
+	require.Len(t, s.Retired, 14, "a new reason belongs into RetireReasons()")
 	require.Zero(t, reflect.ValueOf(s.Bind).FieldByName("Waiting").Int())
 }
 

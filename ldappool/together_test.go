@@ -2,18 +2,22 @@ package ldappool
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"authsvc/internal/ldaptest"
+	"authsvc/ldappool/internal/health"
 
+	"github.com/go-ldap/ldap/v3"
 	"github.com/stretchr/testify/require"
 )
 
-// TestDialsThatHangAtOneServerDoNotKeepCallersFromAnother has more callers than dials may be under way, or than there are
-// connections, when the first server stops answering and no operation is under way there that would tell.
+// TestDialsThatHangAtOneServerDoNotKeepCallersFromAnother has more callers than dials may be under
+// way, or than there are connections, when the first server stops answering and no operation is
+// under way there that would tell.
 func TestDialsThatHangAtOneServerDoNotKeepCallersFromAnother(t *testing.T) {
 	t.Parallel()
 	for name, conns := range map[string]int{
@@ -24,7 +28,12 @@ func TestDialsThatHangAtOneServerDoNotKeepCallersFromAnother(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newMemory("one", "two")
 				p := m.start(t, sizes(conns, -1), bindOnly, func(c *Config) { c.MaxIdleTime = 10 * time.Second })
-				time.Sleep(time.Minute) // no connection is left
+				// The pool dials a server that has answered nothing for a while, and closes the
+				// connection when it is old.
+				time.Sleep(time.Minute + time.Second) // and not at that very moment
+				for s := p.Stat(); s.Bind.Dialing+s.Servers[0].Conns > 0; s = p.Stat() {
+					time.Sleep(time.Second)
+				}
 				m.hosts["one"].pause()
 				var binds []<-chan error
 				for range 12 {
@@ -38,8 +47,71 @@ func TestDialsThatHangAtOneServerDoNotKeepCallersFromAnother(t *testing.T) {
 	}
 }
 
-// TestACallerGetsTheOtherLanesConnectionAsSoonAsThatMayBeGivenUp waits until the other lane has not used its connection for
-// a second; nothing else happens at that moment.
+// TestAFrozenServerIsUnavailableAndNotOverloaded: the only server stops answering, and more callers
+// come than there are idle connections. The pool has room for all of them; what they wait for is
+// the server.
+func TestAFrozenServerIsUnavailableAndNotOverloaded(t *testing.T) {
+	t.Parallel()
+	for name, op := range map[string]func(context.Context, *Pool) error{
+		"binds": func(ctx context.Context, p *Pool) error { return <-bindLater(ctx, p) },
+		"searches": func(ctx context.Context, p *Pool) error {
+			_, err := p.Search(ctx, ldap.NewSearchRequest("dc=x", ldap.ScopeBaseObject, 0, 0, 0, false, "(uid=x)", nil, nil))
+			return err
+		},
+	} {
+		for when, quiet := range map[string]time.Duration{"in use": 0, "idle": 5 * time.Second, "without a connection": time.Hour} {
+			t.Run(name+", "+when, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					m := newMemory("one")
+					p := m.start(t, sizes(32, -1), func(c *Config) { c.MaxIdleTime = time.Minute })
+					mustSearch(t, p)
+					mustBind(t, p)
+					time.Sleep(quiet)
+					m.hosts["one"].pause()
+					for range 3 { // also while it is known to be down
+						errs := make(chan error, 6)
+						for range cap(errs) {
+							go func() { errs <- op(context.Background(), p) }()
+						}
+						for range cap(errs) {
+							err := <-errs
+							require.NotErrorIs(t, err, ErrOverloaded)
+							require.True(t, errors.Is(err, ErrUnavailable) || errors.Is(err, ErrTimeout), "%v", err)
+							require.Regexp(t, "dial|ping|probe|no answer in time", err.Error())
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestAProbeThatHangsDoesNotKeepLoginsFromAServerThatIsBack: what was dialed while the only server
+// was away gets no answer until the dial times out after 5 s. A login that comes when the server is
+// back is served nevertheless.
+func TestAProbeThatHangsDoesNotKeepLoginsFromAServerThatIsBack(t *testing.T) {
+	t.Parallel()
+	for away := 100 * time.Millisecond; away < 30*time.Second; away = away * 7 / 4 {
+		synctest.Test(t, func(t *testing.T) {
+			m := newMemory("one")
+			h := m.hosts["one"]
+			p := m.start(t, sizes(4, -1))
+			mustSearch(t, p)
+			h.on(func(*peer, *request) bool { return true }) // what is asked now is never answered
+			h.cutAll()
+			time.Sleep(away)
+			h.on(nil)
+			time.Sleep(1300 * time.Millisecond)
+			require.Equal(t, ServerUsable, p.Stat().Servers[0].State, "after %v", away)
+			mustBind(t, p)
+			mustSearch(t, p)
+		})
+	}
+}
+
+// TestACallerGetsTheOtherLanesConnectionAsSoonAsThatMayBeGivenUp waits until the other lane has not
+// used its connection for a second; nothing else happens at that moment.
 func TestACallerGetsTheOtherLanesConnectionAsSoonAsThatMayBeGivenUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -62,8 +134,8 @@ func TestACallerGetsTheOtherLanesConnectionAsSoonAsThatMayBeGivenUp(t *testing.T
 	})
 }
 
-// TestAServerThatIsBackIsFoundThoughNoConnectionIsEverIdle has callers queue for the connections to the other one all the
-// time.
+// TestAServerThatIsBackIsFoundThoughNoConnectionIsEverIdle has callers queue for the connections to
+// the other one all the time.
 func TestAServerThatIsBackIsFoundThoughNoConnectionIsEverIdle(t *testing.T) {
 	t.Parallel()
 	for name, conns := range map[string]int{"one connection": 1, "two": 2, "eight": 8} {
@@ -102,37 +174,14 @@ func TestAServerThatIsBackIsFoundThoughNoConnectionIsEverIdle(t *testing.T) {
 	}
 }
 
-// TestAScoutComesBackWhenConnectionsGetFew has a limit on idling being tried when MaxConns is lowered.
-func TestAScoutComesBackWhenConnectionsGetFew(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
-		change := func(c *Config) { c.MaxIdleTime = time.Hour }
-		p := m.start(t, sizes(8, 2), change)
-		time.Sleep(time.Second)
-		p.mu.Lock()
-		p.setLimits(p.servers[0], 2*time.Minute, 0)
-		p.unlock()
-		time.Sleep(scoutSoonest + time.Minute)
-		synctest.Wait()
-		require.Equal(t, 1, p.Stat().Search.InUse, "one is out")
-		cfg := *p.config()
-		cfg.MaxConns = 1
-		require.NoError(t, p.Reconfigure(cfg))
-		synctest.Wait()
-		mustBind(t, p)
-		mustSearch(t, p)
-	})
-}
-
-// TestTheLastServerThatAnswersIsWaitedFor has the first one declined so much that it is down for long, when the other one
-// goes: a login waits for the probe that brings the first one back.
+// TestTheLastServerThatAnswersIsWaitedFor has the first one declined so much that it is down for
+// long, when the other one goes: a login waits for the probe that brings the first one back.
 func TestTheLastServerThatAnswersIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory("one", "two")
 		one, two := m.hosts["one"], m.hosts["two"]
-		p := m.start(t, sizes(8, 2))
+		p := m.start(t, sizes(8, 2), probing)
 		time.Sleep(time.Second)
 		mustSearch(t, p)
 		one.on(slowly(beBusy))
@@ -145,8 +194,8 @@ func TestTheLastServerThatAnswersIsWaitedFor(t *testing.T) {
 	})
 }
 
-// TestNoLoginFailsWhenAConfigurationIsTakenBackWhileItsServersAreTried takes it back before the first probe is over that the
-// pool gave up for it.
+// TestNoLoginFailsWhenAConfigurationIsTakenBackWhileItsServersAreTried takes it back before the
+// first probe is over that the pool gave up for it.
 func TestNoLoginFailsWhenAConfigurationIsTakenBackWhileItsServersAreTried(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -164,8 +213,8 @@ func TestNoLoginFailsWhenAConfigurationIsTakenBackWhileItsServersAreTried(t *tes
 	})
 }
 
-// TestAServerWhoseProbeHadToWaitForCallersIsTriedWhenNoOtherIsLeft has the only connection go to another server, which the
-// configuration then leaves out.
+// TestAServerWhoseProbeHadToWaitForCallersIsTriedWhenNoOtherIsLeft has the only connection go to
+// another server, which the configuration then leaves out.
 func TestAServerWhoseProbeHadToWaitForCallersIsTriedWhenNoOtherIsLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -173,11 +222,8 @@ func TestAServerWhoseProbeHadToWaitForCallersIsTriedWhenNoOtherIsLeft(t *testing
 		p := m.start(t, sizes(1, 1))
 		time.Sleep(time.Second)
 		mustBind(t, p) // and has the only place
-		p.mu.Lock()
-		two := p.servers[1]
-		p.setState(two, ServerSuspect, "", nil)
-		two.probe, two.tried = probeDue, time.Now()
-		p.unlock()
+		two := serverOf(p, 1)
+		p.update(func(time.Time) { two.Health.State, two.Health.Probe = health.Suspect, health.ProbeDue })
 		mustBind(t, p)
 		require.Equal(t, ServerDown, p.Stat().Servers[1].State, "its probe waits")
 		last := *p.config()

@@ -14,10 +14,11 @@ const (
 	BindLane   Lane = "bind"   // for users' binds
 )
 
-// Trace holds hooks that the pool calls when something happens. Each may be nil and then costs nothing. They run
-// in the pool's own or in a caller's goroutine, several at once, so that two changes of one moment may be told in
-// either order. No lock is held: a hook may call Stat. It must not block, and must not call Search, Bind or Close,
-// which may wait for what the hook holds up.
+// Trace holds hooks that the pool calls when something happens. Each may be nil and then costs
+// nothing. They run in the pool's own or in a caller's goroutine, several at once, so that two
+// changes of one moment may be reported in either order. No lock is held: a hook may call Stat. It
+// must not block, and must not call Search, Bind or Close, which may wait for what the hook holds
+// up.
 type Trace struct {
 	// Acquired: a caller got a connection, or did not.
 	Acquired func(ctx context.Context, e AcquireEvent)
@@ -31,12 +32,20 @@ type Trace struct {
 	Retired func(e RetireEvent)
 	// ServerChanged: a server's state changed.
 	ServerChanged func(e ServerEvent)
-	// LimitLearned: a server's limit on its connections was learnt, corrected or forgotten.
-	LimitLearned func(e LimitEvent)
-	// LookedUp: a domain's servers were looked up in the DNS.
-	LookedUp func(e LookupEvent)
-	// Reconfigured: the last connection made under a configuration before Reconfigure's is gone.
-	Reconfigured func(e ReconfigureEvent)
+	// LimitLearned: how long a server lets a connection be quiet was learned from its disconnects,
+	// corrected or forgotten. was is what was known before; 0 is nothing.
+	LimitLearned func(server string, idle, was time.Duration)
+	// QuirkLearned: a server does something that few do, and the pool adapts to it. quirk is
+	// hangs_up: the server ends a connection on which the root DSE is read without the right to.
+	// err is what showed it.
+	QuirkLearned func(server, quirk string, err error)
+	// LookedUp: the servers of a domain, which is named as Config.Servers has it, were looked up in
+	// the DNS. known of them are known now, also from earlier lookups. err says why this one
+	// reported no server.
+	LookedUp func(domain string, known int, err error)
+	// Reconfigured: no connection is left that was made before the last call of Reconfigure, which
+	// was so long ago.
+	Reconfigured func(took time.Duration)
 }
 
 // AcquireEvent tells of the wait for a connection.
@@ -92,48 +101,38 @@ type ServerEvent struct {
 	Err      error  // why, where the change is for the worse
 }
 
-// LimitEvent tells of what was learnt of a server's limits on its connections, by watching when it cuts them. 0 is none.
-type LimitEvent struct {
-	Server          string
-	Idle, Age       time.Duration // how long a connection may be quiet, and how old it may get, at the least
-	WasIdle, WasAge time.Duration // what was known before
-}
-
-// LookupEvent tells of one lookup of a domain's servers.
-type LookupEvent struct {
-	Server string // the domain, as Config.Servers names it
-	Known  int    // servers of the domain that are known now, also from earlier lookups
-	Err    error  // why it told of no server
-}
-
-// ReconfigureEvent tells that a configuration has been taken up everywhere.
-type ReconfigureEvent struct {
-	Took time.Duration // since Reconfigure was called, for the last time
-}
-
-// RetireReason says why a connection left the pool.
+// RetireReason says why a connection was closed. [RetireReasons] lists the reasons:
+//
+//	peer_closed   the server or something between closed or reset it
+//	notice        Notice of Disconnection, RFC 4511 section 4.4.1
+//	protocol      the server sent what was not requested, or what is not LDAP
+//	timeout       a request on it was not answered in time
+//	canceled      the caller went away in the middle of a request
+//	ping_failed   it did not answer a check
+//	max_idle      it was idle for MaxIdleTime
+//	max_lifetime  it was as old as it may get
+//	idle_limit    it came near the learned idle limit of its server, and was not needed
+//	age_limit     not used any more
+//	replaced      a server of an earlier tier works again, the load is spread, or the configuration changed
+//	server_down   its server is down, or suspect while another is usable
+//	rebalanced    its slot was needed by the other lane, or for a probe
+//	pool_closed   the pool closes
 type RetireReason string
 
-// The reasons.
-const (
-	RetiredPeerClosed  RetireReason = "peer_closed"  // the server or something between closed or reset it
-	RetiredNotice      RetireReason = "notice"       // Notice of Disconnection, RFC 4511 section 4.4.1
-	RetiredProtocol    RetireReason = "protocol"     // it sent what nobody asked for, or what is no LDAP
-	RetiredTimeout     RetireReason = "timeout"      // a request on it was not answered in time
-	RetiredCanceled    RetireReason = "canceled"     // the caller went away in the middle of a request
-	RetiredPing        RetireReason = "ping_failed"  // it gave no sign of life
-	RetiredMaxIdle     RetireReason = "max_idle"     // idle for MaxIdleTime
-	RetiredMaxLifetime RetireReason = "max_lifetime" // as old as it may get
-	RetiredReplaced    RetireReason = "replaced"     // a server of earlier choice works again, or the configuration is another
-	RetiredIdleLimit   RetireReason = "idle_limit"   // near the idle limit learnt of its server, and not needed
-	RetiredAgeLimit    RetireReason = "age_limit"    // near the age limit learnt of its server
-	RetiredServerDown  RetireReason = "server_down"  // its server is down, or in doubt while another is not
-	RetiredRebalanced  RetireReason = "rebalanced"   // given up so that the other lane can have one
-	RetiredClosed      RetireReason = "pool_closed"  // the pool closes
-)
+// RetireReasons returns all reasons.
+func RetireReasons() []RetireReason {
+	return []RetireReason{
+		"peer_closed", "notice", "protocol", "timeout", "canceled", "ping_failed", "max_idle", "max_lifetime", "idle_limit",
+		"age_limit", "replaced", "server_down", "rebalanced", "pool_closed",
+	}
+}
 
-// retireReasons lists the reasons, for snapshots.
-var retireReasons = []RetireReason{
-	RetiredPeerClosed, RetiredNotice, RetiredProtocol, RetiredTimeout, RetiredCanceled, RetiredPing,
-	RetiredMaxIdle, RetiredMaxLifetime, RetiredIdleLimit, RetiredAgeLimit, RetiredReplaced, RetiredServerDown, RetiredRebalanced, RetiredClosed,
+// quirkHangsUp is the only quirk of servers so far.
+const quirkHangsUp = "hangs_up"
+
+// quirk calls the hook for a quirk.
+func (p *Pool) quirk(server, quirk string, err error) {
+	if hook := p.config().Trace.QuirkLearned; hook != nil {
+		hook(server, quirk, err)
+	}
 }

@@ -1,6 +1,8 @@
 package ldappool
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever is wrong with the first server, from the start or later: it is told, and logins go to the second and lose
-// nothing by it.
+// Whatever is wrong with the first server, from the start or later: the pool reports it, and logins
+// go to the second and lose nothing by it.
 func TestAServerThatCannotBeUsedIsNamedAndTheOtherServes(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -84,6 +86,9 @@ func TestAServerWithoutTheRightCertificateIsNamedAndTheOtherServes(t *testing.T)
 	handle := ldaptest.NewDirectory().Handle
 	good := ldaptest.NewServer(t, handle, ldaptest.WithTLS(ca.ServerTLS(t)))
 	goodStart := ldaptest.NewServer(t, handle, ldaptest.WithStartTLS(ca.ServerTLS(t)))
+	demanding, old := ca.ServerTLS(t), ca.ServerTLS(t)
+	demanding.ClientAuth = tls.RequireAnyClientCert
+	old.CipherSuites, old.MaxVersion = []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}, tls.VersionTLS12
 	for _, c := range []struct {
 		name       string
 		bad, other *ldaptest.Server
@@ -93,12 +98,19 @@ func TestAServerWithoutTheRightCertificateIsNamedAndTheOtherServes(t *testing.T)
 		{"a certificate for another host", ldaptest.NewServer(t, handle, ldaptest.WithTLS(ca.ServerTLS(t, "ldap.example.org"))), good, "tls: failed to verify certificate"},
 		{"StartTLS and an authority that nobody trusts", ldaptest.NewServer(t, handle, ldaptest.WithStartTLS(another.ServerTLS(t))), goodStart, "tls: failed to verify certificate"},
 		{"no StartTLS", ldaptest.NewServer(t, handle), goodStart, "starttls: refused"},
+		{"an authority of the same name and with another key", ldaptest.NewServer(t, handle, ldaptest.WithTLS(another.ServerTLS(t))), good,
+			"certificate signed by unknown authority: authority 1 of the client's has its name and another key"},
+		{"a demand for a client certificate", ldaptest.NewServer(t, handle, ldaptest.WithTLS(demanding)), good,
+			"tls: the server demands a client certificate, and none was sent: alert 116"},
+		{"RSA key exchange only", ldaptest.NewServer(t, handle, ldaptest.WithTLS(old)), good,
+			"tls: the server ended the handshake: alert 40 (handshake failure): it accepts no cipher suite"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			p := pooled(t, Config{
-				Servers: []string{c.bad.URL(), c.other.URL()}, TLS: ca.ClientTLS(""), StartTLS: c.other == goodStart,
-				BindDN: ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword,
+				Servers: []string{c.bad.URL(), c.other.URL()}, TLS: ca.ClientTLS(""), Authorities: []*x509.Certificate{ca.Certificate()},
+				StartTLS: c.other == goodStart,
+				BindDN:   ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword,
 			})
 			for range 20 {
 				require.True(t, letIn(p))

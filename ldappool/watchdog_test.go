@@ -23,7 +23,8 @@ type outcomeOf struct {
 	err   error
 }
 
-// streamOf asks for a login each so often, a search and then a bind, whatever the answers, and gives the verdicts.
+// streamOf asks for a login each so often, a search and then a bind, whatever the answers, and
+// gives the verdicts.
 func streamOf(p *Pool, every, total time.Duration) []outcomeOf {
 	var mu sync.Mutex
 	var all []outcomeOf
@@ -58,8 +59,8 @@ func streamOf(p *Pool, every, total time.Duration) []outcomeOf {
 	return all
 }
 
-// Only binds that the server has when it falls silent are lost: they may not be sent twice. What is searched is searched
-// elsewhere, and who comes later goes elsewhere.
+// Only binds that the server has when it falls silent are lost: they may not be sent twice. What is
+// searched is searched elsewhere, and who comes later goes elsewhere.
 func TestAServerThatFallsSilentUnderLoadCostsNoLoginButTheBindsItHas(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -194,38 +195,5 @@ func TestTheOnlyServerIsWaitedForWhenItStandsStill(t *testing.T) {
 			require.NoError(t, <-d)
 		}
 		require.NotContains(t, seen.to(one), ServerDown)
-	})
-}
-
-// Where this program got no time itself, the silence says nothing of the server.
-func TestAProgramThatStoodStillDoesNotTakeThatForTheServersSilence(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
-		p := atFirst(t, m)
-		p.watching.Store(true) // the test is the watchdog
-		g := hold(m.hosts["one"], "search")
-		done := searchLater(t.Context(), p)
-		g.await(t)
-		look := func() int {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			silent, busy := p.lookAfter(time.Now())
-			require.True(t, busy)
-			return len(silent)
-		}
-		require.Zero(t, look())
-		time.Sleep(3 * silentAfter)
-		require.Zero(t, look(), "it stood still")
-		for range 4 {
-			time.Sleep(watchPace)
-			require.Zero(t, look())
-		}
-		time.Sleep(watchPace)
-		require.Equal(t, 1, look(), "and then looked for long enough")
-		g.open()
-		if err := <-done; err != nil {
-			require.ErrorIs(t, err, ErrTimeout, "the search's own time may be over")
-		}
 	})
 }

@@ -19,29 +19,31 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// screenshots is where pictures of the status page are put; without it none are taken.
+// screenshots is the folder for pictures of the status page. Without it the tests take none.
 var screenshots = flag.String("screenshots", "", "write screenshots of the status page into this folder")
 
 // longest is how long a browser may take for anything: the machine is busy with other tests.
 const longest = 60 * time.Second
 
-// browser is a tab of a Chromium of its own.
+// browser is a tab in a Chromium of its own.
 type browser struct {
 	t   *testing.T
 	ctx context.Context
 
 	mu       sync.Mutex
-	problems []string // guarded by mu: what the console has of errors, violations of the policy among them
+	problems []string // guarded by mu: the console's errors and warnings, including violations of the policy
 }
 
-// openBrowser starts Chromium, until the test ends. It fails the test, never skips it, where there is none.
-func openBrowser(t *testing.T) *browser {
+// openBrowser starts Chromium, which runs until the test ends. If Chromium is missing, openBrowser
+// fails the test and never skips it.
+func openBrowser(t *testing.T, flags ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	require.NoError(t, err, "chromium is not installed: apt-get install chromium, or run make test as root")
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox, // it has none for root, and meets no page but ours
+		chromedp.ExecPath(path), chromedp.NoSandbox, // there is no sandbox for root, and Chromium opens only our pages
 		chromedp.Flag("disable-dev-shm-usage", true))
+	options = append(options, flags...)
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
@@ -51,7 +53,7 @@ func openBrowser(t *testing.T) *browser {
 	return b
 }
 
-// heed notes what goes wrong in the page.
+// Errors and warnings of the page become problems.
 func (b *browser) heed(event any) {
 	var problem any
 	switch e := event.(type) {
@@ -75,7 +77,7 @@ func (b *browser) heed(event any) {
 	b.problems = append(b.problems, string(text))
 }
 
-// sound fails the test where the console has had an error.
+// sound fails the test if the page has had a problem.
 func (b *browser) sound() {
 	b.t.Helper()
 	b.mu.Lock()
@@ -83,7 +85,7 @@ func (b *browser) sound() {
 	require.Empty(b.t, b.problems)
 }
 
-// run does what an action does, in bounded time.
+// run performs an action in bounded time.
 func run[T any](b *browser, action chromedp.Action[T]) T {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, longest)
@@ -93,7 +95,7 @@ func run[T any](b *browser, action chromedp.Action[T]) T {
 	return value
 }
 
-// eval evaluates an expression; where that is a promise, it waits for it.
+// eval evaluates an expression. If the value is a promise, eval waits for its result.
 func eval[T any](b *browser, expression string) T {
 	b.t.Helper()
 	return run(b, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
@@ -108,7 +110,7 @@ func command[P any](b *browser, c cdp.Command[P, cdp.Empty], params P) {
 	}))
 }
 
-// until waits for an expression to be true, and says how long that took.
+// until waits for an expression to be true, and returns how long that took.
 func (b *browser) until(expression string) time.Duration {
 	b.t.Helper()
 	began := time.Now()
@@ -116,7 +118,7 @@ func (b *browser) until(expression string) time.Duration {
 	return time.Since(began)
 }
 
-// size makes the window so wide, and dark or light.
+// size sets the window's width and its color scheme.
 func (b *browser) size(width int64, dark bool) {
 	b.t.Helper()
 	scheme := "light"
@@ -131,7 +133,7 @@ func (b *browser) size(width int64, dark bool) {
 	command(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
 }
 
-// shoot takes a picture of the whole page, where somebody wants it.
+// shoot takes a picture of the whole page if -screenshots is set.
 func (b *browser) shoot(name string) {
 	b.t.Helper()
 	if *screenshots == "" {

@@ -18,13 +18,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// frontage is a service with HTTPS, keys and authorities of callers, whose files change.
+// frontage is a service with HTTPS, API keys and client authorities. Tests change its files.
 type frontage struct {
 	t       *testing.T
 	files   string // the folder that they are in
 	ca      *ldaptest.CA
 	callers *ldaptest.CA
 	slapd   *ldaptest.Slapd
+	environ []string
 	p       *process
 }
 
@@ -33,17 +34,20 @@ func startFrontage(t *testing.T) *frontage {
 	return startFrontageTo(t, ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10}))
 }
 
-// startFrontageTo has it use a directory, and settings beside its own.
+// startFrontageTo starts a frontage with a given directory and with settings in addition to its
+// own.
 func startFrontageTo(t *testing.T, slapd *ldaptest.Slapd, environ ...string) *frontage {
 	t.Helper()
 	f := &frontage{t: t, files: t.TempDir(), ca: ldaptest.NewCA(t), callers: ldaptest.NewCA(t), slapd: slapd}
 	f.certificate(f.ca)
 	f.copy("callers.pem", f.callers.File())
 	f.keys("shop-key-one")
-	f.p = startProgram(t, f.slapd.URL(), append([]string{
-		"HTTP_TLS_CERT_FILE=" + f.path("cert.pem"), "HTTP_TLS_KEY_FILE=" + f.path("key.pem"),
-		"HTTP_TLS_CLIENT_CA_FILE=" + f.path("callers.pem"), "AUTH_API_KEYS_FILE=" + f.path("keys"),
-	}, environ...)...)
+	f.write("denied", "")
+	f.environ = append([]string{
+		"HTTP_TLS_CERT_FILE=" + f.path("cert.pem"), "HTTP_TLS_KEY_FILE=" + f.path("key.pem"), "HTTP_TLS_CLIENT_CA_FILE=" + f.path("callers.pem"),
+		"HTTP_TLS_CLIENT_DENY_FILE=" + f.path("denied"), "AUTH_API_KEYS_FILE=" + f.path("keys"),
+	}, environ...)
+	f.p = startProgram(t, f.slapd.URL(), f.environ...)
 	f.p.ready(t)
 	return f
 }
@@ -64,7 +68,7 @@ func (f *frontage) copy(name, from string) {
 	f.write(name, string(content))
 }
 
-// certificate gives the listener a new one.
+// certificate gives the listener a new certificate.
 func (f *frontage) certificate(ca *ldaptest.CA) {
 	f.t.Helper()
 	cert := ca.Issue(f.t, ldaptest.CertConfig{})
@@ -72,7 +76,7 @@ func (f *frontage) certificate(ca *ldaptest.CA) {
 	f.copy("key.pem", cert.KeyFile)
 }
 
-// keys makes a file of keys, all of them of shop.
+// keys writes a file of keys, all of them with the name shop.
 func (f *frontage) keys(keys ...string) {
 	f.t.Helper()
 	var b strings.Builder
@@ -129,6 +133,7 @@ func (f *frontage) require(want int, c *http.Client, key string) {
 const (
 	reloadedLine    = "configuration reloaded"
 	notReloadedLine = "configuration not reloaded, the old one stays in force"
+	fewerLine       = "file of callers wrong, empty or gone"
 )
 
 func TestKeysAreTakenOverWhileTheServiceRuns(t *testing.T) {
@@ -143,23 +148,113 @@ func TestKeysAreTakenOverWhileTheServiceRuns(t *testing.T) {
 	f.said(reloadedLine, 1)
 	f.require(0, c, "shop-key-one")
 	f.require(0, c, "shop-key-two")
-	f.write("keys", "shop shop-key-three\n") // somebody forgot to hash it
+	f.write("keys", fmt.Sprintf("shop shop-key-three\nshop %x\n", sha256.Sum256([]byte("shop-key-two")))) // somebody forgot to hash it
 	everything.secret("shop-key-three")
-	f.said(notReloadedLine, 1)
+	f.said(fewerLine, 1)
 	assert.Contains(t, f.p.logged(), "line 1: the SHA-256 must be 64 hexadecimal digits")
 	f.require(0, c, "shop-key-two")
+	f.require(15, c, "shop-key-one") // which is not in the file any more
+	f.require(15, c, "shop-key-three")
 	require.NoError(t, os.Remove(f.path("keys")))
-	f.said(notReloadedLine, 2)
-	f.require(0, c, "shop-key-two")
+	f.said(fewerLine, 2)
+	f.require(15, c, "shop-key-two")
 	f.require(15, c, "")
 	f.keys("shop-key-two")
 	require.NoError(t, f.p.cmd.Process.Signal(syscall.SIGHUP))
 	f.said(reloadedLine, 2)
 	f.require(15, c, "shop-key-one")
 	f.require(0, c, "shop-key-two")
+	f.write("keys", "")
+	f.said(fewerLine, 3)
+	f.require(15, c, "shop-key-two")
+	f.require(15, c, "")
 	assert.Contains(t, f.p.logged(), `"outcome":"ok","status":0,"username":"user1","dn":"uid=user1,ou=people,dc=example,dc=org"`)
 	assert.Contains(t, f.p.logged(), `"caller":"shop","caller_by":"key"`)
 	assert.Zero(t, f.p.end(t))
+}
+
+// TestARemovedKeyIsRefusedWhateverIsWrongWithOtherFiles: each other file that is watched is made
+// unreadable first.
+func TestARemovedKeyIsRefusedWhateverIsWrongWithOtherFiles(t *testing.T) {
+	t.Parallel()
+	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10, TLS: true})
+	secrets := t.TempDir()
+	password, authority := filepath.Join(secrets, "password"), filepath.Join(secrets, "ca.pem")
+	pem, err := os.ReadFile(slapd.CA().File())
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(authority, pem, 0o600)) //nolint:gosec // the path is the test's own
+	require.NoError(t, os.WriteFile(password, []byte(ldaptest.ServicePassword), 0o600))
+	f := startFrontageTo(t, slapd, "LDAP_BIND_PASSWORD=", "LDAP_BIND_PASSWORD_FILE="+password, "LDAP_CA_FILE="+authority)
+	c := f.client(f.ca)
+	wrong := 0
+	for _, path := range []string{password, authority, f.path("key.pem"), f.path("cert.pem"), f.path("callers.pem"), f.path("denied")} {
+		require.NoError(t, os.Remove(path))
+		require.NoError(t, os.Mkdir(path, 0o700)) // which is no file to root either
+		wrong++
+		ldaptest.Eventually(t, "it is said that the file is wrong", func() bool {
+			return strings.Count(f.p.logged(), notReloadedLine)+strings.Count(f.p.logged(), fewerLine) >= wrong
+		})
+	}
+	f.require(0, c, "shop-key-one")
+	f.keys("shop-key-two")
+	f.said(reloadedLine, 1)
+	f.require(15, c, "shop-key-one")
+	f.require(0, c, "shop-key-two")
+	f.write("keys", "")
+	f.said(fewerLine, 2) // the first was that of the denied certificates
+	f.require(15, c, "shop-key-two")
+	assert.Zero(t, f.p.end(t))
+}
+
+func TestADeniedCertificateIsRefusedWhileTheServiceRuns(t *testing.T) {
+	t.Parallel()
+	f := startFrontage(t)
+	cert := f.callers.Issue(t, ldaptest.CertConfig{CommonName: "till 1", Client: true})
+	first, second := f.client(f.ca, cert), f.client(f.ca, f.callers.Issue(t, ldaptest.CertConfig{CommonName: "till 2", Client: true}))
+	f.require(0, first, "")
+	f.require(0, second, "")
+	fingerprint := fmt.Sprintf("%x # stolen\n", sha256.Sum256(cert.TLS.Certificate[0]))
+	f.write("denied", fingerprint)
+	f.said(reloadedLine, 1)
+	f.require(15, first, "") // on the connection that it has
+	f.require(15, f.client(f.ca, cert), "")
+	f.require(0, second, "")
+	f.require(0, first, "shop-key-one") // a key is as good
+	assert.Contains(t, f.p.logged(), "it is denied by its fingerprint, or one that signs it is")
+	f.write("denied", "till 1\n")
+	f.said(fewerLine, 1)
+	f.require(15, first, "")
+	require.NoError(t, os.Remove(f.path("denied")))
+	f.said(fewerLine, 2)
+	f.require(15, first, "")
+	f.write("denied", "")
+	require.NoError(t, f.p.cmd.Process.Signal(syscall.SIGHUP))
+	f.said(reloadedLine, 2)
+	f.require(0, first, "")
+	assert.Zero(t, f.p.end(t))
+}
+
+// TestARestartWithAnEmptiedFileOpensNoDoor: it starts where certificates are accepted too, and not
+// at all where nobody could call.
+func TestARestartWithAnEmptiedFileOpensNoDoor(t *testing.T) {
+	t.Parallel()
+	f := startFrontage(t)
+	assert.Zero(t, f.p.end(t))
+	f.write("keys", "")
+	f.p = startProgram(t, f.slapd.URL(), f.environ...)
+	f.p.ready(t)
+	c := f.client(f.ca)
+	f.require(15, c, "shop-key-one")
+	f.require(15, c, "")
+	f.require(0, f.client(f.ca, f.callers.Issue(t, ldaptest.CertConfig{Client: true})), "")
+	assert.Contains(t, f.p.logged(), "AUTH_API_KEYS_FILE: holds no key, so that only callers with a certificate are admitted")
+	assert.Zero(t, f.p.end(t))
+	for _, environ := range [][]string{{"AUTH_API_KEYS_FILE=" + f.path("keys")}, {"AUTH_API_KEYS_FILE=" + f.path("nothing")}} {
+		var errs strings.Builder
+		p := &program{stdout: io.Discard, stderr: &errs, environ: append([]string{"LDAP_URL=" + f.slapd.URL(), "LDAP_USER_DN_TEMPLATE=uid={username}," + ldaptest.PeopleDN}, environ...)}
+		assert.Equal(t, exitUsage, p.run(t.Context(), []string{"serve"}))
+		assert.Contains(t, errs.String(), "AUTH_API_KEYS_FILE: ")
+	}
 }
 
 func TestTheListenersCertificateIsTakenOverWhileTheServiceRuns(t *testing.T) {
@@ -204,6 +299,28 @@ func TestCallersAuthoritiesAreTakenOverWhileTheServiceRuns(t *testing.T) {
 	assert.Zero(t, f.p.end(t))
 }
 
+func TestAChainThatIsTooLongEndsTheHandshake(t *testing.T) {
+	t.Parallel()
+	f := startFrontage(t)
+	cert := f.callers.Issue(t, ldaptest.CertConfig{CommonName: "till 1", Client: true})
+	f.require(0, f.client(f.ca, cert), "")
+	for len(cert.TLS.Certificate) < 6 {
+		cert.TLS.Certificate = append(cert.TLS.Certificate, cert.TLS.Certificate[0])
+	}
+	f.require(0, f.client(f.ca, cert), "")
+	cert.TLS.Certificate = append(cert.TLS.Certificate, cert.TLS.Certificate[0])
+	_, err := f.login(f.client(f.ca, cert), "shop-key-one")
+	require.Error(t, err)
+	f.saidPart("more than 6 certificates or 16384 bytes of them")
+	assert.Zero(t, f.p.end(t))
+}
+
+// saidPart waits until the service has logged a text.
+func (f *frontage) saidPart(text string) {
+	f.t.Helper()
+	ldaptest.Eventually(f.t, text, func() bool { return strings.Contains(f.p.logged(), text) })
+}
+
 func TestHealthcheckAsksOverHTTPSWithoutKeyOrCertificate(t *testing.T) {
 	t.Parallel()
 	f := startFrontage(t)
@@ -214,4 +331,19 @@ func TestHealthcheckAsksOverHTTPSWithoutKeyOrCertificate(t *testing.T) {
 	assert.Zero(t, p.run(t.Context(), []string{"healthcheck"}), errs.String())
 	p.environ = p.environ[:1]
 	assert.Equal(t, exitFailed, p.run(t.Context(), []string{"healthcheck"}), "without TLS it asks in the clear")
+}
+
+func TestAPipeInPlaceOfAFileHoldsUpNeitherARevocationNorTheEnd(t *testing.T) {
+	t.Parallel()
+	f := startFrontage(t)
+	c := f.client(f.ca)
+	f.require(0, c, "shop-key-one")
+	require.NoError(t, os.Remove(f.path("denied")))
+	require.NoError(t, syscall.Mkfifo(f.path("denied"), 0o600))
+	f.said(fewerLine, 1)
+	f.keys("shop-key-two")
+	f.said(reloadedLine, 1)
+	f.require(15, c, "shop-key-one")
+	f.require(0, c, "shop-key-two")
+	require.Zero(t, f.p.end(t))
 }

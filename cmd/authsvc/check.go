@@ -20,19 +20,19 @@ it is wrong, what to do about it. It changes nothing in the directory. Exit code
 2: wrong usage or configuration.
 `
 
-// maxPasswordLine bounds what is read as a password.
+// maxPasswordLine bounds a line with a password, in bytes.
 const maxPasswordLine = 4096
 
-// errFailed is the end of a check that found something; its words are in the report.
+// errFailed is the result of a check that found a fault. The report describes the fault.
 var errFailed = errors.New("something failed")
 
-// check is the doctor.
+// check runs the doctor.
 func (p *program) check(ctx context.Context, args []string) error {
 	f := p.flags("check", checkAbout)
 	user := f.String("user", "", "explain the login of this `NAME`, without a password")
 	withPassword := f.Bool("password-stdin", false, "read the password of -user from standard input, and try it once")
 	asJSON := f.Bool("json", false, "report as JSON")
-	idle := f.Duration("idle", 0, "at last, keep connections quiet for so long, and see when they are cut")
+	idle := durationFlag(f, "idle", "at last, keep connections quiet for `TIME`, and see when they are cut")
 	if err := p.parse(f, args); err != nil {
 		return err
 	}
@@ -85,7 +85,8 @@ func (p *program) check(ctx context.Context, args []string) error {
 	return err
 }
 
-// examination is what the service would do, to be looked at.
+// examination returns the doctor's options: the pool and the logins as the service would configure
+// them.
 func (p *program) examination(cfg *config.Config) (doctor.Options, error) {
 	pool, err := poolConfig(cfg, ldappool.Trace{})
 	if err != nil {
@@ -97,12 +98,16 @@ func (p *program) examination(cfg *config.Config) (doctor.Options, error) {
 	}
 	a := &cfg.Auth
 	return doctor.Options{
-		Pool: pool, Logins: logins, Warnings: cfg.Warnings,
+		Pool: pool, Logins: logins, Warnings: slices.DeleteFunc(slices.Clone(cfg.Warnings), ofListener),
 		ClientFailures: a.ThrottleFailures, AccountFailures: a.ThrottleAccountFailures, Window: a.ThrottleWindow,
 	}, nil
 }
 
-// misconfigured tells of a configuration with which nothing can be looked at.
+// ofListener reports whether a warning is about where the service listens. The doctor examines the
+// way to the directory. It often runs where HTTP_ADDR is not set as it is for the service.
+func ofListener(warning string) bool { return strings.HasPrefix(warning, "HTTP_ADDR: ") }
+
+// misconfigured reports a configuration that cannot be loaded, so that there is nothing to examine.
 func (p *program) misconfigured(report *doctor.Report, err error, asJSON bool) error {
 	var wrong *config.Error
 	if asJSON && errors.As(err, &wrong) {
@@ -120,7 +125,8 @@ func (p *program) misconfigured(report *doctor.Report, err error, asJSON bool) e
 	return &usageError{err}
 }
 
-// readPassword reads a line: from a terminal without showing it. What hid it is undone at a signal too.
+// readPassword reads a line. A terminal does not show the line while it is typed. It shows input
+// again afterwards, also after a signal.
 func (p *program) readPassword(ctx context.Context) (string, error) {
 	if p.stdin == nil {
 		return "", errors.New("there is no standard input")
@@ -138,7 +144,7 @@ func (p *program) readPassword(ctx context.Context) (string, error) {
 		err  error
 	}
 	read := make(chan answer, 1)
-	go func() { // it may wait for ever, and then ends with the process
+	go func() { // it may block for ever; then it ends with the process
 		line, err := readLine(p.stdin)
 		read <- answer{line, err}
 	}()
@@ -153,7 +159,7 @@ func (p *program) readPassword(ctx context.Context) (string, error) {
 	}
 }
 
-// readLine reads up to a newline, which a shell's echo leaves behind a password, or to the end.
+// readLine reads up to a newline, which a shell's echo adds to a password, or to the end.
 func readLine(r io.Reader) (string, error) {
 	var line []byte
 	b := make([]byte, 1)
@@ -170,7 +176,7 @@ func readLine(r io.Reader) (string, error) {
 	return "", fmt.Errorf("the line is longer than %d bytes", maxPasswordLine)
 }
 
-// colours tells whether colours are wanted: on a terminal, unless NO_COLOR is set (no-color.org).
+// colours reports whether output has colours: on a terminal, unless NO_COLOR is set (no-color.org).
 func (p *program) colours() bool {
 	set := func(e string) bool { return strings.HasPrefix(e, "NO_COLOR=") && e != "NO_COLOR=" }
 	return isTerminal(p.stdout) && !slices.ContainsFunc(p.environ, set)

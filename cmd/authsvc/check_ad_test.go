@@ -14,12 +14,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheDoctorAtActiveDirectory is asked about Samba's domain: what is wrong, most of it there only, and then what is well.
-// Its words are those in docs/doctor.md.
+// TestTheDoctorAtActiveDirectory runs the doctor on Samba's domain, first with faults, most of
+// which exist only there, and then without. Its output is in docs/doctor.md.
 func TestTheDoctorAtActiveDirectory(t *testing.T) { //nolint:tparallel // the group waits for its parallel ones
 	t.Parallel()
 	s := ldaptest.StartSamba(t, ldaptest.SambaConfig{LockoutThreshold: 5, StrongAuth: true})
-	member := s.AddUser("member", "member-secret")
+	member := s.AddUser("member", "member-secret", "mail", "member@example.org")
 	s.AddUser("guest1", "guest-secret", "department", "shop")
 	s.AddUser("guest2", "guest-secret", "department", "shop")
 	s.AddUser("disabled", "disabled-secret", "userAccountControl", "514")
@@ -60,7 +60,8 @@ func TestTheDoctorAtActiveDirectory(t *testing.T) { //nolint:tparallel // the gr
 	documented(t, "active-directory-well", output(t, `authsvc check -user 'AD\member' -password-stdin`, r.stdout))
 }
 
-// lockOverTLS tries wrong passwords until the account is locked, where Samba takes none in the clear.
+// lockOverTLS tries wrong passwords until the account is locked. It uses TLS, because Samba accepts
+// no password in the clear.
 func lockOverTLS(t *testing.T, s *ldaptest.Samba, dn string) {
 	t.Helper()
 	c, err := ldap.DialURL(s.TLSURL(), ldap.DialWithTLSConfig(s.TLSConfig()))
@@ -74,23 +75,26 @@ func lockOverTLS(t *testing.T, s *ldaptest.Samba, dn string) {
 	t.Fatalf("%s is not locked: %v", dn, err)
 }
 
-// forAdministrators is a security descriptor (MS-DTYP 2.4.6) that lets BUILTIN\Administrators do everything and nobody else anything:
-// protected from inheritance, without an owner of its own, and one entry in its list.
+// forAdministrators is a security descriptor (MS-DTYP 2.4.6) that lets BUILTIN\Administrators do
+// everything and nobody else anything: protected from inheritance, without an owner of its own, and
+// one entry in its list.
 const forAdministrators = "\x01\x00\x04\x90\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x14\x00\x00\x00" + // header; the list is at 20
 	"\x04\x00\x20\x00\x01\x00\x00\x00" + // 32 bytes, one entry
 	"\x00\x00\x18\x00\xff\x01\x0f\x00" + // allow everything
 	"\x01\x02\x00\x00\x00\x00\x00\x05\x20\x00\x00\x00\x20\x02\x00\x00" // S-1-5-32-544
 
-// sambaIlls are what is wrong with a login at Samba, beside what is at every directory.
+// sambaIlls lists what can be wrong with a login at Samba, in addition to the faults of every
+// directory.
 func sambaIlls(t *testing.T, s *ldaptest.Samba) []illness {
 	t.Helper()
 	tls, netbios := s.TLSURL(), `AD\`
-	for _, ou := range []string{"OU=Board", "OU=Users,OU=Board"} { // who may not list what is in the one does not see the other
+	for _, ou := range []string{"OU=Board", "OU=Users,OU=Board"} { // an identity that may not list the first one does not see the second
 		s.Add(ou+","+ldaptest.SambaBaseDN, "objectClass", "organizationalUnit", "nTSecurityDescriptor", forAdministrators)
 	}
 	return []illness{
 		{"a plain bind is refused", s.URL(), nil, nil, "service bind", "takes no password without TLS (result code 8)", "LDAP_START_TLS=true, or ldaps://"},
-		{"the authority is not known", tls, []string{"LDAP_CA_FILE=" + ldaptest.NewCA(t).File()}, nil, "tls", "which is none of the authorities of LDAP_CA_FILE", "set LDAP_CA_FILE"},
+		{"the authority is not known", tls, []string{"LDAP_CA_FILE=" + caFile(t, ldaptest.NewKeyed(t, ldaptest.AuthorityTemplate(t, "Other CA"), nil,
+			nil).PEM())}, nil, "tls", "which is none of the authorities of LDAP_CA_FILE", "set LDAP_CA_FILE"},
 		{"the certificate is for another name", tls, []string{"LDAP_TLS_SERVER_NAME=dc." + ldaptest.SambaDNSName}, nil, "tls", "and not for dc." + ldaptest.SambaDNSName, "set LDAP_TLS_SERVER_NAME"},
 		{"the service password is wrong", tls, []string{"LDAP_BIND_PASSWORD=mistaken-password"}, nil, "service bind", "result code 49, data 52e", "correct LDAP_BIND_PASSWORD"},
 		{"the service identity is disabled", tls, []string{"LDAP_BIND_DN=disabled@" + ldaptest.SambaDNSName, "LDAP_BIND_PASSWORD=disabled-secret"}, nil, "service bind", "is disabled (result code 49, data 533)", "have it enabled"},
@@ -115,7 +119,7 @@ type sambaStep struct {
 	finding string
 }
 
-// sambaSteps are some that are well, or nearly.
+// sambaSteps returns steps that find nothing wrong, or little.
 func sambaSteps(s *ldaptest.Samba, member string) map[string]sambaStep {
 	tls := s.TLSURL()
 	otherPreset := []string{"LDAP_PRESET=openldap", "LDAP_USER_FILTER=(sAMAccountName={username})", "LDAP_GROUP_BASE_DN=" + ldaptest.SambaBaseDN}

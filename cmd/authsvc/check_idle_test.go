@@ -13,8 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheDoctorMeasuresWhenQuietConnectionsAreCut at all servers at once: by the server itself, by something between that says
-// nothing, and by nobody. A run ends where the limit is found, so that these take seconds. Its words are those in docs/doctor.md.
+// TestTheDoctorMeasuresWhenQuietConnectionsAreCut at all servers at once: by the server itself, by
+// something between that says nothing, and by nobody. A run ends where the limit is found, so that
+// these take seconds. Its words are those in docs/doctor.md.
 func TestTheDoctorMeasuresWhenQuietConnectionsAreCut(t *testing.T) {
 	t.Parallel()
 	cuts := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1, IdleTimeout: 5 * time.Second}) // looks each second: 5 to 7 s
@@ -70,7 +71,8 @@ func idleOf(t *testing.T, report, server string) doctor.Step {
 	return doctor.Step{}
 }
 
-// idleOutput is the end of such a run as it is printed: the progress and what was measured, server by server, which come as they come.
+// idleOutput is the end of such a run as it is printed: the progress and what was measured, server
+// by server, which come as they come.
 func idleOutput(t *testing.T, r checkRun, servers ...string) string {
 	t.Helper()
 	names := strings.NewReplacer(servers[0], "ldap://127.0.0.1:389", servers[1], "ldap://127.0.0.1:1390")

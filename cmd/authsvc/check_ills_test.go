@@ -26,7 +26,8 @@ type illness struct {
 	remedy  string
 }
 
-// badDirectories are those that the doctor is asked about: what is wrong with each, and what it must say of it.
+// badDirectories are those that the doctor is asked about: what is wrong with each, and what it
+// must say of it.
 func badDirectories(t *testing.T) []illness {
 	t.Helper()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
@@ -42,12 +43,14 @@ func badDirectories(t *testing.T) []illness {
 	t.Cleanup(web.Close)
 	ca := ldaptest.NewCA(t)
 	trust := []string{"LDAP_CA_FILE=" + ca.File()}
+	strangers := []string{"LDAP_CA_FILE=" + caFile(t, ldaptest.NewKeyed(t, ldaptest.AuthorityTemplate(t, "Other CA"), nil, nil).PEM())}
 	groups := []string{"LDAP_GROUP_BASE_DN=" + ldaptest.GroupsDN, "LDAP_REQUIRED_GROUPS=staff"}
 	webAddr := web.Listener.Addr().String()
 	drops, swallows := ldaptest.NewProxy(t, plain.Addr()), ldaptest.NewProxy(t, plain.Addr())
 	drops.HangDials()
 	swallows.SetFaults(ldaptest.Faults{BlackHole: true})
 	impatient := []string{"LDAP_DIAL_TIMEOUT=1s"}
+	emptyDNS := []string{testDNS + "=" + ldaptest.NewNameServer(t).Addr()}
 	return []illness{
 		{"nothing listens", "ldap://" + closedAddr(t), nil, nil, "tcp", "nothing listens at 127.0.0.1:", "start the directory, or correct host and port in LDAP_URL"},
 		{"a firewall drops what is sent to the directory", drops.URL(), impatient, nil, "tcp", "does not answer within 1s: the host is down, or a firewall drops what is sent to it",
@@ -58,15 +61,16 @@ func badDirectories(t *testing.T) []illness {
 		{"an HTTP server is at the port of ldaps", "ldaps://" + webAddr, nil, nil, "tls", "an HTTP server is at " + webAddr, "correct the port in LDAP_URL"},
 		{"a port in the clear is asked for TLS", "ldaps://" + plain.Addr(), nil, nil, "tls", "speaks no TLS", "write ldap:// in LDAP_URL, with LDAP_START_TLS=true"},
 		{"a TLS port is asked in the clear", "ldap://" + s.TLSAddr(), nil, nil, "service bind", "speaks TLS from the first byte", "ldaps:// in place of ldap://"},
-		{"the name does not exist", "ldap://nobody.invalid", nil, nil, "dns", `the name "nobody.invalid" does not exist in the DNS`, "correct the host in LDAP_URL"},
-		{"the domain has no SRV records", "ldap+srv://nobody.invalid", nil, nil, "dns SRV", "the DNS names no server", "name the servers in LDAP_URL"},
+		{"the name does not exist", "ldap://nobody.invalid", emptyDNS, nil, "dns", `the name "nobody.invalid" does not exist in the DNS`, "correct the host in LDAP_URL"},
+		{"the domain has no SRV records", "ldap+srv://nobody.invalid", emptyDNS, nil, "dns SRV", "the DNS names no server", "name the servers in LDAP_URL"},
 		{"the certificate has expired", tlsDirectory(t, ca, ldaptest.CertConfig{NotBefore: time.Now().Add(-90 * 24 * time.Hour), NotAfter: time.Now().Add(-3 * 24 * time.Hour)}),
 			trust, nil, "tls", "expired on ", "renew it at the directory"},
 		{"the certificate is not valid yet", tlsDirectory(t, ca, ldaptest.CertConfig{NotBefore: time.Now().Add(9 * time.Hour), NotAfter: time.Now().Add(90 * time.Hour)}),
 			trust, nil, "tls", "is not valid before ", "see to this machine's clock"},
 		{"the certificate is for another name", tlsDirectory(t, ca, ldaptest.CertConfig{Hosts: []string{"ldap.example.net"}}),
 			trust, nil, "tls", "the certificate is for ldap.example.net and not for ", "LDAP_TLS_SERVER_NAME"},
-		{"the authority is not known", "ldaps://" + s.TLSAddr(), trust, nil, "tls", `the certificate is by "CN=ldaptest CA", which is none of the authorities of LDAP_CA_FILE`, "set LDAP_CA_FILE"},
+		{"the authority is not known", "ldaps://" + s.TLSAddr(), strangers, nil, "tls",
+			`the certificate is by "CN=ldaptest CA", which is none of the authorities of LDAP_CA_FILE`, "set LDAP_CA_FILE"},
 		{"StartTLS is refused", plain.URL(), []string{"LDAP_START_TLS=true"}, nil, "starttls", "the server does not do StartTLS", "give the directory a certificate"},
 		{"the service password is wrong", s.URL(), []string{"LDAP_BIND_PASSWORD=not-the-one"}, nil, "service bind",
 			"the directory refuses the service identity " + ldaptest.ServiceDN, "correct LDAP_BIND_PASSWORD"},
@@ -91,8 +95,8 @@ func badDirectories(t *testing.T) []illness {
 	}
 }
 
-// TestTheDoctorNamesTheCauseAndTheRemedy of everything that usually is wrong, in its last lines and in its report. Its words are
-// those in docs/doctor.md.
+// TestTheDoctorNamesTheCauseAndTheRemedy of everything that usually is wrong, in its last lines and
+// in its report. Its words are those in docs/doctor.md.
 func TestTheDoctorNamesTheCauseAndTheRemedy(t *testing.T) { //nolint:tparallel // the group waits for its parallel ones
 	t.Parallel()
 	ills := badDirectories(t)

@@ -25,7 +25,7 @@ type checkRun struct {
 	stdout, stderr string
 }
 
-// runCheck runs it as a process of its own, against a directory at url.
+// runCheck runs authsvc check as a separate process, against a directory at url.
 func runCheck(t *testing.T, url string, environ []string, stdin string, args ...string) checkRun {
 	t.Helper()
 	self, err := os.Executable()
@@ -59,7 +59,7 @@ func runCheck(t *testing.T, url string, environ []string, stdin string, args ...
 	return r
 }
 
-// closedAddr is where nothing listens.
+// closedAddr returns an address on which nothing listens.
 func closedAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -68,16 +68,16 @@ func closedAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// tlsDirectory is a directory whose certificate is as cfg has it.
+// tlsDirectory starts a directory with a certificate made from cfg, and returns its URL.
 func tlsDirectory(t *testing.T, ca *ldaptest.CA, cfg ldaptest.CertConfig) string {
 	t.Helper()
 	config := ca.ServerTLS(t)
 	config.Certificates[0] = ca.Issue(t, cfg).TLS
 	s := ldaptest.NewServer(t, ldaptest.NewDirectory().Handle, ldaptest.WithTLS(config))
-	return s.URL()
+	return "ldaps://" + s.Addr() // it listens at one address, and localhost may have two
 }
 
-// stepsOf reads the steps with a mark from a report.
+// stepsOf returns the steps with a given mark from a report.
 func stepsOf(t *testing.T, report string, mark doctor.Mark) (steps []doctor.Step) {
 	t.Helper()
 	var r doctor.Report
@@ -90,11 +90,12 @@ func stepsOf(t *testing.T, report string, mark doctor.Mark) (steps []doctor.Step
 	return steps
 }
 
-// openConfig has slapd show its configuration and its monitor to the service identity, as few do.
+// openConfig lets the service identity read slapd's configuration and monitor, as few directories
+// do.
 const openConfig = "\ndatabase config\naccess to * by dn.exact=\"" + ldaptest.ServiceDN + "\" read\n" +
 	"database monitor\naccess to * by dn.exact=\"" + ldaptest.ServiceDN + "\" read\n"
 
-// stepOf reads the one step of that name from a report.
+// stepOf returns the one step with a given name from a report.
 func stepOf(t *testing.T, report, name string) doctor.Step {
 	t.Helper()
 	var r doctor.Report
@@ -116,9 +117,10 @@ func TestTheDoctorFindsAllWell(t *testing.T) { //nolint:tparallel // the group w
 		"LDAP_CA_FILE=" + s.CA().File(), "LDAP_GROUP_BASE_DN=" + ldaptest.GroupsDN, "LDAP_REQUIRED_GROUPS=staff",
 		"AUTH_THROTTLE_FAILURES=2", "AUTH_THROTTLE_ACCOUNT_FAILURES=2",
 	}
+	secure := "ldaps://" + s.TLSAddr() // by address: slapd listens at one, and localhost may have two
 	t.Run("of", func(t *testing.T) {
 		for name, urls := range map[string]string{
-			"over TLS": s.TLSURL(), "in the clear on this machine": s.URL(), "over a socket": s.LDAPIURL(), "at two servers": s.URL() + "," + s.TLSURL(),
+			"over TLS": secure, "in the clear on this machine": s.URL(), "over a socket": s.LDAPIURL(), "at two servers": s.URL() + "," + secure,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -139,7 +141,8 @@ func TestTheDoctorFindsAllWell(t *testing.T) { //nolint:tparallel // the group w
 	documented(t, "openldap-well", output(t, "authsvc check -user user0 -password-stdin", r.stdout))
 }
 
-// TestTheDoctorSaysWhatADirectoryDoesNotTell by a step that was skipped, or beside what it tells.
+// TestTheDoctorSaysWhatADirectoryDoesNotTell expects a skipped step for an unknown fact, or a
+// remark next to what the directory tells.
 func TestTheDoctorSaysWhatADirectoryDoesNotTell(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
@@ -157,7 +160,7 @@ func TestTheDoctorSaysWhatADirectoryDoesNotTell(t *testing.T) {
 	}
 }
 
-// TestTheDoctorReadsOpenLDAPsConfiguration where the service identity may.
+// TestTheDoctorReadsOpenLDAPsConfiguration if the service identity may read it.
 func TestTheDoctorReadsOpenLDAPsConfiguration(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
@@ -182,7 +185,8 @@ func TestTheDoctorReadsOpenLDAPsConfiguration(t *testing.T) {
 	}
 }
 
-// TestTheDoctorReads389DSsConfiguration where the service identity may, as its manager may.
+// TestTheDoctorReads389DSsConfiguration if the service identity may read it, as the directory
+// manager may.
 func TestTheDoctorReads389DSsConfiguration(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartDS389(t)
@@ -211,7 +215,7 @@ func TestTheDoctorReads389DSsConfiguration(t *testing.T) {
 	}
 }
 
-// TestTheDoctorSaysWhatTheEntryHasAgainstALogin that only the bind would tell.
+// TestTheDoctorSaysWhatTheEntryHasAgainstALogin, which a login would learn only from the bind.
 func TestTheDoctorSaysWhatTheEntryHasAgainstALogin(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
@@ -239,7 +243,8 @@ func TestTheDoctorTriesAPasswordOnceAndExplainsTheVerdict(t *testing.T) {
 	assert.Equal(t, 1, binds, "binds as the user")
 }
 
-// TestTheDoctorTriesAServicePasswordOnce where it is wrong: each try counts against the account.
+// TestTheDoctorTriesAServicePasswordOnce if it is wrong, because each try counts against the
+// account.
 func TestTheDoctorTriesAServicePasswordOnce(t *testing.T) {
 	t.Parallel()
 	first, second := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{}), ldaptest.StartSlapd(t, ldaptest.SlapdConfig{})

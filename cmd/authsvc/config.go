@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"authsvc/config"
 )
 
@@ -17,6 +19,9 @@ func (p *program) config(args []string) error {
 	cfg, err := config.Load(p.environ)
 	if err != nil {
 		return &usageError{err}
+	}
+	for _, warning := range cfg.Unused() {
+		fmt.Fprintf(p.stderr, "authsvc: %s\n", warning)
 	}
 	return cfg.WriteSettings(p.stdout)
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"os/exec"
 	"strings"
 	"time"
 
@@ -12,7 +14,7 @@ import (
 	"authsvc/internal/demo"
 )
 
-// The demo's usual ports; where one is taken, any that is free.
+// The demo's usual addresses. If it cannot listen on one of them, it uses any free port instead.
 const (
 	demoLDAPAddr  = "127.0.0.1:3890"
 	demoHTTPAddr  = "127.0.0.1:8080"
@@ -22,7 +24,7 @@ const (
 // demo runs the service on an embedded directory.
 func (p *program) demo(ctx context.Context, args []string) error {
 	f := p.flags("demo", "Runs the service on an embedded directory with sample users, on loopback, and prints what to try. Of the\nenvironment, only LOG_LEVEL and LOG_FORMAT are heeded.")
-	cut := f.Duration("cut-idle", 0, "have the directory reset every connection that is idle for so long, as `5s`; 0 is never")
+	cut := durationFlag(f, "cut-idle", "have the directory reset every connection that is idle for so long, as `5s`; 0 is never")
 	if err := p.parse(f, args); err != nil {
 		return err
 	}
@@ -49,7 +51,8 @@ func (p *program) demo(ctx context.Context, args []string) error {
 	return errors.Join(s.run(ctx), directory.Close())
 }
 
-// demoEnviron is the demo's configuration, with what of the environment it heeds.
+// demoEnviron returns the demo's configuration, including the variables of the environment that the
+// demo uses.
 func (p *program) demoEnviron(more ...string) []string {
 	environ := append([]string{
 		"LDAP_BIND_DN=" + demo.ServiceDN, "LDAP_BIND_PASSWORD=" + demo.ServicePassword,
@@ -64,18 +67,19 @@ func (p *program) demoEnviron(more ...string) []string {
 	return environ
 }
 
-// orAnyPort gives the address that is wanted, or where it cannot be listened on, any free port of its host.
+// orAnyPort returns the wanted address, or port 0 of the same host if nothing can listen on the
+// wanted one. Port 0 stands for any free port.
 func orAnyPort(ctx context.Context, wanted string) string {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", wanted)
 	if err != nil {
-		host, _, _ := net.SplitHostPort(wanted) // whoever listens says what else is wrong
+		host, _, _ := net.SplitHostPort(wanted) // the listener that uses the address reports what else is wrong
 		return net.JoinHostPort(host, "0")
 	}
 	_ = l.Close() // nothing was served on it
 	return wanted
 }
 
-// shout says that this is a demo, and what to try.
+// shout prints that this is a demo, and what to try.
 func (p *program) shout(d *demo.Directory, addr, admin string, cut time.Duration) {
 	u := d.Users()[0]
 	fmt.Fprintf(p.stdout, `
@@ -97,8 +101,9 @@ func (p *program) shout(d *demo.Directory, addr, admin string, cut time.Duration
 	for _, u := range d.Users() {
 		fmt.Fprintf(p.stdout, "    %-14s %s\n", u.Username, u.Password)
 	}
-	fmt.Fprintf(p.stdout, "\n  The doctor, on this directory:\n\n    LDAP_URL=%s LDAP_BIND_DN=%s LDAP_BIND_PASSWORD=%s LDAP_BASE_DN=%s \\\n      authsvc check -user %s\n",
-		d.URL(), demo.ServiceDN, demo.ServicePassword, demo.PeopleDN, u.Username)
+	fmt.Fprintf(p.stdout, "\n  The doctor, on this directory:\n\n"+
+		"    LDAP_URL=%s LDAP_BIND_DN=%s LDAP_BIND_PASSWORD=%s LDAP_BASE_DN=%s \\\n      %s check -user %s\n",
+		d.URL(), demo.ServiceDN, demo.ServicePassword, demo.PeopleDN, ownCommand(), u.Username)
 	fmt.Fprintf(p.stdout, "\n  Health   http://%s/healthz\n  Metrics  http://%s/metrics\n  Status   http://%s/\n", addr, admin, admin)
 	if cut > 0 {
 		fmt.Fprintf(p.stdout, "  The directory resets every connection that is idle for %v. No login will notice.\n", cut)
@@ -106,7 +111,33 @@ func (p *program) shout(d *demo.Directory, addr, admin string, cut time.Duration
 	fmt.Fprintf(p.stdout, "\n  Ctrl-C ends it.\n\n")
 }
 
-// curl is the command that logs in.
+// ownCommand returns how a shell calls this program: by its name if the shell finds it, otherwise
+// by its path. After "go run" the shell does not find it. The path then leads to the built program,
+// which exists while it runs.
+func ownCommand() string {
+	const name = "authsvc"
+	path, err := os.Executable()
+	if err != nil {
+		return name
+	}
+	own, err := os.Stat(path)
+	if found, e := exec.LookPath(name); err == nil && e == nil {
+		if other, err := os.Stat(found); err == nil && os.SameFile(own, other) {
+			return name
+		}
+	}
+	return shellWord(path)
+}
+
+// shellWord quotes a word for a shell if necessary.
+func shellWord(word string) string {
+	if strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-") == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// curl returns the command that logs in.
 func curl(addr, username, password string) string {
 	return fmt.Sprintf(`curl -s http://%s/auth -H 'Content-Type: application/json' -d '{"username":"%s","password":"%s"}'`, addr, username, password)
 }

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bufio"
+	"io"
 	"log/slog"
 	"net"
+	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -96,5 +100,46 @@ func TestTheDemoShoutsWhatItIsAndNamesItsUsers(t *testing.T) {
 	for _, u := range directory.Users() {
 		assert.Regexp(t, `(?m)^    `+regexp.QuoteMeta(u.Username)+` +`+regexp.QuoteMeta(u.Password)+`$`, said)
 		assert.Equal(t, u.Username+"-password", u.Password, "what is said of the passwords")
+	}
+}
+
+// TestDemo_PrintsADoctorThatCanBeRun: also where the program is not found by its name, as after "go
+// run".
+func TestDemo_PrintsADoctorThatCanBeRun(t *testing.T) {
+	t.Parallel()
+	own, err := os.Executable()
+	require.NoError(t, err)
+	environ := []string{asProgram + "=1", "PATH=/nonexistent", "GORACE=atexit_sleep_ms=0"}
+	demo := exec.Command(own, "demo")
+	demo.Env = environ
+	out, err := demo.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, demo.Start())
+	defer func() { _ = demo.Wait() }()
+	defer func() { _ = demo.Process.Signal(os.Interrupt) }()
+	printed := bufio.NewReader(out)
+	var command string
+	for command == "" || strings.HasSuffix(command, "\\\n") {
+		line, err := printed.ReadString('\n')
+		require.NoError(t, err)
+		if command != "" || strings.Contains(line, "LDAP_URL=") && strings.Contains(line, "LDAP_BASE_DN=") && !strings.Contains(line, "msg=") {
+			command += line
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, printed) }()
+	doctor := exec.Command("/bin/sh", "-c", command)
+	doctor.Env = environ
+	said, err := doctor.CombinedOutput()
+	require.NoError(t, err, "%s\n%s", command, said)
+	require.Contains(t, string(said), "all well")
+	require.NotContains(t, string(said), "to look at")
+}
+
+func TestShellWord_IsQuotedWhereNeeded(t *testing.T) {
+	t.Parallel()
+	for word, want := range map[string]string{
+		"/usr/bin/authsvc": "/usr/bin/authsvc", "/a b/authsvc": "'/a b/authsvc'", "/it's/authsvc": `'/it'\''s/authsvc'`, "/$x/authsvc": "'/$x/authsvc'",
+	} {
+		assert.Equal(t, want, shellWord(word))
 	}
 }

@@ -1,13 +1,21 @@
 package main
 
-import "authsvc/config"
+import (
+	"authsvc/config"
+	"authsvc/internal/sysres"
+)
 
-// spareDescriptors are for what is neither a caller's connection nor one to the directory: listeners, the admin listener's
-// callers, files with secrets, lookups, idle connections of callers.
-const spareDescriptors = 64
+// leastConns is the number of connections that the main listener always accepts, however low the
+// limit on file descriptors is.
+const leastConns = 16
 
-// descriptorsNeeded is how many file descriptors the settings can need: a login under way has its caller's connection and
-// one to the directory, one that waits has its caller's.
-func descriptorsNeeded(cfg *config.Config) uint64 {
-	return uint64(2*cfg.Pool.MaxConns + cfg.Pool.MaxWaiters + spareDescriptors) //nolint:gosec // config has them positive, and bounded
+// connsWithin returns how many connections of callers a limit on file descriptors allows, in
+// addition to those to the directory and of the admin listener.
+func connsWithin(limit uint64, cfg *config.Config) int {
+	others := uint64(cfg.Pool.MaxConns + sysres.SpareFiles) //nolint:gosec // config has it positive, and bounded
+	if cfg.Admin.Addr != "" {
+		others += adminConns
+	}
+	const most = 1 << 20 // more than HTTP_MAX_CONNS can be
+	return int(min(max(limit, others+leastConns)-others, most))
 }

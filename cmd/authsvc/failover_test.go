@@ -14,19 +14,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// connsTo is how many connections the program has to a server, as its metrics tell.
+// connsTo returns how many connections the program has to a server, according to its metrics.
 func (p *process) connsTo(t *testing.T, server string) int {
 	t.Helper()
 	return p.gauge(t, "authsvc_ldap_server_connections", server)
 }
 
-// uses tells whether the program takes a server to be usable.
+// uses reports whether the program considers a server usable.
 func (p *process) uses(t *testing.T, server string) bool {
 	t.Helper()
 	return p.gauge(t, "authsvc_ldap_server_up", server) == 1
 }
 
-// gauge is what a metric says of a server.
+// gauge returns the value of a metric for a server.
 func (p *process) gauge(t *testing.T, name, server string) (n int) {
 	t.Helper()
 	resp, err := http.Get(p.admin + "/metrics")
@@ -43,16 +43,18 @@ func (p *process) gauge(t *testing.T, name, server string) (n int) {
 	return 0
 }
 
-// TestLoginsGoOnAtTheSecondServerWhateverBefallsTheFirst has two directories with the service's defaults and 50 logins a
-// second: what is asked after the first was found out is right. With -long it is 200 logins a second, with bounds on how many may be
-// lost and how long any may take, for a machine that does nothing else; and then it waits for the first to be used again.
+// TestLoginsGoOnAtTheSecondServerWhateverBefallsTheFirst uses two directories, the service's
+// defaults and 50 logins a second. Logins asked after the service has detected the fault get the
+// right answer. With -long it sends 200 logins a second, on a machine that does nothing else. It
+// then also bounds how many logins are lost and how long any takes, and waits until the first
+// server is used again.
 func TestLoginsGoOnAtTheSecondServerWhateverBefallsTheFirst(t *testing.T) {
 	pause, resume := func(s *site) { s.slapd.Pause() }, func(s *site) { s.slapd.Resume() }
 	for _, c := range []struct {
 		name       string
 		begin, end func(*site)
 		delay      time.Duration // of each message, so that many logins are in flight
-		most       int           // logins that may be lost, of 200 a second: those in flight whose answer nobody can get any more
+		most       int           // logins that may be lost, of 200 a second: those in flight whose answer cannot arrive any more
 		wait       time.Duration // the longest that any login may take
 	}{
 		{"killed", func(s *site) { s.slapd.Kill() }, func(s *site) { s.slapd.Start() }, 0, 0, 3 * time.Second},
@@ -118,7 +120,8 @@ func TestLoginsGoOnAtTheSecondServerWhateverBefallsTheFirst(t *testing.T) {
 				assert.LessOrEqual(t, lost, c.most)
 				assert.Less(t, longest, c.wait)
 				assert.LessOrEqual(t, right, 3*time.Second)
-				// One connection of each kind moves in each round of LDAP_POOL_HEALTH_CHECK_INTERVAL.
+				// One connection of each kind moves in each round of
+				// LDAP_POOL_HEALTH_CHECK_INTERVAL.
 				homeward := streamBy(client(t), p.url, 50, time.Second)
 				for p.connsTo(t, second.proxy.URL()) > 0 && time.Since(listens) < 6*time.Minute {
 					homeward = append(homeward, streamBy(client(t), p.url, 50, time.Second)...)
@@ -135,7 +138,7 @@ func TestLoginsGoOnAtTheSecondServerWhateverBefallsTheFirst(t *testing.T) {
 	}
 }
 
-// userBinds is how many users' binds a directory was asked for.
+// userBinds returns how many binds as a user the directory has received.
 func (s *site) userBinds() int { return s.slapd.LogCount("BIND dn=\"uid=") }
 
 func TestRoundRobinSpreadsLoginsOverTwoServersAndLosesNoneWithOne(t *testing.T) {
@@ -159,6 +162,11 @@ func TestRoundRobinSpreadsLoginsOverTwoServersAndLosesNoneWithOne(t *testing.T) 
 	figures(t, "with one of them killed", during)
 	for _, a := range append(answers, during...) {
 		assert.Equal(t, a.want, a.status)
+	}
+	for line := range strings.Lines(p.logged()) {
+		if strings.Contains(line, `"msg":"login","outcome":"directory_unavailable"`) {
+			t.Logf("lost: %s", line)
+		}
 	}
 	assert.Zero(t, p.connsTo(t, second.proxy.URL()))
 	assert.Zero(t, p.end(t))

@@ -19,11 +19,13 @@ import (
 
 	"authsvc/internal/ldaptest"
 
+	"github.com/go-ldap/ldap/v3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// figures tells of answers what a reader wants to know, and fails on a wrong verdict or on none.
+// figures logs the number, statuses and times of answers. It fails on a wrong verdict and on a
+// missing answer.
 func figures(t *testing.T, what string, answers []answer) {
 	t.Helper()
 	byStatus := map[int]int{}
@@ -45,12 +47,13 @@ func figures(t *testing.T, what string, answers []answer) {
 	}
 }
 
-// between gives the answers to what was asked from one moment to another.
+// between returns the answers to logins that were asked from one moment to another.
 func between(answers []answer, from, to time.Time) []answer {
 	return slices.DeleteFunc(slices.Clone(answers), func(a answer) bool { return a.asked.Before(from) || !a.asked.Before(to) })
 }
 
-// TestTheDirectorysIdleLimitIsLearntAndNoLoginNoticesIt has logins come in bursts and alone, for five minutes with -long.
+// TestTheDirectorysIdleLimitIsLearntAndNoLoginNoticesIt sends logins in bursts and one at a time.
+// With -long it does so for five minutes.
 func TestTheDirectorysIdleLimitIsLearntAndNoLoginNoticesIt(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10, IdleTimeout: 2 * time.Second})
@@ -62,7 +65,7 @@ func TestTheDirectorysIdleLimitIsLearntAndNoLoginNoticesIt(t *testing.T) {
 	}
 	c := client(t)
 	var answers []answer
-	pause := time.NewTicker(3 * time.Second) // not a wait for something: the silence is what is tested
+	pause := time.NewTicker(3 * time.Second) // this waits for nothing: the silence itself is tested
 	defer pause.Stop()
 	round := func(n int) {
 		burst := make([]answer, 1+9*(n%2))
@@ -100,8 +103,9 @@ func TestTheDirectorysIdleLimitIsLearntAndNoLoginNoticesIt(t *testing.T) {
 	assert.Zero(t, p.end(t))
 }
 
-// outage has the directory away in the middle of a stream of logins, and gives the answers by what it did then. back
-// returns when it listens again.
+// outage takes the directory away in the middle of a stream of logins. It returns the answers of
+// that time, the answers after it, and how long after it logins still failed. back returns when the
+// directory listens again.
 func outage(t *testing.T, p *process, away, back func()) (during, after []answer, recovered time.Duration) {
 	t.Helper()
 	total, goes, returns := 8*time.Second, 2*time.Second, 4*time.Second
@@ -175,7 +179,8 @@ func TestADirectoryThatIsPausedKeepsNoLoginLongerThanItsTimeout(t *testing.T) {
 	assert.Zero(t, p.end(t))
 }
 
-// watchConnections looks at the established connections to addr, as the kernel counts them, and tells the most it saw.
+// watchConnections looks at the established connections to addr, as the kernel counts them, and
+// tells the most it saw.
 func watchConnections(t *testing.T, addr string) (most func() int) {
 	t.Helper()
 	_, port, err := net.SplitHostPort(addr)
@@ -217,8 +222,9 @@ func TestAServerThatAnswersGarbageCostsNothingButItsOwnLogins(t *testing.T) {
 				continue
 			}
 			server.SetHandler(func(conn *ldaptest.Conn, req ldaptest.Request) {
-				// Only logins: the pool's own binds and pings are answered well.
-				if req.Op == op && (op == ldaptest.OpBind && req.DN != ldaptest.ServiceDN || op == ldaptest.OpSearch && req.DN != "") {
+				// Only logins: the pool's own binds, checks and probes, which read one entry, are
+				// answered well.
+				if req.Op == op && (op == ldaptest.OpBind && req.DN != ldaptest.ServiceDN || op == ldaptest.OpSearch && req.Scope != ldap.ScopeBaseObject) {
 					conn.WriteRaw(m.Bytes(req.MessageID))
 					return
 				}
@@ -273,9 +279,10 @@ func TestSIGTERMUnderLoadAnswersWhatIsUnderWayAndExitsZero(t *testing.T) {
 
 func TestASecondSignalEndsTheProgramAtOnce(t *testing.T) {
 	stuck := make(chan struct{}, 10)
+	var ready atomic.Bool // before that the service looks for its base DN
 	directory := ldaptest.NewDirectory()
 	server := ldaptest.NewServer(t, func(c *ldaptest.Conn, req ldaptest.Request) {
-		if req.Op == ldaptest.OpSearch && req.DN != "" {
+		if req.Op == ldaptest.OpSearch && req.DN != "" && ready.Load() {
 			stuck <- struct{}{}
 			c.Stall()
 			return
@@ -284,6 +291,7 @@ func TestASecondSignalEndsTheProgramAtOnce(t *testing.T) {
 	})
 	p := startProgram(t, server.URL(), "LDAP_REQUEST_TIMEOUT=1m", "AUTH_TIMEOUT=1m", "HTTP_SHUTDOWN_TIMEOUT=1m")
 	p.ready(t)
+	ready.Store(true)
 	c := client(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -5,7 +5,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // errHelp ends a command that was only asked what it does.
@@ -22,7 +24,34 @@ func (p *program) flags(command, about string) *flag.FlagSet {
 	return f
 }
 
-// parse reads a command's flags; it takes no other words. Where help was asked for, that goes to standard output.
+// duration is the value of a flag for a time, whose errors say how to write one.
+type duration time.Duration
+
+// durationFlag adds a flag for a time to a command.
+func durationFlag(f *flag.FlagSet, name, usage string) *time.Duration {
+	var d time.Duration
+	f.Var((*duration)(&d), name, usage)
+	return &d
+}
+
+// Set is part of [flag.Value].
+func (d *duration) Set(s string) error {
+	parsed, err := time.ParseDuration(s)
+	if _, number := strconv.ParseFloat(s, 64); err != nil && number == nil {
+		return fmt.Errorf("it has no unit: write %ss for seconds", s)
+	}
+	if err != nil {
+		return errors.New("it is no time with a unit, as 5s or 2m")
+	}
+	*d = duration(parsed)
+	return nil
+}
+
+// String is part of [flag.Value].
+func (d *duration) String() string { return time.Duration(*d).String() }
+
+// parse reads a command's flags; it takes no other words. Where help was asked for, that goes to
+// standard output.
 func (p *program) parse(f *flag.FlagSet, args []string) error {
 	for _, arg := range args {
 		if arg == "-h" || arg == "-help" || arg == "--help" {

@@ -40,9 +40,10 @@ func (p *program) healthcheck(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	// A transport of its own: the service is on this machine, no proxy of the environment is between.
-	// The certificate is not verified: it is for the name that callers know, which is not where this machine is reached at,
-	// and nothing is sent that a stranger must not see. /healthz needs neither key nor certificate of the caller.
+	// A transport of its own: the service is on this machine, no proxy of the environment is
+	// between. The certificate is not verified: it is for the name that callers know, which is not
+	// where this machine is reached at, and nothing is sent that a stranger must not see. /healthz
+	// needs neither key nor certificate of the caller.
 	transport := &http.Transport{
 		DisableKeepAlives: true,
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
@@ -62,7 +63,8 @@ func (p *program) healthcheck(ctx context.Context, args []string) error {
 	return fmt.Errorf("%s is no answer of the service to %s; are HTTP_ADDR and HTTP_TLS_CERT_FILE set here as they are there?", resp.Status, req.URL)
 }
 
-// localAddr is where to reach a listener from this machine: on loopback where it listens everywhere.
+// localAddr is where to reach a listener from this machine: on loopback where it listens
+// everywhere.
 func localAddr(listen string) (string, error) {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {

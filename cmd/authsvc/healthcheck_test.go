@@ -34,7 +34,8 @@ func TestAListenerIsReachedFromItsOwnMachine(t *testing.T) {
 	assert.Error(t, err)
 }
 
-// checked runs healthcheck against a service that answers so, and gives the exit code and what was said.
+// checked runs healthcheck against a service that answers so, and gives the exit code and what was
+// said.
 func checked(ctx context.Context, t *testing.T, handler http.HandlerFunc) (code int, stderr string) {
 	t.Helper()
 	service := httptest.NewServer(handler)

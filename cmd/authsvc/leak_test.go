@@ -16,7 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// misplaced are requests that have a secret where it does not belong, or where it does in a request that is no good.
+// misplaced are requests that have a secret where it does not belong, or where it does in a request
+// that is no good.
 func misplaced(secret string) map[string]func(*http.Request) {
 	body := func(text string) func(*http.Request) {
 		return func(r *http.Request) {
@@ -49,9 +50,9 @@ func misplaced(secret string) map[string]func(*http.Request) {
 	}
 }
 
-// TestNoSecretIsInAnythingThatTheServiceWrites asks in every way that comes to a line in the log, at debug, and reads all that
-// the service can be asked for. The search is of everything that services wrote in this run, up to here; at the end of the run
-// it is done again.
+// TestNoSecretIsInAnythingThatTheServiceWrites asks in every way that comes to a line in the log,
+// at debug, and reads all that the service can be asked for. The search is of everything that
+// services wrote in this run, up to here; at the end of the run it is done again.
 func TestNoSecretIsInAnythingThatTheServiceWrites(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"json", "text"} {
@@ -93,7 +94,8 @@ func leaks(t *testing.T, format string) {
 	for _, path := range []string{"/debug/pprof/profile?seconds=1", "/debug/pprof/trace?seconds=1", "/nowhere"} {
 		f.p.inspectAt(&http.Client{Timeout: 10 * time.Second}, path)
 	}
-	// The service identity's password is wrong, then the directory says what is no LDAP, then it is gone.
+	// The service identity's password is wrong, then the directory says what is no LDAP, then it is
+	// gone.
 	f.write("password", "stale-service-secret")
 	everything.secret("stale-service-secret")
 	f.said(reloadedLine, 1)
@@ -105,7 +107,8 @@ func leaks(t *testing.T, format string) {
 	assert.Zero(t, f.p.end(t))
 }
 
-// ask sends what is like a login, with the key that fits, and notes the answer and what it had of secrets.
+// ask sends what is like a login, with the key that fits, and notes the answer and what it had of
+// secrets.
 func (f *frontage) ask(c *http.Client, key, body string, change func(*http.Request), secret string) {
 	f.t.Helper()
 	everything.secret(secret)

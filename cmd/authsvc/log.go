@@ -17,7 +17,11 @@ func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, options))
 }
 
-// announce logs what the service is, what it connects to, and how; and what in that an operator should know.
+// deservesALook is the message of each warning of the configuration.
+const deservesALook = "the configuration deserves a look"
+
+// announce logs what the service is, what it connects to, and how; and what in that an operator
+// should know.
 func (s *service) announce() {
 	b, ldap := thisBuild(), s.cfg.LDAP
 	bind := ldap.BindDN
@@ -51,6 +55,6 @@ func (s *service) announce() {
 	}
 	s.log.Info("starting", attrs...)
 	for _, warning := range s.cfg.Warnings {
-		s.log.Warn(warning)
+		s.log.Warn(deservesALook, "warning", warning)
 	}
 }

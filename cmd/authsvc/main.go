@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	ber "github.com/go-asn1-ber/asn1-ber"
 )
 
 // Exit codes.
@@ -44,8 +46,17 @@ func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
 func main() {
+	boundDecoder()
 	p := &program{environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
 	os.Exit(p.run(context.Background(), os.Args[1:]))
+}
+
+// boundDecoder sets the limits of asn1-ber's decoder. They are variables of its package, so they
+// are set here, once, before anything is decoded. The pool and the demo's server bound what they
+// decode by themselves, and more narrowly. This is for whatever else may come to be decoded.
+func boundDecoder() {
+	ber.MaxPacketLengthBytes = 4 << 20
+	ber.MaxNestingDepth = 64
 }
 
 // run runs a command to its end and gives the exit code.
@@ -82,7 +93,7 @@ func (p *program) command(ctx context.Context, args []string) error {
 		return p.config(rest)
 	case "healthcheck":
 		return p.healthcheck(ctx, rest)
-	case "version":
+	case "version", "-version", "--version":
 		return p.version(rest)
 	case "help", "-h", "-help", "--help":
 		_, err := io.WriteString(p.stdout, usage)

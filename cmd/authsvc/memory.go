@@ -9,13 +9,17 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+
+	"authsvc/internal/sysres"
 )
 
-// Go knows nothing of the memory that its container may have: the garbage that it lets grow would have the kernel kill the
-// process. So GOMEMLIMIT, where nobody set it, is so much of that. The rest is for what Go does not count: the binary, and sockets' buffers.
+// memoryShare is the share of the container's memory limit that becomes GOMEMLIMIT, unless that is
+// set. Go does not read the container's limit. Its garbage could grow until the kernel kills the
+// process. The rest is for memory that Go does not count: the binary, and sockets' buffers.
 const memoryShare = 0.9
 
-// heedMemory has the collector keep to the container's limit. (GOMAXPROCS follows the container's CPUs by itself, since Go 1.25.)
+// heedMemory makes the garbage collector keep to the container's memory limit. (GOMAXPROCS follows
+// the container's CPUs by itself, since Go 1.25.)
 func heedMemory(environ []string, root fs.FS, log *slog.Logger) {
 	for _, v := range environ {
 		if value, ok := strings.CutPrefix(v, "GOMEMLIMIT="); ok && value != "" {
@@ -29,8 +33,9 @@ func heedMemory(environ []string, root fs.FS, log *slog.Logger) {
 	}
 }
 
-// memoryMax is the least memory.max of the process's control group and those that it is in; false where none is set, or
-// control groups are not version 2 (Linux, Documentation/admin-guide/cgroup-v2.rst).
+// memoryMax returns the lowest memory.max of the process's control group and the groups that
+// contain it. It returns false if none is set, or if control groups are not version 2 (Linux,
+// Documentation/admin-guide/cgroup-v2.rst).
 func memoryMax(root fs.FS) (least int64, ok bool) {
 	groups, err := fs.ReadFile(root, "proc/self/cgroup")
 	if err != nil {
@@ -42,11 +47,11 @@ func memoryMax(root fs.FS) (least int64, ok bool) {
 		if !v2 {
 			continue
 		}
-		// In a container the path may be the host's, and not be there; its root always is.
+		// In a container the path may be the host's and not exist here. The root always exists.
 		for group = path.Join("/", group); ; group = path.Dir(group) {
 			text, err := fs.ReadFile(root, path.Join("sys/fs/cgroup", group, "memory.max"))
 			if bytes, e := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && e == nil && bytes > 0 {
-				least = min(least, bytes) // "max" is no number, and no limit
+				least = min(least, bytes) // "max" is not a number, and means no limit
 			}
 			if group == "/" {
 				break
@@ -56,11 +61,16 @@ func memoryMax(root fs.FS) (least int64, ok bool) {
 	return least, least < math.MaxInt64
 }
 
-// heedLimits takes note of what the process may have, and says where that is less than its settings can need.
+// heedLimits applies the limits of the process, and logs which of them are lower than its settings
+// can need.
 func (s *service) heedLimits(environ []string) {
 	heedMemory(environ, os.DirFS("/"), s.log)
-	needed := descriptorsNeeded(s.cfg)
-	if limit, ok := descriptorLimit(); ok && limit < needed {
+	if allowed := s.main.Stat().Max; allowed < s.cfg.HTTP.MaxConns {
+		s.log.Info("HTTP_MAX_CONNS lowered to what file descriptors allow: raise their limit for more (ulimit -n, LimitNOFILE)",
+			"asked", s.cfg.HTTP.MaxConns, "max_conns", allowed)
+	}
+	needed := sysres.FilesNeeded(s.cfg.Pool.MaxConns, s.cfg.Pool.MaxWaiters)
+	if limit, ok := sysres.FileLimit(); ok && limit < needed {
 		s.log.Warn("file descriptor limit below what the settings can need: raise it (ulimit -n, LimitNOFILE), or lower LDAP_POOL_MAX_WAITERS",
 			"limit", limit, "needed", needed)
 	}

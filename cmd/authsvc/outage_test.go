@@ -14,13 +14,13 @@ import (
 	"authsvc/config"
 	"authsvc/internal/auth"
 	"authsvc/internal/ldaptest"
-	"authsvc/internal/telemetry"
 	"authsvc/ldappool"
 
 	"github.com/stretchr/testify/require"
 )
 
-// lineCounter takes a log, from slog's handler, which writes one line at a time. It counts the audit lines and keeps the others.
+// lineCounter receives a log from slog's handler, which writes one line at a time. It counts the
+// audit lines and keeps the others.
 type lineCounter struct {
 	audit int
 	kept  []map[string]any
@@ -39,9 +39,9 @@ func (l *lineCounter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// TestAnOutageMakesFewLinesAndLosesNoAuditLine has a directory go away under 100 logins a second, on the bubble's clock: for
-// an hour with -long, else for ten minutes. The sockets are real: while connections are open the clock stands still, and
-// where there is no directory there are none.
+// TestAnOutageMakesFewLinesAndLosesNoAuditLine takes the directory away under 100 logins a second,
+// on the bubble's clock. The outage lasts an hour with -long, otherwise ten minutes. The sockets
+// are real: the clock stands still while connections are open. Without a directory none is open.
 func TestAnOutageMakesFewLinesAndLosesNoAuditLine(t *testing.T) {
 	t.Parallel()
 	lasts := 10 * time.Minute
@@ -88,7 +88,8 @@ func TestAnOutageMakesFewLinesAndLosesNoAuditLine(t *testing.T) {
 	})
 }
 
-// besides runs what a bubble asks for outside of it: goroutines that begin in a bubble and wait for the network hold its clock.
+// besides returns a function that runs code outside the bubble. Goroutines that start in a bubble
+// and wait for the network stop its clock.
 func besides(t *testing.T) func(do func()) {
 	t.Helper()
 	asked, done := make(chan func()), make(chan struct{})
@@ -106,8 +107,9 @@ func besides(t *testing.T) func(do func()) {
 	return func(do func()) { asked <- do; <-done }
 }
 
-// loginsTo makes a login at the directory at url, whole but for HTTP, what tells each time that it has become usable, and what
-// closes the pool.
+// loginsTo returns a login at the directory at url, complete except for HTTP. It also returns a
+// channel that reports each time that the directory has become usable, and a function that closes
+// the pool.
 func loginsTo(t *testing.T, url string, log io.Writer) (login func() auth.Outcome, usable <-chan struct{}, end func()) {
 	t.Helper()
 	cfg, err := config.Load([]string{
@@ -115,8 +117,9 @@ func loginsTo(t *testing.T, url string, log io.Writer) (login func() auth.Outcom
 		"LDAP_BIND_PASSWORD=" + ldaptest.ServicePassword,
 	})
 	require.NoError(t, err)
-	tel := telemetry.New(telemetry.Options{Logger: slog.New(slog.NewJSONHandler(log, nil))})
-	trace, became := tel.Trace(), make(chan struct{}, 2)
+	seen, err := newObservers(cfg, slog.New(slog.NewJSONHandler(log, nil)))
+	require.NoError(t, err)
+	trace, became := seen.trace, make(chan struct{}, 2)
 	told := trace.ServerChanged
 	trace.ServerChanged = func(e ldappool.ServerEvent) {
 		told(e)
@@ -128,10 +131,10 @@ func loginsTo(t *testing.T, url string, log io.Writer) (login func() auth.Outcom
 	require.NoError(t, err)
 	pool, err := ldappool.New(with)
 	require.NoError(t, err)
-	tel.WatchPool(pool.Stat)
+	seen.watchPool(pool.Stat)
 	how, err := authConfig(cfg, nil)
 	require.NoError(t, err)
-	authenticator, err := auth.New(how, pool, tel)
+	authenticator, err := auth.New(how, pool, seen.logins)
 	require.NoError(t, err)
 	alice := auth.Credentials{Username: ldaptest.Username(1), Password: ldaptest.Password(1)}
 	login = func() auth.Outcome { return authenticator.Authenticate(context.Background(), alice).Outcome }

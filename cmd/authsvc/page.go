@@ -13,7 +13,7 @@ import (
 // newPage makes the status page. limits may be nil.
 func (s *service) newPage(limits *throttle.Memory) *status.Page {
 	b := thisBuild()
-	c := status.Config{Version: b.version, Commit: b.commit, Pool: s.pool.Stat, Counts: s.tel.Counts, Faults: s.tel.Faults}
+	c := status.Config{Version: b.version, Commit: b.commit, Pool: s.pool.Stat, Counts: s.seen.metrics.Counts, Faults: s.seen.journal.Faults}
 	if limits != nil {
 		c.Throttle = limits.Stat
 	}

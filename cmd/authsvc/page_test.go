@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	_ "embed"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -23,7 +25,7 @@ import (
 )
 
 //go:embed testdata/audit.js
-var audit string
+var auditPage string
 
 // live waits until the page shows what the stream brought.
 func (b *browser) live(url string) {
@@ -32,13 +34,13 @@ func (b *browser) live(url string) {
 	b.until(`document.getElementById("live").textContent.startsWith("● Live")`)
 }
 
-// titled waits for the title, which tells the state.
+// titled waits for the title, which shows the state.
 func (b *browser) titled(status string) time.Duration {
 	b.t.Helper()
 	return b.until(`document.title === "` + status + ` - authsvc"`)
 }
 
-// row is the text of the first row of a table's body that has a text in it, cell by cell.
+// row returns the first row of a table's body that contains a text, cell by cell.
 func (b *browser) row(id, holds string) string {
 	b.t.Helper()
 	return eval[string](b, `[...document.getElementById("`+id+`").rows].map((r) => [...r.cells].map((c) => c.textContent).join(" | ")).find((r) => r.includes("`+holds+`")) ?? ""`)
@@ -145,7 +147,7 @@ func TestTheStatusPageCanBeReadByEverybody(t *testing.T) {
 				Wrong []string `json:"wrong"`
 				Texts int      `json:"texts"`
 				Least float64  `json:"least"`
-			}](b, audit)
+			}](b, auditPage)
 			assert.Empty(t, seen.Wrong, "width %d, dark %v", width, dark)
 			t.Logf("width %d, dark %v: %d texts, the least contrast is %.2f", width, dark, seen.Texts, seen.Least)
 		}
@@ -202,8 +204,8 @@ func TestTheStatusPagesURLCanBeFollowedOnThisMachine(t *testing.T) {
 	}
 }
 
-// TestScreenshotsOfTheStatusPage has one server of two go, then both. With -screenshots it takes pictures of each state for people to
-// look at, after some logins that draw its charts.
+// TestScreenshotsOfTheStatusPage stops one of two servers, then both. With -screenshots it takes
+// pictures of each state for people to look at, after some logins that draw its charts.
 func TestScreenshotsOfTheStatusPage(t *testing.T) {
 	first, second := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10}), ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
 	p := startProgram(t, first.URL()+","+second.URL())
@@ -262,7 +264,7 @@ func TestTheStatusPageEndsWithTheServiceAtOnce(t *testing.T) {
 	require.Less(t, time.Since(began), 10*time.Second, "it did not wait for the pages")
 }
 
-// TestAPageThatNobodySeesHasNoStream: of a hidden tab, of which the browser here has none, the script is told.
+// TestAPageThatNobodySeesHasNoStream sets document.hidden, because this browser has no hidden tab.
 func TestAPageThatNobodySeesHasNoStream(t *testing.T) {
 	t.Parallel()
 	server := ldaptest.NewServer(t, nil)
@@ -283,7 +285,7 @@ func TestAPageThatNobodySeesHasNoStream(t *testing.T) {
 	b.sound()
 }
 
-// TestAProfileUnderWayIsNoReasonToEndLate: nor to end with a failure.
+// TestAProfileUnderWayIsNoReasonToEndLate also requires that the service ends without a failure.
 func TestAProfileUnderWayIsNoReasonToEndLate(t *testing.T) {
 	t.Parallel()
 	server := ldaptest.NewServer(t, nil)
@@ -297,4 +299,23 @@ func TestAProfileUnderWayIsNoReasonToEndLate(t *testing.T) {
 	require.Less(t, time.Since(began), 20*time.Second)
 	_, err = io.ReadAll(profile.Body)
 	require.Error(t, err, "it is cut short")
+}
+
+// TestPage_IsWrittenByABrowserWithAVirtualClock: such a clock stands still while anything is
+// loading, and a stream is always loading.
+func TestPage_IsWrittenByABrowserWithAVirtualClock(t *testing.T) {
+	t.Parallel()
+	server := ldaptest.NewServer(t, nil)
+	p := startProgram(t, server.URL())
+	p.ready(t)
+	path, err := exec.LookPath("chromium")
+	require.NoError(t, err, "chromium is not installed: apt-get install chromium, or run make test as root")
+	ctx, cancel := context.WithTimeout(t.Context(), longest)
+	defer cancel()
+	browser := exec.CommandContext(ctx, path, "--headless", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu",
+		"--user-data-dir="+t.TempDir(), "--virtual-time-budget=10000", "--dump-dom", p.admin+"/?static")
+	page, err := browser.Output()
+	require.NoError(t, err)
+	require.Contains(t, string(page), "<title>ok - authsvc</title>")
+	require.Zero(t, p.end(t))
 }

@@ -32,7 +32,8 @@ func TestFiveHundredLoginsAtOneTimeOnAFewConnectionsAreAnsweredOrToldHonestly(t 
 					assert.Equal(t, 12, a.status, "neither the verdict nor overloaded")
 					assert.NotEmpty(t, a.retryAfter)
 				}
-				// A search and a bind wait for MaxWait each at most; a loaded machine is given some more.
+				// A search and a bind wait for MaxWait each at most; a loaded machine is given some
+				// more.
 				assert.Less(t, a.took, 8*time.Second)
 			}
 			assert.Zero(t, p.end(t))

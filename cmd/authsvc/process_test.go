@@ -35,8 +35,8 @@ type process struct {
 	log bytes.Buffer
 }
 
-// startProgram runs the service against a directory at url and waits until it listens. It is killed when the test ends,
-// if it runs until then.
+// startProgram runs the service against a directory at url and waits until it listens. It is killed
+// when the test ends, if it runs until then.
 func startProgram(t *testing.T, url string, environ ...string) *process {
 	t.Helper()
 	self, err := os.Executable()
@@ -123,7 +123,7 @@ func (p *process) ready(t *testing.T) {
 	})
 }
 
-// end sends SIGTERM, waits for the end and gives the exit code.
+// end sends SIGTERM, waits for the end and returns the exit code.
 func (p *process) end(t *testing.T) int {
 	t.Helper()
 	p.inspect()
@@ -133,7 +133,7 @@ func (p *process) end(t *testing.T) int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// client is what the tests ask with: connections enough for all that they ask at one time.
+// client returns the tests' client, with enough connections for all their concurrent requests.
 func client(t *testing.T) *http.Client {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 2000}
@@ -141,7 +141,7 @@ func client(t *testing.T) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// answer is what one login came to, as its caller saw it.
+// answer is the result of one login, as its caller saw it.
 type answer struct {
 	asked      time.Time
 	took       time.Duration
@@ -152,7 +152,7 @@ type answer struct {
 	err        error
 }
 
-// wrongVerdict tells whether the answer is a verdict, and not the right one.
+// wrongVerdict reports whether the answer is a verdict, but not the right one.
 func (a answer) wrongVerdict() bool { return a.status >= 0 && a.status <= 8 && a.status != a.want }
 
 // login asks for one login; want is the status that the directory would give.
@@ -176,7 +176,7 @@ func login(c *http.Client, url, username, password string, want int) answer {
 	return a
 }
 
-// ask is the n-th of a mixed lot of logins: right passwords, wrong ones, names that nobody has.
+// ask sends the n-th of a mix of logins: right passwords, wrong ones, and unknown names.
 func ask(c *http.Client, url string, n int) answer {
 	switch n % 4 {
 	case 1:
@@ -187,7 +187,7 @@ func ask(c *http.Client, url string, n int) answer {
 	return login(c, url, ldaptest.Username(n%10), ldaptest.Password(n%10), 0)
 }
 
-// stream asks at a rate for a while, whatever the answers, and gives them all.
+// stream sends logins at a rate for a while, whatever the answers, and returns all answers.
 func stream(t *testing.T, url string, rate int, d time.Duration) []answer {
 	t.Helper()
 	return streamBy(client(t), url, rate, d)

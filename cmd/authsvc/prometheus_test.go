@@ -58,8 +58,8 @@ type prometheus struct{ url string }
 
 var listeningLine = regexp.MustCompile(`msg="Listening on" .*address=(127\.0\.0\.1:\d+)`)
 
-// startPrometheus scrapes an admin listener, with the rules that are deployed, but for the time that an alert waits
-// before it fires.
+// startPrometheus scrapes an admin listener, with the rules that are deployed, but for the time
+// that an alert waits before it fires.
 func startPrometheus(t *testing.T, admin string) *prometheus {
 	t.Helper()
 	dir, rules := t.TempDir(), readRules(t)
@@ -104,7 +104,8 @@ func startPrometheus(t *testing.T, admin string) *prometheus {
 	}
 }
 
-// query gives how many series a query results in; -1 where it is no query, or Prometheus is not ready, with what it says.
+// query gives how many series a query results in; -1 where it is no query, or Prometheus is not
+// ready, with what it says.
 func (p *prometheus) query(t *testing.T, query string) (series int, problem string) {
 	t.Helper()
 	resp, err := http.PostForm(p.url+"/api/v1/query", url.Values{"query": {query}})

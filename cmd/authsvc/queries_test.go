@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// dashboardQueries takes every query out of the dashboard, by where it is: panels, variables, annotations. Grafana's
-// variables have a value that Grafana would give them.
+// dashboardQueries takes every query out of the dashboard, by where it is: panels, variables,
+// annotations. Grafana's variables have a value that Grafana would give them.
 func dashboardQueries(t *testing.T) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(deployed + "grafana/authsvc.json")
@@ -61,9 +61,9 @@ var (
 	threshold   = regexp.MustCompile(`(==|!=|>=|<=|>|<) (\d)`)
 )
 
-// TestEveryQueryOfTheDashboardAndTheRulesGivesAResult asks a real Prometheus that scraped a real service. A rule is asked
-// with its thresholds as answers (bool) and not as filters: then it gives a result where its series are there and its
-// labels match, also while nothing is wrong.
+// TestEveryQueryOfTheDashboardAndTheRulesGivesAResult asks a real Prometheus that scraped a real
+// service. A rule is asked with its thresholds as answers (bool) and not as filters: then it gives
+// a result where its series are there and its labels match, also while nothing is wrong.
 func TestEveryQueryOfTheDashboardAndTheRulesGivesAResult(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10, TLS: true})

@@ -3,52 +3,72 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
+	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"time"
 
 	"authsvc/config"
+	"authsvc/internal/readfile"
 	"authsvc/ldappool"
 )
 
-// pollFiles is how often the files with secrets and certificates are looked at. They are few and small, and reading them
-// finds every kind of change: written in place, renamed over, or Kubernetes' swap of a symlink two directories up, of which
-// a watch on the file itself sees nothing.
+// pollFiles is how often the files with secrets and certificates are looked at. They are few and
+// small, and reading them finds every kind of change: written in place, renamed over, or
+// Kubernetes' swap of a symlink two directories up, of which a watch on the file itself sees
+// nothing.
 const pollFiles = time.Second
 
-// reloader has the running service take over what the files that its settings name hold now.
+// reloader makes the running service adopt what the files that its settings name hold now. Each
+// group of files is on its own: one that is wrong, unreadable or being written does not delay
+// another.
 type reloader struct {
-	environ []string
-	log     *slog.Logger
-	adopt   func(ldappool.Config, front) error // of the service
-
-	pool    ldappool.Config // in force
-	applied contents        // what it was made of
-	judged  contents        // what was last taken over or found wrong
+	groups []*fileGroup
+	log    *slog.Logger
+	adopt  func(front)                 // by the main listener
+	pool   func(ldappool.Config) error // by the pool
+	now    inForce
 }
 
-// contents are files' hashes, so that no secret is kept a second time. The zero hash is a file that cannot be read.
-type contents map[string][sha256.Size]byte
+// contents are the states of files: the hash of what a file holds, so that no secret is kept a
+// second time, or why it cannot be read.
+type contents map[string]string
+
+// States of files that cannot be read. No hash is as short.
+const (
+	absent     = "absent"
+	unreadable = "unreadable"
+)
+
+// lookWait is how long a look waits for the writer of a pipe in a file's place.
+const lookWait = 10 * time.Millisecond
 
 // look reads the files.
 func look(files []string) contents {
 	c := contents{}
 	for _, file := range files {
-		if content, err := os.ReadFile(file); err == nil {
-			c[file] = sha256.Sum256(content)
-		} else {
-			c[file] = [sha256.Size]byte{}
+		content, err := readfile.Read(file, lookWait)
+		hash := sha256.Sum256(content)
+		switch {
+		case err == nil:
+			c[file] = string(hash[:])
+		case errors.Is(err, fs.ErrNotExist):
+			c[file] = absent
+		default:
+			c[file] = unreadable
 		}
 	}
 	return c
 }
 
-// changed names the files that differ, in order.
+// changed lists the files that differ, in order.
 func (c contents) changed(from contents) []string {
 	files := []string{} // in the log, none is [] and not null
-	for file, hash := range c {
-		if from[file] != hash {
+	for file, state := range c {
+		if from[file] != state {
 			files = append(files, file)
 		}
 	}
@@ -56,74 +76,82 @@ func (c contents) changed(from contents) []string {
 	return files
 }
 
-// newReloader begins with the settings that the service begins with.
-func newReloader(environ []string, cfg *config.Config, pool ldappool.Config, log *slog.Logger, adopt func(ldappool.Config, front) error) *reloader {
-	now := look(cfg.Files())
-	return &reloader{environ: environ, log: log, adopt: adopt, pool: pool, applied: now, judged: now}
-}
-
-// run takes over changes until ctx ends: at once when asked to, and otherwise when a file has been the same for two looks,
-// so that one that is just being written is not taken for whole.
+// run adopts changes until ctx ends: at once when asked to, and otherwise when a group's files have
+// been the same for two looks. So a file that is being written is not taken for whole, and one that
+// an editor replaces is not taken for deleted.
 func (r *reloader) run(ctx context.Context, asked <-chan os.Signal) {
 	ticks := time.NewTicker(pollFiles)
 	defer ticks.Stop()
-	before := r.judged
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-asked:
-			r.reload()
+			r.reload(r.groups, true)
 		case <-ticks.C:
-			now := look(r.files())
-			if len(now.changed(before)) == 0 && len(now.changed(r.judged)) > 0 {
-				r.reload()
+			if settled := r.settled(); len(settled) > 0 {
+				r.reload(settled, false)
 			}
-			before = now
 		}
 	}
 }
 
-// files are those that are looked at: their names come from the environment, and stay.
-func (r *reloader) files() []string {
-	files := make([]string, 0, len(r.applied))
-	for file := range r.applied {
-		files = append(files, file)
+// maxUnsettled is at how many looks in a row the files of callers may have changed before they are
+// read all the same: a file that is rewritten without end must not keep a caller admitted that it
+// no longer has.
+const maxUnsettled = 10
+
+// settled looks at all files and returns the groups that changed, but not since the last look.
+func (r *reloader) settled() (settled []*fileGroup) {
+	for _, g := range r.groups {
+		now := look(g.files)
+		switch {
+		case maps.Equal(now, g.judged):
+			g.unsettled = 0
+		case maps.Equal(now, g.seen), !g.directory && g.unsettled >= maxUnsettled:
+			g.unsettled = 0
+			settled = append(settled, g)
+		default:
+			g.unsettled++
+		}
+		g.seen = now
 	}
-	return files
+	return settled
 }
 
-// reload takes over the settings as they are now, or says what is wrong with them and leaves things as they are.
-func (r *reloader) reload() {
-	now := look(r.files()) // before they are read: what changes meanwhile is seen at the next look
-	r.judged = now
-	changed := now.changed(r.applied) // none, perhaps: who asks for it has a refused service bind tried again
-	cfg, err := config.Load(r.environ)
-	if err != nil {
-		r.refuse(changed, err)
-		return
+// reload adopts what the groups' files hold now, each group's or, where that is wrong, nothing of
+// the group. If asked, the pool tries a refused service bind again although nothing changed.
+func (r *reloader) reload(groups []*fileGroup, asked bool) {
+	next, poolAsked := r.now, asked
+	for _, g := range groups {
+		g.reread(&next)
+		poolAsked = poolAsked || g.directory && g.adopted
 	}
-	next, err := poolConfig(cfg, r.pool.Trace)
-	if err != nil {
-		r.refuse(changed, err)
-		return
+	r.adopt(next.front)
+	password := next.pool.BindPassword
+	if ends := config.NewSecret(password).SuspiciousEnds(); ends != "" && password != r.now.pool.BindPassword {
+		r.log.Warn("new bind password has odd ends",
+			"variable", "LDAP_BIND_PASSWORD_FILE", "secret", ends)
 	}
-	if !slices.ContainsFunc(changed, cfg.LDAP.IsTLSFile) {
-		next.TLS = r.pool.TLS // the same, so that no connection is replaced for it
+	if poolAsked {
+		if err := r.pool(next.pool); err != nil {
+			next.pool = r.now.pool
+			for _, g := range groups {
+				if g.directory && g.adopted {
+					g.err, g.adopted = err, false
+				}
+			}
+		}
 	}
-	front, err := frontConfig(cfg)
-	if err != nil {
-		r.refuse(changed, err)
-		return
+	r.now = next
+	silent := true
+	for _, g := range groups {
+		if g.adopted {
+			g.applied = g.judged
+		}
+		silent = !g.report(r.log) && silent
 	}
-	if err := r.adopt(next, front); err != nil {
-		r.refuse(changed, err)
-		return
+	if asked && silent {
+		r.log.Info("configuration reloaded", "changed", []string{})
 	}
-	r.pool, r.applied = next, now
-	r.log.Info("configuration reloaded", "changed", changed)
-}
-
-func (r *reloader) refuse(changed []string, err error) {
-	r.log.Error("configuration not reloaded, the old one stays in force", "changed", changed, "error", err)
 }

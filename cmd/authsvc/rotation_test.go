@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// rotation is a service under way whose secrets and certificates change.
+// rotation is a running service whose secrets and certificates change.
 type rotation struct {
 	t     *testing.T
 	slapd *ldaptest.Slapd
@@ -54,7 +54,7 @@ func (r *rotation) pem(ca *ldaptest.CA) string {
 	return string(content)
 }
 
-// modify changes an entry as whoever may, attribute by attribute.
+// modify binds as a DN that may change an entry, and replaces the entry's attributes.
 func (r *rotation) modify(as, dn string, values map[string][]string) {
 	r.t.Helper()
 	c, err := ldap.DialURL(r.slapd.URL())
@@ -74,7 +74,7 @@ func (r *rotation) password(valid ...string) {
 	r.modify(ldaptest.RootDN, ldaptest.ServiceDN, map[string][]string{"userPassword": valid})
 }
 
-// reloaded waits until the service says so for the n-th time.
+// reloaded waits until the service has logged n reloads.
 func (r *rotation) reloaded(n int) {
 	r.t.Helper()
 	ldaptest.Eventually(r.t, "the service has reloaded", func() bool {
@@ -82,7 +82,7 @@ func (r *rotation) reloaded(n int) {
 	})
 }
 
-// adopted waits until no connection is left that was made before the last change.
+// adopted waits until no connection from before the last change is left.
 func (r *rotation) adopted() {
 	r.t.Helper()
 	ldaptest.Eventually(r.t, "the old connections are gone", func() bool {
@@ -91,7 +91,7 @@ func (r *rotation) adopted() {
 	})
 }
 
-// through has logins come in at 200 a second while steps are done, which must not fail one.
+// through sends 200 logins a second while steps run. No login may fail.
 func (r *rotation) through(what string, steps func()) {
 	r.t.Helper()
 	c := client(r.t)
@@ -190,7 +190,7 @@ func TestNoLoginFailsWhileTheAuthorityRotates(t *testing.T) {
 			return strings.Contains(r.p.logged(), "certificate signed by unknown authority")
 		})
 		ldaptest.Eventually(t, "some logins have been served meanwhile", r.served())
-		r.write("ca.pem", r.pem(after)) // with which the connections were made that are still there
+		r.write("ca.pem", r.pem(after)) // the authority with which the remaining connections were made
 		r.reloaded(4)
 		ldaptest.Eventually(t, "the server is usable again", func() bool {
 			log := r.p.logged()
@@ -200,7 +200,8 @@ func TestNoLoginFailsWhileTheAuthorityRotates(t *testing.T) {
 	assert.Zero(t, r.p.end(t))
 }
 
-// served tells whether 400 more logins have ended since it was made.
+// served returns a function that reports whether 400 more logins have ended since the call of
+// served.
 func (r *rotation) served() func() bool {
 	count := func() int { return strings.Count(r.p.logged(), `"msg":"login"`) }
 	goal := count() + 400

@@ -23,10 +23,11 @@ func TestPromtoolFindsTheRulesAndTheirTestsGood(t *testing.T) {
 	}
 }
 
-// TestEachAlertHasARunbookATestAndASeverity: who is woken finds what to do where the alert says that it is.
+// TestEachAlertHasARunbookATestAndASeverity: who is woken finds what to do where the alert says
+// that it is.
 func TestEachAlertHasARunbookATestAndASeverity(t *testing.T) {
 	t.Parallel()
-	docs, err := os.ReadFile("../../docs/operations.md")
+	docs, err := os.ReadFile("../../docs/on-call.md")
 	require.NoError(t, err)
 	tests, err := os.ReadFile(deployed + "prometheus/rules_test.yml")
 	require.NoError(t, err)
@@ -35,7 +36,7 @@ func TestEachAlertHasARunbookATestAndASeverity(t *testing.T) {
 		for _, r := range g.Rules {
 			alerts = append(alerts, r.Alert)
 			assert.Contains(t, string(docs), "\n### "+r.Alert+"\n", "has no runbook")
-			assert.Equal(t, "docs/operations.md#"+strings.ToLower(r.Alert), r.Annotations["runbook"])
+			assert.Equal(t, "docs/on-call.md#"+strings.ToLower(r.Alert), r.Annotations["runbook"])
 			assert.Contains(t, string(tests), `alertname="`+r.Alert+`"`, "has no test of its firing")
 			assert.Contains(t, []string{"page", "ticket", "info"}, r.Labels["severity"], r.Alert)
 			assert.NotEmpty(t, r.Annotations["summary"], r.Alert)

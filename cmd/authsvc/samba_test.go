@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheServiceLogsInAtActiveDirectoryWithItsPresetAlone has nothing set but where the domain is, and a group: over ldaps.
+// TestTheServiceLogsInAtActiveDirectoryWithItsPresetAlone has nothing set but where the domain is,
+// and a group: over ldaps.
 func TestTheServiceLogsInAtActiveDirectoryWithItsPresetAlone(t *testing.T) {
 	s := ldaptest.StartSamba(t, ldaptest.SambaConfig{})
 	member := s.AddUser("member", "member-secret")

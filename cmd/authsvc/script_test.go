@@ -24,7 +24,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestScripts runs the command as its users do. What the scripts can say beyond testscript's own is in commands.
+// TestScripts runs the command as its users do. What the scripts can say beyond testscript's own is
+// in commands.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	hold(t, demoLDAPAddr, demoHTTPAddr, demoAdminAddr)
@@ -46,7 +47,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// hold keeps the usual ports of demos taken, so that those that run here at one time do not vie for them.
+// hold keeps the usual ports of demos taken, so that those that run here at one time do not vie for
+// them.
 func hold(t *testing.T, addrs ...string) {
 	t.Helper()
 	for _, addr := range addrs {
@@ -159,7 +161,8 @@ func (s *started) Write(b []byte) (int, error) {
 	return s.file.Write(b)
 }
 
-// match finds a match behind the last one, or gives the channel that tells when to look again.
+// match finds a match after the last one, or returns the channel that closes when there is more
+// output.
 func (s *started) match(re *regexp.Regexp) (groups [][]byte, more <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -251,12 +254,13 @@ func end(ts *testscript.TestScript, args []string) {
 	}
 }
 
-// directory starts an LDAP server, or has it go away and come back on its port.
+// directory starts an LDAP server, stops it, or starts it again on its port.
 func directory(ts *testscript.TestScript, args []string) {
 	st := stageOf(ts)
 	switch {
 	case args[0] == "stop":
-		// A connection that is being accepted right now is in no list yet: its first request ends it.
+		// A connection that is being accepted now is not in the list yet. Its first request closes
+		// it.
 		st.server.SetHandler(func(c *ldaptest.Conn, _ ldaptest.Request) { c.Close() })
 		st.server.StopListening()
 		ldaptest.Eventually(st.tb, "every connection is closed", func() bool {
@@ -272,7 +276,7 @@ func directory(ts *testscript.TestScript, args []string) {
 	}
 }
 
-// get asks until the answer's code is the one that is wanted.
+// get repeats a request until the answer has the wanted code.
 func get(ts *testscript.TestScript, args []string) {
 	ldaptest.Eventually(stageOf(ts).tb, args[0]+" answers "+args[1], func() bool {
 		resp, err := http.Get(args[0])
@@ -280,7 +284,8 @@ func get(ts *testscript.TestScript, args []string) {
 	})
 }
 
-// tell keeps an answer as it is on the wire, and gives its code.
+// tell writes an answer to a file as it came over the wire, except for its line ends. It returns
+// the code.
 func tell(ts *testscript.TestScript, resp *http.Response) string {
 	defer resp.Body.Close()
 	text, err := httputil.DumpResponse(resp, true)
@@ -303,13 +308,13 @@ func logsIn(ts *testscript.TestScript, args []string) {
 	}
 }
 
-// verdict is what an answer says.
+// verdict is the part of an answer that scripts compare.
 type verdict struct {
 	Status  int
 	Message string
 }
 
-// promised is a line that the demo prints to try, and what is below it.
+// promised matches a line that the demo prints to try, and the answer below it.
 var promised = regexp.MustCompile(`(?m)^ +(curl .*)\n +# (\{"status":(\d+),\.\.\. "message":"([^"]*)"\})$`)
 
 func curls(ts *testscript.TestScript, args []string) {
@@ -328,24 +333,10 @@ func curls(ts *testscript.TestScript, args []string) {
 	}
 }
 
-// curlLine is how such a line is made, for where there is no curl.
-var curlLine = regexp.MustCompile(`^curl -s (\S+) -H 'Content-Type: (\S+)' -d '([^']*)'$`)
-
 // curled runs a curl line as a shell does.
 func curled(ts *testscript.TestScript, line string) (v verdict) {
-	part := curlLine.FindStringSubmatch(line)
-	if part == nil {
-		ts.Fatalf("cannot be read: %s", line)
-	}
-	if _, err := exec.LookPath("curl"); err == nil {
-		ts.Check(ts.Exec("sh", "-c", line))
-		ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &v))
-		return v
-	}
-	resp, err := http.Post(part[1], part[2], strings.NewReader(part[3]))
-	ts.Check(err)
-	defer resp.Body.Close()
-	ts.Check(json.NewDecoder(resp.Body).Decode(&v))
+	ts.Check(ts.Exec("sh", "-c", line))
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &v))
 	return v
 }
 
@@ -356,7 +347,8 @@ func taken(ts *testscript.TestScript, args []string) {
 	ts.Setenv(args[0], l.Addr().String())
 }
 
-// nobody gives the caller's end of a connection: nobody listens there, and nobody else can as long as it is open.
+// nobody sets a variable to the caller's end of a connection. Nothing listens there, and nothing
+// else can while the connection is open.
 func nobody(ts *testscript.TestScript, args []string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)

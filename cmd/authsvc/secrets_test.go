@@ -22,7 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// evidence is what services wrote, byte for byte and by source, and the secrets that they were given.
+// evidence is what services wrote, byte for byte and by source, and the secrets that they were
+// given.
 type evidence struct {
 	mu      sync.Mutex
 	written map[string][]byte // guarded by mu, with what is below; only appended to
@@ -33,7 +34,8 @@ func newEvidence() *evidence {
 	return &evidence{written: map[string][]byte{}, secrets: map[string]bool{}}
 }
 
-// everything is the evidence of the whole run of this package's tests; TestMain searches it when they are through.
+// everything is the evidence of the whole run of this package's tests; TestMain searches it when
+// they are through.
 var everything = newEvidence()
 
 // wrote notes bytes that a service wrote. Bytes of one source are searched as one text.
@@ -66,7 +68,8 @@ func (e *evidence) secret(secrets ...string) {
 	}
 }
 
-// window is how many bytes of a secret are looked up first, and so the shortest that can be looked for.
+// window is how many bytes of a secret are looked up first, and so the shortest that can be looked
+// for.
 const window = 6
 
 // spellings are the forms in which a secret might be written.
@@ -83,8 +86,8 @@ func spellings(secret string) []string {
 	return slices.Compact(all)
 }
 
-// search reads every byte and gives how many there were, how many secrets it looked for, and which of them it found where.
-// Nobody waits for it who has more to note.
+// search reads every byte and gives how many there were, how many secrets it looked for, and which
+// of them it found where. Nobody waits for it who has more to note.
 func (e *evidence) search() (read, secrets int, found []string) {
 	e.mu.Lock()
 	written, looked := maps.Clone(e.written), maps.Clone(e.secrets)
@@ -133,8 +136,8 @@ func (s searched) Run() int {
 	return code
 }
 
-// inspect notes what a service says of itself on its admin listener: the status page, metrics, health and all of the profiler that takes no
-// time.
+// inspect notes what a service says of itself on its admin listener: the status page, metrics,
+// health and all of the profiler that takes no time.
 func (p *process) inspect() {
 	c := http.Client{Timeout: 5 * time.Second}
 	for _, path := range []string{
@@ -162,7 +165,8 @@ func answered(resp *http.Response) []byte {
 	return b.Bytes()
 }
 
-// TestTheSearchForSecretsFindsWhatIsPlanted: without it nobody knows whether the search at the end can find anything.
+// TestTheSearchForSecretsFindsWhatIsPlanted: without it nobody knows whether the search at the end
+// can find anything.
 func TestTheSearchForSecretsFindsWhatIsPlanted(t *testing.T) {
 	t.Parallel()
 	const secret = "Pl\"anted/sécret+=?"

@@ -10,14 +10,17 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"authsvc/api"
 	"authsvc/config"
+	"authsvc/internal/admin"
 	"authsvc/internal/auth"
+	"authsvc/internal/connlimit"
+	"authsvc/internal/logsafe"
 	"authsvc/internal/status"
-	"authsvc/internal/telemetry"
 	"authsvc/ldappool"
 )
 
@@ -25,11 +28,12 @@ import (
 type service struct {
 	cfg   *config.Config
 	log   *slog.Logger
-	tel   *telemetry.Telemetry
+	seen  *observers
 	pool  *ldappool.Pool
-	asked ldappool.Config    // the pool's settings at the start
-	spans *telemetry.Tracing // nil where there are none
+	asked ldappool.Config // the pool's settings at the start
+	front front           // the main listener's settings at the start
 	api   *api.Server
+	ready *readiness   // nil where logins need nothing but a bind
 	page  *status.Page // nil where the admin listener is off
 	main  listener
 	admin listener                   // its server is nil where the admin listener is off
@@ -38,44 +42,36 @@ type service struct {
 
 // listener is an open port and what serves it.
 type listener struct {
-	net.Listener
-	server *http.Server
-	conns  *connCount
+	*connlimit.Listener // nil where it is off
+	server              *http.Server
 }
 
-// newService opens the listeners and begins to connect to the directory, which may be absent. logs takes the log.
+// newService opens the listeners and begins to connect to the directory, which may be absent. logs
+// takes the log.
 func newService(ctx context.Context, cfg *config.Config, logs io.Writer) (_ *service, err error) {
 	s := &service{cfg: cfg, log: newLogger(cfg, logs)}
-	b := thisBuild()
 	defer func() {
 		if err != nil {
 			s.abandon()
 		}
 	}()
-	if s.spans, err = telemetry.NewTracing(cfg.OTel, b.version, s.log); err != nil {
-		return nil, &usageError{err}
-	}
-	tel := telemetry.New(telemetry.Options{Logger: s.log, Version: b.version, Commit: b.commit, Tracing: s.spans})
-	if s.main.Listener, err = listen(ctx, "HTTP_ADDR", cfg.HTTP.Addr); err != nil {
+	if s.seen, err = newObservers(cfg, s.log); err != nil {
 		return nil, err
 	}
-	if cfg.Admin.Addr != "" {
-		if s.admin.Listener, err = listen(ctx, "ADMIN_ADDR", cfg.Admin.Addr); err != nil {
-			return nil, err
-		}
+	if err = s.listen(ctx); err != nil {
+		return nil, err
 	}
 	s.announce() // before the pool has anything to say
-	if s.asked, err = poolConfig(cfg, tel.Trace()); err != nil {
+	if s.asked, err = poolConfig(cfg, s.seen.trace); err != nil {
 		return nil, err
 	}
-	s.tel = tel
+	s.seen.metrics.WatchInbound(s.main.Stat)
 	s.watchDirectory(s.asked.TLS)
 	if s.pool, err = ldappool.New(s.asked); err != nil {
 		return nil, err
 	}
-	tel.WatchPool(s.pool.Stat)
-	front, err := frontConfig(cfg)
-	if err != nil {
+	s.seen.watchPool(s.pool.Stat)
+	if s.front, err = frontConfig(cfg); err != nil {
 		return nil, err
 	}
 	limits, err := newThrottle(cfg)
@@ -83,43 +79,42 @@ func newService(ctx context.Context, cfg *config.Config, logs io.Writer) (_ *ser
 		return nil, err
 	}
 	if limits != nil {
-		tel.WatchThrottle(limits.Stat)
+		s.seen.metrics.WatchThrottle(limits.Stat)
 	}
 	logins, err := authConfig(cfg, limits)
 	if err != nil {
 		return nil, err
 	}
-	authenticator, err := auth.New(logins, s.pool, tel)
+	authenticator, err := auth.New(logins, s.pool, s.seen.logins)
 	if err != nil {
 		return nil, err
 	}
+	if !cfg.LDAP.BindOnly() {
+		s.ready = &readiness{missing: authenticator.Missing, pool: s.pool, interval: cfg.Pool.HealthCheckInterval, log: s.log}
+	}
 	s.api = api.New(api.Config{
-		Logger: s.log, Observer: tel, TrustedProxies: cfg.HTTP.TrustedProxies,
-		Always200: cfg.Auth.Always200, AuthTimeout: longestLogin(cfg), Callers: front.callers,
-	}, s.spans.Authenticator(authenticator), poolHealth{s.pool})
-	s.main.server, s.main.conns = s.api.HTTPServer(), newConnCount(new(gcPercent).heed)
-	s.main.server.Handler = s.spans.Handler(s.main.server.Handler)
-	s.main.server.ConnState = s.main.conns.changed
-	s.secure(front.tls)
-	s.watchOwn(s.asked.TLS, front.tls)
+		Logger: s.log, Observer: s.seen.logins, TrustedProxies: cfg.HTTP.TrustedProxies,
+		Always200: cfg.Auth.Always200, AuthTimeout: longestLogin(cfg), Callers: s.front.callers,
+		Hosts: cfg.HTTP.Hosts,
+	}, s.seen.spans.Authenticator(authenticator), directoryHealth{s.pool, s.ready})
+	s.main.server = s.api.HTTPServer()
+	s.main.server.Handler = s.seen.spans.Handler(s.main.server.Handler)
+	s.main.server.ConnState = s.main.ConnState
+	s.secure(s.front.tls)
+	s.watchOwn(s.asked.TLS, s.front.tls)
 	if s.admin.Listener != nil {
 		s.page = s.newPage(limits)
-		s.admin.server = s.api.AdminHTTPServer(tel.Handler(), s.page)
+		operator := admin.New(s.api, admin.Config{Hosts: cfg.Admin.Hosts, Pprof: cfg.Admin.Pprof, Metrics: s.seen.metrics.Handler()})
+		s.page.Mount(operator)
+		s.admin.server = operator.HTTPServer()
+		s.admin.server.ConnState = s.admin.ConnState
 	}
 	return s, nil
 }
 
-func listen(ctx context.Context, variable, addr string) (net.Listener, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", variable, err)
-	}
-	return l, nil
-}
-
 // abandon closes what newService had opened before it failed.
 func (s *service) abandon() {
-	for _, l := range []net.Listener{s.main.Listener, s.admin.Listener} {
+	for _, l := range []*connlimit.Listener{s.main.Listener, s.admin.Listener} {
 		if l != nil {
 			_ = l.Close() // nothing was served on it
 		}
@@ -129,13 +124,17 @@ func (s *service) abandon() {
 		defer cancel()
 		_ = s.pool.Close(ctx) // the error that matters is the one that got us here
 	}
-	s.flush(context.Background())
+	if s.seen != nil {
+		s.flush(context.Background())
+	}
 }
 
-// run serves until ctx ends or a listener fails, then drains: requests under way are answered, the pool is closed. All
-// of that within HTTP_SHUTDOWN_TIMEOUT.
+// run serves until ctx ends or a listener fails, then drains: requests under way are answered, the
+// pool is closed. All of that within HTTP_SHUTDOWN_TIMEOUT.
 func (s *service) run(ctx context.Context) error {
 	defer s.watch()()
+	stopLooking := s.lookForPrerequisites()
+	defer stopLooking()
 	ended := make(chan error, 2)
 	serving := 0
 	for _, l := range []listener{s.main, s.admin} {
@@ -152,6 +151,7 @@ func (s *service) run(ctx context.Context) error {
 	case err = <-ended:
 		serving--
 	}
+	stopLooking()
 	err = errors.Join(err, s.drain())
 	for range serving {
 		if e := <-ended; !errors.Is(e, http.ErrServerClosed) && !errors.Is(e, net.ErrClosed) {
@@ -169,18 +169,19 @@ func (s *service) run(ctx context.Context) error {
 // overtime is how much longer than HTTP_SHUTDOWN_TIMEOUT the process may take to end.
 const overtime = 2 * time.Second
 
-// endAnyway ends the process some time after the drain should have, unless what it returns is called before: where nobody
-// reads the log, whoever writes to it stands still, the drain too.
+// endAnyway ends the process some time after the drain should have, unless what it returns is
+// called before: where nobody reads the log, whoever writes to it stands still, the drain too.
 func (s *service) endAnyway() (stop func() bool) {
 	return time.AfterFunc(s.cfg.HTTP.ShutdownTimeout+overtime, func() { os.Exit(exitFailed) }).Stop
 }
 
-// partingTime is how long callers that keep connections open get to learn that they should not: to each request there
-// comes an answer that says so. To close a connection under a caller that is just sending is what must not happen.
+// partingTime is how long callers that keep connections open get to learn that they should not: to
+// each request there comes an answer that says so. To close a connection under a caller that is
+// just sending is what must not happen.
 const partingTime = time.Second
 
-// drain ends the service: the main listener first, then the pool that its requests used, then the admin listener,
-// which so can be asked to the end.
+// drain ends the service: the main listener first, then the pool that its requests used, then the
+// admin listener, which so can be asked to the end.
 func (s *service) drain() error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.HTTP.ShutdownTimeout)
 	defer cancel()
@@ -189,10 +190,17 @@ func (s *service) drain() error {
 		s.page.Drain()
 	}
 	_ = s.main.Close() // whatever it says, nobody new comes in
-	parting, stop := context.WithTimeout(ctx, min(partingTime, s.cfg.HTTP.ShutdownTimeout/2))
+	patience := min(partingTime, s.cfg.HTTP.ShutdownTimeout/4)
+	began := s.main.Mark()
+	parting, stop := context.WithTimeout(ctx, patience)
 	defer stop()
-	s.main.conns.wait(parting)
+	s.main.Wait(parting)
+	cutting, done := context.WithCancel(ctx)
+	var cut sync.WaitGroup
+	cut.Go(func() { s.cutQuiet(cutting, began, patience) })
 	err := shutdown(ctx, "main", s.main.server)
+	done()
+	cut.Wait()
 	if e := s.pool.Close(ctx); e != nil {
 		err = errors.Join(err, fmt.Errorf("the pool did not drain in time: %w", e))
 	}
@@ -205,22 +213,40 @@ func (s *service) drain() error {
 	return err
 }
 
-// flushTime is how long the end waits for a collector, at most: one that answers needs far less, and one that does not
-// should not hold up the stop.
+// cutQuiet closes the connections that give no sign of life for so long, until ctx ends: a stranger
+// whose requests or reading do not come to an end holds up no login and no exit.
+func (s *service) cutQuiet(ctx context.Context, began uint64, patience time.Duration) {
+	looks := time.NewTicker(patience)
+	defer looks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-looks.C:
+		}
+		now := s.main.Mark()
+		s.main.CloseQuiet(began)
+		began = now
+	}
+}
+
+// flushTime is how long the end waits for a collector, at most: one that answers needs far less,
+// and one that does not should not hold up the stop.
 const flushTime = 3 * time.Second
 
 // flush sends the last spans. That it cannot is no failure of the service.
 func (s *service) flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, flushTime)
 	defer cancel()
-	if err := s.spans.Close(ctx); err != nil {
+	if err := s.seen.spans.Close(ctx); err != nil {
 		s.log.Warn("traces not sent", "error", err)
 	}
 }
 
 // shutdown answers what is under way and cuts what is not answered in time.
 func shutdown(ctx context.Context, name string, server *http.Server) error {
-	// That the listener was closed before is no failure: Shutdown says so only when nothing is under way any more.
+	// That the listener was closed before is no failure: Shutdown says so only when nothing is
+	// under way any more.
 	if err := server.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
 		_ = server.Close() // whatever it says, nothing is served any more
 		return fmt.Errorf("the %s listener did not drain in time: %w", name, err)
@@ -231,16 +257,39 @@ func shutdown(ctx context.Context, name string, server *http.Server) error {
 // maxText bounds a text of the directory's, in bytes.
 const maxText = 300
 
-// poolHealth tells the api how the directory does.
-type poolHealth struct{ pool *ldappool.Pool }
+// lookForPrerequisites runs s.ready until stop is called, which waits for its end.
+func (s *service) lookForPrerequisites() (stop func()) {
+	if s.ready == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var looking sync.WaitGroup
+	looking.Go(func() { s.ready.run(ctx) })
+	return func() {
+		cancel()
+		looking.Wait()
+	}
+}
 
-func (h poolHealth) Health() api.HealthStatus {
+// directoryHealth tells the api how the directory does.
+type directoryHealth struct {
+	pool  *ldappool.Pool
+	ready *readiness // may be nil
+}
+
+func (h directoryHealth) Health() api.HealthStatus {
 	stat := h.pool.Stat()
-	out := api.HealthStatus{Usable: stat.Usable(), Answered: stat.Ready()}
+	out := api.HealthStatus{Usable: stat.Usable, Answered: stat.Ready}
+	if h.ready != nil {
+		found, problem := h.ready.state()
+		out.Answered = out.Answered && found
+		out.Usable = out.Usable && problem == ""
+		out.Missing = problem
+	}
 	for _, s := range stat.Servers {
 		server := api.ServerStatus{Address: s.URL, State: s.State.String(), Since: s.Since}
 		if s.LastErr != nil {
-			server.LastError = telemetry.Printable(s.LastErr.Error(), maxText)
+			server.LastError = logsafe.Printable(s.LastErr.Error(), maxText)
 		}
 		out.Servers = append(out.Servers, server)
 	}

@@ -5,11 +5,15 @@ import (
 
 	"authsvc/config"
 	"authsvc/internal/auth"
+	"authsvc/internal/dialect"
 	"authsvc/internal/throttle"
 	"authsvc/ldappool"
+
+	"github.com/go-ldap/ldap/v3"
 )
 
-// poolConfig is the pool that cfg asks for. It reads the certificates anew.
+// poolConfig returns the configuration of the pool that cfg asks for. It reads the certificates at
+// each call.
 func poolConfig(cfg *config.Config, trace ldappool.Trace) (ldappool.Config, error) {
 	tls, err := cfg.LDAP.TLSConfig()
 	if err != nil {
@@ -24,9 +28,11 @@ func poolConfig(cfg *config.Config, trace ldappool.Trace) (ldappool.Config, erro
 		policy = ldappool.RoundRobin
 	}
 	return ldappool.Config{
-		Servers: cfg.LDAP.URLs, Policy: policy, StartTLS: cfg.LDAP.StartTLS, TLS: tls,
+		ProbeSearch: probeSearch(cfg.LDAP.BaseDNs),
+		Servers:     cfg.LDAP.URLs, Policy: policy, StartTLS: cfg.LDAP.StartTLS, TLS: tls, Authorities: cfg.LDAP.Authorities(),
 		BindDN: cfg.LDAP.BindDN, BindPassword: cfg.LDAP.BindPassword.Reveal(), BindOnly: cfg.LDAP.BindOnly(),
 		DialTimeout: cfg.LDAP.DialTimeout, RequestTimeout: cfg.LDAP.RequestTimeout, BindRetry: retry,
+		BindLaneServiceBind: serviceBindRule(cfg.LDAP.BindLaneServiceBind), OnlyListedControls: cfg.LDAP.PasswordPolicy != "on",
 		MaxConns: cfg.Pool.MaxConns, MinIdleConns: none(cfg.Pool.MinIdleConns),
 		MaxIdleTime: cfg.Pool.MaxIdleTime, MaxLifetime: cfg.Pool.MaxLifetime, HealthCheckInterval: cfg.Pool.HealthCheckInterval,
 		MaxWait: cfg.Pool.MaxWait, MaxWaiters: none(cfg.Pool.MaxWaiters),
@@ -34,7 +40,27 @@ func poolConfig(cfg *config.Config, trace ldappool.Trace) (ldappool.Config, erro
 	}, nil
 }
 
-// none says zero to ldappool, whose zero value is the default.
+// probeSearch returns a search that reads the first base DN of logins. A directory that cannot
+// answer it cannot serve a login.
+func probeSearch(bases []string) *ldap.SearchRequest {
+	if len(bases) == 0 {
+		return nil
+	}
+	return ldap.NewSearchRequest(bases[0], ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false, "(objectClass=*)", []string{"1.1"}, nil)
+}
+
+// serviceBindRule parses LDAP_BIND_LANE_SERVICE_BIND.
+func serviceBindRule(value string) ldappool.ServiceBindRule {
+	switch value {
+	case "true":
+		return ldappool.ServiceBindAlways
+	case "false":
+		return ldappool.ServiceBindNever
+	}
+	return ldappool.ServiceBindAuto
+}
+
+// none translates zero for ldappool, where the zero value means the default.
 func none(n int) int {
 	if n == 0 {
 		return -1
@@ -42,45 +68,54 @@ func none(n int) int {
 	return n
 }
 
-// newThrottle is the throttle that cfg asks for; nil where it has no limit.
+// newThrottle returns the throttle that cfg asks for, or nil if cfg sets no limit.
 func newThrottle(cfg *config.Config) (*throttle.Memory, error) {
 	a := &cfg.Auth
-	if a.ThrottleFailures == 0 && a.ThrottleAccountFailures == 0 {
+	if a.ThrottleFailures == 0 && a.ThrottleAccountFailures == 0 && a.ThrottleClientFailures == 0 {
 		return nil, nil
 	}
 	return throttle.New(throttle.Config{
-		Failures: a.ThrottleFailures, AccountFailures: a.ThrottleAccountFailures,
+		Failures: a.ThrottleFailures, AccountFailures: a.ThrottleAccountFailures, ClientFailures: a.ThrottleClientFailures,
 		Window: a.ThrottleWindow, MaxWait: cfg.Pool.MaxWait,
 	})
 }
 
-// authConfig says how logins are done. limits may be nil.
+// authConfig returns the configuration of logins. limits may be nil.
 func authConfig(cfg *config.Config, limits *throttle.Memory) (auth.Config, error) {
 	l := &cfg.LDAP
-	preset, err := auth.ParsePreset(l.Preset)
+	kind, err := dialect.Named(l.Preset)
 	c := auth.Config{
-		Preset:  preset,
+		Dialect: kind,
 		BaseDNs: l.BaseDNs, Filter: l.UserFilter, OneLevel: l.UserScope == "one",
 		NameAttribute: l.UserNameAttribute, Attributes: l.Attributes,
-		DNTemplate: l.UserDNTemplate, Timeout: cfg.Auth.Timeout,
+		DNTemplate: l.UserDNTemplate, Timeout: cfg.Auth.Timeout, NoPasswordPolicy: l.PasswordPolicy == "off",
 		Groups: auth.GroupConfig{
 			Enabled: l.Groups, BaseDNs: l.GroupBaseDNs, Filter: l.GroupFilter, NameAttribute: l.GroupNameAttribute,
 			Nested: l.GroupNested, Required: l.RequiredGroups,
 		},
 	}
 	if limits != nil { // a nil pointer in an interface is not nil
-		c.Throttle = limits
+		c.Throttle, c.ThrottleWait = limits, cfg.Pool.MaxWait
 	}
 	if cfg.Auth.FailureDetail == "uniform" {
-		c.UniformDelay = cfg.Auth.UniformDelay
+		c.UniformDelay, c.DecoyDN = cfg.Auth.UniformDelay, cfg.Auth.UniformDecoyDN
+		c.UniformJitter, c.TurnWait, c.Sleep = uniformJitter(cfg), cfg.Pool.MaxWait, auth.Nanosleep
 	}
 	return c, err
 }
 
-// longestLogin is the longest until a login is answered.
+// uniformJitter bounds the random part of the time at which a failure is answered in uniform mode.
+func uniformJitter(cfg *config.Config) time.Duration { return cfg.Auth.UniformDelay / 10 }
+
+// timeLimits returns the longest times that a login and its parts may take.
+func timeLimits(cfg *config.Config) []time.Duration {
+	return []time.Duration{cfg.Pool.MaxWait, cfg.LDAP.DialTimeout, cfg.LDAP.RequestTimeout, longestLogin(cfg)}
+}
+
+// longestLogin returns the longest time until a login is answered.
 func longestLogin(cfg *config.Config) time.Duration {
 	if cfg.Auth.FailureDetail == "uniform" {
-		return cfg.Auth.Timeout + cfg.Auth.UniformDelay
+		return cfg.Auth.Timeout + cfg.Auth.UniformDelay + uniformJitter(cfg)
 	}
 	return cfg.Auth.Timeout
 }

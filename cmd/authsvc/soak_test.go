@@ -37,18 +37,18 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// affliction is a fault of a site, and its end.
+// affliction is a fault of a site: how it begins and how it ends.
 type affliction struct {
 	name       string
 	begin, end func(*site)
 }
 
-// faulty is an affliction by the proxy.
+// faulty returns an affliction that the proxy causes.
 func faulty(name string, f ldaptest.Faults) affliction {
 	return affliction{name, func(s *site) { s.proxy.SetFaults(f) }, func(s *site) { s.proxy.SetFaults(ldaptest.Faults{}) }}
 }
 
-// sudden is an affliction that is over when it has happened.
+// sudden returns an affliction that is over as soon as it has happened.
 func sudden(name string, do func(*site)) affliction { return affliction{name, do, func(*site) {}} }
 
 var afflictions = []affliction{
@@ -69,8 +69,9 @@ var afflictions = []affliction{
 	sudden("restarted", func(s *site) { s.slapd.Restart() }),
 }
 
-// TestSoak has logins come at their rate, whatever befalls the two directories; the faults are drawn by a seed. No verdict
-// may be wrong, no login may take longer than AUTH_TIMEOUT, and when all is well again the program is what it was.
+// TestSoak sends logins at a constant rate while faults occur at the two directories. A seed
+// determines the faults. No verdict may be wrong, and no login may take longer than AUTH_TIMEOUT.
+// After the last fault the program must return to its state before the first.
 func TestSoak(t *testing.T) {
 	if *soak == 0 {
 		t.Skip("takes as long as -soak says: make soak")
@@ -80,7 +81,7 @@ func TestSoak(t *testing.T) {
 	p := startProgram(t, sites[0].proxy.URL()+","+sites[1].proxy.URL(), "LDAP_POOL_MAX_IDLE_TIME="+soakIdle.String())
 	p.ready(t)
 	c := client(t)
-	figures(t, "before", streamBy(c, p.url, soakRate, soakCalm)) // what a program at work has, it has then
+	figures(t, "before", streamBy(c, p.url, soakRate, soakCalm)) // then the program has what it needs for its work
 	atFirst := p.atRest(t, c)
 
 	began := time.Now()
@@ -111,10 +112,11 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// afflict does one thing after another to the sites, until then, and leaves them well.
+// afflict causes one fault after another at the sites until the given time, and leaves the sites
+// without a fault.
 func afflict(t *testing.T, sites []*site, until time.Time) {
 	t.Helper()
-	r := rand.New(rand.NewPCG(*soakSeed, 0)) //nolint:gosec // to be the same again
+	r := rand.New(rand.NewPCG(*soakSeed, 0)) //nolint:gosec // so that a seed repeats its faults
 	counts := map[string]int{}
 	for {
 		a := afflictions[r.IntN(len(afflictions))]
@@ -130,7 +132,7 @@ func afflict(t *testing.T, sites []*site, until time.Time) {
 		for _, s := range struck {
 			a.begin(s)
 		}
-		<-time.After(lasts) // not a wait for something: as long as it lasts
+		<-time.After(lasts) // this waits for nothing: it is how long the fault lasts
 		for _, s := range struck {
 			a.end(s)
 		}
@@ -144,14 +146,14 @@ func afflict(t *testing.T, sites []*site, until time.Time) {
 	<-time.After(time.Until(until))
 }
 
-// vitals are what a program that leaks has ever more of.
+// vitals are the figures that grow in a program that leaks.
 type vitals struct{ goroutines, fds, rss int }
 
 func (v vitals) String() string {
 	return fmt.Sprintf("%d goroutines, %d descriptors, %.1f MiB resident", v.goroutines, v.fds, float64(v.rss)/(1<<20))
 }
 
-// vitals reads them from the program's metrics.
+// vitals reads the figures from the program's metrics.
 func (p *process) vitals() (v vitals, err error) {
 	resp, err := http.Get(p.admin + "/metrics")
 	if err != nil {
@@ -173,8 +175,8 @@ func (p *process) vitals() (v vitals, err error) {
 	return v, lines.Err()
 }
 
-// atRest is the least that the program has without callers, in as long as its pool takes to give up what it has too much
-// of, and to replace what it keeps.
+// atRest returns the vitals at their lowest without callers. It measures for as long as the pool
+// needs to close surplus connections and to replace those that it keeps.
 func (p *process) atRest(t *testing.T, c *http.Client) (least vitals) {
 	t.Helper()
 	c.CloseIdleConnections()
@@ -190,7 +192,8 @@ func (p *process) atRest(t *testing.T, c *http.Client) (least vitals) {
 	return least
 }
 
-// watch notes the resident memory at a pace, and the end gives what was noted, in MiB.
+// watch records the resident memory at a given interval. end stops that and returns the series, in
+// MiB.
 func (p *process) watch(t *testing.T, pace time.Duration) (end func() []int) {
 	t.Helper()
 	var series []int

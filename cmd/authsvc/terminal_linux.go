@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isTerminal tells whether what is written there is seen by a person.
+// isTerminal reports whether w is a terminal.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -17,7 +17,8 @@ func isTerminal(w io.Writer) bool {
 	return err == nil
 }
 
-// terminalWidth is how many columns a terminal has; 0 where w is none, or does not tell.
+// terminalWidth returns the number of columns of a terminal. It returns 0 if w is not a terminal,
+// or if the terminal does not tell.
 func terminalWidth(w io.Writer) int {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -30,7 +31,8 @@ func terminalWidth(w io.Writer) int {
 	return int(size.Col)
 }
 
-// hideInput has a terminal not show what is typed, until restore is called. false where f is none.
+// hideInput makes a terminal hide what is typed until restore is called. ok is false if f is not a
+// terminal.
 func hideInput(f *os.File) (restore func(), ok bool) {
 	fd := int(f.Fd())
 	was, err := unix.IoctlGetTermios(fd, unix.TCGETS)
@@ -43,5 +45,5 @@ func hideInput(f *os.File) (restore func(), ok bool) {
 	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &hidden); err != nil {
 		return nil, false
 	}
-	return func() { _ = unix.IoctlSetTermios(fd, unix.TCSETS, was) }, true // nothing can be done where it fails
+	return func() { _ = unix.IoctlSetTermios(fd, unix.TCSETS, was) }, true // nothing can be done if this fails
 }

@@ -18,7 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTerminal gives both ends of a pseudo terminal (pty(7)): what a person has, and what a program has.
+// openTerminal gives both ends of a pseudo terminal (pty(7)): what a person has, and what a program
+// has.
 func openTerminal(t *testing.T) (person, program *os.File) {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -33,7 +34,8 @@ func openTerminal(t *testing.T) (person, program *os.File) {
 	return person, program
 }
 
-// TestAPasswordIsNotShownWhileItIsTyped, and the terminal shows again what is typed after that, however it ended.
+// TestAPasswordIsNotShownWhileItIsTyped, and the terminal shows again what is typed after that,
+// however it ended.
 func TestAPasswordIsNotShownWhileItIsTyped(t *testing.T) {
 	t.Parallel()
 	const typed = "typed-secret"

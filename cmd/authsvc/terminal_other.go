@@ -7,7 +7,8 @@ import (
 	"os"
 )
 
-// Elsewhere nothing is known of terminals: no colours, and a password comes through a pipe.
+// On other systems the program knows nothing of terminals: it uses no colours, and a password must
+// come through a pipe.
 
 func isTerminal(io.Writer) bool { return false }
 

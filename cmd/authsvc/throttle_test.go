@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheServiceThrottlesByAccountAndClient: by the settings' numbers, on the client that X-Forwarded-For tells of.
+// TestTheServiceThrottlesByAccountAndClient: by the settings' numbers, on the client that
+// X-Forwarded-For tells of.
 func TestTheServiceThrottlesByAccountAndClient(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 2})
@@ -66,4 +67,59 @@ func TestTheServiceThrottlesByAccountAndClient(t *testing.T) {
 	}
 	assert.Equal(t, 3, strings.Count(p.logged(), `"cause":"throttled: 3 failures of the account from this client in 1h0m0s"`))
 	assert.Equal(t, 1, strings.Count(p.logged(), `"cause":"throttled: 5 failures of the account in 1h0m0s"`))
+}
+
+// TestTheServiceThrottlesAClientOverAllAccounts: and names the limit in the log, in the metrics and
+// on the status page.
+func TestTheServiceThrottlesAClientOverAllAccounts(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 20})
+	p := startProgram(t, s.URL(), "AUTH_THROTTLE_FAILURES=2", "AUTH_THROTTLE_CLIENT_FAILURES=5", "AUTH_THROTTLE_WINDOW=1h",
+		"HTTP_TRUSTED_PROXIES=::ffff:127.0.0.0/104")
+	p.ready(t)
+	c := client(t)
+	status := func(forwarded, username, password string) string {
+		req, err := http.NewRequest(http.MethodPost, p.url+"/auth", strings.NewReader(`{"username":"`+username+`","password":"`+password+`"}`))
+		require.NoError(t, err)
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("X-Forwarded-For", forwarded)
+		resp, err := c.Do(req)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		everything.secret(password)
+		everything.wrote("answers", body)
+		return strings.TrimPrefix(string(body[:strings.IndexByte(string(body), ',')]), `{"status":`)
+	}
+	ways := []string{"192.0.2.1", "192.0.2.1:1234", `"[::ffff:192.0.2.1]:5"`, "64:ff9b::c000:201", "2002:c000:201::7"}
+	for i := range 20 {
+		want := "2"
+		if i >= 5 {
+			want = "9"
+		}
+		assert.Equal(t, want, status(ways[i%len(ways)], ldaptest.Username(i), "Winter2026!"), "one client, however its address is written")
+	}
+	assert.Equal(t, "0", status("192.0.2.2", "user0", "password0"), "another client")
+	for range 3 {
+		status("unknown", "user1", "mistaken")
+	}
+	assert.Equal(t, "9", status("_hidden", "user1", "password1"), "the clients that a proxy conceals are one")
+	assert.Equal(t, "0", status("", "user1", "password1"), "and not the proxy")
+
+	assert.Equal(t, 15, strings.Count(p.logged(), `"cause":"throttled: 5 failures of this client in 1h0m0s"`))
+	for path, wants := range map[string][]string{
+		"/metrics":    {`authsvc_throttle_refused_total{limit="client"} 15`, `authsvc_throttle_refused_total{limit="account_client"} 2`},
+		"/api/status": {`{"limit":"client","count":15}`, `{"limit":"account_client","count":2}`},
+		"/":           {"throttle: refused by the limit client</th>"},
+	} {
+		resp, err := http.Get(p.admin + path)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		for _, want := range wants {
+			assert.Contains(t, string(body), want, path)
+		}
+	}
 }

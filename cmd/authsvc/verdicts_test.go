@@ -22,7 +22,7 @@ func policyLDIF() string {
 		return time.Now().Add(time.Duration(days) * 24 * time.Hour).UTC().Format("20060102150405Z")
 	}
 	for uid, lines := range map[string]string{
-		"good":     "pwdChangedTime: " + at(-1),
+		"good":     "mail: good@example.org\npwdChangedTime: " + at(-1),
 		"locked":   "pwdChangedTime: " + at(-1) + "\npwdAccountLockedTime: 000001010000Z",
 		"reset":    "pwdChangedTime: " + at(-1) + "\npwdReset: TRUE",
 		"expiring": "pwdChangedTime: " + at(-85),

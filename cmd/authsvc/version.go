@@ -6,7 +6,8 @@ import (
 	"runtime/debug"
 )
 
-// Set by the linker (-X main.version=v1.2.3 -X main.commit=abc); without it, from what Go knows of the build.
+// Set by the linker (-X main.version=v1.2.3 -X main.commit=abc); without it, from what Go knows of
+// the build.
 var version, commit string
 
 // build is what this program is.

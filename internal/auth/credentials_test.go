@@ -14,7 +14,7 @@ import (
 // secret is part of every value that is refused below, and must not be part of the refusal.
 const secret = "tr0ub4dor"
 
-// The refusals of the contract's Input. They are told to callers, so they are compared word for word.
+// The refusals of the contract's Input. Callers get them, so they are compared word for word.
 const (
 	usernameLength  = "username: must be 1 to 256 bytes"
 	usernameUTF8    = "username: must be valid UTF-8"

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Branches of the test's tree, beside PeopleDN.
+// Branches of the test's tree, besides PeopleDN.
 const (
 	staffDN  = "ou=staff," + ldaptest.BaseDN
 	deepDN   = "ou=deep," + ldaptest.PeopleDN
@@ -22,8 +22,8 @@ const (
 // photo is a value that is not valid UTF-8.
 const photo = "\xff\xd8\xff\xe0\x00\x10JFIF"
 
-// startTree runs slapd over three users, user0 to user2, and others about whom there is something special. der is a
-// certificate that user rich has.
+// startTree runs slapd with three users, user0 to user2, and with others that are special in some
+// way. der is the certificate of user rich.
 func startTree(t *testing.T) (s *ldaptest.Slapd, der []byte) {
 	t.Helper()
 	der = ldaptest.NewCA(t).Issue(t, ldaptest.CertConfig{Client: true}).TLS.Certificate[0]
@@ -184,17 +184,28 @@ func TestAttributesAreReturnedAsTheyWereAskedFor(t *testing.T) {
 		asked []string
 		want  map[string][]string
 	}{
-		"none":                                       {nil, nil},
-		"one with two values":                        {[]string{"mail"}, map[string][]string{"mail": {"rich@example.org", "r@example.org"}}},
-		"under the name that was asked for":          {[]string{"MAIL"}, map[string][]string{"MAIL": {"rich@example.org", "r@example.org"}}},
-		"several":                                    {[]string{"title", "sn"}, map[string][]string{"title": {"Dr"}, "sn": {"x"}}},
-		"one that is asked for twice, once":          {[]string{"title", "title"}, map[string][]string{"title": {"Dr"}}},
-		"the name's own attribute too":               {[]string{"uid"}, map[string][]string{"uid": {"rich"}}},
-		"one that the entry does not have":           {[]string{"mobile"}, nil},
-		"one that nobody knows":                      {[]string{"nonsense"}, nil},
-		"what is not UTF-8 in base64":                {[]string{"jpegPhoto"}, map[string][]string{"jpegPhoto": {base64([]byte(photo))}}},
-		"a certificate by its plain name":            {[]string{"userCertificate"}, map[string][]string{"userCertificate": {base64(der)}}},
-		"a certificate in base64":                    {[]string{"userCertificate;binary"}, map[string][]string{"userCertificate;binary": {base64(der)}}},
+		"none":                              {nil, nil},
+		"one with two values":               {[]string{"mail"}, map[string][]string{"mail": {"rich@example.org", "r@example.org"}}},
+		"under the name that was asked for": {[]string{"MAIL"}, map[string][]string{"MAIL": {"rich@example.org", "r@example.org"}}},
+		"several":                           {[]string{"title", "sn"}, map[string][]string{"title": {"Dr"}, "sn": {"x"}}},
+		"one that is asked for twice, once": {[]string{"title", "title"}, map[string][]string{"title": {"Dr"}}},
+		"the name's own attribute too":      {[]string{"uid"}, map[string][]string{"uid": {"rich"}}},
+		"one that the entry does not have":  {[]string{"mobile"}, nil},
+		"one that nobody knows":             {[]string{"nonsense"}, nil},
+		"what is not UTF-8 in base64":       {[]string{"jpegPhoto"}, map[string][]string{"jpegPhoto": {base64([]byte(photo))}}},
+		"a certificate by its plain name":   {[]string{"userCertificate"}, map[string][]string{"userCertificate": {base64(der)}}},
+		"a certificate in base64":           {[]string{"userCertificate;binary"}, map[string][]string{"userCertificate;binary": {base64(der)}}},
+		"by a synonym": {[]string{"surname", "rfc822Mailbox"}, map[string][]string{"surname": {"x"},
+			"rfc822Mailbox": {"rich@example.org", "r@example.org"}}},
+		"by an OID": {[]string{"2.5.4.4", "2.5.4.12"}, map[string][]string{"2.5.4.4": {"x"}, "2.5.4.12": {"Dr"}}},
+		"one attribute by three names": {[]string{"sn", "surname", "2.5.4.4"}, map[string][]string{"sn": {"x"}, "surname": {"x"},
+			"2.5.4.4": {"x"}}},
+		"by a synonym, with an option":               {[]string{"2.5.4.13;LANG-de"}, map[string][]string{"2.5.4.13;LANG-de": {"reich"}}},
+		"a certificate by its OID":                   {[]string{"2.5.4.36;binary"}, map[string][]string{"2.5.4.36;binary": {base64(der)}}},
+		"an option that the entry does not have":     {[]string{"description;lang-en", "description"}, nil},
+		"what is UTF-8 in base64":                    {[]string{"title:base64", "sn"}, map[string][]string{"title": {base64([]byte("Dr"))}, "sn": {"x"}}},
+		"what is not UTF-8 in base64 anyway":         {[]string{"jpegPhoto:base64"}, map[string][]string{"jpegPhoto": {base64([]byte(photo))}}},
+		"an option in base64":                        {[]string{"userCertificate;binary:base64"}, map[string][]string{"userCertificate;binary": {base64(der)}}},
 		"one with a language option":                 {[]string{"description;lang-de"}, map[string][]string{"description;lang-de": {"reich"}}},
 		"the password never, for it is not readable": {[]string{"userPassword"}, nil},
 		"an operational attribute":                   {[]string{"structuralObjectClass"}, map[string][]string{"structuralObjectClass": {"inetOrgPerson"}}},
@@ -213,7 +224,8 @@ func TestAttributesAreReturnedAsTheyWereAskedFor(t *testing.T) {
 	}
 }
 
-// TestARefusedServiceIdentityIsNoRefusedPassword: the directory says invalidCredentials (49) to both.
+// TestARefusedServiceIdentityIsNoRefusedPassword: the directory says invalidCredentials (49) to
+// both.
 func TestARefusedServiceIdentityIsNoRefusedPassword(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
@@ -240,7 +252,8 @@ func TestARefusedServiceIdentityIsNoRefusedPassword(t *testing.T) {
 	}
 }
 
-// TestAnIdentityThatMaySeeNothingIsAFault: anonymous searches are answered with noSuchObject (32) here.
+// TestAnIdentityThatMaySeeNothingIsAFault: anonymous searches are answered with noSuchObject (32)
+// here.
 func TestAnIdentityThatMaySeeNothingIsAFault(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})

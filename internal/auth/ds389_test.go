@@ -5,9 +5,12 @@ import (
 
 	"authsvc/internal/auth"
 	"authsvc/internal/ldaptest"
+
+	"github.com/stretchr/testify/require"
 )
 
-// ds389States are the states that 389 DS has. It refuses locked and disabled accounts before it looks at the password.
+// ds389States are the states that 389 DS has. It refuses locked and disabled accounts before it
+// looks at the password.
 func ds389States() []accountState {
 	wrong := says(auth.InvalidPassword)
 	return []accountState{
@@ -71,4 +74,24 @@ func start389(t *testing.T) string {
 		}
 	}
 	return s.URL()
+}
+
+// TestAttributes_Of389DSByOtherNames: it answers in the words of the question, and slapd in those
+// of its schema.
+func TestAttributes_Of389DSByOtherNames(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.StartDS389(t)
+	s.Add("uid=itstaff1,"+ldaptest.PeopleDN, map[string][]string{
+		"objectClass": {"inetOrgPerson"}, "uid": {"genericemployee1", "itstaff1"}, "cn": {"It"}, "cn;lang-de": {"Es"}, "sn": {"Staff"},
+		"userPassword": {rightPassword},
+	})
+	for _, nameAttribute := range []string{"uid", "userid", "0.9.2342.19200300.100.1.1"} {
+		cfg := byFilter()
+		cfg.NameAttribute = nameAttribute
+		cfg.Attributes = []string{"surname", "2.5.4.3", "commonName;lang-de", "sn:base64"}
+		r := authenticate(t, cfg, newPool(t, s.URL()), "genericemployee1", rightPassword)
+		requireOutcome(t, auth.OK, r)
+		require.Equal(t, "itstaff1", r.User.Username)
+		require.Equal(t, map[string][]string{"surname": {"Staff"}, "2.5.4.3": {"It"}, "commonName;lang-de": {"Es"}, "sn": {"U3RhZmY="}}, r.User.Attributes)
+	}
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAnEntryWithoutTheNameAttributeHasTheNameOfItsDN: each is found by a mail address that says "root".
+// TestAnEntryWithoutTheNameAttributeHasTheNameOfItsDN: each is found by a mail address that says
+// "root".
 func TestAnEntryWithoutTheNameAttributeHasTheNameOfItsDN(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ dn, attributes, want string }{

@@ -3,89 +3,110 @@ package auth
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	"authsvc/internal/dialect"
 	"authsvc/ldappool"
 
 	ber "github.com/go-asn1-ber/asn1-ber"
 	"github.com/go-ldap/ldap/v3"
 )
 
-// Explain takes every step of a login that needs no password, and none that the throttle counts or an Observer is told
-// of. OK means that nothing but the password could forbid it, and what the bind itself would say; any other outcome is what
-// a login with the right password would come to.
+// Explain takes every step of a login that needs no password. The throttle does not count it, and
+// the Observer does not get it. OK means that only the password, and what the bind itself would
+// say, could still refuse the login. Any other outcome is the one that a login with the right
+// password would get.
 func (a *Authenticator) Explain(ctx context.Context, username string) Result {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.Timeout)
 	defer cancel()
-	l := &login{Authenticator: a, username: username}
-	l.result.Outcome = InternalError
 	if err := (Credentials{Username: username, Password: "some"}).Validate(); err != nil {
 		return Result{Outcome: BadRequest, Detail: err.Error()}
 	}
-	if !l.identify(ctx) {
-		return l.result
-	}
-	l.result.DN = l.user.DN
-	l.end(Result{Outcome: OK})
-	l.checkState()
-	if l.result.Outcome == OK {
-		l.authorize(ctx)
-	}
-	l.result.User = &l.user
-	return l.result
+	l := &login{Authenticator: a, username: username, began: time.Now()}
+	r := l.explain(ctx)
+	r.Server, r.Phases = l.server, l.phases
+	return r
 }
 
-// MissingGroups gives those of the required groups that the directory does not show to the service identity, as they were
-// written. They let nobody in.
-func (a *Authenticator) MissingGroups(ctx context.Context) ([]string, error) {
+// explain is run without throttle and bind. Its result has the user even if it is not OK.
+func (l *login) explain(ctx context.Context) Result {
+	who, err := l.identify(ctx)
+	if err != nil {
+		return resultOf(err)
+	}
+	l.who = who
+	r := l.admit(ctx, Result{Outcome: OK, DN: who.user.DN, PasswordSeen: true})
+	r.User = &l.who.user
+	return r
+}
+
+// RequiredGroup is what the directory shows of one required group.
+type RequiredGroup struct {
+	Item string   // as it was written
+	IsDN bool     // it is a DN; otherwise a name
+	DNs  []string // of the entries that it fits, as the directory returns them, sorted; none: it permits no login
+}
+
+// RequiredGroups looks up the required groups as the service identity.
+func (a *Authenticator) RequiredGroups(ctx context.Context) ([]RequiredGroup, error) {
 	if a.groups == nil {
 		return nil, nil
 	}
-	l := &login{Authenticator: a}
-	bases, ok := l.groupBases(ctx)
-	if !ok {
-		return nil, l.result.Cause
-	}
-	var missing []string
-	for _, item := range a.groups.Required {
-		there, err := l.exists(ctx, bases, item)
+	var all []RequiredGroup
+	for i, item := range a.groups.Required {
+		r := a.groups.required[i]
+		dns, err := a.fits(ctx, r)
 		if err != nil {
 			return nil, err
 		}
-		if !there {
-			missing = append(missing, item)
-		}
+		all = append(all, RequiredGroup{Item: item, IsDN: r.isDN, DNs: dns})
 	}
-	return missing, nil
+	return all, nil
 }
 
-// exists tells whether a required group is there.
-func (l *login) exists(ctx context.Context, bases []string, item string) (bool, error) {
-	scope, filter := ldap.ScopeWholeSubtree, "("+l.groups.NameAttribute+"="+ldap.EscapeFilter(parseRequired(item).name)+")"
-	if parseRequired(item).dn != "" {
-		bases, scope, filter = []string{item}, ldap.ScopeBaseObject, "(objectClass=*)"
+// maxFits is how many entries of one name are looked for.
+const maxFits = 10
+
+// fits returns the DNs of the entries that a required group may mean.
+func (a *Authenticator) fits(ctx context.Context, r requiredGroup) (dns []string, err error) {
+	l := &login{Authenticator: a}
+	if r.isDN {
+		entries, _, err := l.lookupBase(ctx, fmt.Sprintf("group %q", r.text), r.text, "(objectClass=*)", "1.1")
+		if err != nil {
+			return nil, resultOf(err).Cause
+		}
+		for _, e := range entries {
+			dns = append(dns, e.DN)
+		}
+		return dns, nil
+	}
+	bases, err := l.groupBases(ctx)
+	if err != nil {
+		return nil, resultOf(err).Cause
 	}
 	for _, base := range bases {
-		answer, err := l.ask(ctx, ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, 1, 0, false, filter, []string{"1.1"}, nil))
+		answer, err := l.ask(ctx, ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, maxFits, 0, false,
+			"("+a.groups.NameAttribute+"="+ldap.EscapeFilter(r.text)+")", []string{"1.1"}, nil))
 		if err != nil {
-			return false, err
+			return nil, err
 		}
-		if answer.Code != ldap.LDAPResultNoSuchObject {
-			if r := judgeSearch(answer.Result); r.Outcome != OK {
-				return false, r.Cause
-			}
+		if err := judgeSearch(answer.Result); err != nil {
+			return nil, resultOf(err).Cause
 		}
-		if len(answer.Entries) > 0 {
-			return true, nil
+		for _, e := range answer.Entries {
+			dns = append(dns, e.DN)
 		}
 	}
-	return false, nil
+	slices.Sort(dns)
+	return slices.Compact(dns), nil
 }
 
-// ExplainBind says what an answer to a bind means, as a login has it, without there having been one: for the service
-// identity's bind, which is refused in the same words.
-func ExplainBind(p Preset, r ldappool.Result) Result { return judgeBind(p, r, InvalidUser) }
+// ExplainBind says what an answer to a bind means, as a login judges it. It is for the service
+// identity's bind, which the directory refuses in the same words.
+func ExplainBind(d *dialect.Dialect, r ldappool.Result) Result { return judgeBind(d, r, InvalidUser) }
 
 // FilterAttributes names the attributes that a filter template compares, each once, as it has them.
 func FilterAttributes(template string) []string { return filterAttributes(template, false) }

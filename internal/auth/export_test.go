@@ -12,8 +12,8 @@ func FillDN(template, name string) (string, error) {
 	return t.fill(name), err
 }
 
-// Told is what a caller is told of a result, in uniform mode where there is a delay.
-func Told(delay time.Duration, r Result) Result { return inMode(delay).told(r) }
+// VisibleResult is what a caller sees of a result, in uniform mode if there is a delay.
+func VisibleResult(delay time.Duration, r Result) Result { return inMode(delay).visibleResult(r) }
 
 // Verdict is what a result is to the throttle.
 func Verdict(delay time.Duration, r Result) string {
@@ -25,10 +25,18 @@ func Verdict(delay time.Duration, r Result) string {
 func inMode(delay time.Duration) *Authenticator {
 	a := &Authenticator{}
 	if delay > 0 {
-		a.grid = newGrid(delay)
+		a.clock = newResponseClock(delay, 0, nil, time.Time{})
 	}
 	return a
 }
 
 // NameInDN is the name that an entry has which shows no name attribute.
 var NameInDN = nameInDN
+
+// AnswerAfter is when an attempt that took so long is answered.
+var AnswerAfter = answerAfter
+
+// NewSleeper returns a sleeper's until.
+func NewSleeper(sleep func(time.Duration)) func(time.Time) {
+	return (&sleeper{sleep: sleep}).until
+}

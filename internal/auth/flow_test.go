@@ -29,7 +29,8 @@ func isFind(req ldaptest.Request) bool { return req.Op == ldaptest.OpSearch && r
 // hook answers those requests that it takes for its own, and says whether it did.
 type hook func(c *ldaptest.Conn, req ldaptest.Request) bool
 
-// newServer is a correct directory but for what the hook answers. It remembers the passwords of the logins it sees.
+// newServer is a correct directory but for what the hook answers. It remembers the passwords of the
+// logins it sees.
 func newServer(t *testing.T, h hook) (*ldaptest.Server, *passwords) {
 	t.Helper()
 	directory, seen := ldaptest.NewDirectory(), &passwords{}
@@ -83,7 +84,8 @@ func (g *gate) at(stops func(ldaptest.Request) bool) hook {
 	}
 }
 
-// warm waits until the pool has a connection for every step, so that none is dialled in a login's time.
+// warm waits until the pool has a connection for every step, so that none is dialled in a login's
+// time.
 func warm(t *testing.T, p *ldappool.Pool) {
 	t.Helper()
 	ldaptest.Eventually(t, "the pool is warm", func() bool { s := p.Stat(); return s.Search.Idle > 0 && s.Bind.Idle > 0 })
@@ -193,8 +195,8 @@ func TestASearchReferenceIsNotFollowed(t *testing.T) {
 	require.Equal(t, []string{ldaptest.UserDN(0) + " password0"}, seen.all())
 }
 
-// TestAnEntryWithoutANameIsNotBoundAs: a bind with an empty name is anonymous, and some directories let it succeed
-// whatever the password.
+// TestAnEntryWithoutANameIsNotBoundAs: a bind with an empty name is anonymous, and some directories
+// let it succeed whatever the password.
 func TestAnEntryWithoutANameIsNotBoundAs(t *testing.T) {
 	t.Parallel()
 	s, seen := newServer(t, func(c *ldaptest.Conn, req ldaptest.Request) bool {
@@ -291,7 +293,8 @@ func TestADirectoryThatTakesTheQuestionAndIsSilentIsATimeout(t *testing.T) {
 	}
 }
 
-// TestAPausedDirectoryIsATimeoutAndNeverAVerdict: the kernel of a stopped process still takes connections and bytes.
+// TestAPausedDirectoryIsATimeoutAndNeverAVerdict: the kernel of a stopped process still takes
+// connections and bytes.
 func TestAPausedDirectoryIsATimeoutAndNeverAVerdict(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})

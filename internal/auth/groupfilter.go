@@ -2,36 +2,49 @@ package auth
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"authsvc/internal/dialect"
 
 	"github.com/go-ldap/ldap/v3"
 )
 
-// dnPlaceholder stands in a group filter for the DN of the user, or of a group whose own groups are looked for.
-const dnPlaceholder = "{dn}"
+// dnPlaceholder stands in a group filter for the DN of the user, or of a group whose own groups are
+// looked for.
+const dnPlaceholder = dialect.DNPlaceholder
 
-// groupFilter is a search filter (RFC 4515) with placeholders for a DN and a name.
+// groupFilter is a search filter (RFC 4515) with placeholders for a DN, a name, and attributes of
+// the user's entry.
 type groupFilter string
 
 func parseGroupFilter(s string) (groupFilter, error) {
-	if !strings.Contains(s, dnPlaceholder) && !strings.Contains(s, placeholder) {
-		return "", fmt.Errorf("group filter %q has neither %s nor %s", s, dnPlaceholder, placeholder)
+	placeholders := slices.DeleteFunc(inBraces.FindAllString(s, -1), func(found string) bool { return found == dnPlaceholder })
+	if len(placeholders) == 0 && !strings.Contains(s, dnPlaceholder) {
+		return "", fmt.Errorf("group filter %q has neither %s nor %s nor an attribute of the user's entry", s, dnPlaceholder, placeholder)
 	}
-	f := groupFilter(s)
-	if _, err := ldap.CompileFilter(f.fill("probe", "probe")); err != nil {
+	f := groupFilter(markDNs(s, placeholders...))
+	probe, err := f.withValues(func(string) [][]byte { return [][]byte{[]byte("probe")} })
+	if err == nil {
+		_, err = ldap.CompileFilter(probe.fill("probe", "probe"))
+	}
+	if err != nil {
 		return "", fmt.Errorf("group filter %q: %w", s, err)
 	}
 	return f, nil
 }
 
-// fill puts a DN and a name in place as one assertion value each, whatever they contain (RFC 4515 section 3). It goes over
-// the template once: a DN that has a placeholder in it is not filled again.
+// fill puts a DN and a name in place as one assertion value each, whatever they contain (RFC 4515
+// section 3). It goes over the template once: a DN that has a placeholder in it is not filled
+// again.
 func (f groupFilter) fill(dn, name string) string {
-	return strings.NewReplacer(dnPlaceholder, ldap.EscapeFilter(dn), placeholder, ldap.EscapeFilter(name)).Replace(string(f))
+	return strings.NewReplacer(append(nameReplacements(name), dnPlaceholder, ldap.EscapeFilter(dn))...).Replace(string(f))
 }
 
-// asksName tells whether the user's name decides, and not the DN alone.
-func (f groupFilter) asksName() bool { return strings.Contains(string(f), placeholder) }
+// asksName reports whether the filter depends on the user's name, and not on the DN alone.
+func (f groupFilter) asksName() bool {
+	return strings.Contains(string(f), placeholder) || strings.Contains(string(f), namePartOfDN)
+}
 
 // bytesFilter is the assertion that an attribute has this value, every byte of it escaped.
 func bytesFilter(attribute string, value []byte) string {

@@ -6,81 +6,70 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
+
+	"authsvc/internal/dialect"
+	"authsvc/internal/ldapname"
 
 	"github.com/go-ldap/ldap/v3"
 )
 
-// GroupConfig says how the groups of a user are found whose password was right. The zero value asks for none.
+// GroupConfig says how the groups of a user are found after the bind was accepted. The zero value
+// asks for no groups.
 type GroupConfig struct {
 	Enabled bool
-	BaseDNs []string // where groups live; with AD the domain where there are none
-	// RFC 4515, with {dn} or {username}: finds the groups of the user. Empty with AD and FreeIPA: as these tell it, see groupSource.
+	BaseDNs []string // where groups live; with AD, empty is the whole domain
+	// RFC 4515, with {dn} or {username}: finds the groups of the user. Empty: the user's entry
+	// names them, as dialect.Groups says.
 	Filter        string
 	NameAttribute string   // what User.Groups is taken from
 	Nested        bool     // groups of groups too
 	Required      []string // names or DNs, any of which lets a user in; empty: everybody
 }
 
-// groupSource says where a directory keeps what groups a user is in.
-type groupSource uint8
-
+// Bounds of what is looked up for one login. What lies beyond is unknown, and so a fault.
 const (
-	// byFilter: groups name their members. Groups of groups are our own walk.
-	byFilter groupSource = iota
-	// byTokenGroups: AD works out tokenGroups for a user's entry: the SIDs of the security groups that it is in, always with nested
-	// ones and the primary group (MS-ADTS 3.1.1.4.5.19).
-	byTokenGroups
-	// byMemberOf: FreeIPA keeps in a user's memberOf the DNs of what it is in, nested groups among them.
-	byMemberOf
-)
-
-// What FreeIPA's groups are, among all that memberOf names, and how one names its direct members.
-const (
-	ipaGroups       = "(objectClass=ipaUserGroup)"
-	ipaGroupsOfUser = "(&" + ipaGroups + "(member={dn}))"
-)
-
-// Bounds of what is looked up for one login. Beyond, nobody knows what else there is: a fault, as if it had not been read.
-const (
-	maxGroups     = 2000 // of one user
-	maxGroupDepth = 20   // of nested groups that we walk
-	groupBatch    = 50   // groups asked for in one search
+	maxGroups        = 2000    // of one user
+	maxGroupsSize    = 4 << 20 // of what is kept of them, in bytes
+	maxGroupDepth    = 20      // of nested groups that we walk
+	groupBatch       = 100     // groups asked for in one search
+	maxGroupSearches = 50      // searches for groups
 )
 
 // What is wrong with a user's groups.
 var (
 	errNotInGroup    = errors.New("in none of the required groups")
 	errTooManyGroups = fmt.Errorf("in more than %d groups", maxGroups)
+	errLargeGroups   = errors.New("the names of the groups take more than 4 MiB")
+	errLargeValues   = errors.New("the values take more than 1 MiB")
 	errGroupDepth    = fmt.Errorf("groups are nested more than %d deep", maxGroupDepth)
-	errNoTokenGroups = errors.New("the user's entry shows no tokenGroups: may the service identity read it?")
-	errManyValues    = errors.New("the server gives the attribute in parts (range retrieval): in too many groups")
+	errGroupSearches = fmt.Errorf("the groups take more than %d searches", maxGroupSearches)
+	errNotDN         = errors.New("memberOf has a value that is no DN, or one whose RDN cannot be searched for")
 )
 
 // groupFinder finds groups as a GroupConfig says.
 type groupFinder struct {
 	GroupConfig
-	source   groupSource
-	filter   groupFilter // byFilter
+	kind     dialect.Groups
+	filter   groupFilter // empty: the user's entry names the groups
 	required []requiredGroup
+
+	entries cache[group] // what is read for the DN of a required group, by that DN
+	equal   cache[bool]  // whether a group has a required name, by its DN and both names
+	named   cache[group] // groups by what the user's entry names them with: a SID, or a DN's key
 }
 
-// newGroupFinder gives nil where no groups are asked for.
-func newGroupFinder(preset Preset, cfg GroupConfig) (*groupFinder, error) {
+// newGroupFinder gives nil if no groups are asked for.
+func newGroupFinder(kind dialect.Groups, cfg GroupConfig) (*groupFinder, error) {
 	if !cfg.Enabled {
 		return nil, nil
 	}
-	g := &groupFinder{GroupConfig: cfg}
+	g := &groupFinder{GroupConfig: cfg, kind: kind}
 	filter := cfg.Filter
-	switch {
-	case filter != "":
-	case preset == AD:
-		g.source = byTokenGroups
-	case preset == FreeIPA && cfg.Nested:
-		g.source = byMemberOf
-	case preset == FreeIPA:
-		filter = ipaGroupsOfUser
+	if filter == "" && !cfg.Nested {
+		filter = kind.DirectFilter
 	}
-	if len(cfg.BaseDNs) == 0 && preset != AD {
+	if len(cfg.BaseDNs) == 0 && !kind.InDomain {
 		return nil, errors.New("groups need a base DN")
 	}
 	if cfg.NameAttribute == "" {
@@ -90,220 +79,279 @@ func newGroupFinder(preset Preset, cfg GroupConfig) (*groupFinder, error) {
 		g.required = append(g.required, parseRequired(item))
 	}
 	var err error
-	if g.source == byFilter {
+	if filter != "" || kind.Attribute == "" {
 		g.filter, err = parseGroupFilter(filter)
 	}
 	return g, err
 }
 
-// authorize finds the groups of a user whose password was right, and refuses one who is in none of the required ones. A
-// directory that does not tell is a fault: it neither lets in nor keeps out.
-func (l *login) authorize(ctx context.Context) {
+// authorize returns the names of the groups of a user whose password was right, and refuses one who
+// is in none of the required ones. A directory that does not answer is a fault: it neither lets in
+// nor keeps out.
+func (l *login) authorize(ctx context.Context) ([]string, error) {
 	if l.groups == nil {
-		return
+		return nil, nil
 	}
-	found := &groupSet{nameAttribute: l.groups.NameAttribute, seen: map[string]bool{}}
-	var ok bool
-	switch l.groups.source {
-	case byTokenGroups:
-		ok = l.findByToken(ctx, found)
-	case byMemberOf:
-		ok = l.findByMemberOf(ctx, found)
-	default:
-		ok = l.findByFilter(ctx, found)
+	found, err := l.findGroups(ctx)
+	if err != nil {
+		return nil, err
 	}
-	switch {
-	case !ok:
-	case len(l.groups.required) > 0 && !slices.ContainsFunc(l.groups.required, found.has):
-		l.end(Result{Outcome: NotPermitted, Cause: errNotInGroup})
-	default:
-		l.user.Groups = found.list()
+	if len(l.groups.required) > 0 {
+		switch permitted, err := l.inRequired(ctx, found); {
+		case err != nil:
+			return nil, err
+		case !permitted:
+			return nil, end(Result{Outcome: NotPermitted, Cause: errNotInGroup})
+		}
 	}
+	return found.list(), nil
 }
 
-// findByFilter finds groups by their members: the user's, and where nested ones count, then the groups' groups, level by level.
-// A group is looked at once, so that cycles end.
-func (l *login) findByFilter(ctx context.Context, found *groupSet) bool {
-	g := l.groups
-	if l.nameless && g.filter.asksName() {
-		l.fault(fmt.Errorf("the entry shows no %s, and the group filter asks for it", l.cfg.NameAttribute))
-		return false
+// findGroups finds the groups of a user.
+func (l *login) findGroups(ctx context.Context) (*groupSet, error) {
+	found := &groupSet{}
+	var err error
+	switch {
+	case l.groups.filter != "":
+		err = l.findByFilter(ctx, found)
+	case l.groups.kind.KeyAttribute != "":
+		err = l.findByKey(ctx, found)
+	default:
+		err = l.findByMemberOf(ctx, found)
 	}
-	level := []string{g.filter.fill(l.user.DN, l.user.Username)}
+	return found, err
+}
+
+// findByFilter finds groups by their members: the user's, and where nested ones count, then the
+// groups' groups, level by level. A group is looked at once, so that cycles end.
+func (l *login) findByFilter(ctx context.Context, found *groupSet) error {
+	g, user := l.groups, &l.who.user
+	if l.who.nameless && g.filter.asksName() {
+		return fault(fmt.Errorf("the entry shows no %s, and the group filter asks for it", l.cfg.NameAttribute))
+	}
+	filter, err := l.groupFilter(ctx)
+	if err != nil {
+		return err
+	}
+	level := []string{filter.fill(user.DN, user.Username)}
 	for depth := 1; len(level) > 0; depth++ {
 		var next []string
-		added := func(e *ldap.Entry) {
-			if g.Nested {
-				// The name stays the user's: one that a group shares with a user says nothing of either.
-				next = append(next, g.filter.fill(e.DN, l.user.Username))
+		add := func(e *ldap.Entry) {
+			if found.add(l.newGroup(e)) && g.Nested {
+				// The name stays the user's: one that a group shares with a user says nothing of
+				// either.
+				next = append(next, filter.fill(e.DN, user.Username))
 			}
 		}
-		if !l.collect(ctx, level, found, added) {
-			return false
+		if err := l.collect(ctx, level, found, add); err != nil {
+			return err
 		}
 		if depth > maxGroupDepth && len(next) > 0 {
-			l.fault(errGroupDepth)
-			return false
+			return fault(errGroupDepth)
 		}
 		level = next
 	}
-	return true
+	return nil
 }
 
-// collect adds the groups that any of the filters finds, and calls added with each that is new.
-func (l *login) collect(ctx context.Context, filters []string, found *groupSet, added func(*ldap.Entry)) bool {
-	bases, ok := l.groupBases(ctx)
-	if !ok {
-		return false
+// collect calls add with each group that any of the filters finds.
+func (l *login) collect(ctx context.Context, filters []string, found *groupSet, add func(*ldap.Entry)) error {
+	bases, err := l.groupBases(ctx)
+	if err != nil {
+		return err
+	}
+	attributes := []string{l.groups.NameAttribute, l.cfg.Dialect.IDAttribute}
+	if l.groups.filter == "" && l.groups.kind.KeyAttribute != "" {
+		attributes = append(attributes, l.groups.kind.KeyAttribute)
 	}
 	for batch := range slices.Chunk(filters, groupBatch) {
 		for _, base := range bases {
-			entries, ok := l.lookup(ctx, ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, maxGroups+1, 0, false,
-				anyOf(batch), []string{l.groups.NameAttribute}, nil))
-			if !ok {
-				return false
+			if err := l.countGroupSearch(); err != nil {
+				return err
+			}
+			entries, err := l.lookup(ctx, l.groupBaseText(base), ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, maxGroups+1, 0, false,
+				anyOf(batch), attributes, nil))
+			if err != nil {
+				return err
 			}
 			for _, e := range entries {
-				if found.add(e) {
-					added(e)
+				if err := l.complete(ctx, e, l.groups.NameAttribute); err != nil {
+					return err
 				}
+				add(e)
 			}
-			if len(found.seen) > maxGroups {
-				l.fault(errTooManyGroups)
-				return false
+			if len(found.groups) > maxGroups {
+				return fault(errTooManyGroups)
+			}
+			if found.size > maxGroupsSize {
+				return fault(errLargeGroups)
 			}
 		}
 	}
-	return true
+	return nil
+}
+
+// groupBaseText names a base of groups in a fault.
+func (l *login) groupBaseText(base string) string {
+	if len(l.groups.BaseDNs) == 0 { // a server sent it
+		return "default naming context"
+	}
+	return fmt.Sprintf("base %q", base)
+}
+
+// newGroup reads the entry of a group.
+func (l *login) newGroup(e *ldap.Entry) group {
+	return newGroup(e, l.groups.NameAttribute, l.cfg.Dialect.IDAttribute)
+}
+
+// countGroupSearch counts one search for groups, and fails if that is one too many.
+func (l *login) countGroupSearch() error {
+	l.groupSearches++
+	if l.groupSearches > maxGroupSearches {
+		return fault(errGroupSearches)
+	}
+	return nil
 }
 
 // groupBases are where groups live; in AD anywhere in the domain, if nothing else is said.
-func (l *login) groupBases(ctx context.Context) ([]string, bool) {
+func (l *login) groupBases(ctx context.Context) ([]string, error) {
 	if len(l.groups.BaseDNs) > 0 {
-		return l.groups.BaseDNs, true
+		return l.groups.BaseDNs, nil
 	}
-	d, ok := l.domain(ctx)
-	return []string{d.root}, ok
+	d, err := l.domain(ctx)
+	return []string{d.Root}, err
 }
 
-// findByToken reads the SIDs of the user's groups and finds the groups that have them. Some have none there: those of other domains,
-// and what Windows itself knows.
-func (l *login) findByToken(ctx context.Context, found *groupSet) bool {
-	sids, ok := l.values(ctx, "tokenGroups")
-	if !ok {
-		return false
+// findByKey reads the keys of the user's groups and finds the groups that have them. For some no
+// group is found: those of other domains, and what Windows itself knows.
+func (l *login) findByKey(ctx context.Context, found *groupSet) error {
+	attribute := l.groups.kind.KeyAttribute
+	keys, err := l.values(ctx, l.groups.kind.Attribute)
+	if err != nil {
+		return err
 	}
-	if len(sids) == 0 { // every account has a primary group
-		l.fault(errNoTokenGroups)
-		return false
+	if len(keys) == 0 { // every account has a primary group
+		return fault(fmt.Errorf("the user's entry shows no %s: may the service identity read it?", l.groups.kind.Attribute))
 	}
-	filters := make([]string, len(sids))
-	for i, sid := range sids {
-		filters[i] = bytesFilter("objectSid", sid)
+	var filters []string
+	for _, key := range keys {
+		if g, cached := l.groups.named.get(string(key), time.Now()); cached {
+			found.add(g)
+		} else {
+			filters = append(filters, bytesFilter(attribute, key))
+		}
 	}
-	return l.collect(ctx, filters, found, func(*ldap.Entry) {})
+	return l.collect(ctx, filters, found, func(e *ldap.Entry) {
+		g := l.newGroup(e)
+		if key := e.GetEqualFoldRawAttributeValue(attribute); len(key) > 0 {
+			l.groups.named.put(string(key), g, g.size(), time.Now())
+		}
+		found.add(g)
+	})
 }
 
-// findByMemberOf reads the DNs of the user's groups and finds those that are groups: memberOf has roles and rules too.
-func (l *login) findByMemberOf(ctx context.Context, found *groupSet) bool {
-	values, ok := l.values(ctx, "memberOf")
-	if !ok {
-		return false
+// findByMemberOf reads the DNs of the user's groups and finds those that are groups: memberOf has
+// roles and rules too.
+func (l *login) findByMemberOf(ctx context.Context, found *groupSet) error {
+	values, err := l.values(ctx, l.groups.kind.Attribute)
+	if err != nil {
+		return err
 	}
-	member := map[string]bool{}
+	wanted := map[string]bool{} // PermitDNKeys: there may be others of the same RDN elsewhere
 	var filters []string
 	for _, v := range values {
-		dn, err := ldap.ParseDN(string(v))
-		if err != nil || len(dn.RDNs) == 0 || !isAttributeType(dn.RDNs[0].Attributes[0].Type) {
-			l.fault(fmt.Errorf("memberOf has a value that is no DN: %q", v))
-			return false
+		parsed, err := ldapname.ParseDN(string(v))
+		if err != nil || len(parsed.RDNs) == 0 || !ldapname.IsAttributeType(parsed.RDNs[0].Attributes[0].Type) {
+			return fault(errNotDN)
 		}
-		member[dnKey(string(v))] = true
-		rdn := dn.RDNs[0].Attributes[0]
-		filters = append(filters, "(&"+ipaGroups+bytesFilter(rdn.Type, []byte(rdn.Value))+")")
+		key := ldapname.PermitDNKey(string(v))
+		if g, cached := l.groups.named.get(key, time.Now()); cached {
+			found.add(g)
+			continue
+		}
+		wanted[key] = true
+		rdn := parsed.RDNs[0].Attributes[0]
+		filters = append(filters, "(&"+l.groups.kind.Filter+bytesFilter(rdn.Type, []byte(rdn.Value))+")")
 	}
-	found.only = member // there may be others of the same RDN elsewhere
-	return l.collect(ctx, filters, found, func(*ldap.Entry) {})
+	var respelt []group
+	err = l.collect(ctx, filters, found, func(e *ldap.Entry) {
+		g, key := l.newGroup(e), ldapname.PermitDNKey(e.DN)
+		if !wanted[key] {
+			respelt = append(respelt, g)
+			found.size += g.size()
+			return
+		}
+		l.groups.named.put(key, g, g.size(), time.Now())
+		found.add(g)
+	})
+	if err != nil {
+		return err
+	}
+	return l.addRespelt(ctx, values, respelt, found)
 }
 
-// isAttributeType tells whether s may stand in a filter as an attribute's type (RFC 4512 section 1.4: descr or numericoid).
-func isAttributeType(s string) bool {
-	other := func(r rune) bool {
-		return r != '-' && r != '.' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+// addRespelt adds those of the groups that memberOf names in another spelling than the directory's
+// own. The directory says which they are.
+func (l *login) addRespelt(ctx context.Context, memberOf [][]byte, groups []group, found *groupSet) error {
+	for _, g := range groups {
+		for _, v := range memberOf {
+			if !ldapname.MayBeSameDN(string(v), g.dn) {
+				continue
+			}
+			entry, there, err := l.readGroup(ctx, "entry of a value of memberOf", string(v))
+			if err != nil {
+				return err
+			}
+			if there && entry.is(g) {
+				found.add(g)
+			}
+		}
 	}
-	return s != "" && !strings.ContainsFunc(s, other)
+	return nil
 }
 
 // values reads an attribute of the user's entry.
-func (l *login) values(ctx context.Context, attribute string) ([][]byte, bool) {
-	entries, ok := l.lookup(ctx, ldap.NewSearchRequest(l.user.DN, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false,
-		"(objectClass=*)", []string{attribute}, nil))
-	if !ok {
-		return nil, false
+func (l *login) values(ctx context.Context, attribute string) ([][]byte, error) {
+	found, err := l.ownValues(ctx, attribute)
+	return found[attribute], err
+}
+
+// ownValues reads attributes of the user's entry, whole.
+func (l *login) ownValues(ctx context.Context, names ...string) (map[string][][]byte, error) {
+	if err := l.countGroupSearch(); err != nil {
+		return nil, err
+	}
+	searched := strings.Join(names, ", ") + " of the user's entry"
+	entries, err := l.lookup(ctx, searched, ldap.NewSearchRequest(l.who.user.DN, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false,
+		"(objectClass=*)", names, nil))
+	if err != nil {
+		return nil, err
 	}
 	if len(entries) != 1 {
-		l.fault(errors.New("the user's entry is gone, or the service identity may not read it"))
-		return nil, false
+		return nil, fault(errors.New("the user's entry is gone, or the service identity may not read it"))
 	}
+	if err := l.complete(ctx, entries[0], names...); err != nil {
+		return nil, err
+	}
+	found := map[string][][]byte{}
 	for _, a := range entries[0].Attributes {
-		switch name, options, _ := strings.Cut(a.Name, ";"); {
-		case !strings.EqualFold(name, attribute):
-		case strings.HasPrefix(strings.ToLower(options), "range="): // MS-ADTS 3.1.1.3.1.3.3
-			l.fault(fmt.Errorf("%s: %w", attribute, errManyValues))
-			return nil, false
-		default:
-			if len(a.ByteValues) > maxGroups {
-				l.fault(errTooManyGroups)
-				return nil, false
+		for _, name := range names {
+			if ldapname.SameDescription(a.Name, name) {
+				found[name] = append(found[name], a.ByteValues...)
 			}
-			return a.ByteValues, true
 		}
 	}
-	return nil, true
-}
-
-// groupSet is the groups of one user.
-type groupSet struct {
-	nameAttribute string
-	only          map[string]bool // keys of DNs; where not nil, no others are taken
-	seen          map[string]bool // keys of DNs
-	names         []string        // as User.Groups has them
-	folded        map[string]bool // all of their names, folded
-}
-
-// add takes a group in, and tells whether it is new.
-func (s *groupSet) add(e *ldap.Entry) bool {
-	key := dnKey(e.DN)
-	if s.seen[key] || s.only != nil && !s.only[key] {
-		return false
-	}
-	s.seen[key] = true
-	for _, a := range e.Attributes {
-		if !named(a, s.nameAttribute) || len(a.Values) == 0 {
-			continue
+	for _, name := range names {
+		size := 0
+		for _, v := range found[name] {
+			size += stringSize + len(v)
 		}
-		s.names = append(s.names, text(a.Name, a.Values[0]))
-		for _, v := range a.Values {
-			if s.folded == nil {
-				s.folded = map[string]bool{}
-			}
-			s.folded[foldValue(text(a.Name, v))] = true // by the name that is told
+		switch {
+		case len(found[name]) > maxGroups:
+			return nil, fault(errTooManyGroups)
+		case size > maxEntrySize:
+			return nil, fault(fmt.Errorf("%s: %w", name, errLargeValues))
 		}
 	}
-	return true
-}
-
-// has tells whether a required group is in the set.
-func (s *groupSet) has(r requiredGroup) bool {
-	if r.dn != "" {
-		return s.seen[r.dn]
-	}
-	return s.folded[r.name]
-}
-
-// list are the names in order, each once; never nil.
-func (s *groupSet) list() []string {
-	list := append([]string{}, s.names...)
-	slices.Sort(list)
-	return slices.Compact(list)
+	return found, nil
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// asks takes the searches for an attribute and answers with an entry of these, or with none where there are none.
+// asks answers each search for an attribute with code and an entry that has these attributes. If
+// entry is nil, it answers without an entry.
 func asks(attribute string, code uint16, entry map[string][]string) hook {
 	return func(c *ldaptest.Conn, req ldaptest.Request) bool {
 		if req.Op != ldaptest.OpSearch || !slices.Contains(req.Attributes, attribute) {
@@ -26,7 +27,7 @@ func asks(attribute string, code uint16, entry map[string][]string) hook {
 	}
 }
 
-// isAD has the root DSE and the partitions of a domain, and then whatever h has.
+// isAD answers what h answers, and otherwise as the root DSE and the partitions of a domain.
 func isAD(h hook) hook {
 	root := asks("defaultNamingContext", 0, map[string][]string{"defaultNamingContext": {ldaptest.BaseDN}, "configurationNamingContext": {"CN=Configuration," + ldaptest.BaseDN}})
 	partitions := asks("nETBIOSName", 0, map[string][]string{"nETBIOSName": {"EXAMPLE"}})
@@ -35,12 +36,13 @@ func isAD(h hook) hook {
 	}
 }
 
-// TestWhatADirectoryDoesNotTellOfGroupsIsAFault has answers that no directory here can be made to give.
+// TestWhatADirectoryDoesNotTellOfGroupsIsAFault uses answers that no directory here can be made to
+// give.
 func TestWhatADirectoryDoesNotTellOfGroupsIsAFault(t *testing.T) {
 	t.Parallel()
 	ad, ipa := inGroups("staff"), inGroups("staff")
-	ad.Preset, ad.Groups.Filter = auth.AD, ""
-	ipa.Preset, ipa.Groups.Filter, ipa.Groups.Nested = auth.FreeIPA, "", true
+	ad.Dialect, ad.Groups.Filter = named("ad"), ""
+	ipa.Dialect, ipa.Groups.Filter, ipa.Groups.Nested = named("freeipa"), "", true
 	wholeDomain := ad
 	wholeDomain.Groups.BaseDNs = nil
 	many := make([]string, 2001)
@@ -81,8 +83,9 @@ func TestWhatADirectoryDoesNotTellOfGroupsIsAFault(t *testing.T) {
 	}
 }
 
-// TestADomainsNamesAreReadOnceAndOnlyWhenTheyAreNeeded: a login pays for them neither before nor after.
-func TestADomainsNamesAreReadOnceAndOnlyWhenTheyAreNeeded(t *testing.T) {
+// TestADDomain_NamesAreReadOnlyWhenTheyAreNeeded: a login pays for them neither before nor after,
+// unless it would be refused for them.
+func TestADDomain_NamesAreReadOnlyWhenTheyAreNeeded(t *testing.T) {
 	t.Parallel()
 	reads := make(chan string, 100)
 	away := make(chan struct{})
@@ -101,7 +104,7 @@ func TestADomainsNamesAreReadOnceAndOnlyWhenTheyAreNeeded(t *testing.T) {
 	}))
 	p := newPool(t, s.URL())
 	cfg := byFilter()
-	cfg.Preset = auth.AD
+	cfg.Dialect = named("ad")
 	a, _ := newAuthenticator(t, cfg, p)
 	try := func(username string) auth.Result {
 		return a.Authenticate(t.Context(), auth.Credentials{Username: username, Password: "password0"})
@@ -113,9 +116,10 @@ func TestADomainsNamesAreReadOnceAndOnlyWhenTheyAreNeeded(t *testing.T) {
 	require.Len(t, reads, 2)
 	close(away)
 	for range 3 {
-		requireOutcome(t, auth.InvalidUser, try(`OTHER\user0`))
 		requireOutcome(t, auth.InvalidUser, try(`EXAMPLE\user0`)) // who has no sAMAccountName here
 		requireOutcome(t, auth.InvalidUser, try("user0@example.org"))
 	}
 	require.Len(t, reads, 3)
+	requireOutcome(t, auth.InvalidUser, try(`OTHER\user0`))
+	require.Len(t, reads, 4)
 }

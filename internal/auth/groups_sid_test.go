@@ -29,7 +29,7 @@ func TestAGroupIsRequiredByTheNameThatIsTold(t *testing.T) {
 		"S-1-5-32-544": auth.OK, "s-1-5-32-544": auth.OK, "S-1-5-32-545": auth.NotPermitted, "S-1-5-32-54": auth.NotPermitted, sid: auth.NotPermitted,
 	} {
 		cfg := inGroups(required)
-		cfg.Preset, cfg.Groups.Filter, cfg.Groups.NameAttribute = auth.AD, "", "objectSid"
+		cfg.Dialect, cfg.Groups.Filter, cfg.Groups.NameAttribute = named("ad"), "", "objectSid"
 		r := authenticate(t, cfg, p, "user0", "password0")
 		requireOutcome(t, want, r)
 		if want == auth.OK {

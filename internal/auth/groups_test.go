@@ -52,7 +52,8 @@ func members(name string, dns ...string) string {
 	return group("groupOfNames", name, lines...)
 }
 
-// chain is the LDIF of n groups, named and numbered, of which the first has the user and each other one the group before.
+// chain is the LDIF of n groups, named and numbered, of which the first has the user and each other
+// one the group before.
 func chain(name string, n int, user string) string {
 	var ldif strings.Builder
 	for i := range n {
@@ -165,7 +166,8 @@ func TestGroupsAreToldByName(t *testing.T) {
 	require.ElementsMatch(t, deep, r.User.Groups)
 }
 
-// TestGroupsByMemberOf: FreeIPA keeps memberOf, transitively. Its groups stand here beside a role of the same name.
+// TestGroupsByMemberOf: FreeIPA maintains memberOf, and does so transitively. Here a group and a
+// role have the same name.
 func TestGroupsByMemberOf(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
@@ -182,7 +184,7 @@ func TestGroupsByMemberOf(t *testing.T) {
 	p := newPool(t, s.URL())
 	by := func(required ...string) auth.Config {
 		cfg := inGroups(required...)
-		cfg.Preset, cfg.Groups.Filter, cfg.Groups.Nested, cfg.Groups.BaseDNs = auth.FreeIPA, "", true, []string{ldaptest.BaseDN}
+		cfg.Dialect, cfg.Groups.Filter, cfg.Groups.Nested, cfg.Groups.BaseDNs = named("freeipa"), "", true, []string{ldaptest.BaseDN}
 		return cfg
 	}
 	r := authenticate(t, by(oddGroup), p, "ipa", "secret")

@@ -13,11 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// blank are passwords that some reader might take for none: white space, and what SASLprep (RFC 4013) maps to nothing.
+// blank are passwords that a reader might take for an empty one: white space, and what SASLprep
+// (RFC 4013) maps to nothing.
 var blank = []string{" ", "   ", "\t", "\n", "\r\n", "\u00a0", "\u00ad", "\u200b", "\u2060", "\ufeff", "\u3000", "\u00ad\u200b"}
 
-// TestAPasswordThatIsBlankIsAPasswordLikeAnother has a directory that lets everybody in who gives no password (RFC 4513
-// section 5.1.2), as few still do. It is asked about blank passwords as they are, and never about none.
+// TestAPasswordThatIsBlankIsAPasswordLikeAnother uses a directory that accepts a bind without a
+// password (RFC 4513 section 5.1.2), as few still do. A login sends it blank passwords unchanged,
+// and never an empty one.
 func TestAPasswordThatIsBlankIsAPasswordLikeAnother(t *testing.T) {
 	t.Parallel()
 	var ldif strings.Builder
@@ -45,8 +47,8 @@ func TestAPasswordThatIsBlankIsAPasswordLikeAnother(t *testing.T) {
 	}
 }
 
-// replying is a directory that finds one entry of that name whoever is looked for, and lets everybody in. It tells with which
-// DN a password came.
+// replying is a directory that answers every search for a user with one entry named dn, and accepts
+// every bind of a user. It records with which DN each password came.
 func replying(t *testing.T, dn string) (*ldaptest.Server, *passwords) {
 	t.Helper()
 	return newServer(t, func(c *ldaptest.Conn, req ldaptest.Request) bool {
@@ -62,7 +64,8 @@ func replying(t *testing.T, dn string) (*ldaptest.Server, *passwords) {
 	})
 }
 
-// TestAnEntryWhoseNameIsBlankIsNotBoundAs: such a name is the empty one to a directory, and a bind as that is anonymous.
+// TestAnEntryWhoseNameIsBlankIsNotBoundAs: a directory takes such a name for the empty one, and a
+// bind with the empty name is anonymous.
 func TestAnEntryWhoseNameIsBlankIsNotBoundAs(t *testing.T) {
 	t.Parallel()
 	for _, dn := range []string{"", " ", "  ", "\n", "\t ", "\u00a0"} {
@@ -73,7 +76,8 @@ func TestAnEntryWhoseNameIsBlankIsNotBoundAs(t *testing.T) {
 	}
 }
 
-// TestAnOddNameOfAnEntryIsUsedAsTheDirectoryGaveIt: to take a DN apart and write it anew could make another one of it.
+// TestAnOddNameOfAnEntryIsUsedAsTheDirectoryGaveIt: parsing a DN and writing it again could change
+// it into another DN.
 func TestAnOddNameOfAnEntryIsUsedAsTheDirectoryGaveIt(t *testing.T) {
 	t.Parallel()
 	for _, dn := range []string{
@@ -111,7 +115,8 @@ func stranger(t *testing.T) (url string, asked func() int32) {
 	return "ldap://" + l.Addr().String(), n.Load
 }
 
-// TestNeitherAliasesNorReferralsLeadElsewhere has a tree in which names stand for other entries and other servers.
+// TestNeitherAliasesNorReferralsLeadElsewhere has a tree in which names stand for other entries and
+// other servers.
 func TestNeitherAliasesNorReferralsLeadElsewhere(t *testing.T) {
 	t.Parallel()
 	url, asked := stranger(t)
@@ -152,7 +157,8 @@ func TestNeitherAliasesNorReferralsLeadElsewhere(t *testing.T) {
 	}
 }
 
-// TestAnOversizedValueCostsItsOwnLoginAtMost: what comes from the directory is bounded, at 4 MiB an answer.
+// TestAnOversizedValueCostsItsOwnLoginAtMost: what comes from the directory is bounded, at 4 MiB an
+// answer.
 func TestAnOversizedValueCostsItsOwnLoginAtMost(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{

@@ -6,24 +6,27 @@ import (
 	"fmt"
 	"time"
 
+	"authsvc/internal/dialect"
+	"authsvc/internal/redact"
 	"authsvc/ldappool"
 
 	"github.com/go-ldap/ldap/v3"
 )
 
-// retryAfter is what a caller is told to wait when the directory is away or the queue is full. The pool looks for an
-// absent directory every second at least.
+// retryAfter is how long a caller should wait if the directory is unavailable or the queue is full.
+// The pool looks for an absent directory at least once a second.
 const retryAfter = time.Second
 
-// longestRetryAfter bounds what a caller is told to wait where the pool knows how long its queue is: by then much may be
-// different.
+// longestRetryAfter bounds the RetryAfter that is computed from the length of the pool's queue.
+// Much may have changed by then.
 const longestRetryAfter = 30 * time.Second
 
-// directoryError is an answer of the directory that is no verdict on a password: what it was asked, and its own words.
+// directoryError is an answer of the directory as the cause of a result: the operation, and the
+// directory's own words.
 type directoryError struct {
 	op     string
 	result ldappool.Result
-	policy string // the password policy control's error, where there was one
+	policy string // the password policy control's error, if it had one
 }
 
 func (e *directoryError) Error() string {
@@ -32,7 +35,10 @@ func (e *directoryError) Error() string {
 		name = "unknown result code"
 	}
 	msg := fmt.Sprintf("%s %s: %s (%d)", e.op, e.result.Server, name, e.result.Code)
-	if e.result.Diagnostic != "" {
+	switch {
+	case e.result.Withhold:
+		msg += ": " + redact.Withheld
+	case e.result.Diagnostic != "":
 		msg += ": " + e.result.Diagnostic
 	}
 	if e.policy != "" {
@@ -41,8 +47,9 @@ func (e *directoryError) Error() string {
 	return msg
 }
 
-// judgeFault says what a fault of the pool is to a caller. It never is a verdict. Where the pool says of what kind it is,
-// that counts, and not what is behind it: a directory can be unavailable because it timed out.
+// judgeFault returns the result of a login that ended with a fault of the pool. It is never a
+// verdict. If the pool names the kind of the fault, the kind decides and not the cause behind it: a
+// directory can be unavailable because it timed out.
 func judgeFault(err error) Result {
 	r := Result{Cause: err}
 	kind := err
@@ -68,74 +75,75 @@ func judgeFault(err error) Result {
 	return r
 }
 
-// judgeSearch says what a search's result code means. OK means that the entries are all there are, or enough to see that
-// there are too many. That the base does not exist, or that the service identity may not see it (both are noSuchObject,
-// 32), is a fault: nothing is known of the user then.
-func judgeSearch(r ldappool.Result) Result {
+// judgeSearch says what a search's result code means. nil means that the entries are all there are,
+// or enough to see that there are too many. A base that does not exist, and one that the service
+// identity may not see, are both noSuchObject (32). That is a fault, because nothing is known of
+// the user then.
+func judgeSearch(r ldappool.Result) error {
 	switch r.Code {
 	case ldap.LDAPResultSuccess, ldap.LDAPResultSizeLimitExceeded:
-		return Result{Outcome: OK}
+		return nil
 	case ldap.LDAPResultTimeLimitExceeded:
-		return Result{Outcome: DirectoryTimeout, Cause: &directoryError{op: "search", result: r}}
+		return end(Result{Outcome: DirectoryTimeout, Cause: &directoryError{op: "search", result: r}})
 	}
-	return Result{Outcome: DirectoryUnavailable, RetryAfter: retryAfter, Cause: &directoryError{op: "search", result: r}}
+	return fault(&directoryError{op: "search", result: r})
 }
 
-// judgeBind says what the answer to a user's bind means (RFC 4511 section 4.2.2 and appendix A, the password policy controls,
-// and the directory's own words). Only what speaks of this password or this account is a verdict; all else is a fault, never
-// a guess. unknown is the outcome where the directory says that there is no such entry.
-func judgeBind(p Preset, r ldappool.Result, unknown Outcome) Result {
-	policy, err := readPolicy(r.Controls)
-	answer := BindAnswer{Answered: true, Code: r.Code, Policy: policy.err.String()}
-	if code, ok := adSubcode(r.Diagnostic); ok && p == AD {
-		answer.SubCode = fmt.Sprintf("%x", uint32(code))
+// judgeLookup is judgeSearch for a search of which all entries are needed.
+func judgeLookup(r ldappool.Result) error {
+	if r.Code == ldap.LDAPResultSizeLimitExceeded {
+		return fault(&directoryError{op: "search", result: r})
 	}
+	return judgeSearch(r)
+}
+
+// judgeBind says what the answer to a user's bind means. Only what the directory says of this
+// password or this account is a verdict; all else is a fault, never a guess. unknown is the outcome
+// if the directory says that there is no such entry.
+func judgeBind(d *dialect.Dialect, r ldappool.Result, unknown Outcome) Result {
+	a, err := d.Judge(r)
+	answer := BindAnswer{Answered: true, Code: r.Code, Policy: a.Policy, SubCode: a.SubCode, NotCompared: a.NotCompared}
 	if err != nil {
 		return Result{Outcome: DirectoryUnavailable, RetryAfter: retryAfter, Bind: answer, Cause: fmt.Errorf("bind %s: %w", r.Server, err)}
 	}
-	v, ok := p.judge(r, policy, unknown)
-	switch {
-	case !ok:
-		v = verdict{outcome: DirectoryUnavailable}
-		if r.Code == ldap.LDAPResultInvalidDNSyntax || r.Code == ldap.LDAPResultProtocolError {
-			v.outcome = InternalError // the service's request was wrong
-		}
-	case v.outcome == OK:
-		return Result{Outcome: OK, PasswordSeen: true, Bind: answer, Warnings: policy.warnings()}
+	if a.Verdict == dialect.Accepted {
+		return Result{Outcome: OK, PasswordSeen: true, Bind: answer, Warnings: warnings(a.Warning)}
 	}
-	result := Result{Outcome: v.outcome, PasswordSeen: v.seen(), Notice: v.notice, Bind: answer,
+	result := Result{Outcome: OutcomeOf(a.Verdict), PasswordSeen: a.PasswordSeen(), Notice: a.Notice, Bind: answer,
 		Cause: &directoryError{op: "bind", result: r, policy: answer.Policy}}
-	if v.outcome == DirectoryUnavailable {
+	switch {
+	case a.Verdict == dialect.NoSuchEntry:
+		result.Outcome = unknown
+	case a.Verdict == dialect.NoVerdict && (r.Code == ldap.LDAPResultInvalidDNSyntax || r.Code == ldap.LDAPResultProtocolError):
+		result.Outcome = InternalError // the service's request was wrong
+	}
+	if result.Outcome == DirectoryUnavailable {
 		result.RetryAfter = retryAfter
 	}
 	return result
 }
 
-// judge finds the verdict in an answer to a bind, if there is one.
-func (p Preset) judge(r ldappool.Result, policy policy, unknown Outcome) (verdict, bool) {
-	if r.Code == ldap.LDAPResultSuccess {
-		return policy.judgeSuccess()
+// OutcomeOf returns the outcome of a login for the directory's verdict.
+func OutcomeOf(v dialect.Verdict) Outcome {
+	switch v {
+	case dialect.Accepted:
+		return OK
+	case dialect.NoSuchEntry:
+		return InvalidUser
+	case dialect.WrongPassword:
+		return InvalidPassword
+	case dialect.Locked:
+		return AccountLocked
+	case dialect.Disabled:
+		return AccountDisabled
+	case dialect.AccountExpired:
+		return AccountExpired
+	case dialect.PasswordExpired:
+		return PasswordExpired
+	case dialect.MustChange:
+		return MustChangePassword
+	case dialect.NotPermitted:
+		return NotPermitted
 	}
-	if v, ok := p.refusal(r, unknown); ok {
-		return v, true
-	}
-	if speaksOfAccounts(r.Code) {
-		if v, ok := policy.judgeError(); ok {
-			v.early = v.early || p == FreeIPA // its plugins look before the password was seen
-			return v, true
-		}
-	}
-	switch r.Code {
-	case ldap.LDAPResultInvalidCredentials:
-		// FreeIPA attaches it to a wrong password too.
-		if policy.expired && p != FreeIPA {
-			return verdict{outcome: PasswordExpired}, true
-		}
-		return verdict{outcome: InvalidPassword}, true
-	case ldap.LDAPResultInappropriateAuthentication: // the entry has no password at all
-		return verdict{outcome: InvalidPassword}, true
-	case ldap.LDAPResultNoSuchObject:
-		return verdict{outcome: unknown}, true
-	}
-	return verdict{}, false
+	return DirectoryUnavailable
 }

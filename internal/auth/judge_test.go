@@ -8,14 +8,15 @@ import (
 	"testing"
 	"time"
 
+	"authsvc/internal/dialect"
 	"authsvc/ldappool"
 
 	"github.com/go-ldap/ldap/v3"
 	"github.com/stretchr/testify/require"
 )
 
-// resultCodes are all that LDAP knows, some that it does not, and the borders of the number's type. Those from 200 on
-// are go-ldap's own, which a server may send as well as any other number.
+// resultCodes are all that LDAP knows, some that it does not, and the borders of the number's type.
+// Those from 200 on are go-ldap's own, which a server may send as well as any other number.
 func resultCodes() []uint16 {
 	var codes []uint16
 	for c := range uint16(124) {
@@ -49,9 +50,14 @@ func TestEveryResultCodeOfASearchIsOKOrAFault(t *testing.T) {
 			if !ok {
 				o = DirectoryUnavailable
 			}
-			got := judgeSearch(ldappool.Result{Code: code, Server: "ldap://here", Diagnostic: "said so"})
+			err := judgeSearch(ldappool.Result{Code: code, Server: "ldap://here", Diagnostic: "said so"})
+			require.Equal(t, o == OK, err == nil)
+			if err == nil {
+				return
+			}
+			got := resultOf(err)
 			requireJudged(t, o, got, "search ldap://here", fmt.Sprintf("(%d)", code), "said so")
-			require.True(t, o == OK || got.Outcome.IsFault(), "a search is never a verdict")
+			require.True(t, got.Outcome.IsFault(), "a search is never a verdict")
 		})
 	}
 }
@@ -74,7 +80,7 @@ func TestEveryResultCodeOfABindIsAVerdictOnlyWhereItSpeaksOfThePassword(t *testi
 				if !ok {
 					o = DirectoryUnavailable
 				}
-				got := judgeBind(OpenLDAP, ldappool.Result{Code: code, Server: "ldap://here", Diagnostic: "said so"}, unknown)
+				got := judgeBind(dialect.Default(), ldappool.Result{Code: code, Server: "ldap://here", Diagnostic: "said so"}, unknown)
 				requireJudged(t, o, got, "bind ldap://here", fmt.Sprintf("(%d)", code), "said so")
 				require.Equal(t, code == 0, got.Outcome == OK, "success is the only success")
 				require.Equal(t, code == 0 || code == 32 || code == 48 || code == 49, got.Outcome.IsVerdict())
@@ -85,7 +91,7 @@ func TestEveryResultCodeOfABindIsAVerdictOnlyWhereItSpeaksOfThePassword(t *testi
 
 func TestAResultCodeThatNobodyKnowsIsToldByItsNumber(t *testing.T) {
 	t.Parallel()
-	got := judgeBind(OpenLDAP, ldappool.Result{Code: 4711, Server: "ldap://here"}, InvalidUser)
+	got := judgeBind(dialect.Default(), ldappool.Result{Code: 4711, Server: "ldap://here"}, InvalidUser)
 	require.EqualError(t, got.Cause, "bind ldap://here: unknown result code (4711)")
 }
 

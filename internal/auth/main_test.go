@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"authsvc/internal/auth"
+	"authsvc/internal/dialect"
 	"authsvc/internal/ldaptest"
 	"authsvc/ldappool"
 
@@ -21,13 +22,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience is the timeout of a login that is expected to end well before it.
 const patience = 30 * time.Second
 
-// observer remembers every login it is told of.
+// observer records every login that it gets.
 type observer struct {
 	mu   sync.Mutex
 	seen []login
 }
 
-// login is what an observer was told.
+// login is one login that an observer got.
 type login struct {
 	credentials auth.Credentials
 	result      auth.Result
@@ -39,18 +40,20 @@ func (o *observer) LoginDone(_ context.Context, c auth.Credentials, r auth.Resul
 	o.seen = append(o.seen, login{c, r})
 }
 
-// all is everything the observer was told so far.
+// all returns the logins that the observer got so far.
 func (o *observer) all() []login {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return append([]login(nil), o.seen...)
 }
 
-// newPool makes a pool of connections to url that lives until the test ends. The functions change its configuration.
+// newPool makes a pool of connections to url that lives until the test ends. The functions change
+// its configuration.
 func newPool(t testing.TB, url string, change ...func(*ldappool.Config)) *ldappool.Pool {
 	t.Helper()
 	cfg := ldappool.Config{
-		Servers: []string{url}, BindDN: ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword,
+		OnlyListedControls: true, // as the service has it
+		Servers:            []string{url}, BindDN: ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword,
 		DialTimeout: patience, RequestTimeout: patience, MaxWait: patience, MaxConns: 4, MinIdleConns: 1,
 	}
 	for _, f := range change {
@@ -64,6 +67,15 @@ func newPool(t testing.TB, url string, change ...func(*ldappool.Config)) *ldappo
 		require.NoError(t, p.Close(ctx))
 	})
 	return p
+}
+
+// named is the kind of directory of that name.
+func named(name string) *dialect.Dialect {
+	d, err := dialect.Named(name)
+	if err != nil {
+		panic(err)
+	}
+	return d
 }
 
 // byFilter finds users of the test's tree as the presets do.
@@ -123,8 +135,9 @@ func requireOutcome(t testing.TB, want auth.Outcome, r auth.Result) {
 	require.Equal(t, want, r.Outcome, "cause: %v, detail: %s", r.Cause, r.Detail)
 }
 
-// person is the LDIF of a user with that name and the given further lines. Every byte of the name is escaped in its DN, so
-// that the directory gets the name from something other than the code under test.
+// person is the LDIF of a user with that name and the given further lines. Every byte of the name
+// is escaped in its DN, so that the directory gets the name from something other than the code
+// under test.
 func person(uid, parent string, lines ...string) string {
 	return "dn: " + personDN(uid, parent) + "\nobjectClass: inetOrgPerson\ncn: x\nsn: x\n" +
 		attribute("uid", uid) + strings.Join(lines, "\n") + "\n\n"

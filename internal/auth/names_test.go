@@ -13,10 +13,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// special are the characters that RFC 4514 and RFC 4515 treat as special, and some that URLs, shells and formats do.
+// special are the characters that RFC 4514 and RFC 4515 treat as special, and some that URLs,
+// shells and formats do.
 const special = `*()\,+"<>;=#/&|!~:{}%$'-_.@^` + "`"
 
-// nastyNames are user names that want escaping. No two of them are one to a directory, which folds case and width.
+// nastyNames are user names that want escaping. No two of them are one to a directory, which folds
+// case and width.
 func nastyNames() []string {
 	names := []string{
 		"in between", "#04024869", "##", `\\`, `\2a`, `\5c2a`, `a\00`, "a=b", "a,b", "a+b", "cn=a+sn=b", "{username}", "%s", "()", "(a)", `"a"`,
@@ -30,7 +32,8 @@ func nastyNames() []string {
 	return slices.Compact(names)
 }
 
-// TestAnyNameLogsInAsItself: every user has a password of its own, so one that is OK is the one that was meant.
+// TestAnyNameLogsInAsItself: every user has a password of its own, so one that is OK is the one
+// that was meant.
 func TestAnyNameLogsInAsItself(t *testing.T) {
 	t.Parallel()
 	names := nastyNames()
@@ -79,8 +82,8 @@ func TestANameThatTriesToBeMoreThanAValueIsNobody(t *testing.T) {
 	}
 }
 
-// TestADirectoryReadsTheWholeNameInADN asks for entries by the DNs that a template makes, those included that Validate
-// would not let pass.
+// TestADirectoryReadsTheWholeNameInADN asks for entries by the DNs that a template makes, those
+// included that Validate would not let pass.
 func TestADirectoryReadsTheWholeNameInADN(t *testing.T) {
 	t.Parallel()
 	names := append(nastyNames(), "line\nfeed", "linefeed", "tab\tbed", "tabbed", "bell\ax", "bellx", "car\rriage", "carriage", " led", "trailed ", "  both  ", "dele\x7fte")

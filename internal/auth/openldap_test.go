@@ -34,8 +34,8 @@ pwdGraceAuthNLimit: 3
 
 `
 
-// slapdStates are the states that slapd's ppolicy overlay has. A locked account is told from a wrong password only with
-// ppolicy_use_lockout.
+// slapdStates are the states that slapd's ppolicy overlay has. The overlay distinguishes a locked
+// account from a wrong password only with ppolicy_use_lockout.
 func slapdStates(useLockout bool) []accountState {
 	locked := says(auth.InvalidPassword)
 	if useLockout {
@@ -47,7 +47,7 @@ func slapdStates(useLockout bool) []accountState {
 		{stateUnknown, "nobody", says(auth.InvalidUser), says(auth.InvalidUser)},
 		{stateFailures, "failed", locked, locked},
 		{stateAdmin, "admin", locked, locked},
-		{stateEnded, "ended", locked, locked}, // pwdEndTime: the overlay tells it as locked
+		{stateEnded, "ended", locked, locked}, // pwdEndTime: the overlay reports it as locked
 		{stateAttribute, "attribute", says(auth.AccountDisabled), wrong},
 		{stateExpired, "expired", says(auth.PasswordExpired), wrong},
 		{stateGrace, "grace", says(auth.OK, auth.GraceLogins), wrong},

@@ -1,36 +1,36 @@
 package auth
 
-import "fmt"
-
-// Outcome is what one login came to. Its numeric value is the status that callers read; the names and texts
-// belong to it and never change. Outcomes up to NotPermitted are the directory's own verdict; TooManyAttempts
-// and BadRequest mean that it was not asked; the rest are faults, which say nothing about a password.
+// Outcome is what one login came to. It has a status, a code and a message, which never change.
+// Outcomes up to NotPermitted are the directory's own verdict; TooManyAttempts and BadRequest mean
+// that no password was tried; the rest are faults, which say nothing about a password. The zero
+// value, and every number that is no outcome, is InternalError: no login is accepted because
+// somebody forgot to decide it.
 type Outcome uint8
 
-// The outcomes, by status.
+// The outcomes, in order of status: 0 is OK.
 const (
-	OK                   Outcome = iota // the directory accepted the password
-	InvalidUser                         // no such user, or more than one
-	InvalidPassword                     // the directory refused the password
-	AccountLocked                       // locked after too many failures, or by an administrator
-	AccountDisabled                     // switched off by an administrator
-	AccountExpired                      // past the account's own end
-	PasswordExpired                     // the password is too old
-	MustChangePassword                  // the password must be changed before it is of use
-	NotPermitted                        // not in a required group, or not now, or not from there
-	TooManyAttempts                     // throttled before the directory was asked
-	BadRequest                          // malformed, empty or over-long input
-	DirectoryUnavailable                // no server could be reached, or it refused to serve
-	Overloaded                          // the queue for a connection is full, or its deadline passed
-	DirectoryTimeout                    // the directory took the question and did not answer in time
-	InternalError                       // a fault of the service itself
-	CallerRefused                       // the caller has no key or certificate that fits
+	OK                   Outcome = iota + 1 // the directory accepted the password
+	InvalidUser                             // no such user, or more than one
+	InvalidPassword                         // the directory refused the password
+	AccountLocked                           // locked after too many failures, or by an administrator
+	AccountDisabled                         // switched off by an administrator
+	AccountExpired                          // past the account's own end
+	PasswordExpired                         // the password is too old
+	MustChangePassword                      // the password must be changed before it is of use
+	NotPermitted                            // not in a required group, or not now, or not from there
+	TooManyAttempts                         // throttled before the password was tried
+	BadRequest                              // malformed, empty or over-long input
+	DirectoryUnavailable                    // no server could be reached, or it refused to serve
+	Overloaded                              // the queue for a connection is full, or its deadline passed
+	DirectoryTimeout                        // the directory took the question and did not answer in time
+	InternalError                           // a fault of the service itself
+	CallerRefused                           // the caller has no key or certificate that fits
 
-	outcomeCount
+	afterLast
 )
 
 // outcomes is the table of CONTRACT: the code for programs and the message for people.
-var outcomes = [outcomeCount]struct{ code, message string }{
+var outcomes = [afterLast]struct{ code, message string }{
 	OK:                   {"ok", "auth ok"},
 	InvalidUser:          {"invalid_user", "invalid user"},
 	InvalidPassword:      {"invalid_password", "invalid password"},
@@ -51,37 +51,38 @@ var outcomes = [outcomeCount]struct{ code, message string }{
 
 // Outcomes returns every outcome in order of status.
 func Outcomes() []Outcome {
-	all := make([]Outcome, outcomeCount)
-	for i := range all {
-		all[i] = Outcome(i)
+	all := make([]Outcome, 0, afterLast-OK)
+	for o := OK; o < afterLast; o++ {
+		all = append(all, o)
 	}
 	return all
 }
 
+// known is the outcome, or InternalError if it is none.
+func (o Outcome) known() Outcome {
+	if o < OK || o >= afterLast {
+		return InternalError
+	}
+	return o
+}
+
 // Status is the number that callers read.
-func (o Outcome) Status() int { return int(o) }
+func (o Outcome) Status() int { return int(o.known() - OK) }
 
 // Code is the outcome's name for programs: snake case, stable.
-func (o Outcome) Code() string {
-	if o >= outcomeCount {
-		return fmt.Sprintf("outcome_%d", uint8(o))
-	}
-	return outcomes[o].code
-}
+func (o Outcome) Code() string { return outcomes[o.known()].code }
 
 // Message is the outcome's text for people: stable, and the same for every user.
-func (o Outcome) Message() string {
-	if o >= outcomeCount {
-		return o.Code()
-	}
-	return outcomes[o].message
-}
+func (o Outcome) Message() string { return outcomes[o.known()].message }
 
 // String is the Code.
 func (o Outcome) String() string { return o.Code() }
 
-// IsVerdict tells whether the directory itself decided: statuses 0 to 8.
-func (o Outcome) IsVerdict() bool { return o <= NotPermitted }
+// IsVerdict reports whether the directory itself decided: statuses 0 to 8.
+func (o Outcome) IsVerdict() bool { return o >= OK && o <= NotPermitted }
 
-// IsFault tells whether the service could not find out: statuses 11 to 14.
-func (o Outcome) IsFault() bool { return o >= DirectoryUnavailable && o <= InternalError }
+// IsFault reports whether the service could not find out: statuses 11 to 14.
+func (o Outcome) IsFault() bool {
+	o = o.known()
+	return o >= DirectoryUnavailable && o <= InternalError
+}

@@ -78,12 +78,16 @@ func TestContract_StatusesTo8AreVerdictsAnd11To14AreFaults(t *testing.T) {
 	}
 }
 
-func TestAnOutcomeBeyondTheTableIsNeitherOKNorAVerdict(t *testing.T) {
+func TestOutcome_TheZeroValueAndAllOthersAreAnInternalError(t *testing.T) {
 	t.Parallel()
-	for _, o := range []auth.Outcome{16, 100, 255} {
-		require.Equal(t, "outcome_"+strconv.Itoa(o.Status()), o.Code())
-		require.Equal(t, o.Code(), o.Message())
+	for _, o := range []auth.Outcome{0, auth.CallerRefused + 1, 100, 255} {
+		require.Equal(t, auth.InternalError.Status(), o.Status())
+		require.Equal(t, "internal_error", o.Code())
+		require.Equal(t, "internal error", o.Message())
 		require.False(t, o.IsVerdict())
-		require.False(t, o.IsFault())
+		require.True(t, o.IsFault())
+		require.NotEqual(t, auth.OK, auth.VisibleResult(0, auth.Result{Outcome: o}).Outcome)
+		require.NotEqual(t, auth.OK, auth.VisibleResult(1, auth.Result{Outcome: o}).Outcome)
+		require.Equal(t, "returned", auth.Verdict(0, auth.Result{Outcome: o}))
 	}
 }

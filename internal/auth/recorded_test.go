@@ -25,8 +25,8 @@ type record struct {
 	right, wrong reply
 }
 
-// startRecorded runs a server that has an entry for each record, and one of the same with -w at the end of its name, and answers
-// their binds as recorded.
+// startRecorded runs a server that has an entry for each record, and one of the same with -w at the
+// end of its name, and answers their binds as recorded.
 func startRecorded(t *testing.T, records map[string]record) string {
 	t.Helper()
 	directory := ldaptest.NewDirectory()
@@ -64,8 +64,8 @@ func ppolicy(value string) ldaptest.Control {
 	return ldaptest.Control{OID: ldap.ControlTypeBeheraPasswordPolicy, Value: []byte(value)}
 }
 
-// freeIPAStates are FreeIPA's. Its plugins look at an account before its password, so that all but the must-change state are told
-// to anybody.
+// freeIPAStates are FreeIPA's. Its plugins check the account before the password. So an account
+// that they refuse is refused in the same way with a wrong password, except for must-change.
 func freeIPAStates() []accountState {
 	wrong := says(auth.InvalidPassword)
 	return []accountState{
@@ -83,8 +83,8 @@ func freeIPAStates() []accountState {
 	}
 }
 
-// freeIPARecords are what the sources of FreeIPA's plugins answer (daemons/ipa-slapi-plugins: ipa-lockout, ipa-pwd-extop,
-// ipa-graceperiod), and 389 DS below them.
+// freeIPARecords are what the sources of FreeIPA's plugins answer (daemons/ipa-slapi-plugins:
+// ipa-lockout, ipa-pwd-extop, ipa-graceperiod), and 389 DS below them.
 func freeIPARecords() map[string]record {
 	person := func(more map[string][]string) map[string][]string {
 		a := map[string][]string{"objectClass": {"top", "person", "inetOrgPerson", "posixAccount", "ipaObject", "krbPrincipalAux"}}
@@ -98,10 +98,12 @@ func freeIPARecords() map[string]record {
 		"failed":   always(reply{code: 53, diagnostic: "Too many failed logins.\n"}),
 		"admin":    always(reply{code: 53, diagnostic: "Entry permanently locked.\n"}),
 		"disabled": always(reply{53, "Account inactivated. Contact system administrator.", []ldaptest.Control{ppolicy("\x30\x03\x81\x01\x01")}}),
-		// The service identity sees the attribute, and a server that does not know of it yet let the bind pass.
+		// The service identity sees the attribute, and a server that does not know of it yet let
+		// the bind pass.
 		"attribute": {person(map[string][]string{"nsAccountLock": {"TRUE"}}), ok, wrong},
 		"ended":     always(reply{code: 53, diagnostic: "Account (Kerberos principal) is expired"}),
-		// The plugin counts a grace login and attaches both controls before the password is looked at.
+		// The plugin counts a grace login and attaches both controls before the password is looked
+		// at.
 		"grace": {
 			person(nil),
 			reply{controls: []ldaptest.Control{ppolicy("\x30\x05\xa0\x03\x81\x01\x02"), netscapeExpired}},
@@ -114,7 +116,8 @@ func freeIPARecords() map[string]record {
 	}
 }
 
-// adStates are Active Directory's. All but the locked state are told only with the right password.
+// adStates are Active Directory's. AD reports every state but the locked one only if the password
+// is right.
 func adStates() []accountState {
 	wrong := says(auth.InvalidPassword)
 	return []accountState{

@@ -7,8 +7,8 @@ import (
 	"authsvc/internal/ldaptest"
 )
 
-// startSambaStates runs Samba over the accounts of ldaptest's AddStates. A wrong try never locks: those that are locked were so
-// before.
+// startSambaStates runs Samba over the accounts of ldaptest's AddStates. A wrong try never locks:
+// those that are locked were so before.
 func startSambaStates(t *testing.T) string {
 	t.Helper()
 	s := ldaptest.StartSamba(t, ldaptest.SambaConfig{LockoutThreshold: 5})

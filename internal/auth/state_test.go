@@ -4,12 +4,14 @@ import (
 	"testing"
 
 	"authsvc/internal/auth"
+	"authsvc/internal/dialect"
 	"authsvc/internal/ldaptest"
 
 	"github.com/stretchr/testify/require"
 )
 
-// startAD runs a server that has these attributes for one user of AD, x, whose password is right. It remembers the binds of logins.
+// startAD runs a server that has these attributes for one user of AD, x, whose password is right.
+// It remembers the binds of logins.
 func startAD(t *testing.T, attributes map[string][]string) (*ldaptest.Server, *passwords) {
 	t.Helper()
 	return newServer(t, func(c *ldaptest.Conn, req ldaptest.Request) bool {
@@ -28,7 +30,7 @@ func startAD(t *testing.T, attributes map[string][]string) (*ldaptest.Server, *p
 // byADName has a filter that finds machines too.
 func byADName(attributes ...string) auth.Config {
 	cfg := byFilter()
-	cfg.Preset, cfg.Filter, cfg.NameAttribute, cfg.Attributes = auth.AD, "(sAMAccountName={username})", "sAMAccountName", attributes
+	cfg.Dialect, cfg.Filter, cfg.NameAttribute, cfg.Attributes = named("ad"), "(sAMAccountName={username})", "sAMAccountName", attributes
 	return cfg
 }
 
@@ -81,7 +83,7 @@ func TestContract_APrincipalIsBoundAsItIs(t *testing.T) {
 	t.Parallel()
 	s, seen := startAD(t, nil)
 	p := newPool(t, s.URL())
-	cfg := auth.Config{Preset: auth.AD, DNTemplate: "{username}@example.org", Timeout: patience}
+	cfg := auth.Config{Dialect: named("ad"), DNTemplate: "{username}@example.org", Timeout: patience}
 	for _, name := range []string{"x", "first.last", "O'Neil", "ü", "a b", "(*)", "+a,b;c", `"q"`, "{username}", "<SID>"} {
 		r := authenticate(t, cfg, p, name, "secret")
 		requireOutcome(t, auth.OK, r)
@@ -106,9 +108,9 @@ func TestContract_APrincipalIsBoundAsItIs(t *testing.T) {
 func TestAPrincipalIsForADAlone(t *testing.T) {
 	t.Parallel()
 	for _, template := range []string{"{username}@example.org", "{username}@", "x{username}@example.org", "{username}@a@b", `{username}@a\b`} {
-		for _, preset := range auth.Presets() {
-			_, err := auth.New(auth.Config{Preset: preset, DNTemplate: template, Timeout: patience}, nil, nil)
-			if preset == auth.AD && template == "{username}@example.org" {
+		for _, preset := range dialect.All() {
+			_, err := auth.New(auth.Config{Dialect: preset, DNTemplate: template, Timeout: patience}, nil, nil)
+			if preset == named("ad") && template == "{username}@example.org" {
 				require.NoError(t, err)
 				continue
 			}
@@ -117,13 +119,15 @@ func TestAPrincipalIsForADAlone(t *testing.T) {
 	}
 }
 
-// freeIPASchema is what FreeIPA's users have beyond slapd's own schema (install/share/60basev2.ldif; 389 DS' 10-core).
+// freeIPASchema is what FreeIPA's users have beyond slapd's own schema
+// (install/share/60basev2.ldif; 389 DS' 10-core).
 const freeIPASchema = `attributetype ( 2.16.840.1.113730.3.1.610 NAME 'nsAccountLock' EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )
 attributetype ( 2.16.840.1.113730.3.8.3.1 NAME 'ipaUniqueID' EQUALITY caseIgnoreMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 SINGLE-VALUE )
 objectclass ( 2.16.840.1.113730.3.8.4.1 NAME 'ipaObject' AUXILIARY MUST ipaUniqueID MAY nsAccountLock )
 objectclass ( 2.16.840.1.113730.3.8.12.30 NAME 'ipaOverrideTarget' STRUCTURAL MAY ( uid $ cn $ userPassword ) )`
 
-// TestFreeIPAsCompatibilityTreeMakesNobodyAmbiguous: it has each user again, as an entry of another class.
+// TestFreeIPAsCompatibilityTreeMakesNobodyAmbiguous: it has each user again, as an entry of another
+// class.
 func TestFreeIPAsCompatibilityTreeMakesNobodyAmbiguous(t *testing.T) {
 	t.Parallel()
 	user := func(uid, lock string) string {
@@ -139,7 +143,7 @@ func TestFreeIPAsCompatibilityTreeMakesNobodyAmbiguous(t *testing.T) {
 	}
 	ldif += user("alice", "FALSE") + user("locked", "TRUE") + user("shouted", "true")
 	p := newPool(t, ldaptest.StartSlapd(t, ldaptest.SlapdConfig{ExtraGlobal: freeIPASchema, LDIF: ldif}).URL())
-	cfg := byPreset(auth.FreeIPA)
+	cfg := byPreset(named("freeipa"))
 	cfg.BaseDNs = []string{ldaptest.BaseDN}
 	requireOutcome(t, auth.OK, authenticate(t, cfg, p, "alice", "secret"))
 	requireOutcome(t, auth.InvalidPassword, authenticate(t, cfg, p, "alice", "wrong"))
@@ -148,16 +152,16 @@ func TestFreeIPAsCompatibilityTreeMakesNobodyAmbiguous(t *testing.T) {
 		requireOutcome(t, auth.InvalidPassword, authenticate(t, cfg, p, uid, "wrong"))
 	}
 	plain := byFilter(ldaptest.BaseDN)
-	plain.Preset = auth.FreeIPA
+	plain.Dialect = named("freeipa")
 	requireOutcome(t, auth.InvalidUser, authenticate(t, plain, p, "alice", "secret"))
 }
 
 // TestWrongPasswordsLockAnAccountAndAreToldSo goes the way from the first try to the lock.
 func TestWrongPasswordsLockAnAccountAndAreToldSo(t *testing.T) {
 	t.Parallel()
-	for preset, start := range map[auth.Preset]func(*testing.T) string{
-		auth.OpenLDAP: func(t *testing.T) string { t.Helper(); return startPolicySlapd(t, true) },
-		auth.DS389:    start389,
+	for preset, start := range map[*dialect.Dialect]func(*testing.T) string{
+		named("openldap"): func(t *testing.T) string { t.Helper(); return startPolicySlapd(t, true) },
+		named("389ds"):    start389,
 	} {
 		t.Run(preset.String(), func(t *testing.T) {
 			t.Parallel()
@@ -177,12 +181,13 @@ func TestWrongPasswordsLockAnAccountAndAreToldSo(t *testing.T) {
 	}
 }
 
-// TestALoginGoesOnAfterOneThatMustChange on the same connection: slapd and 389 DS refuse all but a bind there.
+// TestALoginGoesOnAfterOneThatMustChange on the same connection: slapd and 389 DS refuse all but a
+// bind there.
 func TestALoginGoesOnAfterOneThatMustChange(t *testing.T) {
 	t.Parallel()
-	for preset, start := range map[auth.Preset]func(*testing.T) string{
-		auth.OpenLDAP: func(t *testing.T) string { t.Helper(); return startPolicySlapd(t, true) },
-		auth.DS389:    start389,
+	for preset, start := range map[*dialect.Dialect]func(*testing.T) string{
+		named("openldap"): func(t *testing.T) string { t.Helper(); return startPolicySlapd(t, true) },
+		named("389ds"):    start389,
 	} {
 		t.Run(preset.String(), func(t *testing.T) {
 			t.Parallel()

@@ -1,34 +1,142 @@
 package auth
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
+
+	"authsvc/internal/dialect"
+	"authsvc/internal/ldapname"
+	"authsvc/ldappool/ldapconn"
 
 	"github.com/go-ldap/ldap/v3"
 )
 
 // placeholder stands in filters and DN templates for the name that was typed.
-const placeholder = "{username}"
+const placeholder = dialect.Placeholder
 
-// filterTemplate is a search filter (RFC 4515) with a placeholder for a value.
-type filterTemplate string
+// namePartOfDN stands in a filter for a name that becomes an attribute value in a DN, as in
+// (member=uid={username},dc=org).
+const namePartOfDN = "{username-in-dn}"
 
-func parseFilter(s string) (filterTemplate, error) {
+// userFilter is a search filter (RFC 4515) with places for the name that was typed.
+type userFilter struct {
+	text     string // with namePartOfDN in place of the placeholders that are parts of DNs
+	template *ldapconn.FilterTemplate
+	places   []string // the placeholders of the template's values
+}
+
+func parseFilter(s string) (*userFilter, error) {
 	if !strings.Contains(s, placeholder) {
-		return "", fmt.Errorf("filter %q has no %s", s, placeholder)
+		return nil, fmt.Errorf("filter %q has no %s", s, placeholder)
 	}
-	f := filterTemplate(s)
-	if _, err := ldap.CompileFilter(f.fill("probe")); err != nil {
-		return "", fmt.Errorf("filter %q: %w", s, err)
+	f, err := newUserFilter(markDNs(s, placeholder))
+	if err != nil {
+		return nil, fmt.Errorf("filter %q: %w", s, err)
 	}
 	return f, nil
 }
 
-// fill puts name in place as one assertion value, whatever it contains (RFC 4515 section 3).
-func (f filterTemplate) fill(name string) string {
-	return strings.ReplaceAll(string(f), placeholder, ldap.EscapeFilter(name))
+func newUserFilter(text string) (*userFilter, error) {
+	template, err := ldapconn.CompileTemplate(text)
+	if err != nil {
+		return nil, err
+	}
+	f := &userFilter{text: text, template: template}
+	for _, name := range template.Names() {
+		f.places = append(f.places, "{"+name+"}")
+	}
+	return f, nil
 }
+
+// fill puts a name in place as one assertion value, or one attribute value of a DN, whatever it
+// contains (RFC 4515 section 3, RFC 4514 section 2.4). account stands for the part of the name that
+// qualifiedFilters use.
+func (f *userFilter) fill(name, account string) ldapconn.Filter {
+	values := make([]string, 0, 4)
+	for _, place := range f.places {
+		switch place {
+		case placeholder:
+			values = append(values, name)
+		case namePartOfDN:
+			values = append(values, ldapname.EscapeValue(name))
+		case accountPlaceholder:
+			values = append(values, account)
+		case accountPartOfDN:
+			values = append(values, ldapname.EscapeValue(account))
+		default: // it is no placeholder of ours
+			values = append(values, place)
+		}
+	}
+	return f.template.Fill(values...)
+}
+
+// nameReplacements are the placeholders for a name and what replaces them in a filter.
+func nameReplacements(name string) []string {
+	return []string{placeholder, ldap.EscapeFilter(name), namePartOfDN, ldap.EscapeFilter(ldapname.EscapeValue(name))}
+}
+
+// markDNs replaces each placeholder for a value that is a part of a DN with the one of partOfDN.
+// Otherwise a user who is called b\6fb would be bob in that DN.
+func markDNs(filter string, placeholders ...string) string {
+	var b strings.Builder
+	rest := filter
+	for {
+		at := inBraces.FindStringIndex(rest)
+		if at == nil {
+			b.WriteString(rest)
+			return b.String()
+		}
+		b.WriteString(rest[:at[0]])
+		found := rest[at[0]:at[1]]
+		rest = rest[at[1]:]
+		assertion := b.String()[strings.LastIndexByte(b.String(), '(')+1:] // no value has a parenthesis that is not escaped
+		after, _, _ := strings.Cut(rest, ")")
+		if _, value, _ := strings.Cut(assertion, "="); slices.Contains(placeholders, found) && isPartOfDN(value, after) {
+			found = partOfDN(found)
+		}
+		b.WriteString(found)
+	}
+}
+
+// inBraces is what a placeholder looks like.
+var inBraces = regexp.MustCompile(`\{[^{}]*\}`)
+
+// partOfDN is the placeholder for a value that becomes an attribute value in a DN. No attribute
+// description has a colon.
+func partOfDN(of string) string {
+	if of == placeholder {
+		return namePartOfDN
+	}
+	return strings.TrimSuffix(of, "}") + ":in-dn}"
+}
+
+// isPartOfDN reports whether an assertion value is a DN of which a value between before and after
+// is only a part.
+func isPartOfDN(before, after string) bool {
+	if before == "" {
+		return false
+	}
+	const dn = "x=#040178" // nothing but a separator may follow it
+	value := inBraces.ReplaceAllStringFunc(before+"probe"+after, func(found string) string {
+		if found == dnPlaceholder {
+			return dn
+		}
+		return "probe"
+	})
+	value = filterEscape.ReplaceAllStringFunc(value, func(escape string) string {
+		c, _ := hex.DecodeString(escape[1:]) // it matches
+		return string(c)
+	})
+	parsed, err := ldapname.ParseDN(value)
+	return err == nil && len(parsed.RDNs) > 0
+}
+
+// filterEscape is an escaped byte in a filter (RFC 4515 section 3).
+var filterEscape = regexp.MustCompile(`\\[0-9A-Fa-f]{2}`)
 
 // dnTemplate is a DN (RFC 4514) with a placeholder for an attribute value.
 type dnTemplate string
@@ -38,7 +146,7 @@ func parseDNTemplate(s string) (dnTemplate, error) {
 		return "", fmt.Errorf("DN template %q has no %s", s, placeholder)
 	}
 	t := dnTemplate(s)
-	if dn, err := ldap.ParseDN(t.fill("probe")); err != nil || len(dn.RDNs) == 0 {
+	if dn, err := ldapname.ParseDN(t.fill("probe")); err != nil || len(dn.RDNs) == 0 {
 		return "", fmt.Errorf("DN template %q: %w", s, errors.Join(errors.New("not a DN"), err))
 	}
 	return t, nil
@@ -46,25 +154,28 @@ func parseDNTemplate(s string) (dnTemplate, error) {
 
 // fill puts name in place as one attribute value, whatever it contains.
 func (t dnTemplate) fill(name string) string {
-	return strings.ReplaceAll(string(t), placeholder, escapeDN(name))
+	return strings.ReplaceAll(string(t), placeholder, ldapname.EscapeValue(name))
 }
 
-// escapeDN escapes an attribute value for a DN (RFC 4514 section 2.4). Control characters, which the RFC lets stand and
-// OpenLDAP's parser skips, are escaped too.
-func escapeDN(value string) string {
-	var b strings.Builder
-	for i := range len(value) {
-		switch c := value[i]; {
-		case c < ' ' || c == 0x7f:
-			fmt.Fprintf(&b, `\%02x`, c)
-		case strings.IndexByte(`"+,;<>\=`, c) >= 0,
-			c == '#' && i == 0,
-			c == ' ' && (i == 0 || i == len(value)-1):
-			b.WriteByte('\\')
-			b.WriteByte(c)
-		default:
-			b.WriteByte(c)
+// comparesText reports whether the name stands only in attributes that are known to be compared as
+// text (caseIgnoreMatch of RFC 4517 or a stricter rule). telephoneNumberMatch ignores all spaces
+// and hyphens.
+func (t dnTemplate) comparesText() bool {
+	const probe = "authsvcprobe"
+	dn, err := ldapname.ParseDN(t.fill(probe))
+	if err != nil {
+		return false
+	}
+	for _, rdn := range dn.RDNs {
+		for _, a := range rdn.Attributes {
+			text := func(known string) bool { return ldapname.SameAttribute(known, a.Type) }
+			if strings.Contains(a.Value, probe) && !slices.ContainsFunc(textAttributes, text) {
+				return false
+			}
 		}
 	}
-	return b.String()
+	return true
 }
+
+// textAttributes are the attributes that users are named by which are compared as text.
+var textAttributes = []string{"uid", "cn", "sn", "givenName", "mail", "ou", "o", "displayName", "sAMAccountName", "userPrincipalName", "krbPrincipalName", "employeeNumber"}

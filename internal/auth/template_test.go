@@ -5,12 +5,16 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"authsvc/internal/ldapname"
+	"authsvc/ldappool/ldapconn"
+
 	ber "github.com/go-asn1-ber/asn1-ber"
 	"github.com/go-ldap/ldap/v3"
 	"github.com/stretchr/testify/require"
 )
 
-// node is a filter as a directory sees it (RFC 4511 section 4.5.1): an operator with its operands, or octets.
+// node is a filter as a directory sees it (RFC 4511 section 4.5.1): an operator with its operands,
+// or octets.
 type node struct {
 	tag      ber.Tag
 	children []node
@@ -54,12 +58,18 @@ func (n node) count(octets string) int {
 	return total
 }
 
-// sent is what a directory reads when a filter of that text is sent to it.
-func sent(t *testing.T, filter string) node {
+// sentText is what a directory reads when a filter of that text is sent to it.
+func sentText(t *testing.T, filter string) node {
 	t.Helper()
-	compiled, err := ldap.CompileFilter(filter)
+	compiled, err := ldapconn.CompileFilter(filter)
 	require.NoError(t, err, "%q", filter)
-	packet, err := ber.DecodePacketErr(compiled.Bytes())
+	return sent(t, compiled)
+}
+
+// sent is what a directory reads of a filter.
+func sent(t *testing.T, filter ldapconn.Filter) node {
+	t.Helper()
+	packet, err := ber.DecodePacketErr(filter.Bytes())
 	require.NoError(t, err)
 	return read(packet)
 }
@@ -117,11 +127,13 @@ func FuzzFilterTemplate(f *testing.F) {
 		for _, c := range filters {
 			template, err := parseFilter(c.template)
 			require.NoError(t, err)
-			got := sent(t, template.fill(name))
+			got := sent(t, template.fill(name, ""))
 			require.Equal(t, c.want(name), got, "%q in %s", name, c.template)
 		}
 		// The count is of a template in which nothing else can be taken for the name.
-		got := sent(t, filterTemplate("(&(0.0={username})(0.1=0.2))").fill(name))
+		template, err := parseFilter("(&(0.0={username})(0.1=0.2))")
+		require.NoError(t, err)
+		got := sent(t, template.fill(name, ""))
 		if !strings.HasPrefix(name, "0.") {
 			require.Equal(t, 1, got.count(name), "%q", name)
 		}
@@ -195,7 +207,7 @@ func TestAValueOfADNIsEscapedAsRFC4514HasIt(t *testing.T) {
 		"\x00\n\x1f\x7f":           `\00\0a\1f\7f`,
 		"🙂":                        "🙂",
 	} {
-		require.Equal(t, want, escapeDN(value), "%q", value)
+		require.Equal(t, want, ldapname.EscapeValue(value), "%q", value)
 	}
 }
 

@@ -3,80 +3,155 @@ package auth
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
+	"unicode"
 
+	"authsvc/internal/ldapname"
 	"authsvc/internal/throttle"
 )
 
-// throttled tells whether what was typed is known to lead to an account that is exhausted. Then the login is decided, and
-// the directory is asked nothing.
-func (l *login) throttled(ctx context.Context) bool {
-	if l.cfg.Throttle == nil {
-		return false
+// throttled fails if the client, or what was typed, is known to be exhausted. Then the directory is
+// asked nothing.
+func (l *login) throttled(ctx context.Context) error {
+	if err := l.exhausted(ctx, throttle.AnyAccount); err != nil {
+		return err
 	}
-	account, known := l.spellings.Get(l.username)
-	if !known {
-		return false
+	if account, known := l.spellings.Get(l.username); known {
+		return l.exhausted(ctx, account)
 	}
-	err := l.cfg.Throttle.Check(ctx, account, l.client)
-	if err != nil {
-		l.end(judgeThrottle(err))
-	}
-	return err != nil
+	return nil
 }
 
-// reserve takes an attempt from the budgets of what is tried, before its password is. found tells whether there is an entry,
-// l.user. It tells whether the login goes on.
-func (l *login) reserve(ctx context.Context, found bool) bool {
+// exhausted fails if the client has no attempt left on an account.
+func (l *login) exhausted(ctx context.Context, account throttle.Account) error {
 	if l.cfg.Throttle == nil {
-		return true
+		return nil
 	}
-	began := time.Now()
-	for i, account := range l.accounts(found) {
-		r, err := l.cfg.Throttle.Reserve(ctx, account, l.client)
-		l.result.Phases.Throttle = time.Since(began)
+	if err := l.cfg.Throttle.Check(ctx, account, l.client); err != nil {
+		return end(judgeThrottle(err))
+	}
+	return nil
+}
+
+// maxReservations is how many budgets a login may take an attempt from.
+const maxReservations = 4
+
+// reservations are attempts taken from budgets; nil after the last.
+type reservations [maxReservations]throttle.Reservation
+
+// settle tells the throttle what the attempts came to.
+func (all *reservations) settle(ctx context.Context, v throttle.Verdict) {
+	for _, r := range all {
+		if r != nil {
+			r.Settle(ctx, v)
+		}
+	}
+}
+
+// reserve takes an attempt from each budget that the login counts for, before the password is
+// tried. found says that there is an entry. The client's budget over all accounts comes first: a
+// client whose attempts wait for it delays no other client.
+func (l *login) reserve(ctx context.Context, found bool) (reserved reservations, err error) {
+	if l.cfg.Throttle == nil {
+		return reserved, nil
+	}
+	asked := time.Now()
+	defer func() { l.phases.Throttle += time.Since(asked) }()
+	wait := ctx
+	if l.cfg.ThrottleWait > 0 {
+		var cancel context.CancelFunc
+		wait, cancel = context.WithTimeout(ctx, l.cfg.ThrottleWait)
+		defer cancel()
+	}
+	accounts, n := l.accounts(found)
+	for i, account := range accounts[:n] {
+		r, err := l.cfg.Throttle.Reserve(wait, account, l.client)
 		if err != nil {
 			var refused *throttle.Refusal
-			if errors.As(err, &refused) && refused.Exhausted {
+			if errors.As(err, &refused) && refused.Exhausted && account != throttle.AnyAccount {
 				l.spellings.Put(l.username, account)
 			}
-			l.end(judgeThrottle(err))
-			l.settle(ctx) // what was reserved before
-			return false
+			reserved.settle(ctx, throttle.Returned)
+			return reservations{}, end(judgeThrottle(err))
 		}
-		l.reservations[i] = r
+		reserved[i] = r
 	}
-	return true
+	return reserved, nil
 }
 
-// accounts are those that an attempt counts for: the entry, and the name that was typed where there is none, so that names
-// without an entry are treated like others. In uniform mode an entry's name counts besides: names that fold to one and are not one
-// to the directory would share a budget otherwise exactly where neither has an entry.
-func (l *login) accounts(found bool) []throttle.Account {
-	var all []throttle.Account
+// accounts returns the n accounts that an attempt counts for. The first is AnyAccount. The next is
+// the entry. If no entry was searched for or found, it is the typed name, so that names without an
+// entry are treated like others. In uniform mode the typed name counts even if there is an entry.
+// Otherwise two names that have the same key, but are different to the directory, would share a
+// budget only if neither has an entry. See uncleared for the last account.
+func (l *login) accounts(found bool) (all [maxReservations]throttle.Account, n int) {
+	add := func(a throttle.Account) {
+		all[n] = a
+		n++
+	}
+	add(throttle.AnyAccount)
 	byEntry := found && l.cfg.DNTemplate == ""
-	if !byEntry || l.grid != nil {
-		all = append(all, throttle.ByName(l.cfg.Preset.fold(l.username)))
+	if !byEntry || l.clock != nil {
+		add(l.typedAccount())
 	}
 	if byEntry {
-		all = append(all, throttle.ByEntry(l.user.DN))
+		add(throttle.ByEntry(l.who.user.DN))
 	}
-	return all
+	if l.uncleared() {
+		add(throttle.ByOddName(l.nameKey()))
+	}
+	return all, n
 }
 
-// settle tells the throttle what the attempt came to.
-func (l *login) settle(ctx context.Context) {
-	for _, r := range l.reservations {
-		if r != nil {
-			r.Settle(ctx, l.countsAs(l.result))
-		}
+// typedAccount is the account of the name that was typed, whether it has an entry or not.
+func (l *login) typedAccount() throttle.Account { return throttle.ByName(l.nameKey()) }
+
+// nameKey returns the same key for all spellings of the typed name that the directory may treat as
+// one name. At Active Directory every account has three names, and two of them contain a name of
+// the domain. They have one key as soon as the domain's names are known. With different keys, they
+// would share a budget only if there is an entry.
+func (l *login) nameKey() string {
+	if l.asNumber {
+		return strings.NewReplacer(" ", "", "-", "").Replace(ldapname.CountKeyAD(l.username))
 	}
+	key := l.cfg.Dialect.NameKey(l.username)
+	if d := l.cachedDomain.Load(); d != nil && l.filter != nil {
+		key = d.AccountKey(key)
+	}
+	return key
 }
 
-// countsAs is what a result is to the throttle. What counts is what the caller is told: in uniform mode a locked account
-// must be exhausted like any other.
+// uncleared reports whether a success clears no count. With a DN template the directory returns no
+// entry, and all spellings of a name share one count. Some of them may be another entry's (𝐔ser and
+// user at OpenLDAP). The owner of one entry must not clear the count of the other with their own
+// password. Spellings in ASCII differ only in case and spaces: they are one entry, and its success
+// clears the count. Failures under all other spellings are counted a second time, in a count that
+// no success clears. If names may be compared as telephone numbers, spellings with spaces and
+// hyphens are treated like these.
+func (l *login) uncleared() bool {
+	if l.asNumber && strings.ContainsAny(l.username, " -") {
+		return true
+	}
+	return l.cfg.DNTemplate != "" && strings.ContainsFunc(l.username, func(r rune) bool { return r > unicode.MaxASCII })
+}
+
+// settle tells the throttle what the login came to.
+func (l *login) settle(ctx context.Context, reserved *reservations, r *Result, unanswered bool) {
+	v := l.countsAs(*r)
+	switch {
+	case unanswered:
+		v = throttle.Unanswered
+	case v == throttle.Succeeded && l.uncleared():
+		v = throttle.Returned
+	}
+	reserved.settle(ctx, v)
+}
+
+// countsAs returns the throttle's verdict for a result. It depends on what the caller sees: in
+// uniform mode a locked account must be exhausted like any other.
 func (a *Authenticator) countsAs(r Result) throttle.Verdict {
-	switch a.told(r).Outcome {
+	switch a.visibleResult(r).Outcome {
 	case OK:
 		return throttle.Succeeded
 	case InvalidUser, InvalidPassword:
@@ -85,7 +160,8 @@ func (a *Authenticator) countsAs(r Result) throttle.Verdict {
 	return throttle.Returned
 }
 
-// judgeThrottle says what it means that an attempt was not let in: too many of them, or that nobody could say.
+// judgeThrottle returns the result of an attempt that the throttle did not allow: TooManyAttempts
+// if the throttle refused it, InternalError if the throttle failed.
 func judgeThrottle(err error) Result {
 	var refused *throttle.Refusal
 	if errors.As(err, &refused) {

@@ -14,6 +14,7 @@ import (
 	"authsvc/internal/ldaptest"
 	"authsvc/internal/throttle"
 	"authsvc/ldappool"
+	"authsvc/ldappool/ldapconn"
 
 	"github.com/go-ldap/ldap/v3"
 	"github.com/stretchr/testify/require"
@@ -36,7 +37,8 @@ func from(a *auth.Authenticator, client, username, password string) auth.Result 
 // binds counts the binds of a user that slapd's log has.
 func binds(s *ldaptest.Slapd, dn string) int { return s.LogCount(`BIND dn="` + dn + `" method=128`) }
 
-// spellings are names that slapd takes for user0, with a filter on uid, cn and mail. The first uidSpellings are of its uid.
+// spellings are names that slapd takes for user0, with a filter on uid, cn and mail. The first
+// uidSpellings are of its uid.
 func spellings() []string {
 	return []string{
 		"user0", "USER0", "User0", "uSeR0", "ｕｓｅｒ０", "ＵＳＥＲ0", "user⁰",
@@ -75,8 +77,8 @@ func byAnyName() auth.Config {
 	return cfg
 }
 
-// TestAThousandWrongTriesAtOnceAreAsManyBindsAsTheLimit: from 64 callers in every spelling of one name; another account is
-// served meanwhile.
+// TestAThousandWrongTriesAtOnceAreAsManyBindsAsTheLimit: from 64 callers in every spelling of one
+// name; another account is served meanwhile.
 func TestAThousandWrongTriesAtOnceAreAsManyBindsAsTheLimit(t *testing.T) {
 	t.Parallel()
 	const callers, tries = 64, 1000
@@ -114,8 +116,12 @@ func TestAThousandWrongTriesAtOnceAreAsManyBindsAsTheLimit(t *testing.T) {
 			all.Wait()
 			require.Equal(t, c.want, binds(s, ldaptest.UserDN(0)), "binds that slapd saw")
 			require.NoError(t, p.Close(t.Context()), "no dial is to bind while it is counted")
-			others := binds(s, ldaptest.UserDN(1)) + binds(s, ldaptest.ServiceDN)
-			require.Equal(t, c.want, bindsMonitored(t, s)-others, "binds that slapd's monitor counted")
+			// slapd may have read some more service binds, of dials that were given up, and have
+			// them to do yet.
+			ldaptest.Eventually(t, "slapd's monitor counts as many binds as its log has", func() bool {
+				others := binds(s, ldaptest.UserDN(1)) + binds(s, ldaptest.ServiceDN)
+				return bindsMonitored(t, s)-others == c.want
+			})
 			counts := map[auth.Outcome]int{}
 			for _, l := range o.all() {
 				counts[l.result.Outcome]++
@@ -194,12 +200,12 @@ type counting struct {
 	bind            func() (*ldappool.BindResult, error)
 }
 
-func (c *counting) Search(ctx context.Context, req *ldap.SearchRequest) (*ldappool.SearchResult, error) {
+func (c *counting) SearchWithFilter(ctx context.Context, req *ldap.SearchRequest, f ldapconn.Filter) (*ldappool.SearchResult, error) {
 	c.searches.Add(1)
-	return c.Directory.Search(ctx, req)
+	return c.Directory.SearchWithFilter(ctx, req, f)
 }
 
-func (c *counting) Bind(ctx context.Context, dn, password string, controls ...ldap.Control) (*ldappool.BindResult, error) {
+func (c *counting) Bind(ctx context.Context, dn, password string, controls ...ldappool.Control) (*ldappool.BindResult, error) {
 	c.binds.Add(1)
 	if c.bind != nil {
 		return c.bind()
@@ -254,6 +260,8 @@ func TestNamesThatNobodyHasAndAmbiguousOnesAreThrottledAlike(t *testing.T) {
 
 // broken is a throttle that nobody can ask.
 type broken struct{ throttle.Throttle }
+
+func (broken) Check(context.Context, throttle.Account, string) error { return nil }
 
 func (broken) Reserve(context.Context, throttle.Account, string) (throttle.Reservation, error) {
 	return nil, context.DeadlineExceeded

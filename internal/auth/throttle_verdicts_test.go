@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"authsvc/internal/auth"
+	"authsvc/internal/dialect"
 	"authsvc/internal/ldaptest"
 
 	"github.com/stretchr/testify/require"
 )
 
-// TestOnlyAWrongPasswordCounts: of an account with one try, what the directory says to who knows the password takes none,
-// however often, in either mode; one wrong password takes it.
+// TestOnlyAWrongPasswordCounts: of an account with one try, what the directory says to who knows
+// the password takes none, however often, in either mode; one wrong password takes it.
 func TestOnlyAWrongPasswordCounts(t *testing.T) {
 	t.Parallel()
 	groups, accounts := newPool(t, startGroups(t).URL()), newPool(t, startPolicySlapd(t, true))
@@ -27,10 +28,10 @@ func TestOnlyAWrongPasswordCounts(t *testing.T) {
 		"in no required group":          {inGroups("other"), groups, "user0", "password0", auth.NotPermitted},
 		"in the required group":         {inGroups("staff"), groups, "user0", "password0", auth.OK},
 		"in groups that cannot be read": {unreadable, groups, "user0", "password0", auth.DirectoryUnavailable},
-		"disabled by an attribute":      {byPreset(auth.OpenLDAP), accounts, "attribute", rightPassword, auth.AccountDisabled},
-		"with an expired password":      {byPreset(auth.OpenLDAP), accounts, "expired", rightPassword, auth.PasswordExpired},
-		"with a password to be changed": {byPreset(auth.OpenLDAP), accounts, "reset", rightPassword, auth.MustChangePassword},
-		"with a password near its end":  {byPreset(auth.OpenLDAP), accounts, "expiring", rightPassword, auth.OK},
+		"disabled by an attribute":      {byPreset(named("openldap")), accounts, "attribute", rightPassword, auth.AccountDisabled},
+		"with an expired password":      {byPreset(named("openldap")), accounts, "expired", rightPassword, auth.PasswordExpired},
+		"with a password to be changed": {byPreset(named("openldap")), accounts, "reset", rightPassword, auth.MustChangePassword},
+		"with a password near its end":  {byPreset(named("openldap")), accounts, "expiring", rightPassword, auth.OK},
 		"in it, by another spelling":    {inGroups("STAFF"), groups, "USER0", "password0", auth.OK},
 	} {
 		for _, delay := range []time.Duration{0, time.Millisecond} {
@@ -51,13 +52,13 @@ func TestOnlyAWrongPasswordCounts(t *testing.T) {
 	}
 }
 
-// TestAVerdictWithoutThePasswordCountsInUniformModeAlone: what is told as a locked account does not count; told as a wrong
-// password, it does.
+// TestAVerdictWithoutThePasswordCountsInUniformModeAlone: an attempt does not count if the caller
+// sees a locked account. It counts if the caller sees a wrong password.
 func TestAVerdictWithoutThePasswordCountsInUniformModeAlone(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, startPolicySlapd(t, true))
 	told := func(delay time.Duration) (all []auth.Outcome) {
-		cfg := throttled(t, byPreset(auth.OpenLDAP), 2, 2)
+		cfg := throttled(t, byPreset(named("openldap")), 2, 2)
 		cfg.UniformDelay = delay
 		a, o := newAuthenticator(t, cfg, p)
 		for range 3 {
@@ -70,12 +71,13 @@ func TestAVerdictWithoutThePasswordCountsInUniformModeAlone(t *testing.T) {
 	require.Equal(t, []auth.Outcome{auth.InvalidPassword, auth.InvalidPassword, auth.TooManyAttempts}, told(time.Millisecond))
 }
 
-// TestNamesOfAPrincipalAreThrottledToo, also those that no bind is done for; what is no name counts for nobody.
+// TestNamesOfAPrincipalAreThrottledToo, also those for which no bind is sent. Input that is not a
+// name counts for no account.
 func TestNamesOfAPrincipalAreThrottledToo(t *testing.T) {
 	t.Parallel()
 	s, seen := startAD(t, nil)
 	p := newPool(t, s.URL())
-	cfg := throttled(t, auth.Config{Preset: auth.AD, DNTemplate: "{username}@example.org", Timeout: patience}, 1, 1)
+	cfg := throttled(t, auth.Config{Dialect: named("ad"), DNTemplate: "{username}@example.org", Timeout: patience}, 1, 1)
 	a, _ := newAuthenticator(t, cfg, p)
 	requireOutcome(t, auth.InvalidPassword, from(a, "192.0.2.1", "pc1$", "secret"))
 	requireOutcome(t, auth.TooManyAttempts, from(a, "192.0.2.1", "PC1$", "secret"))
@@ -86,38 +88,40 @@ func TestNamesOfAPrincipalAreThrottledToo(t *testing.T) {
 	requireOutcome(t, auth.OK, from(a, "192.0.2.1", "x", "secret"))
 }
 
-// TestAComputerIsCountedByWhatWasTyped: it is told as nobody, and so it is counted as nobody.
+// TestAComputerIsCountedByWhatWasTyped: the caller sees an unknown user, so the attempt counts like
+// one on an unknown user.
 func TestAComputerIsCountedByWhatWasTyped(t *testing.T) {
 	t.Parallel()
 	s, seen := startAD(t, map[string][]string{"sAMAccountName": {"pc1$"}})
 	cfg := byFilter(ldaptest.BaseDN)
-	cfg.Preset = auth.AD
+	cfg.Dialect = named("ad")
 	a, _ := newAuthenticator(t, throttled(t, cfg, 1, 1), newPool(t, s.URL()))
 	requireOutcome(t, auth.InvalidUser, from(a, "192.0.2.1", "pc1$", "secret"))
 	requireOutcome(t, auth.TooManyAttempts, from(a, "192.0.2.1", "PC1$", "secret"))
 	require.Empty(t, seen.all())
 }
 
-// TestWhatADTakesForOneNameSharesABudget has names that Windows was seen to take for one (Samba's bug 14847), and others.
+// TestWhatADTakesForOneNameSharesABudget has names that Windows was seen to take for one (Samba's
+// bug 14847), and others.
 func TestWhatADTakesForOneNameSharesABudget(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		preset auth.Preset
+		preset *dialect.Dialect
 		names  []string
 		want   auth.Outcome // of the second and each further
 	}{
-		"marks at AD":            {auth.AD, []string{"bjorn", "björn", "bjǫrṅ", "b̨́̄̐j᪲ǫ̈́Ⓡn̨̈́", "BJÖRN", "bjørn"}, auth.TooManyAttempts},
-		"a ligature at AD":       {auth.AD, []string{"Meissner", "Meißner", "MEIẞNER"}, auth.TooManyAttempts},
-		"kana at AD":             {auth.AD, []string{"つ", "ツ", "ﾂ"}, auth.TooManyAttempts},
-		"other names at AD":      {auth.AD, []string{"bjorn", "bjoern", "b", "つ", "す"}, auth.InvalidPassword},
-		"marks anywhere else":    {auth.OpenLDAP, []string{"bjorn", "björn", "bjørn"}, auth.InvalidPassword},
-		"wide letters elsewhere": {auth.OpenLDAP, []string{"bjorn", "ｂjorn", "BJORN"}, auth.TooManyAttempts},
+		"marks at AD":            {named("ad"), []string{"bjorn", "björn", "bjǫrṅ", "b̨́̄̐j᪲ǫ̈́Ⓡn̨̈́", "BJÖRN", "bjørn"}, auth.TooManyAttempts},
+		"a ligature at AD":       {named("ad"), []string{"Meissner", "Meißner", "MEIẞNER"}, auth.TooManyAttempts},
+		"kana at AD":             {named("ad"), []string{"つ", "ツ", "ﾂ"}, auth.TooManyAttempts},
+		"other names at AD":      {named("ad"), []string{"bjorn", "bjoern", "b", "つ", "す"}, auth.InvalidPassword},
+		"marks anywhere else":    {named("openldap"), []string{"bjorn", "björn", "bjørn"}, auth.InvalidPassword},
+		"wide letters elsewhere": {named("openldap"), []string{"bjorn", "ｂjorn", "BJORN"}, auth.TooManyAttempts},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, _ := newServer(t, func(*ldaptest.Conn, ldaptest.Request) bool { return false })
 			cfg := throttled(t, byTemplate(), 1, 1)
-			cfg.Preset = c.preset
+			cfg.Dialect = c.preset
 			a, _ := newAuthenticator(t, cfg, newPool(t, s.URL()))
 			requireOutcome(t, auth.InvalidPassword, from(a, "192.0.2.1", c.names[0], "wrong"))
 			for _, n := range c.names[1:] {

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"authsvc/internal/auth"
+	"authsvc/internal/dialect"
 	"authsvc/internal/ldaptest"
 	"authsvc/ldappool"
 
@@ -26,17 +28,19 @@ func says(o auth.Outcome, warnings ...auth.WarningCode) said {
 	return said{outcome: o, warnings: warnings}
 }
 
-// early is what is told without the right password having been seen.
+// early is what the directory says without having seen the right password.
 func early(o auth.Outcome) said { return said{outcome: o, early: true} }
 
-// accountState is an account and what is said of it. There are two of it in the directory: uid and, for the wrong password,
-// uid followed by "-w", for a try may change the state.
+// accountState is an account in some state, and what its logins come to. The directory has it
+// twice, because an attempt may change the state: as uid and, for the wrong password, as uid
+// followed by "-w".
 type accountState struct {
 	name, uid    string
 	right, wrong said
 }
 
-// locked, and the like, are the states that more than one directory knows, so that their rows have one name.
+// locked, and the like, are the states that more than one directory knows, so that their rows have
+// one name.
 const (
 	stateGood       = "in order"
 	stateUnknown    = "unknown user"
@@ -44,7 +48,7 @@ const (
 	stateAdmin      = "locked by an administrator"
 	stateInactive   = "locked for inactivity"
 	stateDisabled   = "disabled"
-	stateAttribute  = "disabled by an attribute that the bind does not heed"
+	stateAttribute  = "disabled by an attribute that the bind does not check"
 	stateEnded      = "account expired"
 	stateExpired    = "password expired"
 	stateGrace      = "password expired, grace logins left"
@@ -57,35 +61,33 @@ const (
 
 // suite is a directory with accounts in every state that it has.
 type suite struct {
-	column string // of the table in docs/presets.md
-	preset auth.Preset
-	states []accountState
-	start  func(t *testing.T) string // gives the URL
-	domain bool                      // it is a Samba's tree, not the usual one
+	column  string // of the table in docs/presets.md
+	preset  *dialect.Dialect
+	states  []accountState
+	start   func(t *testing.T) string // gives the URL
+	domain  bool                      // it is a Samba's tree, not the usual one
+	service string                    // DN of the service identity, if it is not the usual one
 }
 
 func suites() []suite {
 	return []suite{
-		{"`openldap`, ppolicy with `ppolicy_use_lockout`", auth.OpenLDAP, slapdStates(true), func(t *testing.T) string { t.Helper(); return startPolicySlapd(t, true) }, false},
-		{"`openldap`, ppolicy without", auth.OpenLDAP, slapdStates(false), func(t *testing.T) string { t.Helper(); return startPolicySlapd(t, false) }, false},
-		{"`389ds`", auth.DS389, ds389States(), start389, false},
-		{"`freeipa` (recorded)", auth.FreeIPA, freeIPAStates(), func(t *testing.T) string { t.Helper(); return startRecorded(t, freeIPARecords()) }, false},
-		{"`ad` (recorded)", auth.AD, adStates(), func(t *testing.T) string { t.Helper(); return startRecorded(t, adRecords()) }, false},
-		{"`ad`, Samba", auth.AD, sambaStates(), startSambaStates, true},
+		{"`openldap`, ppolicy with `ppolicy_use_lockout`", named("openldap"), slapdStates(true), func(t *testing.T) string { t.Helper(); return startPolicySlapd(t, true) }, false, ""},
+		{"`openldap`, ppolicy without", named("openldap"), slapdStates(false), func(t *testing.T) string { t.Helper(); return startPolicySlapd(t, false) }, false, ""},
+		{"`389ds`", named("389ds"), ds389States(), start389, false, ""},
+		{"`freeipa` (recorded)", named("freeipa"), freeIPAStates(), func(t *testing.T) string { t.Helper(); return startRecorded(t, freeIPARecords()) }, false, ""},
+		{"`ad` (recorded)", named("ad"), adStates(), func(t *testing.T) string { t.Helper(); return startRecorded(t, adRecords()) }, false, ""},
+		{"`ad`, Samba", named("ad"), sambaStates(), startSambaStates, true, ""},
+		{"`lldap` (recorded)", named("lldap"), lldapStates(), startLLDAP, false, lldapService},
 	}
 }
 
 // byPreset finds users as config's defaults do.
-func byPreset(p auth.Preset) auth.Config {
+func byPreset(d *dialect.Dialect) auth.Config {
 	cfg := byFilter()
-	cfg.Preset = p
-	switch p {
-	case auth.AD:
-		cfg.Filter = "(&(objectCategory=person)(objectClass=user)(|(sAMAccountName={username})(userPrincipalName={username})))"
-		cfg.NameAttribute = "sAMAccountName"
-	case auth.FreeIPA:
-		cfg.Filter = "(&(objectClass=inetOrgPerson)(uid={username}))"
-	}
+	cfg.Dialect = d
+	cfg.Filter = cmp.Or(d.Defaults.UserFilter, cfg.Filter)
+	cfg.NoPasswordPolicy = d.Defaults.PasswordPolicy == "off"
+	cfg.NameAttribute = cmp.Or(d.Defaults.UserNameAttribute, cfg.NameAttribute)
 	return cfg
 }
 
@@ -103,6 +105,7 @@ func TestEveryPresetTellsEveryState(t *testing.T) {
 			}
 			p := newPool(t, s.start(t), func(c *ldappool.Config) {
 				c.MinIdleConns = 2
+				c.BindDN = cmp.Or(s.service, c.BindDN)
 				if s.domain {
 					c.BindDN, c.BindPassword = ldaptest.SambaServiceDN, ldaptest.SambaServicePassword
 				}
@@ -167,7 +170,8 @@ func TestThePresetsPageHasTheTable(t *testing.T) {
 	require.Equal(t, statesTable(), table, "run go test ./internal/auth -run PresetsPage -update, and look at what changed")
 }
 
-// statesTable is the table of states in Markdown: right and wrong password's status by state and preset.
+// statesTable is the table of states in Markdown: right and wrong password's status by state and
+// preset.
 func statesTable() string {
 	var b strings.Builder
 	all := suites()
@@ -189,7 +193,8 @@ func statesTable() string {
 	return b.String()
 }
 
-// cell is one state of one suite: the statuses of the right and of the wrong password, and the warnings.
+// cell is one state of one suite: the statuses of the right and of the wrong password, and the
+// warnings.
 func (s suite) cell(state string) string {
 	for _, a := range s.states {
 		if a.name != state {

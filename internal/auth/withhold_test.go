@@ -3,9 +3,11 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"authsvc/internal/auth"
+	"authsvc/internal/dialect"
 	"authsvc/internal/ldaptest"
 	"authsvc/ldappool"
 
@@ -18,16 +20,26 @@ func TestAPasswordThatTheDirectoryRepeatsIsWithheld(t *testing.T) {
 	t.Parallel()
 	const mark = "80090308: LdapErr: DSID-0C090446, comment: AcceptSecurityContext error, data "
 	for name, c := range map[string]struct {
-		preset     auth.Preset
+		preset     *dialect.Dialect
 		code       uint16
 		diagnostic string
 		password   string
 		want       auth.Outcome
 	}{
-		"beside a refused password": {auth.OpenLDAP, ldap.LDAPResultInvalidCredentials, "no: hunter2!", "hunter2", auth.InvalidPassword},
-		"in a fault":                {auth.OpenLDAP, ldap.LDAPResultBusy, "cannot check hunter2", "hunter2", auth.DirectoryUnavailable},
-		"as the sub-code":           {auth.AD, ldap.LDAPResultInvalidCredentials, mark + "533, v3839", "533", auth.AccountDisabled},
-		"as the whole":              {auth.DS389, ldap.LDAPResultUnwillingToPerform, "Account inactivated.", "Account inactivated.", auth.AccountDisabled},
+		"beside a refused password": {named("openldap"), ldap.LDAPResultInvalidCredentials, "no: hunter2!", "hunter2", auth.InvalidPassword},
+		"in a fault":                {named("openldap"), ldap.LDAPResultBusy, "cannot check hunter2", "hunter2", auth.DirectoryUnavailable},
+		"quoted, in another case":   {named("openldap"), ldap.LDAPResultInvalidCredentials, `no: "HUNTER2"`, "hunter2", auth.InvalidPassword},
+		"in base64":                 {named("openldap"), ldap.LDAPResultInvalidCredentials, "no: aHVudGVyMg==", "hunter2", auth.InvalidPassword},
+		"in base64 behind a colon":  {named("389ds"), ldap.LDAPResultBusy, "cannot check Omh1bnRlcjI", "hunter2", auth.DirectoryUnavailable},
+		"for a URL":                 {named("openldap"), ldap.LDAPResultInvalidCredentials, "no: p=h%75nter2", "hunter2", auth.InvalidPassword},
+		"shortened":                 {named("openldap"), ldap.LDAPResultInvalidCredentials, "no: hun****", "hunter2", auth.InvalidPassword},
+		"beside known words":        {named("389ds"), ldap.LDAPResultUnwillingToPerform, "Account inactivated. (hunter2)", "hunter2", auth.AccountDisabled},
+		"in AD's comment": {named("ad"), ldap.LDAPResultInvalidCredentials,
+			"80090308: LdapErr: DSID-0C090446, comment: hunter, AcceptSecurityContext error, data 533, v3839", "hunter2", auth.AccountDisabled},
+		"too long to be looked through": {named("openldap"), ldap.LDAPResultInvalidCredentials, strings.Repeat("no ", 1000), "hunter2", auth.InvalidPassword},
+		"a password too short to find":  {named("openldap"), ldap.LDAPResultInvalidCredentials, "said so", "p4", auth.InvalidPassword},
+		"as the sub-code":               {named("ad"), ldap.LDAPResultInvalidCredentials, mark + "533, v3839", "533", auth.AccountDisabled},
+		"as the whole":                  {named("389ds"), ldap.LDAPResultUnwillingToPerform, "Account inactivated.", "Account inactivated.", auth.AccountDisabled},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -38,7 +50,7 @@ func TestAPasswordThatTheDirectoryRepeatsIsWithheld(t *testing.T) {
 				return isLogin(req)
 			})
 			cfg := byFilter()
-			cfg.Preset = c.preset
+			cfg.Dialect = c.preset
 			r := authenticate(t, cfg, newPool(t, s.URL()), "user0", c.password)
 			requireOutcome(t, c.want, r)
 			require.ErrorContains(t, r.Cause, "[withheld]")
@@ -47,6 +59,40 @@ func TestAPasswordThatTheDirectoryRepeatsIsWithheld(t *testing.T) {
 			require.Equal(t, c.code, code)
 		})
 	}
+	t.Run("in the answer to a search after the bind", func(t *testing.T) {
+		t.Parallel()
+		s, _ := newServer(t, func(conn *ldaptest.Conn, req ldaptest.Request) bool {
+			isGroups := req.Op == ldaptest.OpSearch && strings.Contains(req.Filter, "member")
+			if isGroups {
+				conn.WriteRaw(ldaptest.SearchDone(req.MessageID, ldap.LDAPResultOther, "state of PASSWORD0 lost"))
+			}
+			return isGroups
+		})
+		cfg := byFilter()
+		cfg.Groups = auth.GroupConfig{Enabled: true, BaseDNs: []string{ldaptest.BaseDN}, Filter: "(member={dn})", NameAttribute: "cn"}
+		r := authenticate(t, cfg, newPool(t, s.URL()), "user0", "password0")
+		requireOutcome(t, auth.DirectoryUnavailable, r)
+		require.ErrorContains(t, r.Cause, "[withheld]")
+	})
+	t.Run("what directories are known to say is shown", func(t *testing.T) {
+		t.Parallel()
+		for preset, words := range map[*dialect.Dialect]string{
+			named("ad"):    "80090308: LdapErr: DSID-0C090446, comment: AcceptSecurityContext error, data 775, v3839",
+			named("389ds"): "Exceed password retry limit. Please try later.",
+		} {
+			s, _ := newServer(t, func(conn *ldaptest.Conn, req ldaptest.Request) bool {
+				if isLogin(req) {
+					conn.ReplyBind(req, map[*dialect.Dialect]uint16{named("ad"): 49, named("389ds"): 19}[preset], words)
+				}
+				return isLogin(req)
+			})
+			cfg := byFilter()
+			cfg.Dialect = preset
+			r := authenticate(t, cfg, newPool(t, s.URL()), "user0", "password0")
+			requireOutcome(t, auth.AccountLocked, r)
+			require.ErrorContains(t, r.Cause, words)
+		}
+	})
 	t.Run("in what the pool has to say of an answer", func(t *testing.T) {
 		t.Parallel()
 		s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})

@@ -99,11 +99,9 @@ func TestAnIdentityBelongsToOneConnectionAndEndsWithIt(t *testing.T) {
 	_, err := other.Search(below(BaseDN, "(uid=bob)"))
 	assert.Equal(t, 32, codeOf(err))
 
-	d.sessions.mu.Lock()
-	assert.Len(t, d.sessions.bound, 1)
-	d.sessions.mu.Unlock()
+	_, err = bound.Search(below(BaseDN, "(uid=bob)"))
+	require.NoError(t, err)
 	require.NoError(t, bound.Close())
-	require.NoError(t, other.Close())
-	require.NoError(t, d.Close()) // waits for the connections' ends
-	assert.Empty(t, d.sessions.bound)
+	_, err = connect(t, d.URL()).Search(below(BaseDN, "(uid=bob)"))
+	assert.Equal(t, 32, codeOf(err))
 }

@@ -1,14 +1,15 @@
 package demo
 
 import (
+	"authsvc/internal/ldapserver"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -43,18 +44,20 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// Directory is a running LDAP server with the sample entries. Its methods may be
-// called from any goroutine.
+// Directory is a running LDAP server with the sample entries. Its methods may be called from any
+// goroutine.
 type Directory struct {
-	front    *front
-	core     *core
-	sessions *sessions
+	cfg      Config
+	listener net.Listener
+	server   *ldapserver.Server
 	users    []User
+	cuts     atomic.Int64
+	serving  sync.WaitGroup
 	closing  func() error // once
 }
 
-// Start serves the sample directory and returns when it accepts connections. An
-// error tells of a bad Config or an address that cannot be listened on.
+// Start serves the sample directory and returns when it accepts connections. The error is a bad
+// Config or an address that cannot be listened on.
 func Start(cfg Config) (*Directory, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -64,30 +67,30 @@ func Start(cfg Config) (*Directory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("demo directory: %w", err)
 	}
-	h := &handler{tree: t, sessions: newSessions(), log: cfg.Logger}
-	routes, err := h.routes()
-	if err != nil {
-		return nil, fmt.Errorf("demo directory: %w", err)
-	}
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", cfg.Addr)
-	if err != nil {
-		return nil, fmt.Errorf("demo directory: %w", err)
-	}
-	c, err := startCore(cfg.Logger, routes, func(conn int) { h.sessions.set(conn, nil) })
-	if err != nil {
-		return nil, errors.Join(err, listener.Close())
-	}
-	d := &Directory{
-		front: startFront(listener.(*net.TCPListener), c, cfg.CutIdle, cfg.Logger),
-		core:  c, sessions: h.sessions, users: t.users(),
-	}
+	d := &Directory{cfg: cfg, users: t.users()}
 	d.closing = sync.OnceValue(d.stop)
+	d.listener, err = new(net.ListenConfig).Listen(context.Background(), "tcp", cfg.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("demo directory: %w", err)
+	}
+	h := &handler{tree: t, log: cfg.Logger}
+	d.server = ldapserver.New(ldapserver.Config{Handler: h.serve, OnAccept: d.accepted})
+	d.serving.Go(func() {
+		d.server.Serve(d.listener, func(err error) { cfg.Logger.Error("demo directory: accept", "err", err) })
+	})
 	return d, nil
+}
+
+// accepted watches a new connection if idle ones are to be cut.
+func (d *Directory) accepted(c *ldapserver.Conn) {
+	if d.cfg.CutIdle > 0 {
+		c.Go(func() { d.cutWhenIdle(c) })
+	}
 }
 
 // URL is where clients on this host connect: "ldap://127.0.0.1:3890".
 func (d *Directory) URL() string {
-	addr := d.front.listener.Addr().(*net.TCPAddr)
+	addr := d.listener.Addr().(*net.TCPAddr) //nolint:forcetypeassert // of a TCP listener
 	host := addr.IP.String()
 	if addr.IP.IsUnspecified() {
 		host = "127.0.0.1"
@@ -99,13 +102,15 @@ func (d *Directory) URL() string {
 func (d *Directory) Users() []User { return slices.Clone(d.users) }
 
 // Cuts is how many idle connections have been reset so far (Config.CutIdle).
-func (d *Directory) Cuts() int64 { return d.front.cuts.Load() }
+func (d *Directory) Cuts() int64 { return d.cuts.Load() }
 
-// Close closes every client's connection and stops the server; no goroutine is
-// left. It takes milliseconds, and does nothing when called again.
+// Close closes every client's connection and stops the server; no goroutine is left. It takes
+// milliseconds, and does nothing when called again.
 func (d *Directory) Close() error { return d.closing() }
 
-// stop ends the front before the core, which waits for its connections.
 func (d *Directory) stop() error {
-	return errors.Join(d.front.stop(), d.core.stop())
+	err := d.listener.Close()
+	d.server.Close()
+	d.serving.Wait()
+	return err
 }

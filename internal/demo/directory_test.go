@@ -2,7 +2,6 @@ package demo
 
 import (
 	"io"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -19,7 +18,7 @@ func TestCloseEndsEveryClientsConnectionAtOnce(t *testing.T) {
 	idle, bound := dialRaw(t, d), connectAsService(t, d.URL())
 	began := time.Now()
 	require.NoError(t, d.Close())
-	assert.Less(t, time.Since(began), coreStopLimit, "gldap's Stop waited for its clients")
+	assert.Less(t, time.Since(began), patience/10, "it waited for its clients")
 	_, err := idle.Read(make([]byte, 1))
 	require.Error(t, err)
 	_, err = bound.Search(below(BaseDN, "(uid=bob)"))
@@ -42,7 +41,7 @@ func TestCloseDoesNotWaitForAClientThatReadsNothing(t *testing.T) {
 	}
 	began := time.Now()
 	require.NoError(t, d.Close())
-	assert.Less(t, time.Since(began), coreStopLimit)
+	assert.Less(t, time.Since(began), patience/10)
 }
 
 func TestCloseWhileClientsComeAndGoLeavesNothingBehind(t *testing.T) {
@@ -70,22 +69,6 @@ func TestCloseWhileClientsComeAndGoLeavesNothingBehind(t *testing.T) {
 	<-answered
 	require.NoError(t, d.Close())
 	clients.Wait()
-}
-
-func TestCloseIsBoundedWhenAStrangerHoldsTheInnerPort(t *testing.T) {
-	t.Parallel()
-	d, err := Start(Config{})
-	require.NoError(t, err)
-	d.core.stopLimit = 50 * time.Millisecond
-	stranger, err := net.Dial("tcp", d.core.addr.String())
-	require.NoError(t, err)
-	// One answer shows that gldap has accepted the stranger.
-	_, err = stranger.Write(bindRequestBytes(t, "", ""))
-	require.NoError(t, err)
-	_, err = stranger.Read(make([]byte, 1))
-	require.NoError(t, err)
-	require.ErrorContains(t, d.Close(), "still connected")
-	require.NoError(t, stranger.Close())
 }
 
 func TestTheAddressIsTheOneAskedForAndIsFreeAgainAfterClose(t *testing.T) {
@@ -147,14 +130,4 @@ func TestAClientThatUnbindsIsDisconnected(t *testing.T) {
 	require.NoError(t, err)
 	_, err = client.Read(make([]byte, 1))
 	assert.ErrorIs(t, err, io.EOF)
-}
-
-func TestAClientWithoutACoreIsClosed(t *testing.T) {
-	t.Parallel()
-	var log logBuffer
-	d := start(t, Config{Logger: log.logger()})
-	require.NoError(t, d.core.stop())
-	_, err := dialRaw(t, d).Read(make([]byte, 1))
-	require.ErrorIs(t, err, io.EOF)
-	assert.Contains(t, log.String(), "connect a client")
 }

@@ -1,152 +1,122 @@
 package demo
 
 import (
+	"errors"
+	"slices"
 	"strings"
+
+	"authsvc/internal/ldapname"
 
 	ber "github.com/go-asn1-ber/asn1-ber"
 	"github.com/go-ldap/ldap/v3"
 )
 
-// truth is the three-valued logic of filters (RFC 4511 section 4.5.1.7). Its
-// values are ordered: "and" is the least of its parts, "or" the greatest, "not"
-// the negative. An entry is returned where the filter is yes.
-type truth int8
-
-const (
-	no        truth = -1
-	undefined truth = 0
-	yes       truth = 1
+var (
+	errFilterKind = errors.New("the demo directory knows no such filter: only and, or, not, equality, presence and substrings")
+	errFilter     = errors.New("the filter cannot be decoded")
 )
 
-// truthOf is yes or no.
-func truthOf(holds bool) truth {
-	if holds {
-		return yes
-	}
-	return no
-}
-
-// evaluate judges the entry by a filter as ldap.CompileFilter returns it. What
-// cannot be judged is undefined, a malformed packet too.
-func (s schema) evaluate(filter *ber.Packet, e *entry) truth {
-	switch filter.Tag {
-	case ldap.FilterAnd:
-		result := yes // RFC 4526: "(&)" is true
-		for _, child := range filter.Children {
-			result = min(result, s.evaluate(child, e))
-		}
-		return result
-	case ldap.FilterOr:
-		result := no // RFC 4526: "(|)" is false
-		for _, child := range filter.Children {
-			result = max(result, s.evaluate(child, e))
-		}
-		return result
-	case ldap.FilterNot:
-		if len(filter.Children) != 1 {
-			return undefined
-		}
-		return -s.evaluate(filter.Children[0], e)
+// checkFilter returns an error unless matches can evaluate the filter.
+func checkFilter(f *ber.Packet) error {
+	parts := len(f.Children)
+	switch f.Tag {
 	case ldap.FilterPresent:
-		return s.evaluatePresent(text(filter), e)
-	case ldap.FilterExtensibleMatch:
-		return s.evaluateExtensible(filter, e)
+		return nil
+	case ldap.FilterEqualityMatch, ldap.FilterSubstrings:
+		if parts != 2 {
+			return errFilter
+		}
+		return nil
+	case ldap.FilterAnd, ldap.FilterOr:
+	case ldap.FilterNot:
+		if parts != 1 {
+			return errFilter
+		}
 	default:
-		return s.evaluateItem(filter, e)
+		return errFilterKind
+	}
+	for _, part := range f.Children {
+		if err := checkFilter(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// matches evaluates a filter that checkFilter has accepted (RFC 4511 section 4.5.1.7).
+func (e *entry) matches(f *ber.Packet) bool {
+	switch f.Tag {
+	case ldap.FilterAnd: // RFC 4526: "(&)" is true
+		return !slices.ContainsFunc(f.Children, func(part *ber.Packet) bool { return !e.matches(part) })
+	case ldap.FilterOr: // and "(|)" is false
+		return slices.ContainsFunc(f.Children, e.matches)
+	case ldap.FilterNot:
+		return !e.matches(f.Children[0])
+	case ldap.FilterPresent:
+		return len(e.visible(text(f))) > 0
+	case ldap.FilterEqualityMatch:
+		attribute, want := text(f.Children[0]), text(f.Children[1])
+		same := func(value string) bool { return sameValue(attribute, value, want) }
+		return slices.ContainsFunc(e.visible(attribute), same)
+	default: // substrings
+		fits := func(value string) bool { return fitsParts(fold(value), f.Children[1].Children) }
+		return slices.ContainsFunc(e.visible(text(f.Children[0])), fits)
 	}
 }
 
-// evaluatePresent judges "(description=*)".
-func (s schema) evaluatePresent(description string, e *entry) truth {
-	values, t := s.values(description, e)
-	if t == nil {
-		return undefined
+// visible returns the values of an attribute that a filter may see.
+func (e *entry) visible(attribute string) []string {
+	if isPassword(attribute) {
+		return nil
 	}
-	return truthOf(len(values) > 0)
+	return e.values(attribute)
 }
 
-// evaluateItem judges the items that are an attribute and an assertion.
-func (s schema) evaluateItem(filter *ber.Packet, e *entry) truth {
-	if len(filter.Children) != 2 {
-		return undefined
+// sameValue reports whether two values of an attribute are equal.
+func sameValue(attribute, a, b string) bool {
+	if !ldapname.SameAttribute(attribute, "member") && !ldapname.SameAttribute(attribute, "manager") {
+		return fold(a) == fold(b)
 	}
-	values, t := s.values(text(filter.Children[0]), e)
-	if t == nil {
-		return undefined
-	}
-	assertion := text(filter.Children[1])
-	switch filter.Tag {
-	case ldap.FilterEqualityMatch, ldap.FilterApproxMatch:
-		return t.rule.equal(values, assertion)
-	case ldap.FilterGreaterOrEqual:
-		return t.rule.order(values, assertion, func(sign int) bool { return sign >= 0 })
-	case ldap.FilterLessOrEqual:
-		return t.rule.order(values, assertion, func(sign int) bool { return sign <= 0 })
-	case ldap.FilterSubstrings:
-		return t.rule.substrings(values, filter.Children[1].Children)
-	default:
-		return undefined
-	}
+	nameA, errA := parseName(a)
+	nameB, errB := parseName(b)
+	return errA == nil && errB == nil && nameA.equal(nameB)
 }
 
-// evaluateExtensible judges "(attribute:=value)", which is equality. One with a
-// matching rule of its own or with ":dn" is undefined.
-func (s schema) evaluateExtensible(filter *ber.Packet, e *entry) truth {
-	if len(filter.Children) != 2 ||
-		filter.Children[0].Tag != ldap.MatchingRuleAssertionType ||
-		filter.Children[1].Tag != ldap.MatchingRuleAssertionMatchValue {
-		return undefined
+// fitsParts reports whether a folded value begins with the initial part, ends with the final one,
+// and has the others between them, in order and without overlap (RFC 4511 section 4.5.1.7.2).
+// Nothing fits no parts.
+func fitsParts(value string, parts []*ber.Packet) bool {
+	for i, p := range parts {
+		part, ok := foldPart(text(p)), false
+		switch p.Tag {
+		case ldap.FilterSubstringsInitial:
+			value, ok = strings.CutPrefix(value, strings.TrimLeft(part, " "))
+		case ldap.FilterSubstringsFinal:
+			value, ok = strings.CutSuffix(value, strings.TrimRight(part, " "))
+			ok = ok && i == len(parts)-1
+		default:
+			_, value, ok = strings.Cut(value, part)
+		}
+		if !ok {
+			return false
+		}
 	}
-	values, t := s.values(text(filter.Children[0]), e)
-	if t == nil {
-		return undefined
-	}
-	return t.rule.equal(values, text(filter.Children[1]))
+	return len(parts) > 0
 }
 
-// values returns the entry's values of a type that filters may probe, and the
-// type; a nil type where it is not recognized or may not be probed.
-func (s schema) values(description string, e *entry) ([]string, *attributeType) {
-	t, tagged := s.lookup(description)
-	switch {
-	case t == nil || t.rule == nil:
-		return nil, nil
-	case tagged:
-		return nil, t
-	default:
-		return e.values[t.key], t
-	}
+// fold returns the form in which values are compared: case and white space do not count.
+func fold(value string) string { return ldapname.CountKey(value) }
+
+// foldPart is fold for a part of a value. It keeps one space at an end that has any.
+func foldPart(part string) string {
+	const end = "." // so that fold does not trim
+	return strings.TrimSuffix(strings.TrimPrefix(fold(end+part+end), end), end)
 }
 
-// text returns the octets of a primitive packet.
+// text returns the octets of a primitive element.
 func text(p *ber.Packet) string {
 	if p.Data == nil {
 		return ""
 	}
 	return p.Data.String()
-}
-
-// equal judges equality with any of the values.
-func (r *rule) equal(values []string, assertion string) truth {
-	return r.order(values, assertion, nil)
-}
-
-// order judges a comparison with any of the values; holds takes its sign as
-// strings.Compare returns it, nil asks for equality, which every rule has.
-func (r *rule) order(values []string, assertion string, holds func(sign int) bool) truth {
-	if holds == nil {
-		holds = func(sign int) bool { return sign == 0 }
-	} else if !r.ordered {
-		return undefined
-	}
-	want, ok := r.prepare(assertion)
-	if !ok {
-		return undefined
-	}
-	for _, value := range values {
-		if have, ok := r.prepare(value); ok && holds(strings.Compare(have, want)) {
-			return yes
-		}
-	}
-	return no
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-func FuzzAFilterNegatedTwiceIsItself(f *testing.F) {
+func FuzzAFilterIsTheOppositeOfItsNegation(f *testing.F) {
 	for _, filter := range comparedFilters() {
 		f.Add(filter)
 	}
@@ -15,25 +15,21 @@ func FuzzAFilterNegatedTwiceIsItself(f *testing.F) {
 	f.Add("(ou:dn:2.4.6:=people)")
 	sample := sampleTree(f)
 	f.Fuzz(func(t *testing.T, filter string) {
-		once, err := ldap.CompileFilter(filter)
+		plain, err := ldap.CompileFilter(filter)
 		if err != nil {
 			return
 		}
-		not, err := ldap.CompileFilter("(!" + filter + ")")
+		negated, err := ldap.CompileFilter("(!" + filter + ")")
 		if err != nil {
 			t.Fatal(err)
 		}
-		twice, err := ldap.CompileFilter("(!(!" + filter + "))")
-		if err != nil {
-			t.Fatal(err)
+		known := checkFilter(plain) == nil
+		if known != (checkFilter(negated) == nil) {
+			t.Fatalf("%s and its negation are not of one kind", filter)
 		}
 		for _, e := range sample.entries {
-			got := sample.schema.evaluate(once, e)
-			if negated := sample.schema.evaluate(not, e); negated != -got {
-				t.Errorf("%s: %s is %d, its negation %d", e.dn, filter, got, negated)
-			}
-			if back := sample.schema.evaluate(twice, e); back != got {
-				t.Errorf("%s: %s is %d, negated twice %d", e.dn, filter, got, back)
+			if known && e.matches(plain) == e.matches(negated) {
+				t.Errorf("%s: %s and its negation are the same", e.dn, filter)
 			}
 		}
 	})
@@ -45,9 +41,8 @@ func FuzzANameEqualsItselfInAnotherCase(f *testing.F) {
 	}
 	f.Add(`cn=a\2C\20b+sn=\#c,dc=x`)
 	f.Add("cn=#04024869")
-	s := newSchema()
 	f.Fuzz(func(t *testing.T, dn string) {
-		n, err := s.parseName(dn)
+		n, err := parseName(dn)
 		if err != nil {
 			return
 		}
@@ -57,7 +52,7 @@ func FuzzANameEqualsItselfInAnotherCase(f *testing.F) {
 		if strings.Contains(dn, "#") || strings.ContainsRune(dn, '\\') {
 			return // an octet of a longer character may be escaped
 		}
-		upper, err := s.parseName(asciiUpper(dn))
+		upper, err := parseName(asciiUpper(dn))
 		if err != nil || !upper.equal(n) {
 			t.Errorf("%q: %q in capitals is %q (%v)", dn, n, upper, err)
 		}

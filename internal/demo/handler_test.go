@@ -1,11 +1,13 @@
 package demo
 
 import (
+	"authsvc/internal/ldapserver"
+	"net"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/go-ldap/ldap/v3"
-	"github.com/jimlambrt/gldap"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -97,6 +99,7 @@ func TestWhatWouldChangeTheDirectoryIsRefused(t *testing.T) {
 		"modify": conn.Modify(modify),
 		"add":    conn.Add(add),
 		"delete": conn.Del(ldap.NewDelRequest("uid=alice,"+PeopleDN, nil)),
+		"rename": conn.ModifyDN(ldap.NewModifyDNRequest("uid=alice,"+PeopleDN, "uid=eve", true, "")),
 	} {
 		assert.Equal(t, 53, codeOf(err), name)
 		assert.ErrorContains(t, err, "read-only", name)
@@ -114,18 +117,28 @@ func TestAnExtendedOperationIsNotSupported(t *testing.T) {
 func TestAPanicCostsTheRequestAndNotTheProcess(t *testing.T) {
 	t.Parallel()
 	var log logBuffer
-	h := &handler{log: log.logger(), sessions: newSessions()}
+	h := &handler{log: log.logger()}
 	h.tree = nil // a bind panics
-	routes, err := h.routes()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	c, err := startCore(h.log, routes, func(int) {})
-	require.NoError(t, err)
-	conn := connect(t, "ldap://"+c.addr.String())
-	assert.Equal(t, gldap.ResultOther, codeOf(conn.Bind(ServiceDN, ServicePassword)))
-	assert.Equal(t, gldap.ResultOther, codeOf(conn.Bind(ServiceDN, ServicePassword)), "still served")
-	require.NoError(t, conn.Close())
-	require.NoError(t, c.stop())
+	server := ldapserver.New(ldapserver.Config{Handler: h.serve})
+	var serving sync.WaitGroup
+	serving.Go(func() { server.Serve(listener, func(error) {}) })
+	conn := connect(t, "ldap://"+listener.Addr().String())
+	assert.Equal(t, ldap.LDAPResultOther, codeOf(conn.Bind(ServiceDN, ServicePassword)))
+	assert.Equal(t, ldap.LDAPResultOther, codeOf(conn.Bind(ServiceDN, ServicePassword)), "still served")
+	require.NoError(t, listener.Close())
+	server.Close()
+	serving.Wait()
 	assert.Contains(t, log.String(), "a request panicked")
+}
+
+func TestAnOperationThatNobodyKnowsEndsTheConnection(t *testing.T) {
+	t.Parallel()
+	conn := connectAsService(t, start(t, Config{}).URL())
+	_, err := conn.Compare("uid=alice,"+PeopleDN, "cn", "Alice Archer")
+	require.Error(t, err)
+	require.Error(t, conn.Bind(ServiceDN, ServicePassword))
 }
 
 func TestGarbageCostsTheConnectionAndNotTheServer(t *testing.T) {

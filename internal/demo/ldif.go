@@ -45,7 +45,7 @@ func parseLDIF(text string) (*tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse LDIF: %w", err)
 	}
-	t := newTree(newSchema())
+	t := newTree()
 	for _, record := range parsed.Entries {
 		if record.Entry == nil {
 			return nil, fmt.Errorf("parse LDIF: a change record; want entries only")
@@ -64,7 +64,7 @@ func parseLDIF(text string) (*tree, error) {
 func (t *tree) users() []User {
 	var users []User
 	for _, e := range t.entries {
-		uid, password := e.values["uid"], e.values[passwordAttribute]
+		uid, password := e.values("uid"), e.values(passwordAttribute)
 		if len(uid) == 0 || len(password) == 0 {
 			continue
 		}

@@ -4,26 +4,25 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-ldap/ldap/v3"
+	"authsvc/internal/ldapname"
 )
 
-// name is a distinguished name in normal form, one string for each RDN, the
-// entry's own first. Names that slapd takes for the same are equal: attribute
-// types by any of their names, values without regard to case and spacing,
-// a multi-valued RDN in any order.
+// name is a distinguished name in normal form, one string for each RDN, the entry's own first. Two
+// spellings of one name are equal: attribute types by any of their names, values without regard to
+// case and spacing, a multi-valued RDN in any order.
 type name []string
 
 // parseName reads the string form of RFC 4514. The error is of its syntax.
-func (s schema) parseName(dn string) (name, error) {
-	parsed, err := ldap.ParseDN(dn)
+func parseName(dn string) (name, error) {
+	parsed, err := ldapname.ParseDN(dn)
 	if err != nil {
 		return nil, err
 	}
 	n := make(name, 0, len(parsed.RDNs))
 	for _, rdn := range parsed.RDNs {
 		for _, ava := range rdn.Attributes {
-			ava.Type = s.key(ava.Type)
-			ava.Value = foldText(ava.Value)
+			ava.Type = ldapname.AttributeKey(ava.Type)
+			ava.Value = fold(ava.Value)
 		}
 		n = append(n, rdn.String())
 	}

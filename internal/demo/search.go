@@ -1,65 +1,56 @@
 package demo
 
 import (
+	"errors"
 	"slices"
+	"strings"
+
+	"authsvc/internal/ldapname"
+	"authsvc/internal/ldapserver"
 
 	"github.com/go-ldap/ldap/v3"
-	"github.com/jimlambrt/gldap"
 )
 
-// scopeChildren is all entries below the base without the base itself, as slapd
-// and OpenLDAP's clients number it (draft-sermersheim-ldap-subordinate-scope).
-const scopeChildren gldap.Scope = 3
-
-// result is a search's answer: the entries, then the code that ends it.
-type result struct {
-	entries []*entry
-	code    int
-	// matchedDN comes with noSuchObject.
-	matchedDN string
-	// diagnostic is for people.
-	diagnostic string
-}
-
-// search answers a search request. Anonymous sees the root DSE and nothing else.
-func (t *tree) search(m *gldap.SearchMessage, anonymous bool) result {
-	base, err := t.schema.parseName(m.BaseDN)
+// search answers a search request. An anonymous client sees the root DSE and nothing else.
+func (t *tree) search(req ldapserver.Request, anonymous bool) ([]*entry, ldapserver.Result) {
+	base, err := parseName(req.DN)
 	if err != nil {
-		return result{code: gldap.ResultInvalidDNSyntax, diagnostic: "invalid DN"}
+		return nil, ldapserver.Result{Code: ldap.LDAPResultInvalidDNSyntax, Diagnostic: "invalid DN"}
 	}
-	if m.Scope < gldap.BaseObject || m.Scope > scopeChildren {
-		return result{code: gldap.ResultProtocolError, diagnostic: "invalid scope"}
+	if req.Scope < ldap.ScopeBaseObject || req.Scope > ldap.ScopeChildren {
+		return nil, ldapserver.Result{Code: ldap.LDAPResultProtocolError, Diagnostic: "invalid scope"}
 	}
-	candidates, ok := t.candidates(base, m.Scope, anonymous)
+	candidates, ok := t.candidates(base, req.Scope, anonymous)
 	if !ok {
-		absent := result{code: gldap.ResultNoSuchObject}
+		absent := ldapserver.Result{Code: ldap.LDAPResultNoSuchObject}
 		if !anonymous {
-			absent.matchedDN = t.nearest(base)
+			absent.MatchedDN = t.nearest(base)
 		}
-		return absent
+		return nil, absent
 	}
-	filter, err := ldap.CompileFilter(m.Filter)
-	if err != nil {
-		return result{code: gldap.ResultProtocolError, diagnostic: "the filter cannot be decoded"}
+	if err := checkFilter(req.FilterPacket); errors.Is(err, errFilterKind) {
+		return nil, ldapserver.Result{Code: ldap.LDAPResultUnwillingToPerform, Diagnostic: err.Error()}
+	} else if err != nil {
+		return nil, ldapserver.Result{Code: ldap.LDAPResultProtocolError, Diagnostic: err.Error()}
 	}
 	var found []*entry
 	for _, e := range candidates {
-		if t.schema.evaluate(filter, e) != yes {
+		if !e.matches(req.FilterPacket) {
 			continue
 		}
-		if m.SizeLimit > 0 && int64(len(found)) == m.SizeLimit {
-			return result{entries: found, code: gldap.ResultSizeLimitExceeded}
+		if req.SizeLimit > 0 && len(found) == req.SizeLimit {
+			return found, ldapserver.Result{Code: ldap.LDAPResultSizeLimitExceeded}
 		}
 		found = append(found, e)
 	}
-	return result{entries: found, code: gldap.ResultSuccess}
+	return found, ldapserver.Result{Code: ldap.LDAPResultSuccess}
 }
 
-// candidates returns the entries in scope, false where the base is not there or
-// the identity may not see it, which slapd answers alike.
-func (t *tree) candidates(base name, scope gldap.Scope, anonymous bool) ([]*entry, bool) {
+// candidates returns the entries in scope. It returns false if the base does not exist or the
+// client may not see it, which slapd answers alike.
+func (t *tree) candidates(base name, scope int, anonymous bool) ([]*entry, bool) {
 	if len(base) == 0 {
-		return []*entry{t.rootDSE}, scope == gldap.BaseObject
+		return []*entry{t.rootDSE}, scope == ldap.ScopeBaseObject
 	}
 	if anonymous || t.find(base) == nil {
 		return nil, false
@@ -73,44 +64,60 @@ func (t *tree) candidates(base name, scope gldap.Scope, anonymous bool) ([]*entr
 	return in, true
 }
 
-// inScope reports whether the scope reaches a name from the base.
-func inScope(n, base name, scope gldap.Scope) bool {
+// inScope reports whether the scope reaches a name from the base. ScopeChildren is every entry
+// below the base (draft-sermersheim-ldap-subordinate-scope).
+func inScope(n, base name, scope int) bool {
 	depth := len(n) - len(base)
 	switch {
 	case !n.within(base):
 		return false
-	case scope == gldap.BaseObject:
+	case scope == ldap.ScopeBaseObject:
 		return depth == 0
-	case scope == gldap.SingleLevel:
+	case scope == ldap.ScopeSingleLevel:
 		return depth == 1
-	case scope == scopeChildren:
+	case scope == ldap.ScopeChildren:
 		return depth > 0
 	default:
 		return true
 	}
 }
 
-// selectAttributes returns the attributes that a request asks for (RFC 4511
-// section 4.5.1.8): none asked for or "*" is all user attributes, "+" all
-// operational ones, "1.1" alone is none. A password is never among them.
-func (s schema) selectAttributes(e *entry, asked []string) []attribute {
-	allUser := len(asked) == 0 || slices.Contains(asked, "*")
-	allOperational := slices.Contains(asked, "+")
-	named := make(map[*attributeType]bool)
-	for _, description := range asked {
-		if t, tagged := s.lookup(description); t != nil && !tagged {
-			named[t] = true
-		}
-	}
-	var selected []attribute
+// selected returns the entry with the attributes that a request asks for (RFC 4511 section
+// 4.5.1.8): none or "*" is all user attributes, "+" all operational ones, "1.1" alone is none. A
+// password is never among them.
+func (e *entry) selected(req ldapserver.Request) ldapserver.Entry {
+	allUser := len(req.Attributes) == 0 || slices.Contains(req.Attributes, "*")
+	allOperational := slices.Contains(req.Attributes, "+")
+	out := ldapserver.Entry{DN: e.dn, Attributes: make(map[string][]string)}
 	for _, a := range e.attributes {
 		all := allUser
-		if a.typ.operational {
+		if isOperational(a.Name) {
 			all = allOperational
 		}
-		if a.typ.key != passwordAttribute && (all || named[a.typ]) {
-			selected = append(selected, a)
+		named := func(asked string) bool { return ldapname.SameAttribute(asked, a.Name) }
+		if isPassword(a.Name) || !all && !slices.ContainsFunc(req.Attributes, named) {
+			continue
+		}
+		if !req.TypesOnly {
+			out.Attributes[a.Name] = a.Values
+		} else {
+			out.Attributes[a.Name] = nil
 		}
 	}
-	return selected
+	return out
+}
+
+// passwordAttribute is compared by binds alone: no search returns it and no filter sees it.
+const passwordAttribute = "userPassword"
+
+func isPassword(attribute string) bool { return ldapname.SameAttribute(attribute, passwordAttribute) }
+
+// isOperational reports whether an attribute is returned only if it is asked for (RFC 4512 section
+// 3.4). Only the root DSE has such attributes.
+func isOperational(attribute string) bool {
+	switch strings.ToLower(attribute) {
+	case "vendorname", "supportedldapversion", "namingcontexts":
+		return true
+	}
+	return false
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestEveryAddressOfANameIsConnectedTo, with one service bind among them; one that is dead is no failure while another is not.
+// TestEveryAddressOfANameIsConnectedTo, with one service bind among them; one that is dead is no
+// failure while another is not.
 func TestEveryAddressOfANameIsConnectedTo(t *testing.T) { //nolint:tparallel // one after the other, for their binds are counted
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{})

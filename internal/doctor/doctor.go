@@ -1,6 +1,7 @@
-// Package doctor walks every step of a login and says of each what was seen and, where it is wrong, what to do about it.
-// It dials as the pool dials and looks for users as a login does: by their code. It changes nothing in the directory and
-// binds as nobody with a password that it was not given.
+// Package doctor walks every step of a login and says of each what was seen and, where it is wrong,
+// what to do about it. It dials as the pool dials and looks for users as a login does: by their
+// code. It changes nothing in the directory and binds as nobody with a password that it was not
+// given, except as the decoy of uniform mode, with a random one.
 package doctor
 
 import (
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"authsvc/internal/auth"
+	"authsvc/internal/dialect"
 	"authsvc/ldappool"
 )
 
@@ -35,15 +37,19 @@ type Options struct {
 type doctor struct {
 	Options
 	names     *net.Resolver
-	anonymous bool   // logins have no service identity
-	refused   string // the server that refused the service identity's password
-	tried     bool   // the user's password was
+	anonymous bool            // logins have no service identity
+	refused   string          // the server that refused the service identity's password
+	tried     bool            // the user's password was
+	hangsUp   map[string]bool // servers that end a connection on which a stranger reads the root DSE
 }
 
 // Examine looks at everything and returns when it is through or ctx has ended.
 func Examine(ctx context.Context, o Options) error {
 	o.Logins.Throttle, o.Logins.UniformDelay = nil, 0
-	d := &doctor{Options: o, names: net.DefaultResolver, anonymous: o.Pool.BindDN == ""}
+	if o.Logins.Dialect == nil {
+		o.Logins.Dialect = dialect.Default()
+	}
+	d := &doctor{Options: o, names: net.DefaultResolver, anonymous: o.Pool.BindDN == "", hangsUp: map[string]bool{}}
 	// What is wrong with a filter is wrong before anything is dialled.
 	if _, err := auth.New(o.Logins, nil, nobody{}); err != nil {
 		return err
@@ -63,13 +69,14 @@ func Examine(ctx context.Context, o Options) error {
 	return ctx.Err()
 }
 
-// configuration tells that what is set can be used; what cannot never comes as far as this.
+// configuration reports that every setting can be used, with the warnings. A setting that cannot be
+// used is an error before this step.
 func (d *doctor) configuration() finding {
 	if len(d.Warnings) > 0 {
 		return finding{Mark: Warn, Finding: "every setting can be used, and some are unwise", Details: d.Warnings,
 			Remedy: "see docs/configuration.md, or have it so if that is what you want"}
 	}
-	return well("every setting can be used; preset %s", d.Logins.Preset)
+	return pass("every setting can be used; preset %s", d.Logins.Dialect)
 }
 
 // server looks at one server.
@@ -79,19 +86,25 @@ func (d *doctor) server(ctx context.Context, url string) {
 		return
 	}
 	defer c.Close()
-	s := &patient{doctor: d, url: url, conn: c, root: map[string][]string{}}
+	s := &target{doctor: d, url: url, conn: c, root: dialect.RootDSE{}}
+	defer s.afterErrors()
 	s.do("root DSE", func() finding { return s.rootDSE(ctx) })
 	s.do("clock", func() finding { return s.clock(ctx) })
+	readable := d.Pool.BindOnly || s.directory(ctx)
+	if s.Logins.DecoyDN != "" {
+		s.do("decoy", func() finding { return s.decoy(ctx) })
+	}
 	switch {
-	case d.Pool.BindOnly || s.directory(ctx):
+	case readable:
 		s.user(ctx)
 	case s.User != "":
 		s.skip("user", "it needs a base DN that can be read")
 	}
 }
 
-// directory looks at what only the service identity sees, and tells whether users can be looked for.
-func (s *patient) directory(ctx context.Context) bool {
+// directory looks at what only the service identity sees, and reports whether users can be searched
+// for.
+func (s *target) directory(ctx context.Context) bool {
 	bases := s.Logins.BaseDNs
 	readable := true
 	for _, base := range bases {
@@ -104,9 +117,12 @@ func (s *patient) directory(ctx context.Context) bool {
 	default:
 		s.skip("user filter", "it needs a base DN that can be read")
 	}
+	if len(bases) > 0 {
+		s.do("attributes", func() finding { return s.attributes(ctx) })
+	}
 	switch {
 	case !s.Logins.Groups.Enabled:
-	case !readable && (s.anonymous || s.Logins.Preset == auth.AD): // for the same reason
+	case !readable && (s.anonymous || s.Logins.Dialect.Groups.InDomain): // for the same reason
 		s.skip("groups", "they need a base DN that can be read")
 	default:
 		s.do("groups", func() finding { return s.groups(ctx) })
@@ -116,31 +132,23 @@ func (s *patient) directory(ctx context.Context) bool {
 	return readable
 }
 
-// patient is a server that answers.
-type patient struct {
+// target is a server that answers.
+type target struct {
 	*doctor
 	url  string
-	conn *ldappool.Conn
-	root map[string][]string // of the root DSE, names in lower case
-	// schema is what attributeNames gave; nil before it was asked.
+	conn *conn
+	root dialect.RootDSE
+	// schema is what attributeNames returned; nil before its first call.
 	schema map[string][]string
 }
 
-func (s *patient) do(name string, look func() finding) bool { return s.doctor.do(s.url, name, look) }
+func (s *target) do(name string, look func() finding) bool { return s.doctor.do(s.url, name, look) }
 
-func (s *patient) skip(name, why string) {
+func (s *target) skip(name, why string) {
 	s.tell(s.url, name, 0, finding{Mark: Skipped, Finding: why})
 }
 
-// first is the first value of a root DSE's attribute.
-func (s *patient) first(name string) string {
-	if v := s.root[name]; len(v) > 0 {
-		return v[0]
-	}
-	return ""
-}
-
-// nobody is told of logins that are none of the service's.
+// nobody is an Observer that ignores logins: the doctor's are not the service's.
 type nobody struct{}
 
 func (nobody) LoginDone(context.Context, auth.Credentials, auth.Result) {}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"authsvc/internal/auth"
+	"authsvc/internal/dialect"
 	"authsvc/internal/doctor"
 	"authsvc/internal/ldaptest"
 	"authsvc/ldappool"
@@ -34,7 +35,7 @@ func examine(t *testing.T, change func(*doctor.Options), urls ...string) []docto
 	return steps
 }
 
-// find gives the step of a name; the test fails where there is none.
+// find returns the step of a name. The test fails if there is none.
 func find(t *testing.T, steps []doctor.Step, name string) doctor.Step {
 	t.Helper()
 	for _, s := range steps {
@@ -46,6 +47,15 @@ func find(t *testing.T, steps []doctor.Step, name string) doctor.Step {
 	return doctor.Step{}
 }
 
+// named is the kind of directory of that name.
+func named(name string) *dialect.Dialect {
+	d, err := dialect.Named(name)
+	if err != nil {
+		panic(err)
+	}
+	return d
+}
+
 // TestEachResultCodeOfAServiceBindIsExplained in words, with its number and what to do.
 func TestEachResultCodeOfAServiceBindIsExplained(t *testing.T) {
 	t.Parallel()
@@ -53,27 +63,27 @@ func TestEachResultCodeOfAServiceBindIsExplained(t *testing.T) {
 		return "80090308: LdapErr: DSID-0C090446, comment: AcceptSecurityContext error, data " + data + ", v3839"
 	}
 	for name, c := range map[string]struct {
-		preset          auth.Preset
+		preset          string
 		code            uint16
 		text            string
 		finding, remedy string
 	}{
-		"a wrong password":                {auth.OpenLDAP, 49, "", "(result code 49)", "correct LDAP_BIND_PASSWORD"},
-		"a wrong password at AD":          {auth.AD, 49, ad("52e"), "the password is wrong (result code 49, data 52e)", "correct LDAP_BIND_PASSWORD"},
-		"no such account at AD":           {auth.AD, 49, ad("525"), "there is no account", "correct LDAP_BIND_DN"},
-		"an expired password at AD":       {auth.AD, 49, ad("532"), "has run out", "give it a new password"},
-		"a disabled account at AD":        {auth.AD, 49, ad("533"), "is disabled", "have it enabled"},
-		"an expired account at AD":        {auth.AD, 49, ad("701"), "has expired", "have it prolonged"},
-		"a password to be changed at AD":  {auth.AD, 49, ad("773"), "must be changed", "give it a new password"},
-		"a locked account at AD":          {auth.AD, 49, ad("775"), "is locked", "have it unlocked"},
-		"a wrong hour at AD":              {auth.AD, 49, ad("530"), "may not log on now", "at any hour"},
-		"TLS is wanted":                   {auth.OpenLDAP, 8, "", "no password without TLS", "LDAP_START_TLS=true"},
-		"confidentiality is wanted":       {auth.OpenLDAP, 13, "", "no password without TLS", "LDAP_START_TLS=true"},
-		"the server is not willing":       {auth.OpenLDAP, 53, "", "is not willing", "see the directory's log"},
-		"there is no such entry":          {auth.OpenLDAP, 32, "", "there is no entry", "correct LDAP_BIND_DN"},
-		"the name is no DN":               {auth.OpenLDAP, 34, "", "is no DN", "write LDAP_BIND_DN as a DN"},
-		"the server is busy":              {auth.OpenLDAP, 51, "", "is busy", "wait"},
-		"a code that nobody expects (80)": {auth.OpenLDAP, 80, "", "does not let", "see the directory's log"},
+		"a wrong password":                {"openldap", 49, "", "(result code 49)", "correct LDAP_BIND_PASSWORD"},
+		"a wrong password at AD":          {"ad", 49, ad("52e"), "the password is wrong (result code 49, data 52e)", "correct LDAP_BIND_PASSWORD"},
+		"no such account at AD":           {"ad", 49, ad("525"), "there is no account", "correct LDAP_BIND_DN"},
+		"an expired password at AD":       {"ad", 49, ad("532"), "has run out", "give it a new password"},
+		"a disabled account at AD":        {"ad", 49, ad("533"), "is disabled", "have it enabled"},
+		"an expired account at AD":        {"ad", 49, ad("701"), "has expired", "have it prolonged"},
+		"a password to be changed at AD":  {"ad", 49, ad("773"), "must be changed", "give it a new password"},
+		"a locked account at AD":          {"ad", 49, ad("775"), "is locked", "have it unlocked"},
+		"a wrong hour at AD":              {"ad", 49, ad("530"), "may not log on now", "at any hour"},
+		"TLS is wanted":                   {"openldap", 8, "", "no password without TLS", "LDAP_START_TLS=true"},
+		"confidentiality is wanted":       {"openldap", 13, "", "no password without TLS", "LDAP_START_TLS=true"},
+		"the server is not willing":       {"openldap", 53, "", "is not willing", "see the directory's log"},
+		"there is no such entry":          {"openldap", 32, "", "there is no entry", "correct LDAP_BIND_DN"},
+		"the name is no DN":               {"openldap", 34, "", "is no DN", "write LDAP_BIND_DN as a DN"},
+		"the server is busy":              {"openldap", 51, "", "is busy", "wait"},
+		"a code that nobody expects (80)": {"openldap", 80, "", "does not let", "see the directory's log"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -82,7 +92,7 @@ func TestEachResultCodeOfAServiceBindIsExplained(t *testing.T) {
 					conn.ReplyBind(req, c.code, c.text)
 				}
 			})
-			steps := examine(t, func(o *doctor.Options) { o.Logins.Preset = c.preset }, s.URL())
+			steps := examine(t, func(o *doctor.Options) { o.Logins.Dialect = named(c.preset) }, s.URL())
 			bind := find(t, steps, "service bind")
 			assert.Equal(t, doctor.Failed, bind.Mark)
 			assert.Contains(t, bind.Finding, c.finding)
@@ -93,7 +103,8 @@ func TestEachResultCodeOfAServiceBindIsExplained(t *testing.T) {
 	}
 }
 
-// TestAFirewallThatDropsIsTold from a server that is not there: at once, and after it let the connection begin.
+// TestAFirewallThatDropsIsTold from a server that is not there: at once, and after it let the
+// connection begin.
 func TestAFirewallThatDropsIsTold(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
@@ -177,8 +188,8 @@ func TestAConnectionThatEndsWhenItIsUsedIsToldFromOneThatIsCut(t *testing.T) {
 	steps := examine(t, func(o *doctor.Options) { o.Idle = 500 * time.Millisecond }, s.URL())
 	idle := find(t, steps, "idle")
 	assert.Equal(t, doctor.Warn, idle.Mark)
-	assert.Contains(t, idle.Finding, "quiet for a time between 0s and 100ms, and does not say so before they are used")
-	assert.Contains(t, idle.Remedy, "set LDAP_POOL_MAX_IDLE_TIME=100ms")
+	assert.Regexp(t, "quiet for a time between 0s and [0-9]+ms, and does not say so before they are used", idle.Finding)
+	assert.Regexp(t, "set LDAP_POOL_MAX_IDLE_TIME=[0-9]+ms", idle.Remedy)
 }
 
 // TestTheLastLinesSayWhatFailedAndWhatIsWell: what somebody looks at first.
@@ -204,7 +215,8 @@ func TestTheLastLinesSayWhatFailedAndWhatIsWell(t *testing.T) {
 	}
 }
 
-// TestLinesAreWrappedBelowWhereTheirTextBegins, but for words that are longer than a line, which are to be copied.
+// TestLinesAreWrappedBelowWhereTheirTextBegins, but for words that are longer than a line, which
+// are to be copied.
 func TestLinesAreWrappedBelowWhereTheirTextBegins(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
@@ -214,4 +226,17 @@ func TestLinesAreWrappedBelowWhereTheirTextBegins(t *testing.T) {
 		"                                        eight\n"+
 		"                                        "+long+"\n"+
 		"           - a  b\n           do: nothing\n", b.String())
+}
+
+// TestRootDSE_OfLLDAPFitsItsPreset and no other.
+func TestRootDSE_OfLLDAPFitsItsPreset(t *testing.T) {
+	t.Parallel()
+	d := ldaptest.NewDirectory()
+	d.RootDSE.Attributes["vendorName"], d.RootDSE.Attributes["vendorVersion"] = []string{"LLDAP"}, []string{"lldap_0.6.3"}
+	s := ldaptest.NewServer(t, d.Handle)
+	root := find(t, examine(t, func(o *doctor.Options) { o.Logins.Dialect = named("lldap") }, s.URL()), "root DSE")
+	assert.Equal(t, "lldap (LLDAP lldap_0.6.3); preset lldap fits", root.Finding)
+	root = find(t, examine(t, func(*doctor.Options) {}, s.URL()), "root DSE")
+	assert.Equal(t, doctor.Warn, root.Mark)
+	assert.Equal(t, "set LDAP_PRESET=lldap", root.Remedy)
 }

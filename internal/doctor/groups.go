@@ -2,14 +2,16 @@ package doctor
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 
 	"authsvc/internal/auth"
-	"authsvc/ldappool"
+	"authsvc/internal/ldapname"
 )
 
 // groups looks whether the places of groups and the required groups are there.
-func (s *patient) groups(ctx context.Context) finding {
+func (s *target) groups(ctx context.Context) finding {
 	g := s.Logins.Groups
 	for _, base := range g.BaseDNs {
 		if f := s.base(ctx, base); f.Mark == Failed {
@@ -19,24 +21,57 @@ func (s *patient) groups(ctx context.Context) finding {
 	}
 	a, err := s.authenticator(s.conn)
 	if err != nil {
-		return ill("see LDAP_GROUP_FILTER", "%v", err)
+		return fail("see LDAP_GROUP_FILTER", "%v", err)
 	}
-	missing, err := a.MissingGroups(ctx)
+	required, err := a.RequiredGroups(ctx)
+	if err != nil {
+		return fail("see the directory's log", "the required groups cannot be looked for: %v", err)
+	}
+	return judgeGroups(required)
+}
+
+// judgeGroups says what is wrong with the required groups.
+func judgeGroups(required []auth.RequiredGroup) finding {
+	var missing, several, respelt []string
+	for _, r := range required {
+		switch {
+		case len(r.DNs) == 0:
+			missing = append(missing, r.Item)
+		case len(r.DNs) > 1:
+			several = append(several, fmt.Sprintf("%s: %s", r.Item, strings.Join(r.DNs, "; ")))
+		case r.IsDN && ldapname.PermitDNKey(r.Item) != ldapname.PermitDNKey(r.DNs[0]):
+			respelt = append(respelt, fmt.Sprintf("%s is %s in the directory", r.Item, r.DNs[0]))
+		}
+	}
+	f := passGroups(required)
 	switch {
-	case err != nil:
-		return ill("see the directory's log", "the required groups cannot be looked for: %v", err)
-	case len(missing) > 0 && len(missing) == len(g.Required):
-		return ill("correct LDAP_REQUIRED_GROUPS, or have the access rules show the groups to the service identity",
+	case len(missing) > 0 && len(missing) == len(required):
+		return fail("correct LDAP_REQUIRED_GROUPS, or have the access rules show the groups to the service identity",
 			"none of the required groups is there, so nobody may log in: %s", strings.Join(missing, "; "))
 	case len(missing) > 0:
-		return unwise("take it out of LDAP_REQUIRED_GROUPS, or have the access rules show it to the service identity", "a required group is not there: %s", strings.Join(missing, "; "))
-	case len(g.Required) > 0:
-		return well("every required group is there: %s", strings.Join(g.Required, "; "))
+		f = warn("take it out of LDAP_REQUIRED_GROUPS, or have the access rules show it to the service identity", "a required group is not there: %s", strings.Join(missing, "; "))
+	case len(several) > 0:
+		f = warn("write the DN of the group that you mean into LDAP_REQUIRED_GROUPS", "a required group's name fits several entries, and the members of each may log in")
+	case len(respelt) > 0:
+		f = warn("write it into LDAP_REQUIRED_GROUPS as the directory does", "a required group is not found as it is written, but under another spelling")
 	}
-	return well("groups are looked up; none is required")
+	f.Details = slices.Concat(several, respelt)
+	return f
+}
+
+// passGroups says that nothing is wrong with them.
+func passGroups(required []auth.RequiredGroup) finding {
+	if len(required) == 0 {
+		return pass("groups are looked up; none is required")
+	}
+	items := make([]string, len(required))
+	for i, r := range required {
+		items[i] = r.Item
+	}
+	return pass("every required group is there: %s", strings.Join(items, "; "))
 }
 
 // authenticator does logins' steps on connections of our own.
-func (s *patient) authenticator(search *ldappool.Conn) (*auth.Authenticator, error) {
+func (s *target) authenticator(search *conn) (*auth.Authenticator, error) {
 	return auth.New(s.Logins, &directory{search: search}, nobody{})
 }

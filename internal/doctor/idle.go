@@ -5,12 +5,10 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"authsvc/ldappool"
 )
 
-// idleSteps is how many connections a server's silence is measured with. Each is asked once, at its own time: what was asked
-// is not quiet any more.
+// idleSteps is how many connections a server's silence is measured with. Each is asked once, at its
+// own time: what was asked is not quiet any more.
 const idleSteps = 10
 
 // idle measures at all servers at once when a quiet connection is cut.
@@ -57,16 +55,16 @@ const sweep = 2 * time.Second
 
 // quiet opens connections to a server and asks each after another time of silence.
 func (d *doctor) quiet(ctx context.Context, server string, progress func(string, ...any)) finding {
-	var conns []*ldappool.Conn
+	var conns []*conn
 	defer func() {
 		for _, c := range conns {
 			c.Close()
 		}
 	}()
 	for range idleSteps {
-		a := d.dial(ctx, server, "", ldappool.BindLane)
+		a := d.dial(ctx, server, "", false)
 		if a.conn == nil {
-			return unseen("not measured: there is no connection, see above")
+			return skip("not measured: there is no connection, see above")
 		}
 		conns = append(conns, a.conn)
 	}
@@ -104,14 +102,14 @@ func (d *doctor) quiet(ctx context.Context, server string, progress func(string,
 }
 
 // keepQuiet waits until a connection has been quiet so long, and asks it then.
-func keepQuiet(ctx context.Context, c *ldappool.Conn, long time.Duration) silence {
+func keepQuiet(ctx context.Context, c *conn, long time.Duration) silence {
 	began := time.Now()
 	timer := time.NewTimer(long)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return silence{time.Since(began), givenUp}
-	case <-c.Lost():
+	case <-c.Done():
 		return silence{time.Since(began), cut}
 	case <-timer.C:
 	}
@@ -130,19 +128,19 @@ func (d *doctor) measured(lived time.Duration, end *silence) finding {
 	var f finding
 	switch {
 	case end == nil && ours > lived:
-		f = well("quiet connections live for %v at the least", lived)
+		f = pass("quiet connections live for %v at the least", lived)
 		f.Details = []string{fmt.Sprintf("whether they live for LDAP_POOL_MAX_IDLE_TIME, %v, only a longer -idle tells", ours)}
 		return f
 	case end == nil:
-		return well("quiet connections live for %v at the least; LDAP_POOL_MAX_IDLE_TIME, %v, is within that", lived, ours)
+		return pass("quiet connections live for %v at the least; LDAP_POOL_MAX_IDLE_TIME, %v, is within that", lived, ours)
 	case end.end == cut:
-		f = well("the server, or something between, closes connections that are quiet for %v", end.after.Round(100*time.Millisecond))
+		f = pass("the server, or something between, closes connections that are quiet for %v", end.after.Round(100*time.Millisecond))
 		f.Details = []string{"the pool sees that at once: no login meets such a connection"}
 	case end.end == ended:
-		f = well("the server, or something between, ends connections that are quiet for a time between %v and %v, and does not say so before they are used", lived, end.after.Round(100*time.Millisecond))
+		f = pass("the server, or something between, ends connections that are quiet for a time between %v and %v, and does not say so before they are used", lived, end.after.Round(100*time.Millisecond))
 		f.Details = []string{"a ping before use finds that out, and costs the login that meets it a moment"}
 	default:
-		f = well("something between drops connections that are quiet for a time between %v and %v, and tells neither side", lived, end.after.Round(100*time.Millisecond))
+		f = pass("something between drops connections that are quiet for a time between %v and %v, and tells neither side", lived, end.after.Round(100*time.Millisecond))
 		f.Details = []string{"a ping before use finds that out, and costs the login that meets it up to half a second"}
 	}
 	if ours <= lived {
@@ -155,7 +153,8 @@ func (d *doctor) measured(lived time.Duration, end *silence) finding {
 	return f
 }
 
-// safe is a time that is surely within a limit: four fifths of what a connection survived, in round numbers.
+// safe is a time that is surely within a limit: four fifths of what a connection survived, in round
+// numbers.
 func safe(lived, dead time.Duration) time.Duration {
 	if lived == 0 {
 		lived = dead / 2

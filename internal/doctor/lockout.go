@@ -3,72 +3,84 @@ package doctor
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
-
-	"authsvc/internal/auth"
-
-	"github.com/go-ldap/ldap/v3"
 )
 
-// number reads an attribute that is one.
-func number(e *ldap.Entry, attribute string) (int64, bool) {
-	n, err := strconv.ParseInt(e.GetEqualFoldAttributeValue(attribute), 10, 64)
-	return n, err == nil
-}
-
 // lockout compares when the directory locks an account with when we stop trying.
-func (s *patient) lockout(ctx context.Context) finding {
-	after, window, where := s.lockoutRule(ctx)
+func (s *target) lockout(ctx context.Context) finding {
+	rule := s.Logins.Dialect.Lockout(ctx, reader{s})
+	after, window, where := rule.After, rule.Window, rule.Where
 	switch {
 	case where == "":
-		return unseen("the directory does not tell the service identity when it locks accounts; keep AUTH_THROTTLE_FAILURES (%d) and AUTH_THROTTLE_ACCOUNT_FAILURES (%d) under its number",
+		return skip("the directory does not tell the service identity when it locks accounts; keep AUTH_THROTTLE_FAILURES (%d) and AUTH_THROTTLE_ACCOUNT_FAILURES (%d) under its number",
 			s.ClientFailures, s.AccountFailures)
 	case after == 0:
-		return well("the directory locks no accounts (%s)", where)
+		return pass("the directory locks no accounts (%s)", where)
 	}
-	f := well("the directory locks an account after %d failures%s (%s); we stop before", after, within(window), where)
+	f := pass("the directory locks an account after %d failures%s (%s); we stop before", after, within(window), where)
 	oneClient := int64(s.ClientFailures)
 	if oneClient == 0 {
 		oneClient = int64(s.AccountFailures)
 	}
-	remedy := fmt.Sprintf("set AUTH_THROTTLE_FAILURES=%d and AUTH_THROTTLE_ACCOUNT_FAILURES=%d, or a higher number in the directory", max(after/2, 1), max(after-1, 1))
+	remedy := s.lockoutRemedy(after)
 	switch {
 	case s.ClientFailures == 0 && s.AccountFailures == 0:
-		f = unwise(remedy, "the directory locks an account after %d failures%s (%s), and the throttle is off: anybody who reaches the service can lock anybody out", after, within(window), where)
+		f = warn(remedy, "the directory locks an account after %d failures%s (%s), and the throttle is off: anybody who reaches the service can lock anybody out", after, within(window), where)
 	case oneClient >= after && (s.AccountFailures == 0 || int64(s.AccountFailures) >= after):
-		f = unwise(remedy, "the directory locks an account after %d failures%s (%s), and one client may try %d: it can lock anybody out", after, within(window), where, oneClient)
+		f = warn(remedy, "the directory locks an account after %d failures%s (%s), and one client may try %d: it can lock anybody out", after, within(window), where, oneClient)
 	case s.AccountFailures == 0 || int64(s.AccountFailures) >= after:
-		f = unwise(remedy, "the directory locks an account after %d failures%s (%s), and several clients together may try %s: they can lock anybody out",
+		f = warn(remedy, "the directory locks an account after %d failures%s (%s), and several clients together may try %s: they can lock anybody out",
 			after, within(window), where, unlimited(s.AccountFailures))
 	}
-	if s.Logins.Preset == auth.OpenLDAP {
-		s.useLockout(ctx, &f)
-	}
+	s.noteLockout(ctx, &f)
 	return f
 }
 
-// useLockout adds whether slapd tells that an account is locked (slapo-ppolicy(5), ppolicy_use_lockout), which only its configuration says.
-func (s *patient) useLockout(ctx context.Context, f *finding) {
-	const otherwise = "a locked account gets status 2, wrong password, in place of 3, account locked"
-	entries, _, _, err := s.ask(ctx, "cn=config", ldap.ScopeWholeSubtree, "(objectClass=olcPPolicyConfig)", 0, "olcPPolicyUseLockout")
-	switch {
-	case err != nil || len(entries) == 0:
-		f.Details = append(f.Details, "whether slapd has ppolicy_use_lockout cannot be seen from here: the service identity may not read cn=config, as is usual. Without it "+otherwise)
-	case slices.ContainsFunc(entries, func(e *ldap.Entry) bool {
-		return !strings.EqualFold(e.GetEqualFoldAttributeValue("olcPPolicyUseLockout"), "TRUE")
-	}):
-		const remedy = "set \"olcPPolicyUseLockout: TRUE\" on the ppolicy overlay in cn=config (slapd.conf: ppolicy_use_lockout)"
-		f.Details = append(f.Details, "slapd has no ppolicy_use_lockout: "+otherwise)
-		if f.Remedy != "" {
-			f.Remedy += "; and "
-		}
-		f.Mark, f.Remedy = Warn, f.Remedy+remedy
-	default:
-		f.Details = append(f.Details, "slapd has ppolicy_use_lockout: a locked account is told as one")
+// fewFailures is a lockout after so few failures that a throttle below it hinders users who
+// mistype.
+const fewFailures = 10
+
+// lockoutRemedy says what keeps strangers from locking accounts, with its price. A directory that
+// locks after a few failures locks its users by their own mistakes: that is cured there.
+func (s *target) lockoutRemedy(after int64) string {
+	ours := max(after/2, 1)
+	throttle := fmt.Sprintf("set AUTH_THROTTLE_FAILURES=%d and AUTH_THROTTLE_ACCOUNT_FAILURES=%d", ours, max(after-1, 1))
+	price := fmt.Sprintf(" (the price: after %s a user waits up to %v for the next attempt)", mistakes(ours),
+		(s.window() / time.Duration(ours)).Round(time.Second))
+	name := s.Logins.Dialect.LockoutAttribute
+	if after < fewFailures {
+		return fmt.Sprintf("configure the directory to lock after %d failures or more (%s), and to unlock by itself after some minutes; or ", 2*fewFailures,
+			name) + throttle + price
 	}
+	return throttle + price + ", or configure the directory to lock after more failures (" + name + ")"
+}
+
+// window is the time in which the throttle gives back a used up budget.
+func (d *doctor) window() time.Duration { return orDefault(d.Window, 5*time.Minute) }
+
+// mistakes counts wrong passwords.
+func mistakes(n int64) string {
+	if n == 1 {
+		return "one wrong password"
+	}
+	return fmt.Sprintf("%d wrong passwords", n)
+}
+
+// noteLockout adds whether callers learn that an account is locked.
+func (s *target) noteLockout(ctx context.Context, f *finding) {
+	note := s.Logins.Dialect.LockoutNote(ctx, reader{s})
+	if note.Detail == "" {
+		return
+	}
+	f.Details = append(f.Details, note.Detail)
+	if note.Remedy == "" {
+		return
+	}
+	if f.Remedy != "" {
+		f.Remedy += "; and "
+	}
+	f.Mark, f.Remedy = Warn, f.Remedy+note.Remedy
 }
 
 func within(d time.Duration) string {
@@ -83,73 +95,4 @@ func unlimited(n int) string {
 		return "without a limit"
 	}
 	return strconv.Itoa(n)
-}
-
-// lockoutRule is after how many failures the directory locks, within which time, and where that is written; "" where it is not
-// told, 0 where it locks nobody.
-func (s *patient) lockoutRule(ctx context.Context) (after int64, window time.Duration, where string) {
-	switch s.Logins.Preset {
-	case auth.AD:
-		return s.lockoutAD(ctx)
-	case auth.DS389:
-		return s.lockout389(ctx)
-	case auth.FreeIPA:
-		return 0, 0, ""
-	}
-	if len(s.root["supportedcontrol"]) > 0 && among(s.root["supportedcontrol"], oidPPolicy) != "among them" {
-		return 0, 0, "it has no password policy"
-	}
-	for _, suffix := range s.root["namingcontexts"] {
-		entries, _, _, err := s.ask(ctx, suffix, ldap.ScopeWholeSubtree, "(objectClass=pwdPolicy)", 50, "pwdLockout", "pwdMaxFailure", "pwdFailureCountInterval")
-		if err != nil {
-			return 0, 0, ""
-		}
-		for _, e := range entries { // the strictest counts
-			n, ok := number(e, "pwdMaxFailure")
-			if where == "" {
-				where = e.DN
-			}
-			if ok && n > 0 && strings.EqualFold(e.GetEqualFoldAttributeValue("pwdLockout"), "TRUE") && (after == 0 || n < after) {
-				seconds, _ := number(e, "pwdFailureCountInterval")
-				after, window, where = n, time.Duration(seconds)*time.Second, e.DN
-			}
-		}
-	}
-	return after, window, where
-}
-
-// lockoutAD reads the domain's own rule; those of fine-grained policies are for some accounts.
-func (s *patient) lockoutAD(ctx context.Context) (int64, time.Duration, string) {
-	root := s.first("defaultnamingcontext")
-	if root == "" {
-		return 0, 0, ""
-	}
-	e := s.read(ctx, root, "lockoutThreshold", "lockOutObservationWindow")
-	if e == nil {
-		return 0, 0, ""
-	}
-	after, ok := number(e, "lockoutThreshold")
-	if !ok {
-		return 0, 0, ""
-	}
-	ticks, _ := number(e, "lockOutObservationWindow") // negative, in 100 ns
-	return after, time.Duration(-ticks) * 100, "lockoutThreshold of " + root
-}
-
-// lockout389 reads 389 DS' global rule, where the service identity may; those of subtrees and users are for some accounts.
-func (s *patient) lockout389(ctx context.Context) (int64, time.Duration, string) {
-	e := s.read(ctx, "cn=config", "passwordLockout", "passwordMaxFailure", "passwordResetFailureCount")
-	if e == nil {
-		return 0, 0, ""
-	}
-	after, ok := number(e, "passwordMaxFailure")
-	on := e.GetEqualFoldAttributeValue("passwordLockout")
-	switch {
-	case on == "" || !ok:
-		return 0, 0, ""
-	case !strings.EqualFold(on, "on"):
-		after = 0
-	}
-	seconds, _ := number(e, "passwordResetFailureCount")
-	return after, time.Duration(seconds) * time.Second, "passwordMaxFailure of cn=config"
 }

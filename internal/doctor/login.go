@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,26 +10,28 @@ import (
 	"strings"
 
 	"authsvc/internal/auth"
+	"authsvc/internal/dialect"
 	"authsvc/ldappool"
+	"authsvc/ldappool/ldapconn"
 
 	"github.com/go-ldap/ldap/v3"
 )
 
-// directory is one server, to a login: a connection of the service identity, one for the user's bind, and a record of
-// what was asked.
+// directory is one server, to a login: a connection of the service identity, one for the user's
+// bind, and a record of what was asked.
 type directory struct {
-	search, bind *ldappool.Conn
+	search, bind *conn
 	asked        []string
 	found        []string // by the last search that found anything
 }
 
-// Search is as auth.Directory has it.
-func (d *directory) Search(ctx context.Context, req *ldap.SearchRequest) (*ldappool.SearchResult, error) {
-	r, err := d.search.Search(ctx, req)
+// SearchWithFilter is as auth.Directory has it.
+func (d *directory) SearchWithFilter(ctx context.Context, req *ldap.SearchRequest, filter ldapconn.Filter) (*ldappool.SearchResult, error) {
+	r, err := d.search.SearchWithFilter(ctx, req, filter)
 	if err != nil {
 		return nil, err
 	}
-	line := fmt.Sprintf("search below %s for %s: ", req.BaseDN, shortened(req.Filter))
+	line := fmt.Sprintf("search below %s for %s: ", req.BaseDN, shortened(cmp.Or(filter.String(), req.Filter)))
 	switch {
 	case req.Scope == ldap.ScopeBaseObject && req.BaseDN == "":
 		line = "the root DSE was read"
@@ -54,7 +57,8 @@ func (d *directory) Search(ctx context.Context, req *ldap.SearchRequest) (*ldapp
 // octets are those of a value that is no text, as a filter has them (RFC 4515 section 3).
 var octets = regexp.MustCompile(`(\\[0-9a-f]{2}){8,}`)
 
-// shortened is a filter without what nobody reads: values that are no text, and the hundredth group.
+// shortened is a filter without what nobody reads: values that are no text, and the hundredth
+// group.
 func shortened(filter string) string {
 	const enough = 250
 	filter = octets.ReplaceAllStringFunc(filter, func(value string) string { return fmt.Sprintf("<%d bytes>", len(value)/len(`\00`)) })
@@ -65,7 +69,7 @@ func shortened(filter string) string {
 }
 
 // Bind is as auth.Directory has it.
-func (d *directory) Bind(ctx context.Context, dn, password string, controls ...ldap.Control) (*ldappool.BindResult, error) {
+func (d *directory) Bind(ctx context.Context, dn, password string, controls ...ldappool.Control) (*ldappool.BindResult, error) {
 	r, err := d.bind.Bind(ctx, dn, password, controls...)
 	if err != nil {
 		return nil, err
@@ -74,9 +78,9 @@ func (d *directory) Bind(ctx context.Context, dn, password string, controls ...l
 	return r, nil
 }
 
-// user explains a user's login: at every server as far as that goes without a password, and at one with it. Asked twice, a
-// wrong password counts twice.
-func (s *patient) user(ctx context.Context) {
+// user explains a user's login: at every server as far as that goes without a password, and at one
+// with it. Asked twice, a wrong password counts twice.
+func (s *target) user(ctx context.Context) {
 	if s.User == "" {
 		return
 	}
@@ -98,28 +102,29 @@ func (s *patient) user(ctx context.Context) {
 }
 
 // explain takes a login's steps but the bind.
-func (s *patient) explain(ctx context.Context) (finding, auth.Outcome) {
+func (s *target) explain(ctx context.Context) (finding, auth.Outcome) {
 	d := &directory{search: s.conn}
 	a, err := auth.New(s.Logins, d, nobody{})
 	if err != nil {
-		return ill("see the configuration", "%v", err), auth.InternalError
+		return fail("see the configuration", "%v", err), auth.InternalError
 	}
 	r := a.Explain(ctx, s.User)
 	if r.Outcome == auth.AccountDisabled {
 		r.Cause = errors.New("its entry says so") // there was no bind
 	}
-	var b *bar
+	var b dialect.Blocker
 	if r.Outcome == auth.OK && s.Logins.DNTemplate == "" {
-		if b = s.bars(ctx, r.User.DN); b != nil {
-			r.Outcome, r.Cause = b.outcome, errors.New(b.why)
+		var found bool
+		if b, found = s.blockers(ctx, r.User.DN); found {
+			r.Outcome, r.Cause = auth.OutcomeOf(b.Verdict), errors.New(b.Why)
 		}
 	}
 	f := s.outcome(d, r)
-	if b != nil && b.perhaps {
+	if b.Perhaps {
 		f.Mark = Warn
 	}
 	if r.Outcome == auth.OK {
-		f = well("%q is %s; nothing but the password would forbid a login", s.User, r.User.DN)
+		f = pass("%q is %s; nothing but the password would forbid a login", s.User, r.User.DN)
 		if s.Logins.DNTemplate != "" {
 			f.Finding = fmt.Sprintf("the template makes %s of %q; whether there is such an entry only a bind tells", r.User.DN, s.User)
 		}
@@ -131,27 +136,37 @@ func (s *patient) explain(ctx context.Context) (finding, auth.Outcome) {
 	return f, r.Outcome
 }
 
+// logins returns how the service does logins at this server. With OnlyListedControls, its pool
+// leaves out a control that the server does not list.
+func (s *target) logins() auth.Config {
+	c := s.Logins
+	if s.Pool.OnlyListedControls && !slices.Contains(s.root["supportedcontrol"], dialect.PolicyOID) {
+		c.NoPasswordPolicy = true
+	}
+	return c
+}
+
 // try does the whole login.
-func (s *patient) try(ctx context.Context) finding {
-	a := s.dial(ctx, s.url, "", ldappool.BindLane)
+func (s *target) try(ctx context.Context) finding {
+	a := s.dial(ctx, s.url, "", false)
 	if a.conn == nil {
-		return ill("try again", "no second connection for the user's bind: %v", a.steps[len(a.steps)-1].Err)
+		return fail("try again", "no second connection for the user's bind: %v", a.steps[len(a.steps)-1].err)
 	}
 	defer a.conn.Close()
 	d := &directory{search: s.conn, bind: a.conn}
-	login, err := auth.New(s.Logins, d, nobody{})
+	login, err := auth.New(s.logins(), d, nobody{})
 	if err != nil {
-		return ill("see the configuration", "%v", err)
+		return fail("see the configuration", "%v", err)
 	}
 	r := login.Authenticate(ctx, auth.Credentials{Username: s.User, Password: s.Password})
 	f := s.outcome(d, r)
 	if r.Outcome == auth.OK {
-		f = well("%q may log in as %s", s.User, r.User.DN)
+		f = pass("%q may log in as %s", s.User, r.User.DN)
 		for _, w := range r.Warnings {
 			f.Details = append(f.Details, fmt.Sprintf("warning: %s %d", w.Code, w.Count))
 		}
 	}
-	for _, line := range d.asked { // the searches have been told
+	for _, line := range d.asked { // the step before reported the searches
 		if strings.HasPrefix(line, "bind as ") {
 			f.Details = append(f.Details, line)
 		}
@@ -159,8 +174,8 @@ func (s *patient) try(ctx context.Context) finding {
 	return f
 }
 
-// outcome explains a login that is not to be.
-func (s *patient) outcome(d *directory, r auth.Result) finding {
+// outcome explains a login that did not succeed.
+func (s *target) outcome(d *directory, r auth.Result) finding {
 	remedy := map[auth.Outcome]string{
 		auth.InvalidUser:          "see whether the name is right, and whether the filter finds the entry: LDAP_USER_FILTER, LDAP_BASE_DN, LDAP_USER_SCOPE, and what the service identity may read",
 		auth.InvalidPassword:      "try the right password",
@@ -185,17 +200,19 @@ func (s *patient) outcome(d *directory, r auth.Result) finding {
 		what += ": " + r.Cause.Error()
 	}
 	switch {
+	case r.Outcome == auth.DirectoryUnavailable && d.bind != nil && errors.Is(r.Cause, ldappool.ErrConnLost) && !s.logins().NoPasswordPolicy:
+		remedy = "see the server's log; if it ends connections on which the password policy control arrives, set LDAP_PASSWORD_POLICY=off"
 	case r.Outcome == auth.InvalidUser && len(d.found) > 1:
 		what += ": " + strings.Join(d.found, "; ")
 		remedy = "make LDAP_USER_FILTER or LDAP_BASE_DN narrower, so that a name is one entry's"
 	case r.Outcome == auth.InvalidPassword && s.Logins.DNTemplate != "":
 		remedy += "; or there is no such user, which a DN template does not tell apart"
-	case r.Outcome == auth.InvalidPassword && s.Logins.Preset == auth.OpenLDAP:
-		remedy += "; or the account is locked, which slapd tells only with ppolicy_use_lockout"
+	case r.Outcome == auth.InvalidPassword && s.Logins.Dialect.Advice.WrongPassword != "":
+		remedy += "; " + s.Logins.Dialect.Advice.WrongPassword
 	case r.Outcome == auth.NotPermitted && r.Bind.SubCode != "":
 		remedy = "let the account log on at this hour and from this machine (its logon hours and workstations)"
 	case r.Outcome == auth.NotPermitted:
 		what += " (required: " + strings.Join(s.Logins.Groups.Required, "; ") + ")"
 	}
-	return ill(remedy, "%s", what)
+	return fail(remedy, "%s", what)
 }

@@ -8,14 +8,15 @@ import (
 	"authsvc/internal/auth"
 )
 
-// attributeNames gives the directory's attributes by each of their names in lower case, with all of their names; none where
-// the directory does not show its schema, or not the whole of it.
-func (s *patient) attributeNames(ctx context.Context) map[string][]string {
+// attributeNames returns the directory's attributes by each of their names in lower case and by
+// their OID, with all of their names. It returns none if the directory does not show its schema, or
+// not the whole of it.
+func (s *target) attributeNames(ctx context.Context) map[string][]string {
 	if s.schema != nil {
 		return s.schema
 	}
 	s.schema = map[string][]string{}
-	at := s.first("subschemasubentry")
+	at := s.root.First("subschemasubentry")
 	if at == "" {
 		return s.schema
 	}
@@ -26,7 +27,7 @@ func (s *patient) attributeNames(ctx context.Context) map[string][]string {
 	all := map[string][]string{}
 	for _, definition := range e.GetEqualFoldAttributeValues("attributeTypes") {
 		names := schemaNames(definition)
-		for _, name := range names {
+		for _, name := range append(names, schemaOID(definition)) {
 			all[strings.ToLower(name)] = names
 		}
 	}
@@ -36,26 +37,41 @@ func (s *patient) attributeNames(ctx context.Context) map[string][]string {
 	return s.schema
 }
 
-// namesAny tells whether one of names is an attribute's, by any of its names.
-func (s *patient) namesAny(ctx context.Context, names []string, attribute string) bool {
+// namesAny reports whether one of names is a name of the attribute.
+func (s *target) namesAny(ctx context.Context, names []string, attribute string) bool {
 	its := append([]string{attribute}, s.attributeNames(ctx)[strings.ToLower(attribute)]...)
 	return slices.ContainsFunc(names, func(n string) bool {
 		return slices.ContainsFunc(its, func(i string) bool { return strings.EqualFold(i, n) })
 	})
 }
 
-// undefined gives those attributes of the user filter that the directory's schema does not have; none where it does not tell.
-func (s *patient) undefined(ctx context.Context) (missing []string) {
-	all := s.attributeNames(ctx)
+// undefined returns those attributes of the user filter that the directory's schema does not have;
+// none if the directory does not show its schema.
+func (s *target) undefined(ctx context.Context) (missing []string) {
 	for _, name := range auth.FilterAttributes(s.Logins.Filter) {
-		if len(all) > 0 && all[strings.ToLower(name)] == nil && strings.Trim(name, "0123456789.") != "" {
+		if s.isUndefined(ctx, name) {
 			missing = append(missing, name)
 		}
 	}
 	return missing
 }
 
-// schemaNames reads the names in an AttributeTypeDescription (RFC 4512 section 4.1.2): NAME 'a' or NAME ( 'a' 'b' ).
+// isUndefined reports whether the directory's schema does not have an attribute, by name or OID. It
+// is false if the directory does not show its schema.
+func (s *target) isUndefined(ctx context.Context, description string) bool {
+	name, _, _ := strings.Cut(description, ";")
+	all := s.attributeNames(ctx)
+	return len(all) > 0 && all[strings.ToLower(name)] == nil
+}
+
+// schemaOID reads the OID in an AttributeTypeDescription, which it begins with.
+func schemaOID(definition string) string {
+	oid, _, _ := strings.Cut(strings.TrimLeft(definition, "( "), " ")
+	return oid
+}
+
+// schemaNames reads the names in an AttributeTypeDescription (RFC 4512 section 4.1.2): NAME 'a' or
+// NAME ( 'a' 'b' ).
 func schemaNames(definition string) (names []string) {
 	_, rest, ok := strings.Cut(definition, " NAME ")
 	if !ok {

@@ -2,7 +2,10 @@ package doctor
 
 import (
 	"fmt"
+	"strings"
 	"time"
+
+	"authsvc/internal/redact"
 )
 
 // Mark says how a step went.
@@ -34,23 +37,23 @@ type finding struct {
 	Details         []string
 }
 
-func well(format string, args ...any) finding {
+func pass(format string, args ...any) finding {
 	return finding{Mark: OK, Finding: fmt.Sprintf(format, args...)}
 }
 
-func ill(remedy, format string, args ...any) finding {
+func fail(remedy, format string, args ...any) finding {
 	return finding{Mark: Failed, Finding: fmt.Sprintf(format, args...), Remedy: remedy}
 }
 
-func unwise(remedy, format string, args ...any) finding {
+func warn(remedy, format string, args ...any) finding {
 	return finding{Mark: Warn, Finding: fmt.Sprintf(format, args...), Remedy: remedy}
 }
 
-func unseen(format string, args ...any) finding {
+func skip(format string, args ...any) finding {
 	return finding{Mark: Skipped, Finding: fmt.Sprintf(format, args...)}
 }
 
-// do takes a step, and tells whether it went well enough for the next.
+// do takes a step, and reports whether it went well enough for the next.
 func (d *doctor) do(server, name string, look func() finding) bool {
 	began := time.Now()
 	f := look()
@@ -61,6 +64,39 @@ func (d *doctor) do(server, name string, look func() finding) bool {
 func (d *doctor) tell(server, name string, took time.Duration, f finding) {
 	d.Tell(Step{
 		Server: server, Name: name, Mark: f.Mark, TookMS: float64(took.Microseconds()) / 1000,
-		Finding: f.Finding, Remedy: f.Remedy, Details: f.Details,
+		Finding: d.shown(f.Finding), Remedy: d.shown(f.Remedy), Details: d.shownDetails(f.Details),
 	})
+}
+
+// Bounds of what is shown of one step: a server chooses how many values its entries and
+// certificates have, and how long.
+const (
+	maxShown   = 1000 // bytes of a text
+	maxDetails = 50
+)
+
+// shown is a text as it may be shown: bounded, and withheld if a password is in it, which a server
+// may repeat in any attribute, DN or name of its certificate.
+func (d *doctor) shown(text string) string {
+	const ellipsis = "…"
+	if len(text) > maxShown {
+		text = strings.ToValidUTF8(text[:maxShown-len(ellipsis)], "") + ellipsis
+	}
+	for _, secret := range []string{d.Pool.BindPassword, d.Password} {
+		if redact.Tells(text, secret) {
+			return redact.Withheld + ": a password is in it"
+		}
+	}
+	return text
+}
+
+func (d *doctor) shownDetails(lines []string) []string {
+	var shown []string
+	for _, line := range lines[:min(len(lines), maxDetails)] {
+		shown = append(shown, d.shown(line))
+	}
+	if more := len(lines) - len(shown); more > 0 {
+		shown = append(shown, fmt.Sprintf("and %d more", more))
+	}
+	return shown
 }

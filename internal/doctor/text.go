@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"authsvc/internal/visible"
 )
 
 // Report is all steps, in the order in which they ended.
@@ -41,8 +42,8 @@ func (r *Report) names(m Mark) (names []string) {
 	return names
 }
 
-// wellServers are those that answered and at which nothing failed.
-func (r *Report) wellServers() (servers []string) {
+// passedServers are those that answered and at which nothing failed.
+func (r *Report) passedServers() (servers []string) {
 	failed := map[string]bool{}
 	for _, s := range r.Steps {
 		failed[s.Server] = failed[s.Server] || s.Mark == Failed
@@ -55,12 +56,23 @@ func (r *Report) wellServers() (servers []string) {
 	return servers
 }
 
-// WriteJSON writes the report as one JSON object.
+// WriteJSON writes the report as one JSON object. What would do something to a terminal is escaped
+// in its texts, as for a person: JSON leaves most of it as it is.
 func (r *Report) WriteJSON(w io.Writer) error {
+	printable := *r
+	printable.Steps = nil
+	for _, s := range r.Steps {
+		s.Server, s.Name, s.Finding, s.Remedy = Printable(s.Server), Printable(s.Name), Printable(s.Finding), Printable(s.Remedy)
+		s.Details = slices.Clone(s.Details)
+		for i, line := range s.Details {
+			s.Details[i] = Printable(line)
+		}
+		printable.Steps = append(printable.Steps, s)
+	}
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	return e.Encode(r)
+	return e.Encode(&printable)
 }
 
 // Text writes steps for a person.
@@ -96,7 +108,8 @@ func (t *Text) Write(s Step) {
 // markColumns are those of a line up to the step's name.
 const markColumns = 11
 
-// hang writes head and text, which begin at column at, and has the lines that text is too long for begin below its first.
+// hang writes head and text, which begin at column at, and has the lines that text is too long for
+// begin below its first.
 func (t *Text) hang(at int, head, text string) {
 	indent := at + utf8.RuneCountInString(head)
 	width := t.Width
@@ -121,8 +134,8 @@ func took(ms float64) string {
 	}
 }
 
-// Summary says in the last lines what failed, and what to do; then which servers are well in spite of it, and what else is to be
-// looked at.
+// Summary says in the last lines what failed, and what to do; then which servers are well in spite
+// of it, and what else is to be looked at.
 func (t *Text) Summary(r *Report) {
 	fmt.Fprintln(t.W)
 	for _, s := range r.Steps {
@@ -132,7 +145,7 @@ func (t *Text) Summary(r *Report) {
 	}
 	if r.Failed == 0 {
 		fmt.Fprintln(t.W, t.paint(OK, "all well"))
-	} else if servers := r.wellServers(); len(servers) > 0 {
+	} else if servers := r.passedServers(); len(servers) > 0 {
 		t.hang(0, "", "well at "+strings.Join(servers, ", "))
 	}
 	if r.Warnings > 0 {
@@ -162,16 +175,8 @@ func (t *Text) paint(m Mark, text string) string {
 	return "\x1b[" + colour + "m" + text + "\x1b[0m"
 }
 
-// Printable replaces what would do something to a terminal: findings have words of the directory's in them.
+// Printable replaces what would do something to a terminal: findings have words of the directory's
+// in them.
 func Printable(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if strconv.IsPrint(r) {
-			b.WriteRune(r)
-		} else {
-			q := strconv.QuoteRune(r)
-			b.WriteString(q[1 : len(q)-1])
-		}
-	}
-	return b.String()
+	return visible.Escape(s, func(rune) bool { return false })
 }

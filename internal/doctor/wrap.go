@@ -8,8 +8,8 @@ import (
 // narrowest is the least that a text is wrapped to, however narrow the terminal.
 const narrowest = 30
 
-// wrap breaks a text at its spaces into lines of at most width columns. A word that is longer, a DN or a URL, has a line of its own
-// and stays whole, to be copied.
+// wrap breaks a text at its spaces into lines of at most width columns. A word that is longer, a DN
+// or a URL, has a line of its own and stays whole, to be copied.
 func wrap(text string, width int) (lines []string) {
 	var line strings.Builder
 	columns := 0

@@ -68,6 +68,9 @@ func NewCA(tb testing.TB) *CA {
 // File is the authority's certificate as a PEM file.
 func (ca *CA) File() string { return ca.file }
 
+// Certificate is the authority's own.
+func (ca *CA) Certificate() *x509.Certificate { return ca.cert }
+
 // Pool is a new pool that trusts this authority alone.
 func (ca *CA) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()

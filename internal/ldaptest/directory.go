@@ -20,8 +20,8 @@ type Directory struct {
 	Entries []Entry
 	// RootDSE is the entry with the empty name, which anybody may read.
 	RootDSE Entry
-	// Reader is the identity that may search; the others are told
-	// noSuchObject, as slapd does. Empty lets anybody search.
+	// Reader is the identity that may search; the others get noSuchObject, as from slapd. Empty
+	// lets anybody search.
 	Reader string
 }
 
@@ -96,7 +96,7 @@ func (d *Directory) bind(req Request) uint16 {
 // search finds entries on behalf of identity.
 func (d *Directory) search(identity string, req Request) (uint16, []Entry) {
 	if req.DN == "" && req.Scope == ldap.ScopeBaseObject {
-		return ldap.LDAPResultSuccess, []Entry{d.RootDSE.pick(req)}
+		return ldap.LDAPResultSuccess, []Entry{pick(d.RootDSE, req)}
 	}
 	mayRead := d.Reader == "" || strings.EqualFold(identity, d.Reader)
 	isBase := func(e Entry) bool { return strings.EqualFold(e.DN, req.DN) }
@@ -105,19 +105,19 @@ func (d *Directory) search(identity string, req Request) (uint16, []Entry) {
 	}
 	var found []Entry
 	for _, e := range d.Entries {
-		if !e.within(req.DN, req.Scope) || !e.matches(req.filter()) {
+		if !within(e, req.DN, req.Scope) || !matches(e, req.FilterPacket) {
 			continue
 		}
 		if req.SizeLimit > 0 && len(found) == req.SizeLimit {
 			return ldap.LDAPResultSizeLimitExceeded, found
 		}
-		found = append(found, e.pick(req))
+		found = append(found, pick(e, req))
 	}
 	return ldap.LDAPResultSuccess, found
 }
 
 // within says whether the entry is in the scope of a search at base.
-func (e Entry) within(base string, scope int) bool {
+func within(e Entry, base string, scope int) bool {
 	dn, base := strings.ToLower(e.DN), strings.ToLower(base)
 	switch scope {
 	case ldap.ScopeBaseObject:
@@ -131,27 +131,27 @@ func (e Entry) within(base string, scope int) bool {
 
 // matches evaluates a filter (RFC 4511, section 4.5.1.7). Kinds of filter that
 // it does not know match nothing.
-func (e Entry) matches(f *ber.Packet) bool {
+func matches(e Entry, f *ber.Packet) bool {
 	switch f.Tag {
 	case ldap.FilterAnd:
-		return !slices.ContainsFunc(f.Children, func(g *ber.Packet) bool { return !e.matches(g) })
+		return !slices.ContainsFunc(f.Children, func(g *ber.Packet) bool { return !matches(e, g) })
 	case ldap.FilterOr:
-		return slices.ContainsFunc(f.Children, e.matches)
+		return slices.ContainsFunc(f.Children, func(g *ber.Packet) bool { return matches(e, g) })
 	case ldap.FilterNot:
-		return !e.matches(f.Children[0])
+		return !matches(e, f.Children[0])
 	case ldap.FilterPresent:
-		return len(e.values(f.Data.String())) > 0
+		return len(values(e, f.Data.String())) > 0
 	case ldap.FilterEqualityMatch:
 		want := f.Children[1].Data.String()
-		return slices.ContainsFunc(e.values(f.Children[0].Data.String()), func(v string) bool { return strings.EqualFold(v, want) })
+		return slices.ContainsFunc(values(e, f.Children[0].Data.String()), func(v string) bool { return strings.EqualFold(v, want) })
 	}
 	return false
 }
 
-func (e Entry) values(name string) []string {
-	for n, values := range e.Attributes {
+func values(e Entry, name string) []string {
+	for n, all := range e.Attributes {
 		if strings.EqualFold(n, name) {
-			return values
+			return all
 		}
 	}
 	return nil
@@ -159,7 +159,7 @@ func (e Entry) values(name string) []string {
 
 // pick is the entry with the attributes that a search asked for: all for none
 // or "*", none for "1.1" (RFC 4511, section 4.5.1.8).
-func (e Entry) pick(req Request) Entry {
+func pick(e Entry, req Request) Entry {
 	out := Entry{DN: e.DN, Attributes: make(map[string][]string)}
 	all := len(req.Attributes) == 0 || slices.Contains(req.Attributes, "*")
 	for name, values := range e.Attributes {
@@ -167,7 +167,7 @@ func (e Entry) pick(req Request) Entry {
 		if !all && !slices.ContainsFunc(req.Attributes, asked) {
 			continue
 		}
-		if req.typesOnly() {
+		if req.TypesOnly {
 			values = nil
 		}
 		out.Attributes[name] = values

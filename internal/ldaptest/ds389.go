@@ -15,14 +15,16 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// DirectoryManagerDN is the identity in 389 DS that no access rule or password policy binds. Its password is [RootPassword].
+// DirectoryManagerDN is the identity in 389 DS that no access rule or password policy binds. Its
+// password is [RootPassword].
 const DirectoryManagerDN = "cn=Directory Manager"
 
 // ds389Template is what dscreate makes an instance's configuration of.
 const ds389Template = "/usr/share/dirsrv/data/template-dse.ldif"
 
-// DS389 is a running 389 Directory Server with its own data and port. It serves the tree of [StartSlapd] without users; the service
-// identity may read all of it. It is made without dscreate, which wants root and systemd.
+// DS389 is a running 389 Directory Server with its own data and port. It serves the tree of
+// [StartSlapd] without users; the service identity may read all of it. It is made without dscreate,
+// which wants root and systemd.
 type DS389 struct {
 	t     testing.TB
 	dir   string
@@ -31,8 +33,8 @@ type DS389 struct {
 	admin *ldap.Conn
 }
 
-// StartDS389 makes a directory and runs 389 DS over it until the test ends. It fails the test, never skips it, if 389 DS is not
-// installed.
+// StartDS389 makes a directory and runs 389 DS over it until the test ends. It fails the test,
+// never skips it, if 389 DS is not installed.
 func StartDS389(tb testing.TB) *DS389 {
 	tb.Helper()
 	bin := ""
@@ -67,8 +69,8 @@ func (s *DS389) Add(dn string, attributes map[string][]string) {
 	}
 }
 
-// Modify replaces attributes of an entry as the Directory Manager; an attribute without values is removed. cn=config is the server's
-// own configuration, its global password policy in it.
+// Modify replaces attributes of an entry as the Directory Manager; an attribute without values is
+// removed. cn=config is the server's own configuration, its global password policy in it.
 func (s *DS389) Modify(dn string, attributes map[string][]string) {
 	s.t.Helper()
 	req := ldap.NewModifyRequest(dn, nil)
@@ -97,7 +99,7 @@ func (s *DS389) start(bin string) {
 	s.t.Fatalf("start 389 DS: %v", err)
 }
 
-// writeConfig makes the instance's folder anew, with what dscreate would write into it.
+// writeConfig empties the instance's folder and writes what dscreate would write into it.
 func (s *DS389) writeConfig() {
 	s.t.Helper()
 	template, err := os.ReadFile(ds389Template)
@@ -108,7 +110,8 @@ func (s *DS389) writeConfig() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	// Without a schema of the instance's own the server ends without a word. What Debian has in /etc/dirsrv only root may read.
+	// Without a schema of the instance's own the server ends without a word. What Debian has in
+	// /etc/dirsrv only root may read.
 	s.writeFile(filepath.Join(s.sub("schema"), "99user.ldif"), "dn: cn=schema\n")
 	s.writeFile(filepath.Join(s.dir, "slapd-collations.conf"), "")
 	values := []string{
@@ -168,7 +171,8 @@ func (s *DS389) launch(bin string) error {
 	return nil
 }
 
-// connect says whether the Directory Manager could bind, which is nobody's but our server's to permit.
+// connect says whether the Directory Manager could bind, which is nobody's but our server's to
+// permit.
 func (s *DS389) connect() bool {
 	c, err := ldap.DialURL(s.URL(), ldap.DialWithDialer(&net.Dialer{Timeout: patience}))
 	if err != nil {

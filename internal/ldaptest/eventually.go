@@ -8,13 +8,13 @@ import (
 const (
 	// patience bounds every wait for another process or the network. It is
 	// generous because a loaded machine must not fail a test.
-	patience = 30 * time.Second
+	patience = time.Minute
 	// pollEvery is how often something is asked that cannot report by itself.
 	pollEvery = 5 * time.Millisecond
 )
 
 // Eventually polls cond until it holds, and fails the test with what after
-// 30 s. It is for things that nothing reports: another process's log, a
+// a minute. It is for things that nothing reports: another process's log, a
 // counter that a server's goroutine moves. Where there is a channel, wait on
 // that.
 func Eventually(tb testing.TB, what string, cond func() bool) {

@@ -195,3 +195,15 @@ func (l *link) watchIdle() {
 		}
 	}
 }
+
+// wait lets d pass; false says that stop was closed before.
+func wait(d time.Duration, stop <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-stop:
+		return false
+	}
+}

@@ -1,6 +1,11 @@
 package ldaptest
 
-import "github.com/go-ldap/ldap/v3"
+import (
+	"slices"
+
+	ber "github.com/go-asn1-ber/asn1-ber"
+	"github.com/go-ldap/ldap/v3"
+)
 
 // Malformed is an answer that no correct server gives.
 type Malformed struct {
@@ -118,8 +123,7 @@ func EmptyControl(id int64) []byte {
 
 // envelope is an LDAPMessage around bytes as they are, up to 120 of them.
 func envelope(id int64, rest ...byte) []byte {
-	whole := message(id, octets(""), nil)
-	idBytes := whole[2 : len(whole)-2] // between the header and the empty string
-	body := append(append([]byte(nil), idBytes...), rest...)
+	number := ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagInteger, id, "").Bytes()
+	body := slices.Concat(number, rest)
 	return append([]byte{0x30, byte(len(body))}, body...)
 }

@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// NameServer is a DNS server of one host: it answers every question for an A record with its addresses, and every other with none.
-// Its methods may be called from any goroutine.
+// NameServer is a DNS server for one host: it answers every question for an A record with the
+// host's addresses, and every other question with no record. A host without addresses does not
+// exist (NXDOMAIN). Its methods may be called from any goroutine.
 type NameServer struct {
 	conn net.PacketConn
 
@@ -46,6 +47,9 @@ func (s *NameServer) Set(addresses ...string) {
 	}
 }
 
+// nxDomain is the response code for a name that does not exist (RFC 1035 section 4.1.1).
+const nxDomain = 3
+
 func (s *NameServer) serve() {
 	buf := make([]byte, 1500)
 	for {
@@ -68,6 +72,9 @@ func (s *NameServer) answer(q []byte) []byte {
 	out := append([]byte{q[0], q[1], 0x84, 0, 0, 1, 0, 0, 0, 0, 0, 0}, q[12:end]...)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.addresses) == 0 {
+		out[3] = nxDomain
+	}
 	if kind != 1 {
 		return out
 	}
@@ -87,9 +94,15 @@ func (s *NameServer) Asked() int {
 	return s.asked
 }
 
+// Addr is the host:port that it listens at, with UDP.
+func (s *NameServer) Addr() string { return s.conn.LocalAddr().String() }
+
 // Resolver asks it.
-func (s *NameServer) Resolver() *net.Resolver {
+func (s *NameServer) Resolver() *net.Resolver { return ResolverAt(s.Addr()) }
+
+// ResolverAt asks the DNS server at addr and no other.
+func ResolverAt(addr string) *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "udp", s.conn.LocalAddr().String())
+		return new(net.Dialer).DialContext(ctx, "udp", addr)
 	}}
 }

@@ -11,8 +11,8 @@ import (
 const (
 	// loopback is where everything here listens.
 	loopback = "127.0.0.1"
-	// guardHost is a second loopback address. Whoever listens on a port there
-	// owns that port on loopback as far as this package is concerned.
+	// guardHost is a second loopback address. A listener on a port there owns that port on loopback
+	// as far as this package is concerned.
 	guardHost = "127.0.0.2"
 	// Ports come from below Linux's default ephemeral range (from 32768), so
 	// neither a ":0" listener nor an outgoing connection takes one while its

@@ -37,17 +37,18 @@ const (
 // sambaCertLife is for how long Samba's certificate is good: longer than what anybody warns of.
 const sambaCertLife = 90 * 24 * time.Hour
 
-// SambaConfig says what a domain is to be like. The zero value is a new domain that locks nobody out and asks nothing of a
-// password.
+// SambaConfig says what a domain is to be like. The zero value is a new domain that locks nobody
+// out and asks nothing of a password.
 type SambaConfig struct {
-	// LockoutThreshold is after how many wrong passwords an account is locked, for half an hour; 0 is never.
+	// LockoutThreshold is after how many wrong passwords an account is locked, for half an hour; 0
+	// is never.
 	LockoutThreshold int
-	// StrongAuth has it take no password without TLS, as a domain controller does by default.
+	// StrongAuth makes it reject passwords without TLS, as a domain controller does by default.
 	StrongAuth bool
 }
 
-// Samba is a running domain controller of Samba's, with LDAP alone and its own data. Samba cannot be told other ports than
-// 389, 636, 3268 and 3269, so each has a loopback address of its own.
+// Samba is a running domain controller of Samba's, with LDAP alone and its own data. Samba cannot
+// use other ports than 389, 636, 3268 and 3269, so each has a loopback address of its own.
 type Samba struct {
 	t     testing.TB
 	dir   string
@@ -57,8 +58,9 @@ type Samba struct {
 	admin *ldap.Conn
 }
 
-// StartSamba provisions a domain, or copies one that this machine provisioned within the day, and serves it until the test
-// ends. It fails the test, never skips it, if Samba is not installed or this is not root, to whom Samba's ports belong.
+// StartSamba provisions a domain, or copies one that this machine provisioned within the day, and
+// serves it until the test ends. It fails the test, never skips it, if Samba is not installed or
+// this is not root, to whom Samba's ports belong.
 func StartSamba(tb testing.TB, cfg SambaConfig) *Samba {
 	tb.Helper()
 	if os.Getuid() != 0 {
@@ -97,8 +99,8 @@ func (s *Samba) CA() *CA { return s.ca }
 // TLSConfig is a client's configuration that trusts Samba's certificate.
 func (s *Samba) TLSConfig() *tls.Config { return s.ca.ClientTLS(s.Host()) }
 
-// AddUser makes an account that may log in, changes further attributes in the order given ("name", "value" in turn), and
-// returns its DN.
+// AddUser makes an account that may log in, changes further attributes in the order given ("name",
+// "value" in turn), and returns its DN.
 func (s *Samba) AddUser(name, password string, attributes ...string) string {
 	s.t.Helper()
 	return s.addAccount("user", name, name, password, "512", attributes)
@@ -129,7 +131,8 @@ func (s *Samba) AddGroup(name string, members ...string) string {
 	return s.AddGroupNamed(name, name, members...)
 }
 
-// AddGroupNamed is [Samba.AddGroup] with a cn that is not the sAMAccountName, in which some characters may not be.
+// AddGroupNamed is [Samba.AddGroup] with a cn that is not the sAMAccountName, in which some
+// characters may not be.
 func (s *Samba) AddGroupNamed(cn, account string, members ...string) string {
 	s.t.Helper()
 	dn := "CN=" + ldap.EscapeDN(cn) + "," + SambaUsersDN
@@ -141,7 +144,8 @@ func (s *Samba) AddGroupNamed(cn, account string, members ...string) string {
 	return dn
 }
 
-// Add makes an entry of attributes, "name", "value" in turn; a name that comes again has several values.
+// Add makes an entry of attributes, "name", "value" in turn; a name that comes again has several
+// values.
 func (s *Samba) Add(dn string, attributes ...string) {
 	s.t.Helper()
 	req := ldap.NewAddRequest(dn, nil)
@@ -170,7 +174,8 @@ func (s *Samba) Modify(dn, attribute string, values ...string) {
 	}
 }
 
-// SetPassword sets a password as an administrator does. AD takes it in quotes and in UTF-16 (MS-ADTS 3.1.1.3.1.5).
+// SetPassword sets a password as an administrator does. AD takes it in quotes and in UTF-16
+// (MS-ADTS 3.1.1.3.1.5).
 func (s *Samba) SetPassword(dn, password string) {
 	s.t.Helper()
 	s.Modify(dn, "unicodePwd", utf16LE(`"`+password+`"`))
@@ -186,7 +191,8 @@ func (s *Samba) Get(dn, attribute string) []string {
 	return found.Entries[0].GetEqualFoldAttributeValues(attribute)
 }
 
-// sambaConf is smb.conf. No path of it is another's, so that domains do not meet; no printers, shares and daemons.
+// sambaConf is smb.conf. No path of it is another's, so that domains do not meet; no printers,
+// shares and daemons.
 const sambaConf = `[global]
 	netbios name = DC
 	realm = %[2]s
@@ -229,7 +235,8 @@ func (s *Samba) writeConfig(cfg SambaConfig) {
 	}
 }
 
-// launch runs samba and waits until it answers. The kernel kills it if this process dies without cleaning up.
+// launch runs samba and waits until it answers. The kernel kills it if this process dies without
+// cleaning up.
 func (s *Samba) launch() {
 	s.t.Helper()
 	log, err := os.OpenFile(s.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -284,7 +291,8 @@ func (s *Samba) connect() {
 	}
 }
 
-// Pause stops Samba with SIGSTOP: its kernel still accepts connections and bytes, and nobody answers.
+// Pause stops Samba with SIGSTOP: its kernel still accepts connections and bytes, and nobody
+// answers.
 func (s *Samba) Pause() {
 	s.t.Helper()
 	if err := s.proc.cmd.Process.Signal(syscall.SIGSTOP); err != nil {

@@ -18,8 +18,9 @@ import (
 // provisionLife is how long a provisioned domain is copied. Its passwords live for 42 days.
 const provisionLife = 24 * time.Hour
 
-// copyDomain copies the provisioned domain into the test's own folder. Making one takes samba-tool 10 to 30 s, so tests of all
-// packages and runs share it: a lock on a file makes the others wait for the first.
+// copyDomain copies the provisioned domain into the test's own folder. Making one takes samba-tool
+// 10 to 30 s, so tests of all packages and runs share it: a lock on a file makes the others wait
+// for the first.
 func (s *Samba) copyDomain() {
 	s.t.Helper()
 	cache := filepath.Join(os.TempDir(), "ldaptest-samba-"+strconv.Itoa(os.Getuid()))
@@ -35,13 +36,17 @@ func (s *Samba) copyDomain() {
 	}
 }
 
-// provisioned is the folder in cache of a domain that nobody serves. It is never changed, only replaced when it is old.
+// provisioned is the folder in cache of a domain that nobody serves. It is never changed, only
+// replaced when it is old.
 func provisioned(tb testing.TB, cache string) string {
 	tb.Helper()
 	tool := findSamba(tb, "samba-tool")
 	args := []string{
 		"domain", "provision", "--realm=AD.EXAMPLE.ORG", "--domain=" + SambaNetBIOSName, "--host-name=dc",
 		"--server-role=dc", "--dns-backend=NONE", "--use-rfc2307", "--adminpass=" + SambaAdminPassword,
+		// Keeps files' security attributes in a database. On files themselves they need
+		// CAP_SYS_ADMIN, which a container lacks.
+		"--option=posix:eadb=" + filepath.Join(cache, "eadb.tdb"),
 	}
 	version, err := exec.Command(tool, "--version").Output()
 	if err != nil {
@@ -96,8 +101,9 @@ func lockFolder(tb testing.TB, dir string) (unlock func()) {
 	return func() { _ = f.Close() }
 }
 
-// claimHost takes a loopback address that no other test has. Who listens there on the first of this package's ports
-// owns it, as with the ports of other servers; it works between processes, and ends with the process.
+// claimHost takes a loopback address that no other test has. A listener there on the first of this
+// package's ports owns it, as with the ports of other servers; it works between processes, and ends
+// with the process.
 func (s *Samba) claimHost() {
 	s.t.Helper()
 	var last error

@@ -19,8 +19,8 @@ type SambaState struct {
 	DN   string
 }
 
-// AddStates makes an account in each state, with this password and with suffix at the end of its name. The domain must have been
-// started with a LockoutThreshold of at least 1.
+// AddStates makes an account in each state, with this password and with suffix at the end of its
+// name. The domain must have been started with a LockoutThreshold of at least 1.
 func (s *Samba) AddStates(password, suffix string) []SambaState {
 	s.t.Helper()
 	yesterday := FileTime(time.Now().Add(-24 * time.Hour))
@@ -60,7 +60,8 @@ func (s *Samba) Lock(dn string) {
 	s.t.Fatalf("%s is not locked by wrong passwords", dn)
 }
 
-// Bind does one simple bind on a connection of its own, and returns the result code and the diagnostic message.
+// Bind does one simple bind on a connection of its own, and returns the result code and the
+// diagnostic message.
 func (s *Samba) Bind(name, password string) (code uint16, diagnostic string) {
 	s.t.Helper()
 	c, err := ldap.DialURL(s.URL())
@@ -85,8 +86,9 @@ func resultOf(tb testing.TB, err error) (code uint16, diagnostic string) {
 	return e.ResultCode, e.Err.Error()
 }
 
-// AgePassword makes a password so old. No client may say when a password was set, nor the administrator: this goes to the
-// database, past the rule (dsdb's control DSDB_CONTROL_BYPASS_PASSWORD_HASH_OID).
+// AgePassword makes a password so old. No client may say when a password was set, nor the
+// administrator: this goes to the database, past the rule (dsdb's control
+// DSDB_CONTROL_BYPASS_PASSWORD_HASH_OID).
 func (s *Samba) AgePassword(dn string, age time.Duration) {
 	s.t.Helper()
 	cmd := exec.Command(findSamba(s.t, "ldbmodify"), "-H", filepath.Join(s.dir, "private", "sam.ldb"), "--controls=local_oid:1.3.6.1.4.1.7165.4.3.12:0")

@@ -3,33 +3,26 @@ package ldaptest
 import (
 	"crypto/tls"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"authsvc/internal/ldapserver"
 )
 
-// Handler answers a request, or does not. It runs in the connection's own
-// goroutine: until it returns, nothing more is read from that connection. It
-// must not outlive the server: whatever it waits for, it waits for
-// [Conn.Done] too.
-type Handler func(c *Conn, req Request)
-
 // Server is an LDAP server in this process, on a loopback port of its own. It
-// decodes requests, counts them, and leaves the answers to its handler.
+// counts requests and leaves the answers to its handler.
 type Server struct {
 	t        testing.TB
 	tls      *tls.Config // ldaps, if set
 	startTLS *tls.Config // StartTLS is answered, if set
+	core     *ldapserver.Server
 	listener *listener
 	handler  atomic.Pointer[Handler]
 	onAccept atomic.Pointer[func(*Conn)]
 
-	mu       sync.Mutex
-	conns    map[*Conn]struct{} // guarded by mu
-	numbered int                // guarded by mu; connections given a number
-	counts   map[Op]int         // guarded by mu
-	closed   bool               // guarded by mu; new connections end at once
+	mu     sync.Mutex
+	counts map[Op]int // guarded by mu
 }
 
 // ServerOption changes a server before it starts.
@@ -49,7 +42,7 @@ func WithOnAccept(f func(*Conn)) ServerOption { return func(s *Server) { s.SetOn
 // that of [NewDirectory].
 func NewServer(tb testing.TB, handler Handler, options ...ServerOption) *Server {
 	tb.Helper()
-	s := &Server{t: tb, conns: make(map[*Conn]struct{}), counts: make(map[Op]int)}
+	s := &Server{t: tb, counts: make(map[Op]int)}
 	if handler == nil {
 		handler = NewDirectory().Handle
 	}
@@ -58,8 +51,11 @@ func NewServer(tb testing.TB, handler Handler, options ...ServerOption) *Server 
 	for _, option := range options {
 		option(s)
 	}
+	s.core = ldapserver.New(ldapserver.Config{
+		Handler: s.handle, OnAccept: func(c *Conn) { (*s.onAccept.Load())(c) }, TLS: s.tls,
+	})
 	var err error
-	if s.listener, err = newListener(s.serve); err != nil {
+	if s.listener, err = newListener(s.core.ServeConn); err != nil {
 		tb.Fatalf("start the LDAP server: %v", err)
 	}
 	tb.Cleanup(s.Close)
@@ -106,16 +102,7 @@ func (s *Server) Count(op Op) int {
 
 // Conns are the open connections, oldest first, for messages that nobody
 // asked for and for closing them one by one.
-func (s *Server) Conns() []*Conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	conns := make([]*Conn, 0, len(s.conns))
-	for c := range s.conns {
-		conns = append(conns, c)
-	}
-	slices.SortFunc(conns, func(a, b *Conn) int { return a.number - b.number })
-	return conns
-}
+func (s *Server) Conns() []*Conn { return s.core.Conns() }
 
 // CloseAll closes every connection with FIN.
 func (s *Server) CloseAll() {
@@ -145,59 +132,18 @@ func (s *Server) Listen() {
 
 // Close ends the server and waits for its goroutines. The test's cleanup
 // calls it.
-func (s *Server) Close() {
+func (s *Server) Close() { s.listener.shutdown(s.core.Close) }
+
+// handle counts a request, answers StartTLS, and leaves the rest to the handler.
+func (s *Server) handle(c *Conn, req Request) {
 	s.mu.Lock()
-	s.closed = true
+	s.counts[req.Op]++
 	s.mu.Unlock()
-	s.listener.shutdown(s.CloseAll)
-}
-
-// serve runs one connection to its end.
-func (s *Server) serve(nc net.Conn) {
-	c := s.newConn(nc)
-	defer s.forget(c)
-	(*s.onAccept.Load())(c)
-	if s.tls != nil {
-		if err := c.upgrade(s.tls); err != nil {
-			return
+	if s.startTLS != nil && req.Op == OpExtended && req.Extended == StartTLSOID {
+		if err := c.StartTLS(req, s.startTLS); err != nil {
+			c.Close()
 		}
+		return
 	}
-	for {
-		req, err := c.read()
-		if err != nil {
-			return
-		}
-		s.mu.Lock()
-		s.counts[req.Op]++
-		s.mu.Unlock()
-		if s.startTLS != nil && req.Op == OpExtended && req.Extended == StartTLSOID {
-			if err := c.StartTLS(req, s.startTLS); err != nil {
-				return
-			}
-			continue
-		}
-		(*s.handler.Load())(c, req)
-	}
-}
-
-func (s *Server) newConn(nc net.Conn) *Conn {
-	c := newConn(nc)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.numbered++
-	c.number = s.numbered
-	s.conns[c] = struct{}{}
-	if s.closed {
-		c.Close()
-	}
-	return c
-}
-
-// forget closes c and waits for what its handlers started.
-func (s *Server) forget(c *Conn) {
-	c.Close()
-	c.wg.Wait()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
+	(*s.handler.Load())(c, req)
 }

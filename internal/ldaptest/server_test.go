@@ -68,7 +68,7 @@ func TestAnAbandonIsCountedAndNamesItsRequest(t *testing.T) {
 	})
 	c := dialRaw(t, srv.Addr())
 	op := ber.NewInteger(ber.ClassApplication, ber.TypePrimitive, ber.Tag(OpAbandon), 77, "")
-	_, err := c.Write(message(5, op, nil))
+	_, err := c.Write(envelope(5, op.Bytes()...))
 	require.NoError(t, err)
 	require.EqualValues(t, 77, (<-abandoned).AbandonID)
 	require.Equal(t, 1, srv.Count(OpAbandon))

@@ -16,10 +16,10 @@ import (
 	"time"
 )
 
-// confTemplate is slapd.conf. Passwords may be used for a bind and nothing
-// else; "=x" is auth without disclose, so that whoever may not see an entry
-// is told noSuchObject and not insufficientAccessRights. dbnosync saves an
-// fsync for each write, and loses nothing when slapd alone dies.
+// confTemplate is slapd.conf. Passwords may be used for a bind and nothing else; "=x" is auth
+// without disclose, so that an identity that may not see an entry gets noSuchObject and not
+// insufficientAccessRights. dbnosync saves an fsync for each write, and loses nothing when slapd
+// alone dies.
 const confTemplate = `include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema
 include /etc/ldap/schema/nis.schema

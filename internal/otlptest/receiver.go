@@ -66,8 +66,8 @@ func (r *Receiver) Spans() []Span {
 	return append([]Span(nil), r.spans...)
 }
 
-// Text is everything received so far, as text, but for the spans' IDs, in which chance writes anything: what is not in it
-// was not sent.
+// Text is everything received so far, as text, but for the spans' IDs, in which chance writes
+// anything: what is not in it was not sent.
 func (r *Receiver) Text() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

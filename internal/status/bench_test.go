@@ -2,29 +2,33 @@ package status
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 	"time"
 
 	"authsvc/internal/auth"
-	"authsvc/internal/telemetry"
+	"authsvc/internal/fanout"
+	"authsvc/internal/journal"
+	"authsvc/internal/metrics"
 	"authsvc/ldappool"
 )
 
 // full is a page with all that it can have: five minutes of every outcome, twenty faults.
 func full() *Page {
-	tel := telemetry.New(telemetry.Options{})
+	m, j := metrics.New(metrics.Options{}), journal.New(slog.New(slog.DiscardHandler))
 	stat := &ldappool.Stat{MaxConns: 32, Servers: []ldappool.ServerStat{{URL: serverA}, {URL: serverB}}}
-	p := New(Config{Pool: func() *ldappool.Stat { return stat }, Counts: tel.Counts, Faults: tel.Faults})
+	p := New(Config{Pool: func() *ldappool.Stat { return stat }, Counts: m.Counts, Faults: j.Faults})
 	for i := range steps {
 		for _, o := range auth.Outcomes() {
-			tel.LoginDone(context.Background(), auth.Credentials{}, auth.Result{Outcome: o, Phases: auth.Phases{Wait: 1, Search: time.Millisecond, Bind: time.Millisecond, Total: time.Second}})
+			fanout.Logins(m, j).LoginDone(context.Background(), auth.Credentials{}, auth.Result{Outcome: o, Phases: auth.Phases{Wait: 1, Search: time.Millisecond, Bind: time.Millisecond, Total: time.Second}})
 		}
-		p.history.note(sample{p.started.Add(time.Duration(i+1) * step), tel.Counts()})
+		p.history.note(sample{p.started.Add(time.Duration(i+1) * step), m.Counts()})
 	}
 	return p
 }
 
-// BenchmarkTick is what each second costs, for all pages together: nothing is drawn where nobody watches.
+// BenchmarkTick is what each second costs, for all pages together: nothing is drawn where nobody
+// watches.
 func BenchmarkTick(b *testing.B) {
 	for _, c := range []struct {
 		name    string

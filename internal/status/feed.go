@@ -5,8 +5,8 @@ import "sync"
 // maxWatchers bounds the streams that are open at one time.
 const maxWatchers = 128
 
-// feed has the latest event for whoever watches. Nothing is queued: who was busy with one event finds the latest next, and who
-// publishes waits for nobody.
+// feed has the latest event for its watchers. Nothing is queued: a watcher that was busy with one
+// event finds the latest next, and the publisher never waits.
 type feed struct {
 	mu       sync.Mutex // guards what follows
 	watchers int
@@ -15,7 +15,8 @@ type feed struct {
 	ended    bool
 }
 
-// join lets one more watch, where there is room and the feed has not ended. Who was let in must leave.
+// join adds a watcher if there is room and the feed has not ended. A watcher that was added must
+// leave.
 func (f *feed) join() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -38,7 +39,8 @@ func (f *feed) watched() bool {
 	return f.watchers > 0
 }
 
-// now is the latest event, nil before the first, and what is closed when there is a later one; last where there never is.
+// now is the latest event, nil before the first, and what is closed when there is a later one; last
+// where there never is.
 func (f *feed) now() (event []byte, next <-chan struct{}, last bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

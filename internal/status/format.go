@@ -32,7 +32,8 @@ func limit(seconds float64) string {
 	return span(seconds)
 }
 
-// latency is so many seconds with three digits: 0.42 ms, 12.3 ms, 1.25 s; – where nothing was timed.
+// latency is so many seconds with three digits: 0.42 ms, 12.3 ms, 1.25 s; – where nothing was
+// timed.
 func latency(seconds float64) string {
 	ms := seconds * 1000
 	switch {
@@ -77,7 +78,7 @@ func count(n int64) string {
 func clock(t time.Time) string   { return t.UTC().Format("15:04:05") + " UTC" }
 func instant(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// last is the last of values, 0 where there is none.
+// last is the last of values, or 0.
 func last(values []float64) float64 {
 	if len(values) == 0 {
 		return 0

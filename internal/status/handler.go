@@ -1,6 +1,7 @@
 package status
 
 import (
+	"bytes"
 	_ "embed"
 	"io"
 	"net/http"
@@ -8,7 +9,7 @@ import (
 	"time"
 )
 
-// The paths of a page. Whoever routes has them too: api/admin.go.
+// The paths of a page.
 const (
 	pathPage   = "/"
 	pathStyle  = "/status.css"
@@ -23,22 +24,50 @@ var style []byte
 //go:embed status.js
 var script []byte
 
-// policy lets the page load its own style sheet and script, ask this service, and nothing else. Its icon is empty, in a data URL:
-// without one browsers ask for /favicon.ico.
+// scriptTag loads the script. The page is whole without it, and at /?static it is without: a stream
+// that never ends keeps a headless browser with a virtual clock, as for a picture of the page,
+// waiting for ever.
+var scriptTag = []byte(`<script src="/status.js" defer></script>` + "\n")
+
+// policy lets the page load its own style sheet and script, ask this service, and nothing else. Its
+// icon is empty, in a data URL: without one browsers ask for /favicon.ico.
 const policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// ServeHTTP serves the page and what belongs to it, to GET and HEAD. Other methods are turned away by whoever routes.
+// Listener is what a Page is mounted on. It refuses every method but GET and HEAD.
+type Listener interface {
+	// Open serves a path to any browser that may use the listener.
+	Open(path string, h http.Handler)
+	// Guarded serves a path, but not to a browser that does not say which site sent the request.
+	Guarded(path string, h http.Handler)
+}
+
+// Mount serves the page and all its parts on l. A stream keeps a connection, so it is guarded.
+func (p *Page) Mount(l Listener) {
+	l.Open(pathPage, p)
+	l.Open(pathJSON, p)
+	l.Guarded(pathStyle, p)
+	l.Guarded(pathScript, p)
+	l.Guarded(pathEvents, p)
+}
+
+// ServeHTTP serves the page and all its parts, to GET and HEAD; see Mount.
 func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Security-Policy", policy)
-	h.Set("Referrer-Policy", "no-referrer")
+	// The listener's own links need a Referer where the browser sends no Sec-Fetch-Site: see
+	// api.BrowserRules.
+	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	switch r.URL.Path {
 	case pathPage:
-		write(w, r, http.StatusOK, "text/html; charset=utf-8", p.current().page())
+		page := p.current().page()
+		if r.URL.Query().Has("static") {
+			page = bytes.Replace(page, scriptTag, nil, 1)
+		}
+		write(w, r, http.StatusOK, "text/html; charset=utf-8", page)
 	case pathStyle:
 		write(w, r, http.StatusOK, "text/css; charset=utf-8", style)
 	case pathScript:
@@ -62,15 +91,15 @@ func write(w http.ResponseWriter, r *http.Request, status int, contentType strin
 	}
 }
 
-// The stream's paces: after how long a browser that lost it asks again, and how long one event may take to be written. That there
-// is one in each pace is the sign of life.
+// The stream's paces: after how long a browser that lost it asks again, and how long one event may
+// take to be written. That there is one in each pace is the sign of life.
 const (
 	retry     = "retry: 2000\n\n"
 	writeTime = 10 * time.Second
 )
 
-// stream sends every snapshot until the caller leaves, reads too slowly, or the service drains. Each write has its own limit of
-// time, in place of the listener's on a whole answer.
+// stream sends every snapshot until the caller leaves, reads too slowly, or the service drains.
+// Each write has its own limit of time, in place of the listener's on a whole answer.
 func (p *Page) stream(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		w.Header().Set("Content-Type", "text/event-stream")

@@ -13,8 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"authsvc/internal/journal"
 	"authsvc/internal/ldaptest"
-	"authsvc/internal/telemetry"
+	"authsvc/internal/logsafe"
 	"authsvc/ldappool"
 
 	"github.com/stretchr/testify/assert"
@@ -33,7 +34,7 @@ func TestEveryAnswerIsUnderAStrictPolicy(t *testing.T) {
 		require.Equal(t, http.StatusOK, rec.Code, path)
 		require.Empty(t, rec.Body.String(), "a HEAD has no body")
 		for header, want := range map[string]string{
-			"Content-Type": contentType, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
+			"Content-Type": contentType, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "Cache-Control": "no-store",
 			"Cross-Origin-Resource-Policy": "same-origin",
 			"Content-Security-Policy":      "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 		} {
@@ -58,7 +59,7 @@ func TestWhatOthersSayIsTextAndBounded(t *testing.T) {
 	hostile := "</script><script>alert(1)</script>\"'`&\x00\x1b[31m\u202e\u2028\xff\n\nevent: x\ndata: y" + strings.Repeat("long ", 1000)
 	w := newWorld()
 	w.stat.Servers[0].URL, w.stat.Servers[0].LastErr = hostile, errors.New(hostile)
-	w.faults = []telemetry.Fault{{Server: hostile, What: "dial", Text: telemetry.Printable(hostile, 300), Count: 1}}
+	w.faults = []journal.Fault{{Server: hostile, What: "dial", Text: logsafe.Printable(hostile, 300), Count: 1}}
 	c := w.config()
 	c.Version, c.Commit = hostile[:30], hostile[:30]
 	c.Settings = append(c.Settings, Setting{"LDAP_X", hostile, hostile})
@@ -230,4 +231,18 @@ func TestOneThatReadsNothingHoldsUpNobody(t *testing.T) {
 	p.Drain() // which does not wait for it either
 	close(slow.free)
 	<-ended
+}
+
+// TestThePageIsWholeWithoutAScriptWhereNoneIsWanted: a browser with a virtual clock, as for a
+// picture, waits for a stream for ever.
+func TestThePageIsWholeWithoutAScriptWhereNoneIsWanted(t *testing.T) {
+	t.Parallel()
+	p := New(newWorld().config())
+	live := get(t, p, pathPage).Body.String()
+	for _, query := range []string{"?static", "?static=1", "?x=y&static="} {
+		static := get(t, p, pathPage+query).Body.String()
+		require.NotContains(t, static, "<script")
+		require.Equal(t, strings.Replace(live, string(scriptTag), "", 1), static)
+	}
+	require.Contains(t, get(t, p, pathPage+"?dynamic=static").Body.String(), "<script")
 }

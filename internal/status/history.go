@@ -1,10 +1,9 @@
 package status
 
 import (
+	"authsvc/internal/metrics"
 	"math"
 	"time"
-
-	"authsvc/internal/telemetry"
 )
 
 // The last minutes are kept in steps.
@@ -16,10 +15,11 @@ const (
 // sample is what had been counted at a moment.
 type sample struct {
 	at     time.Time
-	counts telemetry.Counts
+	counts metrics.Counts
 }
 
-// history is the samples at the ends of steps, the earliest first. The last step goes on until it is long enough.
+// history is the samples at the ends of steps, the earliest first. The last step goes on until it
+// is long enough.
 type history struct{ ends []sample }
 
 // note takes one more sample.
@@ -35,10 +35,10 @@ func (h *history) note(s sample) {
 }
 
 // latest is the last sample.
-func (h *history) latest() telemetry.Counts { return h.ends[len(h.ends)-1].counts }
+func (h *history) latest() metrics.Counts { return h.ends[len(h.ends)-1].counts }
 
 // perSecond is how fast a count grew in each step, and by how much in all of them.
-func (h *history) perSecond(count func(*telemetry.Counts) uint64) (rates []float64, grown uint64) {
+func (h *history) perSecond(count func(*metrics.Counts) uint64) (rates []float64, grown uint64) {
 	rates = make([]float64, 0, steps)
 	for i := 1; i < len(h.ends); i++ {
 		n := count(&h.ends[i].counts) - count(&h.ends[i-1].counts)
@@ -49,7 +49,7 @@ func (h *history) perSecond(count func(*telemetry.Counts) uint64) (rates []float
 }
 
 // quantiles are quantile q of what was timed in each step, in seconds; 0 where nothing was.
-func (h *history) quantiles(q float64, of func(*telemetry.Counts) telemetry.Histogram) []float64 {
+func (h *history) quantiles(q float64, of func(*metrics.Counts) metrics.Histogram) []float64 {
 	all := make([]float64, 0, steps)
 	for i := 1; i < len(h.ends); i++ {
 		all = append(all, quantile(q, between(of(&h.ends[i-1].counts), of(&h.ends[i].counts))))
@@ -58,22 +58,22 @@ func (h *history) quantiles(q float64, of func(*telemetry.Counts) telemetry.Hist
 }
 
 // recent is what was timed in all of the steps.
-func (h *history) recent(of func(*telemetry.Counts) telemetry.Histogram) telemetry.Histogram {
+func (h *history) recent(of func(*metrics.Counts) metrics.Histogram) metrics.Histogram {
 	return between(of(&h.ends[0].counts), of(&h.ends[len(h.ends)-1].counts))
 }
 
 // between is what was timed after one histogram and until another.
-func between(earlier, later telemetry.Histogram) telemetry.Histogram {
-	d := telemetry.Histogram{Bounds: later.Bounds, Counts: make([]uint64, len(later.Counts))}
+func between(earlier, later metrics.Histogram) metrics.Histogram {
+	d := metrics.Histogram{Bounds: later.Bounds, Counts: make([]uint64, len(later.Counts))}
 	for i := range d.Counts {
 		d.Counts[i] = later.Counts[i] - earlier.Counts[i]
 	}
 	return d
 }
 
-// quantile estimates quantile q as Prometheus' histogram_quantile does: evenly within its bucket. What lies beyond every bound
-// is told as the last bound.
-func quantile(q float64, h telemetry.Histogram) float64 {
+// quantile estimates quantile q as Prometheus' histogram_quantile does: evenly within its bucket.
+// What lies beyond every bound is reported as the last bound.
+func quantile(q float64, h metrics.Histogram) float64 {
 	rank, below := q*float64(h.Total()), 0.0
 	if rank == 0 {
 		return 0

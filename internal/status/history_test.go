@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"authsvc/internal/auth"
-	"authsvc/internal/telemetry"
+	"authsvc/internal/metrics"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -80,6 +80,24 @@ func TestAQuantileIsEstimatedAsPrometheusDoes(t *testing.T) {
 		{"buckets without any between", []uint64{1, 0, 1, 0}, 0.99, 0.0982},
 		{"beyond every bound", []uint64{0, 0, 0, 3}, 0.5, 0.1},
 	} {
-		assert.InDelta(t, c.want, quantile(c.q, telemetry.Histogram{Bounds: bounds, Counts: c.counts}), 1e-9, c.name)
+		assert.InDelta(t, c.want, quantile(c.q, metrics.Histogram{Bounds: bounds, Counts: c.counts}), 1e-9, c.name)
+	}
+}
+
+// TestPage_TellsWaitsThatRanIntoTheirLimitAsJustAboveIt: the bounds of the histogram are made of
+// the limits.
+func TestPage_TellsWaitsThatRanIntoTheirLimitAsJustAboveIt(t *testing.T) {
+	t.Parallel()
+	m := metrics.New(metrics.Options{Limits: []time.Duration{2 * time.Second}})
+	c := newWorld().config()
+	c.Counts = m.Counts
+	p := New(c)
+	for range 100 {
+		phases := auth.Phases{Wait: 2003 * time.Millisecond, Total: 2003 * time.Millisecond}
+		m.LoginDone(t.Context(), auth.Credentials{}, auth.Result{Outcome: auth.Overloaded, Phases: phases})
+	}
+	p.tick()
+	for _, phase := range read(t, p).Logins.Phases[:2] {
+		require.InDelta(t, 2.05, phase.P99, 0.06, phase.Phase)
 	}
 }

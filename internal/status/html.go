@@ -58,7 +58,7 @@ func says(s snapshot) string {
 	return "No directory server is usable; logins get status 11."
 }
 
-// symbol is a state as a shape, beside its word.
+// symbol is a state as a shape, next to its word.
 func symbol(state string) string {
 	switch state {
 	case "ok", "usable":

@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"authsvc/internal/auth"
-	"authsvc/internal/telemetry"
+	"authsvc/internal/logsafe"
+	"authsvc/internal/metrics"
+	"authsvc/internal/throttle"
 	"authsvc/ldappool"
 )
 
@@ -35,14 +37,25 @@ func (p *Page) look(now time.Time) snapshot {
 	s.Faults = make([]fault, 0, len(all))
 	for _, f := range all {
 		s.Faults = append(s.Faults, fault{
-			telemetry.Printable(f.Server, maxText), f.What, f.Text, f.Count, f.First.UTC().Truncate(time.Second), f.Last.UTC().Truncate(time.Second), seconds(now.Sub(f.Last)),
+			logsafe.Printable(f.Server, maxText), f.What, f.Text, f.Count, f.First.UTC().Truncate(time.Second), f.Last.UTC().Truncate(time.Second), seconds(now.Sub(f.Last)),
 		})
 	}
 	if p.cfg.Throttle != nil {
 		t := p.cfg.Throttle()
-		s.Throttle = &throttleState{t.Entries, t.Waiting, t.Forgotten}
+		s.Throttle = &throttleState{t.Entries, t.Waiting, t.Forgotten, refusedBy(&t)}
 	}
 	return s
+}
+
+// refusedBy returns the limits of the throttle that refused attempts, and how many.
+func refusedBy(t *throttle.Stat) []refused {
+	all := make([]refused, 0, len(t.Refused))
+	for i, n := range t.Refused {
+		if n > 0 {
+			all = append(all, refused{throttle.Limit(i).String(), n})
+		}
+	}
+	return all
 }
 
 // status is the service in one word. p.mu is held.
@@ -50,7 +63,7 @@ func (p *Page) status(stat *ldappool.Stat) string {
 	switch {
 	case p.draining:
 		return statusDraining
-	case !stat.Usable():
+	case !stat.Usable:
 		return statusDown
 	}
 	for i := range stat.Servers {
@@ -67,7 +80,7 @@ func laneOf(name ldappool.Lane, l *ldappool.LaneStat) lane {
 
 func serverOf(s *ldappool.ServerStat, now time.Time) server {
 	out := server{
-		Address: telemetry.Printable(s.URL, maxText), State: s.State.String(), BreakerOpen: s.BreakerOpen, Connections: s.Conns,
+		Address: logsafe.Printable(s.URL, maxText), State: s.State.String(), BreakerOpen: s.BreakerOpen, Connections: s.Conns,
 		IdleLimit: seconds(s.IdleLimit), AgeLimit: seconds(s.AgeLimit),
 	}
 	if !s.Since.IsZero() {
@@ -77,7 +90,7 @@ func serverOf(s *ldappool.ServerStat, now time.Time) server {
 		out.Answered = s.Answered.UTC().Truncate(time.Second)
 	}
 	if s.LastErr != nil {
-		out.LastError = telemetry.Printable(s.LastErr.Error(), maxText)
+		out.LastError = logsafe.Printable(s.LastErr.Error(), maxText)
 	}
 	return out
 }
@@ -86,11 +99,12 @@ func serverOf(s *ldappool.ServerStat, now time.Time) server {
 func (p *Page) outcomes() []outcome {
 	now, all := p.history.latest(), []outcome{}
 	for _, o := range auth.Outcomes() {
-		if now.Logins[o] == 0 && o != auth.OK {
+		status := o.Status()
+		if now.Logins[status] == 0 && o != auth.OK {
 			continue
 		}
-		rates, recent := p.history.perSecond(func(c *telemetry.Counts) uint64 { return c.Logins[o] })
-		all = append(all, outcome{o.Code(), now.Logins[o], recent, rates})
+		rates, recent := p.history.perSecond(func(c *metrics.Counts) uint64 { return c.Logins[status] })
+		all = append(all, outcome{o.Code(), now.Logins[status], recent, rates})
 	}
 	return all
 }
@@ -99,12 +113,12 @@ func (p *Page) phases() []phase {
 	all := make([]phase, 0, 4)
 	for _, of := range []struct {
 		name string
-		read func(*telemetry.Counts) telemetry.Histogram
+		read func(*metrics.Counts) metrics.Histogram
 	}{
-		{"login", func(c *telemetry.Counts) telemetry.Histogram { return c.Login }},
-		{"wait", func(c *telemetry.Counts) telemetry.Histogram { return c.Wait }},
-		{"search", func(c *telemetry.Counts) telemetry.Histogram { return c.Search }},
-		{"bind", func(c *telemetry.Counts) telemetry.Histogram { return c.Bind }},
+		{"login", func(c *metrics.Counts) metrics.Histogram { return c.Login }},
+		{"wait", func(c *metrics.Counts) metrics.Histogram { return c.Wait }},
+		{"search", func(c *metrics.Counts) metrics.Histogram { return c.Search }},
+		{"bind", func(c *metrics.Counts) metrics.Histogram { return c.Bind }},
 	} {
 		recent := p.history.recent(of.read)
 		all = append(all, phase{

@@ -9,7 +9,8 @@ import (
 	"time"
 
 	"authsvc/internal/auth"
-	"authsvc/internal/telemetry"
+	"authsvc/internal/journal"
+	"authsvc/internal/metrics"
 	"authsvc/internal/throttle"
 	"authsvc/ldappool"
 
@@ -28,14 +29,14 @@ const (
 type world struct {
 	mu     sync.Mutex
 	stat   ldappool.Stat
-	counts telemetry.Counts
-	faults []telemetry.Fault
+	counts metrics.Counts
+	faults []journal.Fault
 	looks  int // at the pool
 }
 
 func newWorld() *world {
-	w := &world{counts: telemetry.Counts{Logins: make([]uint64, len(auth.Outcomes()))}}
-	for _, h := range []*telemetry.Histogram{&w.counts.Login, &w.counts.Wait, &w.counts.Search, &w.counts.Bind} {
+	w := &world{counts: metrics.Counts{Logins: make([]uint64, len(auth.Outcomes()))}}
+	for _, h := range []*metrics.Histogram{&w.counts.Login, &w.counts.Wait, &w.counts.Search, &w.counts.Bind} {
 		h.Bounds = []float64{0.001, 0.01, 0.1}
 		h.Counts = make([]uint64, 4)
 	}
@@ -53,7 +54,7 @@ func (w *world) change(f func()) {
 // login has n logins end, each after so long.
 func (w *world) login(o auth.Outcome, n uint64, bucket int) {
 	w.change(func() {
-		w.counts.Logins[o] += n
+		w.counts.Logins[o.Status()] += n
 		w.counts.Login.Counts[bucket] += n
 	})
 }
@@ -68,22 +69,24 @@ func (w *world) config() Config {
 			s := w.stat
 			return &s
 		},
-		Counts: func() telemetry.Counts {
+		Counts: func() metrics.Counts {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			c := w.counts
-			for _, h := range []*telemetry.Histogram{&c.Login, &c.Wait, &c.Search, &c.Bind} {
+			for _, h := range []*metrics.Histogram{&c.Login, &c.Wait, &c.Search, &c.Bind} {
 				h.Counts = append([]uint64(nil), h.Counts...)
 			}
 			c.Logins = append([]uint64(nil), c.Logins...)
 			return c
 		},
-		Faults: func() []telemetry.Fault {
+		Faults: func() []journal.Fault {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			return w.faults
 		},
-		Throttle: func() throttle.Stat { return throttle.Stat{Entries: 5, Waiting: 1, Forgotten: 2} },
+		Throttle: func() throttle.Stat {
+			return throttle.Stat{Entries: 5, Waiting: 1, Forgotten: 2, Refused: [4]uint64{throttle.AccountLimit: 3, throttle.ClientLimit: 4}}
+		},
 		Settings: []Setting{{"LDAP_URL", serverA, "environment"}, {"LOG_LEVEL", "info", "default"}, {"LDAP_USER_FILTER", "(uid={username})", "preset ad"}},
 	}
 }

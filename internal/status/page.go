@@ -6,12 +6,15 @@ import (
 	"sync"
 	"time"
 
-	"authsvc/internal/telemetry"
+	"authsvc/internal/journal"
+	"authsvc/internal/logsafe"
+	"authsvc/internal/metrics"
 	"authsvc/internal/throttle"
 	"authsvc/ldappool"
 )
 
-// pace is how often counters are read, how often those who watch get a snapshot, and how old one may be that is shown again.
+// pace is how often counters are read, how often those who watch get a snapshot, and how old one
+// may be that is shown again.
 const pace = time.Second
 
 // Config is where a Page reads what it shows.
@@ -19,8 +22,8 @@ type Config struct {
 	Version, Commit string
 	// Pool, Counts and Faults are asked at most once in a pace each.
 	Pool   func() *ldappool.Stat
-	Counts func() telemetry.Counts
-	Faults func() []telemetry.Fault
+	Counts func() metrics.Counts
+	Faults func() []journal.Fault
 	// Throttle may be nil: there is none.
 	Throttle func() throttle.Stat
 	// Settings are the effective configuration, secrets masked.
@@ -34,7 +37,8 @@ type Setting struct {
 	Source   string `json:"source"`
 }
 
-// Page is the status page, an [net/http.Handler]. Its methods may be called from several goroutines at once.
+// Page is the status page, an [net/http.Handler]. Its methods may be called from several goroutines
+// at once.
 type Page struct {
 	cfg     Config
 	started time.Time
@@ -60,7 +64,7 @@ func New(cfg Config) *Page {
 	p.cfg.Settings = nil
 	for _, s := range cfg.Settings {
 		const limit = 4096
-		p.cfg.Settings = append(p.cfg.Settings, Setting{s.Variable, telemetry.Printable(s.Value, limit), telemetry.Printable(s.Source, limit)})
+		p.cfg.Settings = append(p.cfg.Settings, Setting{s.Variable, logsafe.Printable(s.Value, limit), logsafe.Printable(s.Source, limit)})
 	}
 	p.history.note(sample{p.started, cfg.Counts()})
 	return p

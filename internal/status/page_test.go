@@ -5,7 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"authsvc/internal/telemetry"
+	"authsvc/internal/journal"
 	"authsvc/ldappool"
 
 	"github.com/stretchr/testify/require"
@@ -41,8 +41,8 @@ func TestASnapshotTellsOfServersAndConnections(t *testing.T) {
 			BreakerOpen: true, IdleLimit: time.Minute, AgeLimit: time.Hour,
 		})
 		w.stat.Search = ldappool.LaneStat{InUse: 1, Idle: 2, Dialing: 3, Waiting: 4, Outdated: 5}
-		w.stat.Retired = map[ldappool.RetireReason]int64{ldappool.RetiredPing: 2, ldappool.RetiredPeerClosed: 7, ldappool.RetiredMaxIdle: 0}
-		w.faults = []telemetry.Fault{{Server: serverB, What: "dial", Text: "connection refused", Count: 3, First: began, Last: began.Add(time.Minute)}}
+		w.stat.Retired = map[ldappool.RetireReason]int64{"ping_failed": 2, "peer_closed": 7, "max_idle": 0}
+		w.faults = []journal.Fault{{Server: serverB, What: "dial", Text: "connection refused", Count: 3, First: began, Last: began.Add(time.Minute)}}
 		s := read(t, p)
 		require.Equal(t, service{"v1.2.3", "abc1234", began, 90}, s.Service)
 		require.Equal(t, []server{
@@ -56,7 +56,7 @@ func TestASnapshotTellsOfServersAndConnections(t *testing.T) {
 		require.Equal(t, 32, s.Pool.MaxConns)
 		require.Equal(t, []retired{{"peer_closed", 7}, {"ping_failed", 2}}, s.Retired)
 		require.Equal(t, []fault{{serverB, "dial", "connection refused", 3, began, began.Add(time.Minute), 30}}, s.Faults)
-		require.Equal(t, &throttleState{5, 1, 2}, s.Throttle)
+		require.Equal(t, &throttleState{5, 1, 2, []refused{{"account", 3}, {"client", 4}}}, s.Throttle)
 		require.Equal(t, w.config().Settings, s.Configuration)
 	})
 }

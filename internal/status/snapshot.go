@@ -111,12 +111,20 @@ type fault struct {
 }
 
 type throttleState struct {
-	Entries   int    `json:"entries"`
-	Waiting   int    `json:"waiting"`
-	Forgotten uint64 `json:"forgotten"`
+	Entries   int       `json:"entries"`
+	Waiting   int       `json:"waiting"`
+	Forgotten uint64    `json:"forgotten"`
+	Refused   []refused `json:"refused"` // without limits that refused nothing
 }
 
-// encode makes JSON of v, in one line: an event of a stream ends at a newline. What is not UTF-8 becomes U+FFFD.
+// refused are the attempts that a limit of the throttle refused.
+type refused struct {
+	Limit string `json:"limit"`
+	Count uint64 `json:"count"`
+}
+
+// encode makes JSON of v, in one line: an event of a stream ends at a newline. What is not UTF-8
+// becomes U+FFFD.
 func encode(v any) []byte {
 	b, err := json.Marshal(v, jsontext.AllowInvalidUTF8(true))
 	if err != nil {

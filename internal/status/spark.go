@@ -45,7 +45,8 @@ func area(values []float64, top float64) string {
 	return line(values, top) + "L" + point(sparkWidth, sparkHeight) + "L" + point(left, sparkHeight) + "Z"
 }
 
-// times is the path of durations in seconds, by powers of ten. Where nothing was timed it is interrupted.
+// times is the path of durations in seconds, by powers of ten. Where nothing was timed it is
+// interrupted.
 func times(values []float64) string {
 	var b strings.Builder
 	for i, v := range values {
@@ -69,7 +70,7 @@ const (
 )
 
 // decades is how many powers of ten v is above the fastest.
-func decades(v float64) float64 { return math.Log10(max(v, fastest) / fastest) }
+func decades(v float64) float64 { return math.Log10(min(max(v, fastest), slowest) / fastest) }
 
 // level is how far from the top v is drawn; 1 is left for the line's own width.
 func level(v, top float64) float64 {

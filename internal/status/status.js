@@ -67,7 +67,7 @@ function area(values, top) {
   return `${line(values, top)}L${width} ${height}L${width - 2 * (values.length - 1)} ${height}Z`;
 }
 
-const decades = (v) => Math.log10(Math.max(v, 0.0001) / 0.0001);
+const decades = (v) => Math.log10(Math.min(Math.max(v, 0.0001), 10) / 0.0001);
 
 function times(values) {
   return values.map((v, i) => {
@@ -183,6 +183,7 @@ function drawTotals(s) {
     totals.push(
       ["throttle: counts kept now", s.throttle.entries], ["throttle: tries waiting now", s.throttle.waiting],
       ["throttle: counts forgotten", s.throttle.forgotten],
+      ...s.throttle.refused.map((r) => [`throttle: refused by the limit ${words(r.limit)}`, r.count]),
     );
   }
   fill("totals", totals.map(([what, v]) => [what, n(count(v))]));

@@ -2,24 +2,24 @@ package throttle
 
 import (
 	"crypto/sha256"
-	"net/netip"
-	"slices"
-	"strings"
-	"unicode"
 
-	"github.com/go-ldap/ldap/v3"
-	"golang.org/x/text/cases"
-	"golang.org/x/text/unicode/norm"
+	"authsvc/internal/clientaddr"
+	"authsvc/internal/ldapname"
 )
 
-// Account is whose failures are counted together: half a SHA-256, so that a name costs the same memory whatever its
-// length, and nobody finds two that share one.
+// Account is whose failures are counted together: half a SHA-256, so that a name costs the same
+// memory whatever its length, and nobody finds two that share one.
 type Account [16]byte
+
+// AnyAccount stands for all accounts together. An attempt on it takes from the client's budget over
+// all accounts.
+var AnyAccount Account
 
 // The kinds of what is hashed, so that a name is never a DN.
 const (
 	kindEntry    = 'e'
 	kindName     = 'n'
+	kindOddName  = 'o'
 	kindClient   = 'c'
 	kindSpelling = 's'
 )
@@ -34,71 +34,27 @@ func digest(kind byte, parts ...string) Account {
 	return Account(sum[:len(Account{})])
 }
 
-// ByEntry is the account of an entry, by its DN however spelt (RFC 4514): by whatever name it was found.
-func ByEntry(dn string) Account { return digest(kindEntry, normalDN(dn)) }
+// ByEntry returns the account of the entry that the directory returned under this DN. It is never
+// folded: an entry that looks like another's shares no count with it.
+func ByEntry(dn string) Account { return digest(kindEntry, ldapname.PermitDNKey(dn)) }
 
-// ByName is the account of a name for which there is no entry, or none is looked for. Spellings that a directory takes
-// for one are one.
-func ByName(name string) Account { return digest(kindName, Fold(name)) }
+// ByName returns the account of a name without an entry, or of one that is not looked up. All
+// spellings that a directory may take for one share it. key is the ldapname.CountKey of the name,
+// or its CountKeyAD.
+func ByName(key string) Account { return digest(kindName, key) }
+
+// ByOddName returns the account of all spellings of a name in letters beyond ASCII. It is counted
+// in addition to that of [ByName] if a success under the plain spelling may be another entry's.
+func ByOddName(key string) Account { return digest(kindOddName, key) }
 
 // from is the account as one client tries it.
 func (a Account) from(client string) Account {
-	return digest(kindClient, string(a[:]), network(client))
+	return digest(kindClient, string(a[:]), clientaddr.Network(client))
 }
 
-// Fold makes one name of what directories take for the same: NFKC and case folding, what RFC 4518 section 2.2 maps to
-// nothing left out, and white space within counted once (section 2.6.1).
-func Fold(name string) string {
-	if plain(name) {
-		return strings.ToLower(name)
-	}
-	name = strings.Map(func(r rune) rune {
-		if unicode.In(r, unicode.Cf, unicode.Variation_Selector) || r == '\u034f' || r == '\ufffc' {
-			return -1
-		}
-		return r
-	}, name)
-	// cases.Fold has Cherokee capitals become small and small ones capital: all of them small, then.
-	name = norm.NFKC.String(strings.ToLower(cases.Fold().String(norm.NFKC.String(name))))
-	return strings.Join(strings.Fields(name), " ")
-}
-
-// plain tells whether a name is of printable ASCII without a space: that is folded by its case alone.
-func plain(name string) bool {
-	for i := range len(name) {
-		if name[i] <= ' ' || name[i] >= 0x7f {
-			return false
-		}
-	}
-	return true
-}
-
-// normalDN is one spelling for all of a DN. A DN that cannot be read is folded as it is.
-func normalDN(dn string) string {
-	parsed, err := ldap.ParseDN(dn)
-	if err != nil {
-		return Fold(dn)
-	}
-	var b strings.Builder
-	for _, rdn := range parsed.RDNs {
-		values := make([]string, len(rdn.Attributes))
-		for i, a := range rdn.Attributes {
-			values[i] = (&ldap.AttributeTypeAndValue{Type: strings.ToLower(a.Type), Value: Fold(a.Value)}).String()
-		}
-		slices.Sort(values) // the values of one RDN are a set
-		b.WriteString(strings.Join(values, "+"))
-		b.WriteByte(',')
-	}
-	return b.String()
-}
-
-// network is the client that counts as one: an IPv4 address, or the 64 bits of an IPv6 address that say where it is
-// (RFC 4291 section 2.5.1): the rest are the client's own to choose.
-func network(client string) string {
-	addr, err := netip.ParseAddr(client)
-	if err != nil || !addr.Unmap().Is6() {
-		return client
-	}
-	p, _ := addr.WithZone("").Prefix(64) // never fails for IPv6
-	return p.String()
+// fromSite is the account as all clients of one site try it; clients that are not of IPv6 have no
+// site.
+func (a Account) fromSite(client string) (Account, bool) {
+	site, ok := clientaddr.Site(client)
+	return digest(kindClient, string(a[:]), site), ok
 }

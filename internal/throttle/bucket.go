@@ -2,30 +2,45 @@ package throttle
 
 import (
 	"container/list"
+	"sync/atomic"
 	"time"
 )
 
-// limit is one of the two: how many failures, over which time.
+// limit is how many failures there may be, over which time.
 type limit struct {
-	name  string
-	cost  int64 // of one failure: the nanoseconds in which it is given back
-	burst int64 // as much as may be owed at one time
+	of      Limit
+	name    string
+	cost    int64         // of one failure: the nanoseconds in which it is given back
+	burst   int64         // as much as may be owed at one time
+	refused atomic.Uint64 // attempts
 }
 
 // newLimit is nil where failures is 0: no limit.
-func newLimit(name string, failures int, window time.Duration) *limit {
+func newLimit(of Limit, name string, failures int, window time.Duration) *limit {
 	if failures == 0 {
 		return nil
 	}
 	cost := max(int64(window)/int64(failures), 1)
-	return &limit{name: name, cost: cost, burst: cost * int64(failures)}
+	return &limit{of: of, name: name, cost: cost, burst: cost * int64(failures)}
 }
 
-// bucket is the count of one account, from everywhere or from one client. It belongs to a shard, whose lock guards it.
+// refuse counts an attempt that the limit refuses, and returns its error.
+func (l *limit) refuse(retryAfter time.Duration, exhausted bool) *Refusal {
+	l.refused.Add(1)
+	return &Refusal{RetryAfter: retryAfter, Exhausted: exhausted, Limit: l.name}
+}
+
+// ofAccount reports whether the limit is of one account, which the directory has a count of its own
+// for.
+func (l *limit) ofAccount() bool { return l.of == AccountClientLimit || l.of == AccountLimit }
+
+// bucket is the count of one account, from everywhere or from one client. It belongs to a shard,
+// whose lock guards it.
 type bucket struct {
 	*limit
 	key     Account
 	until   int64      // when all failures will have been given back: GCRA's theoretical arrival time
+	open    int64      // the same of the attempts that were not answered
 	refs    int32      // attempts that know the bucket; at 0 it rests
 	pending int32      // of them, those that hold a part of the budget
 	place   int32      // in the shard's heap, while it rests
@@ -36,11 +51,19 @@ type bucket struct {
 // owed is the time that failures still count.
 func (b *bucket) owed(now int64) int64 { return max(0, b.until-now) }
 
-// exhausted tells whether failures alone forbid another attempt.
+// exhausted reports whether failures alone forbid another attempt.
 func (b *bucket) exhausted(now int64) bool { return b.owed(now)+b.cost > b.burst }
 
-// fits tells whether there would be budget for another attempt if all that are pending failed.
-func (b *bucket) fits(now int64) bool { return b.owed(now)+int64(b.pending+1)*b.cost <= b.burst }
+// fits reports whether there would be budget for another attempt if all that are pending failed.
+// Attempts that were not answered take from the budget of those made at once: if they fill it, one
+// attempt at a time still fits.
+func (b *bucket) fits(now int64) bool {
+	owed := b.owed(now) + int64(b.pending+1)*b.cost
+	return owed <= b.burst && (b.pending == 0 || owed+max(0, b.open-now) <= b.burst)
+}
+
+// expires is when nothing of the bucket needs to be known any more.
+func (b *bucket) expires() int64 { return max(b.until, b.open) }
 
 // wait is the time until the bucket is exhausted no more.
 func (b *bucket) wait(now int64) time.Duration {
@@ -48,6 +71,23 @@ func (b *bucket) wait(now int64) time.Duration {
 }
 
 func (b *bucket) fail(now int64) { b.until = max(b.until, now) + b.cost }
+
+// leaveUnanswered counts an attempt that the directory may have counted as a failure. Up to the
+// limit: beyond, it makes no difference.
+func (b *bucket) leaveUnanswered(now int64) {
+	if b.ofAccount() {
+		b.open = min(max(b.open, now)+b.cost, now+b.burst)
+	}
+}
+
+// succeed takes in that the password of an attempt was right. The directory has set its own count
+// of the account to zero by that (pwdFailureTime, badPwdCount).
+func (b *bucket) succeed() {
+	b.open = 0
+	if b.of == AccountClientLimit {
+		b.until = 0
+	}
+}
 
 func (b *bucket) front() *attempt {
 	if b.queue == nil || b.queue.Len() == 0 {
@@ -71,8 +111,8 @@ func (b *bucket) dequeue(a *attempt) {
 	a.element = nil
 }
 
-// heap has the buckets that rest, first the one that will be paid back first. That order never changes by itself: it is by
-// points in time.
+// heap has the buckets that rest, first the one that will be paid back first. That order never
+// changes by itself: it is by points in time.
 type heap []*bucket
 
 func (h heap) set(i int, b *bucket) { h[i], b.place = b, int32(i) } //nolint:gosec // there are far fewer than 2^31
@@ -100,7 +140,7 @@ func (h *heap) remove(b *bucket) {
 func (h heap) up(i int, b *bucket) {
 	for i > 0 {
 		parent := (i - 1) / 2
-		if h[parent].until <= b.until {
+		if h[parent].expires() <= b.expires() {
 			break
 		}
 		h.set(i, h[parent])
@@ -116,10 +156,10 @@ func (h heap) down(i int, b *bucket) {
 		if child >= len(h) {
 			break
 		}
-		if child+1 < len(h) && h[child+1].until < h[child].until {
+		if child+1 < len(h) && h[child+1].expires() < h[child].expires() {
 			child++
 		}
-		if b.until <= h[child].until {
+		if b.expires() <= h[child].expires() {
 			break
 		}
 		h.set(i, h[child])

@@ -34,6 +34,13 @@ func try(m *throttle.Memory, a throttle.Account, client string, v throttle.Verdi
 	return err
 }
 
+// kept is what m keeps now: its Stat without the attempts refused so far.
+func kept(m *throttle.Memory) throttle.Stat {
+	s := m.Stat()
+	s.Refused = throttle.Stat{}.Refused
+	return s
+}
+
 // refusal is the refusal that err is.
 func refusal(t testing.TB, err error) *throttle.Refusal {
 	t.Helper()

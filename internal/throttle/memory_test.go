@@ -109,15 +109,23 @@ func TestALimitOfZeroIsNone(t *testing.T) {
 	}
 }
 
-// crowd makes n attempts at once, each of which takes the directory 10 ms, and tells how many were made.
+// crowd makes n attempts at once, each of which takes the directory 10 ms, and tells how many were
+// made.
 func crowd(t *testing.T, m *throttle.Memory, n int, v throttle.Verdict) (made, most int64) {
+	t.Helper()
+	return crowdFrom(t, m, n, "a", v, 10*time.Millisecond)
+}
+
+// crowdFrom makes n attempts of one client at once, each of which takes the directory so long. It
+// returns how many were made, and the most at one time.
+func crowdFrom(t *testing.T, m *throttle.Memory, n int, client string, v throttle.Verdict, takes time.Duration) (made, most int64) {
 	t.Helper()
 	var now atomic.Int64
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for range n {
 		all.Go(func() {
-			r, err := m.Reserve(t.Context(), user, "a")
+			r, err := m.Reserve(t.Context(), user, client)
 			if err != nil {
 				return
 			}
@@ -125,7 +133,7 @@ func crowd(t *testing.T, m *throttle.Memory, n int, v throttle.Verdict) (made, m
 			made++
 			most = max(most, now.Add(1))
 			mu.Unlock()
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(takes)
 			now.Add(-1)
 			r.Settle(t.Context(), v)
 		})
@@ -143,13 +151,13 @@ func TestManyAtOnceAreNoMoreThanTheBudget(t *testing.T) {
 		require.EqualValues(t, 10, most, "ten at a time")
 		made, _ = crowd(t, m, 1000, throttle.Returned)
 		require.EqualValues(t, 1000, made, "so do faults")
-		require.Zero(t, m.Stat())
+		require.Zero(t, kept(m))
 
 		began := time.Now()
 		made, _ = crowd(t, m, 1000, throttle.Failed)
 		require.EqualValues(t, 10, made, "wrong ones do not")
 		require.Equal(t, 10*time.Millisecond, time.Since(began), "and those that wait are told as soon as it is known")
-		require.Equal(t, throttle.Stat{Entries: 2}, m.Stat())
+		require.Equal(t, throttle.Stat{Entries: 2}, kept(m))
 	})
 }
 
@@ -175,7 +183,7 @@ func TestWhoWaitsTooLongIsRefused(t *testing.T) {
 		_, err = m.Reserve(ctx, user, "a")
 		require.Error(t, err)
 		require.Equal(t, time.Second, time.Since(began), "no longer than the login itself may take")
-		require.Equal(t, throttle.Stat{Entries: 3}, m.Stat(), "nobody is left behind")
+		require.Equal(t, throttle.Stat{Entries: 3}, kept(m), "nobody is left behind")
 
 		first.Settle(t.Context(), throttle.Returned)
 		for range 3 {
@@ -203,10 +211,10 @@ func TestWhoIsRefusedGivesBackWhatItHolds(t *testing.T) {
 		require.Equal(t, 30, m.Stat().Waiting)
 		first.Settle(t.Context(), throttle.Failed)
 		all.Wait()
-		require.Equal(t, throttle.Stat{Entries: 2}, m.Stat())
+		require.Equal(t, throttle.Stat{Entries: 2}, kept(m))
 		time.Sleep(time.Hour)
 		require.NoError(t, try(m, user, "0", throttle.Returned))
-		require.Zero(t, m.Stat())
+		require.Zero(t, kept(m))
 	})
 }
 
@@ -271,11 +279,11 @@ func TestASuccessInAFloodTakesNoRoom(t *testing.T) {
 		for i := range 1000 {
 			_ = try(m, throttle.ByName(fmt.Sprint(i)), "a", throttle.Failed)
 		}
-		full := m.Stat()
+		full := kept(m)
 		for i := range 1000 {
 			_ = try(m, throttle.ByName(fmt.Sprint("right", i)), "a", throttle.Succeeded)
 		}
-		require.Equal(t, full, m.Stat())
+		require.Equal(t, full, kept(m))
 	})
 }
 
@@ -284,6 +292,7 @@ func TestAMemoryThatMakesNoSenseIsNotMade(t *testing.T) {
 	for name, cfg := range map[string]throttle.Config{
 		"a negative limit":           {Failures: -1, Window: time.Hour},
 		"a negative account's limit": {AccountFailures: -1, Window: time.Hour},
+		"a negative client's limit":  {ClientFailures: -1, Window: time.Hour},
 		"no window":                  {Failures: 1},
 		"a negative wait":            {Failures: 1, Window: time.Hour, MaxWait: -1},
 		"too few entries":            {Failures: 1, Window: time.Hour, Entries: 63},
@@ -294,4 +303,144 @@ func TestAMemoryThatMakesNoSenseIsNotMade(t *testing.T) {
 			require.Error(t, err)
 		})
 	}
+}
+
+func TestAClientHasALimitOverAllAccounts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := usual()
+		cfg.ClientFailures = 20
+		m := newMemory(t, cfg)
+		spray := func(v throttle.Verdict) error { return try(m, throttle.AnyAccount, "a", v) }
+		for range 100 {
+			require.NoError(t, spray(throttle.Returned))
+			require.NoError(t, spray(throttle.Unanswered))
+		}
+		require.Zero(t, kept(m), "nothing is kept of what is given back")
+		for range 20 {
+			require.NoError(t, m.Check(t.Context(), throttle.AnyAccount, "a"))
+			require.NoError(t, spray(throttle.Succeeded))
+			require.NoError(t, spray(throttle.Failed))
+		}
+		r := refusal(t, spray(throttle.Failed))
+		require.Equal(t, &throttle.Refusal{RetryAfter: 15 * time.Second, Exhausted: true, Limit: "20 failures of this client in 5m0s"}, r)
+		require.Equal(t, r, refusal(t, m.Check(t.Context(), throttle.AnyAccount, "a")))
+		require.NoError(t, try(m, throttle.AnyAccount, "b", throttle.Failed), "another client")
+		require.NoError(t, try(m, user, "a", throttle.Failed), "an account has limits of its own")
+		var want throttle.Stat
+		want.Refused[throttle.ClientLimit] = 2
+		require.Equal(t, want.Refused, m.Stat().Refused)
+
+		time.Sleep(15 * time.Second)
+		require.NoError(t, spray(throttle.Failed), "given back evenly")
+		require.Error(t, spray(throttle.Failed))
+	})
+}
+
+func TestNoLimitOverAllAccountsIsTheDefault(t *testing.T) {
+	t.Parallel()
+	m := newMemory(t, usual())
+	for range 1000 {
+		require.NoError(t, m.Check(t.Context(), throttle.AnyAccount, "a"))
+		require.NoError(t, try(m, throttle.AnyAccount, "a", throttle.Failed))
+	}
+	require.Zero(t, m.Stat())
+}
+
+// TestClientsOfOneSiteHaveALimitTogether: 65,536 networks of one /48 do not have as many budgets.
+func TestClientsOfOneSiteHaveALimitTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(t, throttle.Config{ClientFailures: 5, Window: 5 * time.Minute})
+		made := 0
+		for i := range 1000 {
+			if try(m, throttle.AnyAccount, fmt.Sprintf("2001:db8:1:%x::1", i), throttle.Failed) == nil {
+				made++
+			}
+		}
+		require.Equal(t, 50, made)
+		r := refusal(t, try(m, throttle.AnyAccount, "2001:db8:1:ffff::1", throttle.Failed))
+		require.Equal(t, "50 failures of this client's IPv6 /48 in 5m0s", r.Limit)
+		require.NoError(t, try(m, throttle.AnyAccount, "2001:db8:2::1", throttle.Failed), "another site")
+		for i := range 100 { // IPv4 has no sites, in whatever IPv6 it comes
+			require.NoError(t, try(m, throttle.AnyAccount, fmt.Sprintf("192.0.2.%d", i), throttle.Failed))
+			require.NoError(t, try(m, throttle.AnyAccount, fmt.Sprintf("64:ff9b::198.51.100.%d", i), throttle.Failed))
+		}
+	})
+}
+
+// TestAFloodOfAccountsFreesNoClient: a client that tries one password on very many accounts fills
+// the table with them, and is not forgotten itself.
+func TestAFloodOfAccountsFreesNoClient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := usual()
+		cfg.Entries, cfg.ClientFailures = 64, 50
+		m := newMemory(t, cfg)
+		made := 0
+		for i := range 10_000 {
+			if try(m, throttle.AnyAccount, "a", throttle.Failed) != nil {
+				continue
+			}
+			made++
+			_ = try(m, throttle.ByName(fmt.Sprint("u", i)), "a", throttle.Failed)
+			for j := range 20 { // from other addresses, meanwhile
+				_ = try(m, throttle.ByName(fmt.Sprint("v", i, j)), fmt.Sprint(j), throttle.Failed)
+			}
+		}
+		require.Positive(t, m.Stat().Forgotten)
+		require.LessOrEqual(t, made, 50)
+	})
+}
+
+func TestAttemptsThatAreNotAnsweredAreMadeOneAtATime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(t, usual())
+		slow := func(n int, client string, v throttle.Verdict) (made, most int64) {
+			return crowdFrom(t, m, n, client, v, 900*time.Millisecond)
+		}
+		made, most := slow(50, "a", throttle.Unanswered)
+		require.EqualValues(t, 10, most)
+		require.EqualValues(t, 12, made, "ten at once, then one at a time for the two seconds that the others wait")
+		for range 20 {
+			require.NoError(t, m.Check(t.Context(), user, "a"), "nobody is refused for it")
+			require.NoError(t, try(m, user, "a", throttle.Unanswered))
+		}
+		made, most = slow(50, "b", throttle.Returned)
+		require.EqualValues(t, 10, most, "another client")
+		require.EqualValues(t, 30, made)
+
+		time.Sleep(time.Minute)
+		_, most = slow(10, "a", throttle.Returned)
+		require.EqualValues(t, 2, most, "given back evenly, as failures are")
+		require.NoError(t, try(m, user, "a", throttle.Succeeded))
+		_, most = slow(10, "a", throttle.Returned)
+		require.EqualValues(t, 10, most, "a success sets the directory's own count to zero")
+
+		for range 10 {
+			require.NoError(t, try(m, user, "a", throttle.Unanswered))
+			require.NoError(t, try(m, user, "a", throttle.Failed), "it takes nothing from the failures that are allowed")
+		}
+		require.True(t, refusal(t, try(m, user, "a", throttle.Failed)).Exhausted)
+	})
+}
+
+func TestUnansweredAttemptsAreLimitedOverAllClientsToo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(t, usual())
+		for i := range 100 {
+			require.NoError(t, try(m, user, fmt.Sprint(i), throttle.Unanswered))
+		}
+		first, err := m.Reserve(t.Context(), user, "new")
+		require.NoError(t, err)
+		r := refusal(t, try(m, user, "newer", throttle.Failed))
+		require.Equal(t, "100 failures of the account in 5m0s", r.Limit)
+		require.False(t, r.Exhausted)
+		first.Settle(t.Context(), throttle.Succeeded)
+		made, most := crowdFrom(t, m, 10, "newer", throttle.Returned, time.Millisecond)
+		require.EqualValues(t, 10, made)
+		require.EqualValues(t, 10, most)
+	})
 }

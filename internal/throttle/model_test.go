@@ -12,7 +12,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// model is the throttle told simply: a leaky bucket a key, in units of failures, that forgets nothing.
+// model is the throttle told simply: a leaky bucket a key, in units of failures, that forgets
+// nothing.
 type model struct {
 	cfg     throttle.Config
 	buckets map[string]*leaky
@@ -21,22 +22,31 @@ type model struct {
 
 // leaky is a bucket: how full it was, and when.
 type leaky struct {
-	limit   int
-	cost    time.Duration
-	level   time.Duration // in time that it takes to leak
-	at      time.Time
-	granted int       // undecided
-	settled time.Time // the last time that an attempt of it was settled
+	limit     int
+	ofAccount bool // its attempts may stay unanswered
+	cost      time.Duration
+	level     time.Duration // of failures, in time that it takes to leak
+	at        time.Time
+	open      time.Duration // the same of what was not answered
+	openAt    time.Time
+	granted   int       // undecided
+	settled   time.Time // the last time that an attempt of it was settled
 }
 
 func (b *leaky) levelAt(now time.Time) time.Duration { return max(0, b.level-now.Sub(b.at)) }
 
+func (b *leaky) unansweredAt(now time.Time) time.Duration { return max(0, b.open-now.Sub(b.openAt)) }
+
+func (b *leaky) budget() time.Duration { return time.Duration(b.limit) * b.cost }
+
+// full: one attempt at a time is let in whatever was not answered.
 func (b *leaky) full(now time.Time) bool {
-	return b.levelAt(now)+time.Duration(b.granted+1)*b.cost > time.Duration(b.limit)*b.cost
+	owed := b.levelAt(now) + time.Duration(b.granted+1)*b.cost
+	return owed > b.budget() || b.granted > 0 && owed+b.unansweredAt(now) > b.budget()
 }
 
 func (b *leaky) exhausted(now time.Time) bool {
-	return b.levelAt(now)+b.cost > time.Duration(b.limit)*b.cost
+	return b.levelAt(now)+b.cost > b.budget()
 }
 
 // modelTry is an attempt: what is known of it from outside.
@@ -55,14 +65,31 @@ type result struct {
 	err error
 }
 
-func (m *model) of(try *modelTry) (client, account *leaky) {
-	get := func(key string, limit int) *leaky {
+// anyAccount is how the model names throttle.AnyAccount.
+const anyAccount = "any"
+
+// clientOf is the address of the model's client i: 1 and 2 are networks of one site, 3 is of IPv4.
+func clientOf(i int) string {
+	return []string{"2001:db8::1", "2001:db8:0:1::1", "192.0.2.1"}[i-1]
+}
+
+// of is what an attempt takes from, the client's own first.
+func (m *model) of(try *modelTry) []*leaky {
+	get := func(key string, limit int, ofAccount bool) *leaky {
 		if m.buckets[key] == nil {
-			m.buckets[key] = &leaky{limit: limit, cost: m.cfg.Window / time.Duration(limit)}
+			m.buckets[key] = &leaky{limit: limit, ofAccount: ofAccount, cost: m.cfg.Window / time.Duration(limit)}
 		}
 		return m.buckets[key]
 	}
-	return get(try.account+"/"+try.client, m.cfg.Failures), get(try.account, m.cfg.AccountFailures)
+	client := try.account + "/" + try.client
+	if try.account != anyAccount {
+		return []*leaky{get(client, m.cfg.Failures, true), get(try.account, m.cfg.AccountFailures, true)}
+	}
+	all := []*leaky{get(client, m.cfg.ClientFailures, false)}
+	if try.client != clientOf(3) {
+		all = append(all, get(anyAccount+"/site", m.cfg.ClientFailures*throttle.SiteClients, false))
+	}
+	return all
 }
 
 // look takes in what became of the attempts, and checks that no budget is exceeded.
@@ -80,30 +107,32 @@ func (m *model) look(t *rapid.T) {
 		}
 		if try.err == nil {
 			try.undone = true
-			client, account := m.of(try)
-			for _, b := range []*leaky{client, account} {
+			for _, b := range m.of(try) {
 				if b.full(time.Now()) {
 					t.Fatalf("%s from %s was let in beyond the budget", try.account, try.client)
 				}
+				b.granted++
 			}
-			client.granted++
-			account.granted++
 		}
 	}
 }
 
 func (m *model) settle(try *modelTry, v throttle.Verdict) {
-	client, account := m.of(try)
 	now := time.Now()
-	for _, b := range []*leaky{client, account} {
+	for i, b := range m.of(try) {
 		b.granted--
 		b.settled = now
-		if v == throttle.Failed {
+		switch {
+		case v == throttle.Failed:
 			b.level, b.at = b.levelAt(now)+b.cost, now
+		case v == throttle.Unanswered && b.ofAccount:
+			b.open, b.openAt = min(b.unansweredAt(now)+b.cost, b.budget()), now
+		case v == throttle.Succeeded:
+			b.open = 0
+			if b.ofAccount && i == 0 {
+				b.level = 0
+			}
 		}
-	}
-	if v == throttle.Succeeded {
-		client.level = 0
 	}
 	try.undone = false
 }
@@ -119,7 +148,7 @@ func (m *model) checkWaiting(t *rapid.T) {
 		if time.Since(try.began) > m.cfg.MaxWait {
 			t.Fatalf("%s from %s waits for too long", try.account, try.client)
 		}
-		client, account := m.of(try)
+		of := m.of(try)
 		then := func(b *leaky) time.Time {
 			if b.settled.After(try.began) {
 				return b.settled
@@ -127,7 +156,7 @@ func (m *model) checkWaiting(t *rapid.T) {
 			return try.began
 		}
 		key := try.account + "/" + try.client
-		if last[key].IsZero() && !client.full(then(client)) && !account.full(then(account)) {
+		if last[key].IsZero() && !slices.ContainsFunc(of, func(b *leaky) bool { return b.full(then(b)) }) {
 			t.Fatalf("%s from %s waits for nothing", try.account, try.client)
 		}
 		last[key] = try.began // those behind wait for it
@@ -137,11 +166,14 @@ func (m *model) checkWaiting(t *rapid.T) {
 func (m *model) begin(t *rapid.T, memory *throttle.Memory, account, client string) {
 	t.Helper()
 	try := &modelTry{account: account, client: client, began: time.Now(), result: make(chan result, 1), waiting: true}
-	c, a := m.of(try)
-	must := c.exhausted(time.Now()) || a.exhausted(time.Now())
+	must := slices.ContainsFunc(m.of(try), func(b *leaky) bool { return b.exhausted(time.Now()) })
 	m.tries = append(m.tries, try)
+	key := throttle.ByName(account)
+	if account == anyAccount {
+		key = throttle.AnyAccount
+	}
 	go func() {
-		r, err := memory.Reserve(t.Context(), throttle.ByName(account), client)
+		r, err := memory.Reserve(t.Context(), key, client)
 		try.result <- result{r, err}
 	}()
 	synctest.Wait()
@@ -171,7 +203,7 @@ func play(t *rapid.T, cfg throttle.Config, accounts int) {
 		t.Fatal(err)
 	}
 	m := &model{cfg: cfg, buckets: map[string]*leaky{}}
-	verdicts := []throttle.Verdict{throttle.Failed, throttle.Failed, throttle.Failed, throttle.Returned, throttle.Succeeded}
+	verdicts := []throttle.Verdict{throttle.Failed, throttle.Failed, throttle.Failed, throttle.Returned, throttle.Succeeded, throttle.Unanswered}
 	settle := func(t *rapid.T, try *modelTry, v throttle.Verdict) {
 		m.settle(try, v)
 		try.reservation.Settle(t.Context(), v)
@@ -181,8 +213,11 @@ func play(t *rapid.T, cfg throttle.Config, accounts int) {
 	t.Repeat(map[string]func(*rapid.T){
 		"begin": func(t *rapid.T) {
 			for range rapid.IntRange(1, 4).Draw(t, "count") {
-				m.begin(t, memory, fmt.Sprint("u", rapid.IntRange(1, accounts).Draw(t, "account")),
-					fmt.Sprint("c", rapid.IntRange(1, 3).Draw(t, "client")))
+				account := anyAccount
+				if i := rapid.IntRange(0, accounts).Draw(t, "account"); i > 0 {
+					account = fmt.Sprint("u", i)
+				}
+				m.begin(t, memory, account, clientOf(rapid.IntRange(1, 3).Draw(t, "client")))
 			}
 		},
 		"settle": func(t *rapid.T) {
@@ -214,7 +249,7 @@ func play(t *rapid.T, cfg throttle.Config, accounts int) {
 		m.look(t)
 	}
 	time.Sleep(cfg.Window)
-	for range 3 * accounts { // it tidies up at each look a little
+	for range 3*accounts + 3 { // it tidies up at each look a little
 		memory.Stat()
 	}
 	if s := memory.Stat(); s.Entries != 0 || s.Waiting != 0 {
@@ -228,18 +263,19 @@ func TestItDoesWhatTheModelDoes(t *testing.T) {
 		failures := rapid.IntRange(1, 4).Draw(t, "failures")
 		cfg := throttle.Config{
 			Failures: failures, AccountFailures: failures + rapid.IntRange(0, 3).Draw(t, "more"),
-			Window: 420 * time.Second / 20, MaxWait: 2 * time.Second,
+			ClientFailures: rapid.IntRange(1, 4).Draw(t, "of a client"),
+			Window:         420 * time.Second / 20, MaxWait: 2 * time.Second,
 		}
 		rapid.SyncTest(t, func(t *rapid.T) { play(t, cfg, 2) })
 	})
 }
 
-// TestWhatIsForgottenFreesNobody: with room for one count a shard, and a hundred accounts, no attempt is let in that a
-// throttle with all the memory of the world would refuse.
+// TestWhatIsForgottenFreesNobody: with room for one count a shard, and a hundred accounts, no
+// attempt is let in that a throttle with all the memory of the world would refuse.
 func TestWhatIsForgottenFreesNobody(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		cfg := throttle.Config{Failures: 2, AccountFailures: 4, Window: 20 * time.Second, MaxWait: 2 * time.Second, Entries: 64}
+		cfg := throttle.Config{Failures: 2, AccountFailures: 4, ClientFailures: 5, Window: 20 * time.Second, MaxWait: 2 * time.Second, Entries: 64}
 		rapid.SyncTest(t, func(t *rapid.T) { play(t, cfg, 100) })
 	})
 }

@@ -5,23 +5,25 @@ import (
 	"time"
 )
 
-// shard has the buckets of a part of all accounts. An account's own bucket and those of its clients are in one shard, so
-// that one lock guards an attempt. Nothing that waits is done under it.
+// shard has the buckets of a part of all accounts. An account's own bucket and those of its clients
+// are in one shard, so that one lock guards an attempt. Nothing that waits is done under it.
 type shard struct {
 	mu        sync.Mutex
 	capacity  int                 // of resting
 	buckets   map[Account]*bucket // guarded by mu, as all below
 	resting   heap
 	floor     int64 // what is not in buckets owes as much as this: the most that was ever forgotten
+	openFloor int64 // the same of attempts that were not answered
 	waiting   int
 	forgotten uint64
 }
 
-// lookup is the bucket of a key, for an attempt to know. Who was forgotten begins with what may have been forgotten.
+// lookup is the bucket of a key, for an attempt to know. A forgotten account begins with what may
+// have been forgotten.
 func (s *shard) lookup(key Account, l *limit, now int64) *bucket {
 	b := s.buckets[key]
 	if b == nil {
-		b = &bucket{limit: l, key: key, until: s.newcomer(now)}
+		b = s.newcomer(key, l, now)
 		s.buckets[key] = b
 	} else if b.refs == 0 {
 		s.resting.remove(b)
@@ -30,18 +32,22 @@ func (s *shard) lookup(key Account, l *limit, now int64) *bucket {
 	return b
 }
 
-// newcomer is the until of a bucket that is not known.
-func (s *shard) newcomer(now int64) int64 {
-	if s.floor <= now {
-		return 0
+// newcomer is a bucket that is not known.
+func (s *shard) newcomer(key Account, l *limit, now int64) *bucket {
+	b := &bucket{limit: l, key: key}
+	if s.floor > now {
+		b.until = s.floor
 	}
-	return s.floor
+	if s.openFloor > now && l.ofAccount() {
+		b.open = s.openFloor
+	}
+	return b
 }
 
 // tidy drops what was paid back. At each attempt it looks at more buckets than an attempt can add.
 func (s *shard) tidy(now int64) {
 	for range 4 {
-		if len(s.resting) == 0 || s.resting[0].until > now {
+		if len(s.resting) == 0 || s.resting[0].expires() > now {
 			return
 		}
 		b := s.resting[0]
@@ -50,15 +56,15 @@ func (s *shard) tidy(now int64) {
 	}
 }
 
-// unref has an attempt forget a bucket. The last one puts it to rest: away where nothing is owed, and where there are too
-// many, that one goes which would be paid back first. What it owed is the floor from then on, so that it comes
-// back owing no less.
+// unref has an attempt forget a bucket. The last one puts it to rest: away where nothing is owed,
+// and where there are too many, that one goes which would be paid back first. What it owed is the
+// floor from then on, so that it comes back owing no less.
 func (s *shard) unref(b *bucket, now int64) {
 	if b.refs--; b.refs > 0 {
 		return
 	}
 	b.queue = nil
-	if b.until <= max(now, s.floor) {
+	if b.until <= max(now, s.floor) && b.open <= max(now, s.openFloor) {
 		delete(s.buckets, b.key)
 		return
 	}
@@ -67,18 +73,19 @@ func (s *shard) unref(b *bucket, now int64) {
 		least := s.resting[0]
 		s.resting.remove(least)
 		delete(s.buckets, least.key)
-		s.floor = max(s.floor, least.until)
+		s.floor, s.openFloor = max(s.floor, least.until), max(s.openFloor, least.open)
 		s.forgotten++
 	}
 }
 
-// advance takes an attempt from bucket to bucket, until it has its part of each, is refused, or must wait.
+// advance takes an attempt from bucket to bucket, until it has its part of each, is refused, or
+// must wait.
 func (s *shard) advance(a *attempt, now int64) {
 	for a.held < len(a.buckets) && a.buckets[a.held] != nil {
 		b := a.buckets[a.held]
 		switch {
 		case b.exhausted(now):
-			s.refuse(a, &Refusal{RetryAfter: a.wait(now), Exhausted: true, Limit: b.name}, now)
+			s.refuse(a, b.refuse(a.wait(now), true), now)
 			return
 		case !b.fits(now): // so it is where somebody waits already: they were served before
 			b.enqueue(a)
@@ -104,7 +111,7 @@ func (s *shard) serve(b *bucket, now int64) {
 		}
 		s.dequeue(a)
 		if exhausted {
-			s.refuse(a, &Refusal{RetryAfter: a.wait(now), Exhausted: true, Limit: b.name}, now)
+			s.refuse(a, b.refuse(a.wait(now), true), now)
 			continue
 		}
 		b.pending++
@@ -132,7 +139,7 @@ func (s *shard) release(a *attempt, now int64) {
 	for i := range a.held {
 		a.buckets[i].pending--
 	}
-	// The account first: who waits there already holds a part of its client's budget.
+	// The account first: an attempt that waits there already holds a part of its client's budget.
 	for i := a.held - 1; i >= 0; i-- {
 		s.serve(a.buckets[i], now)
 	}

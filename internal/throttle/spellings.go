@@ -5,9 +5,10 @@ import "sync"
 // maxSpellings bounds a Spellings: with both halves of their maps about 5 MB.
 const maxSpellings = 1 << 16
 
-// Spellings remembers which account a name as typed led to, where that was found exhausted: the next time the directory
-// need not be asked. It is bounded: when half of it is new, the older half goes, which costs a search each and nothing
-// else. Its methods may be called by many goroutines at once.
+// Spellings remembers which account a name as typed led to, where that was found exhausted: the
+// next time the directory need not be asked. It is bounded: when half of it is new, the older half
+// goes, which costs a search each and nothing else. Its methods may be called by many goroutines at
+// once.
 type Spellings struct {
 	mu         sync.Mutex
 	young, old map[Account]Account // by the hash of the spelling; guarded by mu

@@ -1,4 +1,5 @@
-// A program of another module that uses ldappool: it reads "username password" from each line and says whose it is.
+// A program of another module that uses ldappool: it reads "username password" from each line and
+// says whose it is.
 package main
 
 import (

@@ -1,0 +1,78 @@
+package auth
+
+import (
+	"context"
+	"encoding/base64"
+	"strings"
+
+	"authsvc/internal/ldapname"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// Attribute is an attribute to return of a user.
+type Attribute struct {
+	Name   string // an attribute description (RFC 4512 section 2.5)
+	Base64 bool   // whatever the value: a form that does not depend on its bytes
+}
+
+// base64Form follows the name of an attribute to return as base64.
+const base64Form = ":base64"
+
+// ParseAttribute parses an item of LDAP_ATTRIBUTES: "name" or "name:base64".
+func ParseAttribute(item string) Attribute {
+	name, ok := strings.CutSuffix(item, base64Form)
+	return Attribute{Name: name, Base64: ok}
+}
+
+// form returns a value in the form in which it is returned.
+func (a Attribute) form(value string) string {
+	if a.Base64 {
+		return base64.StdEncoding.EncodeToString([]byte(value))
+	}
+	return text(a.Name, value)
+}
+
+// attributesOf returns the attributes that were asked for of the entry of a user whose password was
+// right. It fetches the values that the server did not send with the entry.
+func (l *login) attributesOf(ctx context.Context, e *ldap.Entry) (map[string][]string, error) {
+	if e == nil || len(l.attributes) == 0 {
+		return nil, nil
+	}
+	names := make([]string, len(l.attributes))
+	for i, a := range l.attributes {
+		names[i] = a.Name
+	}
+	if err := l.complete(ctx, e, names...); err != nil {
+		return nil, err
+	}
+	size := 0
+	var all map[string][]string
+	for _, a := range e.Attributes {
+		if size += attributeSize + textsSize(a.Values); size > maxEntrySize {
+			return nil, fault(errLargeEntry)
+		}
+		for _, asked := range l.attributes {
+			if !ldapname.SameDescription(a.Name, asked.Name) {
+				continue
+			}
+			if all == nil {
+				all = make(map[string][]string, len(l.attributes))
+			}
+			all[asked.Name] = asked.appendForms(all[asked.Name], a.Values)
+		}
+	}
+	return all, nil
+}
+
+// appendForms adds values to those that there are already: an entry may have some as ";binary" and
+// some without.
+func (a Attribute) appendForms(told, values []string) []string {
+	if told == nil {
+		told = make([]string, 0, len(values))
+	}
+	for _, v := range values {
+		told = append(told, a.form(v))
+	}
+	return told
+}

@@ -1,0 +1,41 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestResultOf_AnErrorThatDecidesNothingLetsNobodyIn(t *testing.T) {
+	t.Parallel()
+	odd := errors.New("odd")
+	require.Equal(t, Result{Outcome: InternalError, Cause: odd}, resultOf(odd))
+	require.Equal(t, InternalError, resultOf(nil).Outcome)
+}
+
+func TestResultOf_IsTheResultThatAStepEndedWith(t *testing.T) {
+	t.Parallel()
+	err := end(Result{Outcome: InvalidUser, Cause: errNoEntry})
+	require.ErrorIs(t, err, errNoEntry)
+	require.EqualError(t, err, "invalid_user: no entry matches")
+	require.EqualError(t, end(Result{Outcome: BadRequest, Detail: "why"}), "bad_request")
+	require.Equal(t, InvalidUser, resultOf(fmt.Errorf("wrapped: %w", err)).Outcome)
+	named := resultOf(naming("base", fault(errNoEntry)))
+	require.Equal(t, DirectoryUnavailable, named.Outcome)
+	require.Equal(t, retryAfter, named.RetryAfter)
+	require.EqualError(t, named.Cause, "base: no entry matches")
+}
+
+// TestThen_KeepsWhatTheBindShowed: a step after it neither takes back that the password was seen
+// nor what was answered.
+func TestThen_KeepsWhatTheBindShowed(t *testing.T) {
+	t.Parallel()
+	bound := Result{DN: "uid=user0"}.then(Result{Outcome: OK, Bind: BindAnswer{Answered: true, Code: 0}})
+	require.True(t, bound.PasswordSeen)
+	r := bound.then(Result{Outcome: NotPermitted, Cause: errNotInGroup})
+	require.Equal(t, Result{Outcome: NotPermitted, Cause: errNotInGroup, PasswordSeen: true, DN: "uid=user0", Bind: BindAnswer{Answered: true}}, r)
+	require.Equal(t, "uid=other", bound.then(Result{DN: "uid=other"}).DN)
+	require.False(t, Result{}.then(Result{Outcome: InvalidPassword}).PasswordSeen)
+}

@@ -1,0 +1,101 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"authsvc/internal/ldapname"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// maxRangeSearches bounds the searches of one login for the rest of attributes that come in parts.
+// Active Directory sends 1,500 values at a time, so it lasts for 75,000.
+const maxRangeSearches = 50
+
+// What is wrong with values that come in parts.
+var (
+	errRange         = errors.New("the server gave a part of the values that does not fit those before it (range retrieval)")
+	errRangeChanged  = errors.New("the values changed while they were read in parts (range retrieval), or two servers order them differently")
+	errRangeSearches = fmt.Errorf("the values take more than %d searches (range retrieval)", maxRangeSearches)
+	errRangeGone     = errors.New("the server showed a part of the values, and then not the rest (range retrieval)")
+)
+
+// complete fetches the rest of those attributes of e of which the server sent a part (MS-ADTS
+// section 3.1.1.3.1.3.3). It fails if it does not get all values: a part is never returned as the
+// whole.
+func (l *login) complete(ctx context.Context, e *ldap.Entry, names ...string) error {
+	for i, a := range e.Attributes {
+		whole, part, ranged := ldapname.ParseRange(a.Name)
+		if !ranged || !slices.ContainsFunc(names, func(n string) bool { return ldapname.SameDescription(n, whole) }) {
+			continue
+		}
+		all := &ldap.EntryAttribute{Name: whole}
+		err := addPart(all, a, part)
+		for err == nil && part.Last != ldapname.ToLast {
+			if a, part, err = l.nextPart(ctx, e.DN, whole, part.Last+1); err != nil {
+				return err
+			}
+			err = addPart(all, a, part)
+		}
+		if err == nil && hasTwice(all.Values) {
+			err = errRangeChanged
+		}
+		if err != nil {
+			return fault(fmt.Errorf("%s: %w", whole, err))
+		}
+		e.Attributes[i] = all
+	}
+	return nil
+}
+
+// addPart adds a part that begins where the values so far end.
+func addPart(all, a *ldap.EntryAttribute, part ldapname.Range) error {
+	if part.First != len(all.Values) || part.Last != ldapname.ToLast && part.Last-part.First+1 != len(a.Values) {
+		return errRange
+	}
+	all.Values = append(all.Values, a.Values...)
+	for _, v := range a.Values {
+		all.ByteValues = append(all.ByteValues, []byte(v)) // what is kept of a user's entry has no ByteValues
+	}
+	if textsSize(all.Values) > maxEntrySize {
+		return errLargeValues
+	}
+	return nil
+}
+
+// nextPart reads the values of an attribute from the number first on.
+func (l *login) nextPart(ctx context.Context, dn, attribute string, first int) (*ldap.EntryAttribute, ldapname.Range, error) {
+	if l.rangeSearches++; l.rangeSearches > maxRangeSearches {
+		return nil, ldapname.Range{}, fault(fmt.Errorf("%s: %w", attribute, errRangeSearches))
+	}
+	asked := attribute + ";range=" + ldapname.Range{First: first, Last: ldapname.ToLast}.String()
+	entries, err := l.lookup(ctx, asked, ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false,
+		"(objectClass=*)", []string{asked}, nil))
+	if err != nil {
+		return nil, ldapname.Range{}, err
+	}
+	if len(entries) == 1 {
+		for _, a := range entries[0].Attributes {
+			if whole, part, ranged := ldapname.ParseRange(a.Name); ranged && ldapname.SameDescription(whole, attribute) {
+				return a, part, nil
+			}
+		}
+	}
+	return nil, ldapname.Range{}, fault(fmt.Errorf("%s: %w", attribute, errRangeGone))
+}
+
+// hasTwice reports whether a value comes twice. An attribute has each once, so two parts then
+// overlap, and others are missing.
+func hasTwice(values []string) bool {
+	seen := make(map[string]bool, len(values))
+	for _, v := range values {
+		if seen[v] {
+			return true
+		}
+		seen[v] = true
+	}
+	return false
+}

@@ -1,0 +1,180 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"authsvc/internal/dialect"
+	"authsvc/internal/ldapname"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// errHiddenGroup is the cause of a fault: whether a user is in a group that cannot be read is
+// unknown.
+var errHiddenGroup = errors.New("the required group is not shown to the service identity")
+
+// requiredGroup is one item of LDAP_REQUIRED_GROUPS.
+type requiredGroup struct {
+	text string // the DN as it was written, or the value of the groups' name attribute
+	isDN bool
+	key  string // of a name: its ldapname.CountKeyAD
+}
+
+// parseRequired parses one item of LDAP_REQUIRED_GROUPS. What is a DN (RFC 4514) is meant as one.
+// In a name, a semicolon, which ends an item, and a backslash before one are escaped by a
+// backslash; any other backslash stands for itself.
+func parseRequired(item string) requiredGroup {
+	if dn, err := ldapname.ParseDN(item); err == nil && len(dn.RDNs) > 0 {
+		return requiredGroup{text: item, isDN: true}
+	}
+	name := strings.NewReplacer(`\;`, `;`, `\\`, `\`).Replace(item)
+	return requiredGroup{text: name, key: ldapname.CountKeyAD(name)}
+}
+
+// isExactly reports whether g is the required group by its spelling alone. Whatever rule a
+// directory compares by, a value equals itself. The text forms of objectSid and objectGUID are our
+// own.
+func (r requiredGroup) isExactly(g group, nameAttribute string) bool {
+	if r.isDN {
+		return r.text == g.dn
+	}
+	if dialect.HasText(nameAttribute) {
+		return slices.ContainsFunc(g.names, func(n string) bool { return ldapname.PermitKey(n) == ldapname.PermitKey(r.text) })
+	}
+	return slices.Contains(g.names, r.text)
+}
+
+// mayEqual returns those names of g that the directory may take for the required name.
+func (r requiredGroup) mayEqual(g group, nameAttribute string) (names []string) {
+	if dialect.HasText(nameAttribute) {
+		return nil // isExactly has compared all there is
+	}
+	for _, n := range g.names {
+		if ldapname.CountKeyAD(n) == r.key {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+// inRequired reports whether one of the groups found is a required one. Our own comparison of
+// spellings permits where they are equal byte for byte and refuses where no directory could take
+// them for one. Between these the directory decides. No answer is a fault.
+func (l *login) inRequired(ctx context.Context, found *groupSet) (permitted bool, err error) {
+	attribute := l.groups.NameAttribute
+	for _, r := range l.groups.required {
+		if slices.ContainsFunc(found.groups, func(g group) bool { return r.isExactly(g, attribute) }) {
+			return true, nil
+		}
+	}
+	for _, r := range l.groups.required {
+		if r.isDN {
+			permitted, err = l.hasDN(ctx, r, found)
+		} else {
+			permitted, err = l.hasName(ctx, r, found)
+		}
+		if permitted || err != nil {
+			return permitted, err
+		}
+	}
+	return false, nil
+}
+
+// hasDN reports whether the entry that the directory returns for the DN of a required group is
+// among the groups found. A cached answer can permit. It cannot refuse: then the entry is read
+// again.
+func (l *login) hasDN(ctx context.Context, r requiredGroup, found *groupSet) (bool, error) {
+	var candidates []group
+	for _, g := range found.groups {
+		if ldapname.MayBeSameDN(r.text, g.dn) {
+			candidates = append(candidates, g)
+		}
+	}
+	if len(candidates) == 0 {
+		return false, nil
+	}
+	if known, cached := l.groups.entries.get(r.text, time.Now()); cached && slices.ContainsFunc(candidates, known.is) {
+		return true, nil
+	}
+	entry, there, err := l.readGroup(ctx, fmt.Sprintf("group %q", r.text), r.text)
+	if err != nil || !there {
+		return false, err
+	}
+	l.groups.entries.put(r.text, entry, entry.size(), time.Now())
+	return slices.ContainsFunc(candidates, entry.is), nil
+}
+
+// readGroup reads the entry of a DN as the service identity. there is false if there is none.
+// searched is as for lookup.
+func (l *login) readGroup(ctx context.Context, searched, dn string) (entry group, there bool, err error) {
+	id := l.cfg.Dialect.IDAttribute
+	entries, there, err := l.lookupBase(ctx, searched, dn, "(objectClass=*)", id)
+	if err != nil || !there {
+		return group{}, false, err
+	}
+	if len(entries) != 1 {
+		return group{}, false, fault(fmt.Errorf("%s: %w", searched, errHiddenGroup))
+	}
+	return newGroup(entries[0], l.groups.NameAttribute, id), true, nil
+}
+
+// hasName reports whether one of the groups found has a required name by the directory's own
+// equality match.
+func (l *login) hasName(ctx context.Context, r requiredGroup, found *groupSet) (bool, error) {
+	attribute := l.groups.NameAttribute
+	filter := "(" + attribute + "=" + ldap.EscapeFilter(r.text) + ")"
+	for _, g := range found.groups {
+		names := r.mayEqual(g, attribute)
+		if len(names) == 0 {
+			continue
+		}
+		// The directory also compares what is not shown as a name, as cn;lang-en for cn (RFC 4512
+		// section 2.5.2): the answer is about this group alone.
+		question := g.dn + "\x00" + r.text + "\x00" + names[0]
+		if equal, cached := l.groups.equal.get(question, time.Now()); cached && len(names) == 1 {
+			if equal {
+				return true, nil
+			}
+			continue
+		}
+		entries, there, err := l.lookupBase(ctx, fmt.Sprintf("group that may have the required name %q", r.text), g.dn, filter, "1.1")
+		if err != nil {
+			return false, err
+		}
+		equal := there && len(entries) > 0
+		if there && len(names) == 1 {
+			l.groups.equal.put(question, equal, 0, time.Now())
+		}
+		if equal {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// lookupBase is lookup for one entry. there is false if the directory has no such entry.
+func (l *login) lookupBase(ctx context.Context, searched, dn, filter, attribute string) (entries []*ldap.Entry, there bool, err error) {
+	if err := l.countGroupSearch(); err != nil {
+		return nil, false, err
+	}
+	req := ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false, filter, []string{attribute}, nil)
+	answer, err := l.ask(ctx, req)
+	if err != nil {
+		return nil, false, end(judgeFault(err))
+	}
+	if canonical := ldapname.CanonicalDN(dn); answer.Code == ldap.LDAPResultInvalidDNSyntax && canonical != dn {
+		return l.lookupBase(ctx, searched, canonical, filter, attribute)
+	}
+	if answer.Code == ldap.LDAPResultNoSuchObject {
+		return nil, false, nil
+	}
+	if err := judgeLookup(answer.Result); err != nil {
+		return nil, false, naming(searched, err)
+	}
+	return answer.Entries, true, nil
+}

@@ -1,0 +1,172 @@
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"strings"
+	"time"
+
+	"authsvc/internal/auth"
+	"authsvc/ldappool"
+	"authsvc/ldappool/ldapconn"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// conn is a connection to a server. It fails with the pool's errors.
+type conn struct {
+	*ldapconn.Conn
+	server  string
+	timeout time.Duration // of one request
+	// reopen, if not nil, makes another such connection when the server has ended this one.
+	reopen  func(context.Context) (*ldapconn.Conn, error)
+	erred   bool // the last answer was an error
+	hangsUp bool // the server ended the connection after an error
+}
+
+// Search searches, once.
+func (c *conn) Search(ctx context.Context, req *ldap.SearchRequest) (*ldappool.SearchResult, error) {
+	return c.SearchWithFilter(ctx, req, ldapconn.Filter{})
+}
+
+// SearchWithFilter searches, once, with the filter if it is not zero.
+func (c *conn) SearchWithFilter(ctx context.Context, req *ldap.SearchRequest, filter ldapconn.Filter) (*ldappool.SearchResult, error) {
+	r, err := c.Conn.Search(ctx, time.Now().Add(c.timeout), req, filter)
+	if endedByPeer(err) && c.goOn(ctx) {
+		r, err = c.Conn.Search(ctx, time.Now().Add(c.timeout), req, filter)
+	}
+	c.erred = err == nil && r.Code != ldap.LDAPResultSuccess
+	if err != nil {
+		return nil, c.describe("search", err)
+	}
+	return &ldappool.SearchResult{Result: c.result(&r.Result), Entries: r.Entries, References: r.References}, nil
+}
+
+// Bind binds, once.
+func (c *conn) Bind(ctx context.Context, dn, password string, controls ...ldappool.Control) (*ldappool.BindResult, error) {
+	r, err := c.Conn.Bind(ctx, time.Now().Add(c.timeout), dn, password, controls...)
+	if err != nil {
+		return nil, c.describe("bind", err)
+	}
+	return &ldappool.BindResult{Result: c.result(r)}, nil
+}
+
+func (c *conn) result(r *ldapconn.Result) ldappool.Result {
+	return ldappool.Result{Code: r.Code, MatchedDN: r.MatchedDN, Diagnostic: r.Diagnostic, Controls: r.Controls, Server: c.server}
+}
+
+func (c *conn) describe(op string, err error) error {
+	e := &ldappool.OpError{Op: op, Server: c.server, Kind: ldappool.ErrConnLost, Err: err}
+	f, lost := errors.AsType[*ldapconn.Fault](err)
+	switch {
+	case !lost:
+		e.Kind = ldappool.ErrInvalidRequest
+	case f.End.Reason == ldapconn.Timeout:
+		e.Kind = ldappool.ErrTimeout
+	}
+	return e
+}
+
+// attempt is one dial.
+type attempt struct {
+	addr  string // empty: the URL's own
+	steps []dialStep
+	conn  *conn // nil if a step failed
+}
+
+// dialStep is a step of a dial, done or failed.
+type dialStep struct {
+	name   string // of an ldapconn.Step, "service bind", or "ping" in place of a service bind
+	took   time.Duration
+	tls    *tls.ConnectionState // with "tls": what was agreed, as far as it came to that
+	result *ldappool.Result     // with "service bind": the directory's answer, if there was one
+	hungUp string               // with "ping": the error after which the server ended the connection
+	err    error
+}
+
+// dial connects to a server as the pool does. If addr is not empty, it replaces the address of the
+// URL. With asService, dial binds as the service identity.
+func (d *doctor) dial(ctx context.Context, server, addr string, asService bool) attempt {
+	a := attempt{addr: addr}
+	ctx, cancel := context.WithTimeout(ctx, d.dialTimeout())
+	defer cancel()
+	raw, err := d.open(ctx, server, addr, func(s ldapconn.Step) {
+		a.steps = append(a.steps, dialStep{name: s.Name, took: s.Took, tls: s.TLS, err: s.Err})
+	})
+	if err != nil {
+		if len(a.steps) == 0 {
+			a.steps = []dialStep{{name: "connect", err: err}}
+		}
+		return a
+	}
+	c := &conn{Conn: raw, server: server, timeout: d.requestTimeout()}
+	step := d.introduce(ctx, c, asService)
+	if step.hungUp != "" {
+		d.hangsUp[server] = true
+		step.err = d.introduceAgain(ctx, c, addr)
+	}
+	a.steps = append(a.steps, step)
+	if step.err != nil {
+		c.Close()
+		return a
+	}
+	a.conn = c
+	return a
+}
+
+// open connects to a server: to addr, if that is not empty.
+func (d *doctor) open(ctx context.Context, server, addr string, onStep func(ldapconn.Step)) (*ldapconn.Conn, error) {
+	to, err := ldapconn.ParseURL(server)
+	if err != nil {
+		return nil, err
+	}
+	if addr != "" {
+		to.Address = addr
+	}
+	if d.Pool.StartTLS && to.Network == "tcp" && to.Security == ldapconn.Plain {
+		to.Security = ldapconn.StartTLS
+	}
+	return ldapconn.Dial(ctx, to, ldapconn.Options{TLS: d.Pool.TLS, Authorities: d.Pool.Authorities, OnStep: onStep})
+}
+
+// introduce does the first exchange on a connection: the service bind, or a ping if no service bind
+// is due.
+func (d *doctor) introduce(ctx context.Context, c *conn, asService bool) dialStep {
+	began := time.Now()
+	if d.Pool.BindDN == "" || !asService && !d.bindsUsersAsService(c.server) {
+		if d.hangsUp[c.server] {
+			return dialStep{name: "ping"} // the pool asks nothing either
+		}
+		hungUp, err := c.ping(ctx)
+		return dialStep{name: "ping", took: time.Since(began), err: err, hungUp: hungUp}
+	}
+	r, err := c.Bind(ctx, d.Pool.BindDN, d.Pool.BindPassword)
+	step := dialStep{name: "service bind", took: time.Since(began), err: err}
+	if err != nil {
+		return step
+	}
+	if strings.Contains(r.Diagnostic, d.Pool.BindPassword) {
+		r.Diagnostic = "" // it repeats the password
+	}
+	step.result = &r.Result
+	if r.Code != ldap.LDAPResultSuccess {
+		step.err = ldappool.ErrServiceRefused
+		if auth.ExplainBind(d.Logins.Dialect, r.Result).Outcome.IsVerdict() {
+			d.refused = c.server
+		}
+	}
+	return step
+}
+
+func (d *doctor) dialTimeout() time.Duration { return orDefault(d.Pool.DialTimeout, 3*time.Second) }
+func (d *doctor) requestTimeout() time.Duration {
+	return orDefault(d.Pool.RequestTimeout, 5*time.Second)
+}
+
+func orDefault(d, otherwise time.Duration) time.Duration {
+	if d > 0 {
+		return d
+	}
+	return otherwise
+}

@@ -1,0 +1,121 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+
+	"authsvc/ldappool"
+	"authsvc/ldappool/ldapconn"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// endedByPeer reports whether a request was not answered because the server ended the connection.
+func endedByPeer(err error) bool {
+	f, lost := errors.AsType[*ldapconn.Fault](err)
+	return lost && !f.Answered && (f.End.Reason == ldapconn.PeerClosed || f.End.Reason == ldapconn.Notice)
+}
+
+// goOn replaces a connection that the server has ended, and reports whether it could.
+func (c *conn) goOn(ctx context.Context) bool {
+	if c.reopen == nil {
+		return false
+	}
+	again, err := c.reopen(ctx)
+	if err != nil {
+		return false
+	}
+	c.hangsUp = c.hangsUp || c.erred
+	c.Close()
+	c.Conn = again
+	return true
+}
+
+// ping reads the root DSE. hungUp is the error, if the server answered one and ended the
+// connection.
+func (c *conn) ping(ctx context.Context) (hungUp string, err error) {
+	r, err := c.Search(ctx, ping())
+	if err != nil || r.Code == ldap.LDAPResultSuccess {
+		return "", err
+	}
+	if _, err := c.Search(ctx, ping()); endedByPeer(err) {
+		return result(r.Code), nil
+	}
+	return "", nil
+}
+
+// bindsUsersAsService reports whether the pool's connections for users' binds begin with a service
+// bind.
+func (d *doctor) bindsUsersAsService(server string) bool {
+	switch {
+	case d.Pool.BindDN == "" || d.refused != "":
+		return false
+	case d.Pool.BindLaneServiceBind == ldappool.ServiceBindAuto:
+		return d.hangsUp[server]
+	}
+	return d.Pool.BindLaneServiceBind == ldappool.ServiceBindAlways
+}
+
+// introduceAgain replaces a connection whose ping made the server end it, and introduces it as the
+// pool does then.
+func (d *doctor) introduceAgain(ctx context.Context, c *conn, addr string) error {
+	again, err := d.open(ctx, c.server, addr, nil)
+	if err != nil {
+		return err
+	}
+	c.Close()
+	c.Conn = again
+	return d.introduce(ctx, c, false).err
+}
+
+// searchesOn lets a connection of the service identity be replaced when the server ends it.
+func (d *doctor) searchesOn(c *conn, addr string, asService bool) {
+	c.reopen = func(ctx context.Context) (*ldapconn.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, d.dialTimeout())
+		defer cancel()
+		raw, err := d.open(ctx, c.server, addr, nil)
+		if err != nil || !asService || d.Pool.BindDN == "" {
+			return raw, err
+		}
+		again := &conn{Conn: raw, server: c.server, timeout: c.timeout}
+		if step := d.introduce(ctx, again, true); step.err != nil {
+			raw.Close()
+			return nil, step.err
+		}
+		return raw, nil
+	}
+}
+
+// afterErrors tells of a server that ends connections after an error.
+func (s *target) afterErrors() {
+	switch {
+	case s.hangsUp[s.url]:
+		s.tell(s.url, "after errors", 0, finding{Mark: OK,
+			Finding: "the server refuses to show its root DSE to whoever has not bound, and ends the connection",
+			Details: []string{"the pool notices that by itself: see docs/directories.md"}})
+	case s.conn.hangsUp:
+		s.tell(s.url, "after errors", 0, finding{Mark: OK, Finding: "the server ends a connection after an error; the steps went on with others",
+			Details: []string{"the pool does so too: see docs/directories.md"}})
+	}
+}
+
+// refusesAll reports whether a server answers a stranger's read of its root DSE by a code, too.
+func (d *doctor) refusesAll(ctx context.Context, server, addr string, code uint16) bool {
+	ctx, cancel := context.WithTimeout(ctx, speaksTimeout)
+	defer cancel()
+	raw, err := d.open(ctx, server, addr, nil)
+	if err != nil {
+		return false
+	}
+	defer raw.Close()
+	r, err := (&conn{Conn: raw, server: server, timeout: speaksTimeout}).Search(ctx, ping())
+	return err == nil && r.Code == code
+}
+
+// addrOf is an address to dial, or empty for a socket.
+func addrOf(server, at string) string {
+	if _, _, ok := hostPort(server); ok {
+		return at
+	}
+	return ""
+}

@@ -1,0 +1,136 @@
+package metrics
+
+import (
+	"sync/atomic"
+	"time"
+
+	"authsvc/internal/poolevent"
+	"authsvc/ldappool"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// poolCollector makes gauges of the pool's snapshot at every scrape. What the snapshot counts since
+// the start (retired, dials, retries, refused) is not in it: those metrics come from the pool's
+// events, and from there alone.
+type poolCollector struct {
+	stat atomic.Pointer[func() *ldappool.Stat] // nil until there is a pool
+
+	connections, maxConns, waiting, outdated  *prometheus.Desc
+	up, state, serverConnections, lastAnswers *prometheus.Desc
+	since, ready, breaker                     *prometheus.Desc
+	idleLimit, ageLimit                       *prometheus.Desc
+}
+
+func newPoolCollector() *poolCollector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, labels, nil)
+	}
+	return &poolCollector{
+		connections: desc("authsvc_ldap_connections",
+			"Connections now, by what they do: idle, in_use, or dialing.", "lane", "state"),
+		maxConns: desc("authsvc_ldap_connections_max",
+			"Most connections that there may be, both lanes together."),
+		waiting: desc("authsvc_ldap_waiting_callers",
+			"Callers that wait for a connection now.", "lane"),
+		outdated: desc("authsvc_ldap_connections_outdated",
+			"Connections made before the last reload that have no successor yet.", "lane"),
+		up: desc("authsvc_ldap_server_up",
+			"1 where the server is usable, 0 where it is suspect or down.", "server"),
+		state: desc("authsvc_ldap_server_state",
+			"1 for the state that the server is in, 0 for the others.", "server", "state"),
+		serverConnections: desc("authsvc_ldap_server_connections",
+			"Open connections to the server.", "server"),
+		lastAnswers: desc("authsvc_ldap_server_last_answer_timestamp_seconds",
+			"Unix time at which the server last answered anything; 0 where it never did.", "server"),
+		since: desc("authsvc_ldap_server_state_since_timestamp_seconds",
+			"Unix time at which the server came to its state.", "server"),
+		ready: desc("authsvc_ldap_server_ready",
+			"1 where the server has let the service identity in since the start, 0 where it has not yet.", "server"),
+		breaker: desc("authsvc_ldap_server_breaker_open",
+			"1 where the server was put aside for what its operations came to, although probes succeed, else 0.", "server"),
+		idleLimit: desc("authsvc_ldap_server_idle_limit_seconds",
+			"How long the server was seen to let a connection be quiet, at the least; 0 where no limit is known.", "server"),
+		ageLimit: desc("authsvc_ldap_server_age_limit_seconds",
+			"How long the server was seen to let a connection live, at the least; 0 where no limit is known.", "server"),
+	}
+}
+
+// Describe sends the description of every gauge.
+func (c *poolCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		c.connections, c.maxConns, c.waiting, c.outdated, c.up, c.state, c.serverConnections, c.lastAnswers,
+		c.since, c.ready, c.breaker, c.idleLimit, c.ageLimit,
+	} {
+		ch <- d
+	}
+}
+
+// snapshot returns the pool's, or nil if there is no pool yet.
+func (c *poolCollector) snapshot() *ldappool.Stat {
+	if read := c.stat.Load(); read != nil {
+		return (*read)()
+	}
+	return nil
+}
+
+// Collect takes one snapshot and sends the gauges of it.
+func (c *poolCollector) Collect(ch chan<- prometheus.Metric) {
+	stat := c.snapshot()
+	if stat == nil {
+		return
+	}
+	gauge(ch, c.maxConns, float64(stat.MaxConns))
+	for i, lane := range [laneCount]*ldappool.LaneStat{searchLane: &stat.Search, bindLane: &stat.Bind} {
+		name := string(lanes()[i])
+		gauge(ch, c.connections, float64(lane.Idle), name, "idle")
+		gauge(ch, c.connections, float64(lane.InUse), name, "in_use")
+		gauge(ch, c.connections, float64(lane.Dialing), name, "dialing")
+		gauge(ch, c.waiting, float64(lane.Waiting), name)
+		gauge(ch, c.outdated, float64(lane.Outdated), name)
+	}
+	c.collectServers(ch, stat.Servers)
+}
+
+// collectServers sends the series of each server once: two series with the same labels would fail
+// the whole scrape.
+func (c *poolCollector) collectServers(ch chan<- prometheus.Metric, servers []ldappool.ServerStat) {
+	seen := make(map[string]bool, len(servers))
+	for _, s := range servers {
+		name := serverLabel(s.URL)
+		if seen[name] || len(seen) >= poolevent.MaxServers {
+			continue
+		}
+		seen[name] = true
+		gauge(ch, c.up, truth(s.State == ldappool.ServerUsable), name)
+		for _, state := range serverStates() {
+			gauge(ch, c.state, truth(s.State == state), name, state.String())
+		}
+		gauge(ch, c.serverConnections, float64(s.Conns), name)
+		gauge(ch, c.lastAnswers, unixSeconds(s.Answered), name)
+		gauge(ch, c.since, unixSeconds(s.Since), name)
+		gauge(ch, c.ready, truth(s.Ready), name)
+		gauge(ch, c.breaker, truth(s.BreakerOpen), name)
+		gauge(ch, c.idleLimit, s.IdleLimit.Seconds(), name)
+		gauge(ch, c.ageLimit, s.AgeLimit.Seconds(), name)
+	}
+}
+
+func gauge(ch chan<- prometheus.Metric, d *prometheus.Desc, value float64, labels ...string) {
+	ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+}
+
+// unixSeconds is t as a timestamp, to the millisecond; 0 where t is zero.
+func unixSeconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

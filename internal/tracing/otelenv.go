@@ -1,0 +1,188 @@
+package tracing
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"authsvc/internal/readfile"
+)
+
+// The variables of the OTLP exporter begin so. Where one has a form for traces alone, that one
+// counts.
+const (
+	otlpPrefix       = "OTEL_EXPORTER_OTLP_"
+	otlpTracesPrefix = "OTEL_EXPORTER_OTLP_TRACES_"
+)
+
+// defaultExportTimeout is the specification's.
+const defaultExportTimeout = 10 * time.Second
+
+// otelEnv gives the value of one of OpenTelemetry's variables; empty counts as not set, as its
+// specification has it.
+type otelEnv func(name string) string
+
+// exporter is the value of a variable of the exporter's, and its full name.
+func (get otelEnv) exporter(name string) (variable, value string) {
+	if v := get(otlpTracesPrefix + name); v != "" {
+		return otlpTracesPrefix + name, v
+	}
+	return otlpPrefix + name, get(otlpPrefix + name)
+}
+
+// flag reports whether a variable is true. By the specification every other value is false.
+func (get otelEnv) flag(name string) bool { return strings.EqualFold(get(name), "true") }
+
+// wanted reports whether traces are wanted: there is an endpoint, and no variable turns them off.
+func (get otelEnv) wanted() bool {
+	_, endpoint := get.exporter("ENDPOINT")
+	return endpoint != "" && !get.flag("OTEL_SDK_DISABLED") && get("OTEL_TRACES_EXPORTER") != "none"
+}
+
+// continues reports whether a login continues the trace in the caller's traceparent.
+func (get otelEnv) continues() bool {
+	list := get("OTEL_PROPAGATORS")
+	return list == "" || slices.Contains(strings.Split(list, ","), "tracecontext")
+}
+
+// otlpSettings say where spans are sent and how.
+type otlpSettings struct {
+	url     string      // may hold a secret
+	host    string      // of the URL, with its port where it has one
+	headers http.Header // may hold a secret
+	timeout time.Duration
+	gzip    bool
+	tls     *tls.Config
+}
+
+// otlp reads the exporter's settings. Its error names every variable that is wrong, and repeats no
+// value of a header.
+func (get otelEnv) otlp() (otlpSettings, error) {
+	s := otlpSettings{timeout: defaultExportTimeout}
+	var wrong []error
+	note := func(variable string, err error) {
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("%s: %w", variable, err))
+		}
+	}
+	if e := get("OTEL_TRACES_EXPORTER"); e != "" && e != "otlp" {
+		note("OTEL_TRACES_EXPORTER", errors.New("must be otlp or none"))
+	}
+	if variable, p := get.exporter("PROTOCOL"); p != "" && p != "http/protobuf" {
+		note(variable, errors.New("must be http/protobuf, which collectors take at port 4318: gRPC and JSON are not built in"))
+	}
+	variable, value := get.exporter("ENDPOINT")
+	if u, err := endpointURL(value, variable == otlpPrefix+"ENDPOINT"); err == nil {
+		s.url, s.host = u.String(), u.Host
+	} else {
+		note(variable, err)
+	}
+	variable, value = get.exporter("HEADERS")
+	headers, err := parseHeaders(value)
+	s.headers = headers
+	note(variable, err)
+	if variable, value = get.exporter("TIMEOUT"); value != "" {
+		ms, err := strconv.Atoi(value)
+		if err != nil || ms <= 0 {
+			note(variable, errors.New("must be a number of milliseconds, as 10000"))
+		}
+		s.timeout = time.Duration(ms) * time.Millisecond
+	}
+	switch variable, value = get.exporter("COMPRESSION"); value {
+	case "", "none":
+	case "gzip":
+		s.gzip = true
+	default:
+		note(variable, errors.New("must be gzip or none"))
+	}
+	s.tls, err = get.tls()
+	return s, errors.Join(append(wrong, err)...)
+}
+
+// endpointURL is where traces are posted: below the endpoint of all signals, or at the one of
+// traces as it is.
+func endpointURL(endpoint string, common bool) (*url.URL, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, errors.New("must be a URL, as http://collector:4318")
+	}
+	if common {
+		u = u.JoinPath("v1", "traces")
+	}
+	return u, nil
+}
+
+// parseHeaders reads name=value pairs separated by commas, values percent-encoded.
+func parseHeaders(list string) (http.Header, error) {
+	headers := http.Header{}
+	for pair := range strings.SplitSeq(list, ",") {
+		if strings.TrimSpace(pair) == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(pair, "=")
+		value, err := url.PathUnescape(strings.TrimSpace(value))
+		if name = strings.TrimSpace(name); !ok || name == "" || err != nil || strings.ContainsAny(name+value, "\r\n") {
+			return nil, errors.New("must be name=value pairs separated by commas, values percent-encoded")
+		}
+		headers.Set(name, value)
+	}
+	return headers, nil
+}
+
+// withoutPath is an error of a file without its path, which may be a secret that stands in the
+// wrong variable.
+func withoutPath(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
+}
+
+// pipeWait is how long the writer of a pipe in a file's place may take to write all of it.
+const pipeWait = 5 * time.Second
+
+func keyPair(certFile, keyFile string) (tls.Certificate, error) {
+	cert, err := readfile.Read(certFile, pipeWait)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := readfile.Read(keyFile, pipeWait)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(cert, key)
+}
+
+// tls reads the authorities and the client certificate; nil is the system's authorities and no
+// certificate.
+func (get otelEnv) tls() (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if variable, file := get.exporter("CERTIFICATE"); file != "" {
+		pem, err := readfile.Read(file, pipeWait)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", variable, withoutPath(err))
+		}
+		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s: %s holds no certificate in PEM", variable, file)
+		}
+	}
+	variable, cert := get.exporter("CLIENT_CERTIFICATE")
+	_, key := get.exporter("CLIENT_KEY")
+	if cert != "" || key != "" {
+		pair, err := keyPair(cert, key)
+		if err != nil {
+			return nil, fmt.Errorf("%s and CLIENT_KEY: %w", variable, withoutPath(err))
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}

@@ -1,0 +1,78 @@
+package tracing
+
+import (
+	"net"
+	"net/http"
+	"strconv"
+
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// tracedRoute is the one path whose requests have spans: probes are many and tell nothing.
+const tracedRoute = "/auth"
+
+// Handler gives each request for a login that next serves a span, in the trace that its traceparent
+// names (W3C Trace Context).
+func (t *Tracing) Handler(next http.Handler) http.Handler {
+	if t == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != tracedRoute {
+			next.ServeHTTP(w, r)
+			return
+		}
+		t.serve(next, w, r)
+	})
+}
+
+func (t *Tracing) serve(next http.Handler, w http.ResponseWriter, r *http.Request) {
+	ctx := t.propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+	method, name := knownMethod(r.Method)
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	ctx, span := t.tracer.Start(ctx, name+" "+tracedRoute, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+		semconv.HTTPRequestMethodKey.String(method), semconv.HTTPRoute(tracedRoute), semconv.URLPath(tracedRoute), semconv.URLScheme(scheme),
+		semconv.NetworkProtocolVersion(strconv.Itoa(r.ProtoMajor)+"."+strconv.Itoa(r.ProtoMinor))))
+	defer span.End()
+	if peer, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		span.SetAttributes(semconv.NetworkPeerAddress(peer))
+	}
+	status := &statusWriter{ResponseWriter: w}
+	next.ServeHTTP(status, r.WithContext(ctx))
+	span.SetAttributes(semconv.HTTPResponseStatusCode(status.code))
+	if status.code >= http.StatusInternalServerError {
+		fail(span, strconv.Itoa(status.code))
+	}
+}
+
+// knownMethod is a request's method, and what it is called in a span's name: whatever a caller
+// makes up is one.
+func knownMethod(method string) (value, name string) {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodConnect, http.MethodOptions, http.MethodTrace:
+		return method, method
+	}
+	return "_OTHER", "HTTP"
+}
+
+// statusWriter remembers the status of the answer.
+type statusWriter struct {
+	http.ResponseWriter
+
+	code int
+}
+
+// WriteHeader implements [http.ResponseWriter].
+func (w *statusWriter) WriteHeader(code int) {
+	w.code = code
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// Unwrap is for [http.ResponseController].
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,278 @@
+package core
+
+import (
+	"time"
+
+	"authsvc/ldappool/internal/health"
+)
+
+// probeLane is where probes belong: what they dial does what a login's first step does.
+func (c *Core) probeLane() Lane {
+	if c.cfg.BindOnly {
+		return Bind
+	}
+	return Search
+}
+
+// mayDial reports whether one more connection of a lane may be dialed now.
+func (c *Core) mayDial(l Lane, now time.Time) bool {
+	to := c.best(l)
+	if c.counts.dialing() >= MaxDials || to == nil {
+		return false
+	}
+	return !c.bindsAsService(l, to) || c.mayBindAsService(now)
+}
+
+// dial begins a dial in a slot that was reserved.
+func (c *Core) dial(l Lane, to *Server, why Purpose, timeout time.Duration, now time.Time) *Conn {
+	conn := &Conn{Server: to, Lane: l, Purpose: why, Link: to.Link, Identity: c.cfg.Identity, dialed: now, brief: timeout > 0}
+	conn.AsService = c.bindsAsService(l, to)
+	conn.Reads = !to.hangsUp[conn.firstReader()]
+	c.add(conn)
+	c.stats.Dials++
+	c.wakeBy(now.Add(DialHedgeAfter))
+	c.do(Dial{conn, timeout})
+	return conn
+}
+
+// cancelDial gives a dial up. Its end is still reported.
+func (c *Core) cancelDial(conn *Conn) {
+	if conn.IsDialing() && !conn.canceled {
+		conn.canceled = true
+		c.do(CancelDial{conn})
+	}
+}
+
+// hedgeDials marks the dials that are slow, and gives up those that have a bound of their own.
+func (c *Core) hedgeDials(now time.Time) {
+	for _, conn := range c.conns {
+		if !conn.IsDialing() {
+			continue
+		}
+		slowAt := conn.dialed.Add(DialHedgeAfter)
+		switch {
+		case conn.Phase == DialingSlow:
+		case now.Before(slowAt):
+			c.wakeBy(slowAt)
+		default:
+			c.move(conn, DialingSlow)
+		}
+		switch {
+		case conn.giveUpAt.IsZero(), conn.canceled:
+		case now.Before(conn.giveUpAt):
+			c.wakeBy(conn.giveUpAt)
+		default:
+			c.lanes[conn.Lane].rollout.notBefore = now.Add(c.cfg.HealthCheckInterval)
+			c.cancelDial(conn)
+		}
+		switch at := conn.dialed.Add(RedialAfter); {
+		case conn.hopeless || conn.brief:
+		case now.Before(at):
+			c.wakeBy(at)
+		default:
+			conn.hopeless = true
+			if conn.Purpose == ForProbe {
+				c.probeBeside(conn.Server, now)
+			}
+		}
+	}
+}
+
+// probeBeside begins a second probe of a server whose probe is slow, if no server is usable.
+func (c *Core) probeBeside(s *Server, now time.Time) {
+	if c.firstUsable() == nil && !s.removed && c.mayProbe(s) && c.counts.total() < c.cfg.MaxConns {
+		c.startProbe(s, 0, now)
+	}
+}
+
+// isProbing reports whether a probe of a server is under way.
+func (c *Core) isProbing(s *Server) bool {
+	for _, conn := range c.conns {
+		if conn.Server == s && conn.Purpose == ForProbe && conn.IsDialing() && !conn.canceled {
+			return true
+		}
+	}
+	return false
+}
+
+// abandonSlowDials makes servers suspect whose dials are slow, and so gives those dials up, if they
+// take the slots of requests that another server can serve: they may hang for longer than callers
+// wait.
+func (c *Core) abandonSlowDials(l Lane, now time.Time) {
+	best := c.best(l)
+	if best == nil || best.counts[l][DialingSlow] > 0 ||
+		c.counts.dialing() < MaxDials && c.counts.total()-c.counts.all(Closing) < c.cfg.MaxConns {
+		return
+	}
+	for _, s := range c.servers {
+		if s != best && s.isUsable() && s.counts.all(DialingSlow) > 0 {
+			c.fault(s, OpDial, ErrDialHangs, false, now)
+		}
+	}
+}
+
+// Dialed records that a dial has succeeded.
+func (c *Core) Dialed(now time.Time, conn *Conn, took time.Duration) {
+	s := conn.Server
+	conn.Born, conn.LastUsed, conn.Quiet, conn.MinRTT, conn.Fresh = now, now, now, 0, true
+	conn.expires = now.Add(c.jitter(c.cfg.MaxLifetime))
+	s.idle[conn.Lane].Adopt(conn)
+	s.Answered, s.Ready, c.ready = now, true, true
+	if s.Limits.News() {
+		c.maintenance.wanted = true // earlier disconnects can be judged now
+	}
+	s.cutSince[conn.firstReader()] = time.Time{}
+	outdated := c.isOutdated(conn)
+	if outdated {
+		c.rollout.active = true
+	}
+	if !outdated && conn.AsService && !c.hasOtherIdentity(conn) {
+		c.lastServiceBind = now
+	}
+	switch conn.Purpose {
+	case ForProbe:
+		c.probeSucceeded(conn, outdated, took, now)
+	case ForReplacement:
+		c.replacementDialed(conn, outdated)
+	}
+	if c.closed {
+		c.close(conn, ReasonClosed)
+	} else if c.offer(conn, true, now); (conn.Purpose == ForProbe || conn.Purpose == ForStandby) && conn.Phase == Available && c.isRedundant(conn) {
+		c.closeIdle(conn, ReasonReplaced)
+	}
+	c.settle(now)
+}
+
+// Failure is how a dial failed.
+type Failure struct {
+	Err      error
+	Canceled bool // it was given up: it says nothing about the server
+	Refused  bool // the server rejected the service's credentials (49)
+	Busy     bool // the server answered that it does not serve now
+	Answered bool // it answered
+	TimedOut bool // of a check: it did not answer in time
+	HungUp   bool // it answered a read of the root DSE with an error, and ended the connection
+	Cut      bool // it ended the connection without an answer to the first read of the root DSE
+}
+
+// DialFailed records that a dial has failed.
+func (c *Core) DialFailed(now time.Time, conn *Conn, f Failure) {
+	s := conn.Server
+	outdated := c.isOutdated(conn) || c.hasOtherIdentity(conn)
+	c.move(conn, Closed)
+	c.stats.DialErrors++
+	if f.Answered {
+		s.Answered = now
+	}
+	again := c.learnsToHangUp(conn, f, now) // a dial of another kind is due, at once
+	if !f.Canceled && !outdated && !again && !c.closed {
+		c.fault(s, OpDial, f.Err, f.Refused, now)
+	}
+	switch {
+	case conn.Purpose == ForProbe && again:
+		c.probeAgain(s)
+	case conn.Purpose == ForProbe:
+		c.probeFailed(conn, f, outdated, now)
+	case conn.Purpose == ForReplacement:
+		c.lanes[conn.Lane].rollout.dialing = false
+	}
+	c.settle(now)
+}
+
+// startProbes begins the probes that are due and get a slot.
+func (c *Core) startProbes(now time.Time) {
+	for _, s := range c.servers {
+		if s.Health.Probe == health.ProbeDue && c.mayProbe(s) && c.reserveProbe(s, now) {
+			c.startProbe(s, 0, now)
+		}
+	}
+}
+
+// mayProbe bounds the probes at one time, and those to equal servers: they are likely to be one
+// directory, to which each probe is a service bind.
+func (c *Core) mayProbe(s *Server) bool {
+	running := 0
+	for _, conn := range c.conns {
+		if conn.Purpose == ForProbe && conn.Phase == Dialing && conn.Server.Tier == s.Tier {
+			running++
+		}
+	}
+	return running < MaxServiceBinds && c.counts.dialing() < MaxDials
+}
+
+func (c *Core) startProbe(s *Server, timeout time.Duration, now time.Time) {
+	s.Health.ProbeStarted()
+	s.slotFreed, s.probedAt = now, now
+	c.dial(c.probeLane(), s, ForProbe, timeout, now)
+}
+
+// reserveProbe is reserveSlot for a probe of a server. While another server is usable it may close
+// an idle connection for that, but rarely, and the slot belongs to requests as soon as one needs
+// it.
+func (c *Core) reserveProbe(s *Server, now time.Time) bool {
+	if c.counts.total() < c.cfg.MaxConns || c.firstUsable() == nil {
+		return c.reserveSlot(c.probeLane(), true, now)
+	}
+	if c.counts.all(Closing) > 0 {
+		return false // perhaps for this probe
+	}
+	if wait := c.cfg.HealthCheckInterval - now.Sub(s.slotFreed); wait > 0 {
+		s.Health.Postponed = true
+		s.Health.ProbeIn(now, wait)
+		c.wakeBy(s.Health.ProbeAt)
+		return false
+	}
+	for _, l := range [2]Lane{c.probeLane().other(), c.probeLane()} {
+		if conn := c.findIdle(l, func(o *Conn) bool { return !c.mustKeep(o) }); conn != nil {
+			s.slotFreed = now
+			c.closeIdle(conn, ReasonRebalanced)
+			break
+		}
+	}
+	return false
+}
+
+// yieldsToProbe reports whether a connection that comes back is closed for a probe, although
+// another server is usable and requests wait. Under constant load no connection is ever idle, so
+// without this a recovered server would never be found.
+func (c *Core) yieldsToProbe(l Lane, now time.Time) bool {
+	for _, s := range c.servers {
+		if s.Health.Probe != health.ProbeDue {
+			continue
+		}
+		if c.firstUsable() == nil {
+			return true
+		}
+		if c.queue.waiting[l][forConn] > 0 && now.Sub(s.slotFreed) >= c.cfg.HealthCheckInterval {
+			s.slot, s.slotFreed = true, now
+		}
+		if s.slot {
+			return true
+		}
+	}
+	return false
+}
+
+// startOwedProbes begins the probes that a connection was closed for while requests waited. They
+// are short.
+func (c *Core) startOwedProbes(now time.Time) {
+	for _, s := range c.servers {
+		if s.slot && s.Health.Probe == health.ProbeDue && c.counts.total() < c.cfg.MaxConns && c.counts.dialing() < MaxDials {
+			s.slot = false
+			c.startProbe(s, CheckTimeout, now)
+		}
+	}
+}
+
+// cancelProbes gives the slots of running probes to requests, if a server is there that can serve
+// them: a probe of a server that does not answer would hold its slot for the whole dial timeout.
+func (c *Core) cancelProbes() {
+	if c.firstUsable() == nil {
+		return
+	}
+	for _, conn := range c.conns {
+		if conn.Purpose == ForProbe && conn.IsDialing() && !conn.brief {
+			c.cancelDial(conn)
+		}
+	}
+}

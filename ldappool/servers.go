@@ -1,0 +1,123 @@
+package ldappool
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+
+	"authsvc/ldappool/internal/core"
+	"authsvc/ldappool/internal/discovery"
+	"authsvc/ldappool/ldapconn"
+)
+
+// lookupHost looks up the addresses of a name.
+func lookupHost(ctx context.Context, host string) ([]netip.Addr, error) {
+	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+}
+
+// core is what the core has to know of a configuration.
+func (c *Config) core(identity int) core.Config {
+	return core.Config{
+		MaxConns: c.MaxConns, MinIdleConns: c.MinIdleConns, MaxWaiters: c.MaxWaiters, MaxWait: c.MaxWait,
+		MaxIdleTime: c.MaxIdleTime, MaxLifetime: c.MaxLifetime, HealthCheckInterval: c.HealthCheckInterval,
+		RoundRobin: c.Policy == RoundRobin, BindOnly: c.BindOnly, ServiceBind: c.BindDN != "", Identity: identity,
+		BindLane: core.ServiceBindRule(c.BindLaneServiceBind),
+	}
+}
+
+// endpoints are the servers of a configuration.
+func (c *Config) endpoints(servers []discovery.Server) (all []core.Endpoint) {
+	for _, s := range servers {
+		l := link{endpoint: s.Endpoint}
+		if c.StartTLS && l.endpoint.Network == "tcp" && l.endpoint.Security == ldapconn.Plain {
+			l.endpoint.Security = ldapconn.StartTLS
+		}
+		if l.endpoint.Security != ldapconn.Plain {
+			l.tls = c.TLS
+		}
+		all = append(all, core.Endpoint{URL: s.URL, Tier: s.Tier, Link: l})
+	}
+	return all
+}
+
+// found takes over what is known of the servers.
+func (p *Pool) found(s discovery.State) {
+	p.update(func(now time.Time) {
+		if !p.core.IsClosed() {
+			p.foundLocked(now, s)
+		}
+	})
+}
+
+func (p *Pool) foundLocked(now time.Time, s discovery.State) {
+	lookups := core.Lookups{Pending: s.Pending}
+	for _, d := range s.Domains {
+		if d.Known == 0 && d.Err != nil {
+			lookups.Errs = append(lookups.Errs, &core.ServerError{URL: d.URL, Err: d.Err})
+		}
+	}
+	p.core.SetServers(now, p.config().endpoints(s.Servers), lookups)
+	for _, d := range s.Domains {
+		for _, srv := range s.Servers {
+			if srv.Domain == d.URL && d.Err != nil {
+				p.core.LookupFailed(srv.URL, d.Err)
+			}
+		}
+	}
+}
+
+// looked calls the hook for the lookup of a domain.
+func (p *Pool) looked(d discovery.Domain) {
+	if hook := p.config().Trace.LookedUp; hook != nil {
+		hook(d.URL, d.Known, d.Err)
+	}
+}
+
+// Reconfigure puts another configuration in force, at once and with no failed login. What is zero
+// in cfg takes its default, as with New. It fails if cfg is wrong, with every field that is, and on
+// a pool that is closed, with ErrClosed; nothing has changed then. It waits for no directory: what
+// is new in cfg is taken up in the background.
+//
+// Connections that were made to another server, with other TLS settings (another *tls.Config) or,
+// for searches, as another identity stay in use until their replacements are there, and are closed
+// one by one. While the directory refuses what is new, as it does when a new password reaches it
+// later than the pool, they are kept beyond their age, and Stat and Trace name the error. With
+// MaxConns 1 or 2 there may be no room for a replacement in addition to them: to another server or
+// with other TLS settings they are then replaced when they end. Limits, timeouts and Trace are in
+// force from now on and replace no connection; the excess of a smaller MaxConns is closed as
+// connections come back.
+//
+// A server whose URL is in both configurations keeps its state. One that refused the service
+// identity is tried again at once, whether that has changed or not.
+func (p *Pool) Reconfigure(cfg Config) error {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	if p.core.IsClosed() {
+		p.mu.Unlock()
+		return &OpError{Op: "reconfigure", Kind: ErrClosed}
+	}
+	if old := p.config(); old.BindDN != cfg.BindDN || old.BindPassword != cfg.BindPassword {
+		p.identity++
+	}
+	p.cfg.Store(&cfg)
+	now := time.Now()
+	p.core.SetConfig(now, cfg.core(p.identity))
+	p.foundLocked(now, p.resolver.Configure(cfg.Servers, cfg.DialTimeout))
+	actions := p.actionsLocked()
+	p.mu.Unlock()
+	p.execute(actions)
+	return nil
+}
+
+// LookupServers returns the URLs of the servers that the DNS names for an ldap+srv URL, first
+// choice first.
+func LookupServers(ctx context.Context, url string) ([]string, error) {
+	if err := checkURL(url); err != nil {
+		return nil, err
+	}
+	return discovery.LookupDomain(ctx, discovery.Lookups{SRV: net.DefaultResolver.LookupSRV}, url)
+}

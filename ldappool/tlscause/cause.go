@@ -1,0 +1,173 @@
+// Package tlscause finds out why a TLS handshake of a client failed: what the server said, what is
+// wrong with its certificate, and which of the client's authorities that concerns. crypto/tls
+// knows, and tells much of it in words alone.
+package tlscause
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"strings"
+)
+
+// Cause is why a handshake failed.
+type Cause uint8
+
+// The causes.
+const (
+	Other Cause = iota // none of those below
+
+	// What the server said.
+	ServerAlert              // it ended the handshake with an alert
+	ClientCertificateMissing // it demands a certificate of the client, which sent none
+	ClientCertificateRefused // it refused the certificate that the client sent
+
+	// What the client could not read or use.
+	NotTLS                // what came is no TLS
+	OldVersion            // the server chose a version of TLS that the client does not speak
+	NegativeSerial        // the certificate has a negative serial number
+	UnreadableCertificate // the certificate cannot be parsed
+	LongKey               // the certificate's RSA key is longer than crypto/tls accepts
+	ShortKey              // a certificate's RSA key is shorter than crypto/rsa accepts
+
+	// What is wrong with a certificate.
+	OtherName           // it is not for the host
+	CommonNameOnly      // it names a host in its common name alone
+	AddressInDNSName    // the host is an address, and stands among the DNS names
+	Expired             //
+	NotYetValid         //
+	OtherUsage          // it is not for servers
+	CriticalExtension   // it has an extension that must be understood and is not
+	NameConstraint      // its authority may not issue certificates for the host, or the path is too long
+	SelfSigned          // it is signed by itself, and is no authority of the client's
+	IssuerUnknown       // its issuer was neither sent nor is it an authority of the client's
+	TopUnknown          // the chain that was sent ends at an authority that is none of the client's
+	WeakSignature       // it is signed with an algorithm that is broken: SHA-1 or MD5
+	AuthorityOtherKey   // the client's authority of that name has another key
+	AuthorityIsNone     // the client's authority of that name is no authority: basicConstraints or keyUsage
+	AuthorityExpired    //
+	AuthorityNotYet     // the client's authority is not valid yet
+	AuthorityOtherwise  // the client's authority of that name is not accepted for another reason
+	NoSystemAuthorities // the system's authorities cannot be read
+)
+
+// Diagnosis is what is known of a handshake that failed.
+type Diagnosis struct {
+	Cause Cause
+	// Alert is what the server sent; 0 (close_notify) if there was none, which no handshake ends
+	// with.
+	Alert tls.AlertError
+	// Certificate is the one that is at fault; nil if none is, or it is not known.
+	Certificate *x509.Certificate
+	// Authority is the place of the client's authority that is meant, counted from 1; 0 if none is.
+	Authority int
+	// Host is the name that the certificate had to have.
+	Host string
+}
+
+// Seen is what a client knows of a handshake in addition to its error.
+type Seen struct {
+	CertificateRequested bool // the server asked for the client's certificate
+	CertificateSent      bool // the client sent one
+	// Authorities are those of the client's RootCAs, in the order in which they are numbered, with
+	// nil for one that cannot be used; none if they are not known.
+	Authorities []*x509.Certificate
+}
+
+// String describes the cause in words that hold nothing of what the server sent but its alert. It
+// is empty with Other.
+func (d Diagnosis) String() string {
+	const verify = "failed to verify certificate: x509: "
+	authority := fmt.Sprintf("%scertificate signed by unknown authority: authority %d of the client's has its name", verify, d.Authority)
+	switch d.Cause {
+	case ServerAlert:
+		return "the server ended the handshake: " + d.alert() + hint(d.Alert)
+	case ClientCertificateMissing:
+		if d.Alert == 0 {
+			return "the server asked for a client certificate, got none, and ended the connection"
+		}
+		return "the server demands a client certificate, and none was sent: " + d.alert()
+	case ClientCertificateRefused:
+		return "the server refused the client certificate: " + d.alert()
+	case NotTLS:
+		return "first record does not look like a TLS handshake"
+	case OldVersion:
+		return "the server speaks only a version of TLS that is not allowed here"
+	case NegativeSerial:
+		return "the server's certificate cannot be read: it has a negative serial number"
+	case UnreadableCertificate:
+		return "the server's certificate cannot be read"
+	case LongKey:
+		return "the RSA key of the server's certificate is too long"
+	case ShortKey:
+		return "an RSA key of the server's certificates is too short"
+	case OtherName:
+		return verify + "certificate is not valid for " + d.Host
+	case CommonNameOnly:
+		return verify + "certificate is not valid for " + d.Host + ": it has a common name only, which does not count"
+	case AddressInDNSName:
+		return verify + "certificate is not valid for " + d.Host + ": it has the address as a DNS name, which does not count"
+	case Expired:
+		return verify + "certificate has expired"
+	case NotYetValid:
+		return verify + "certificate is not yet valid"
+	case OtherUsage:
+		return verify + "certificate specifies an incompatible key usage"
+	case CriticalExtension:
+		return verify + "certificate has a critical extension that is not known"
+	case NameConstraint:
+		return verify + "certificate is outside of what its authority may issue"
+	case SelfSigned:
+		return verify + "certificate signed by unknown authority: it is self-signed"
+	case IssuerUnknown:
+		return verify + "certificate signed by unknown authority: its issuer was not sent and is not known"
+	case TopUnknown:
+		return verify + "certificate signed by unknown authority"
+	case WeakSignature:
+		return verify + "certificate signed by unknown authority: the signature uses a broken algorithm (SHA-1 or MD5)"
+	case AuthorityOtherKey:
+		return authority + " and another key"
+	case AuthorityIsNone:
+		if d.Authority == 0 {
+			return verify + "certificate signed by unknown authority: its issuer is no authority (basicConstraints, keyUsage)"
+		}
+		return authority + " and is no authority (basicConstraints, keyUsage)"
+	case AuthorityExpired:
+		return authority + " and has expired"
+	case AuthorityNotYet:
+		return authority + " and is not yet valid"
+	case AuthorityOtherwise:
+		return authority + " and is not accepted"
+	case NoSystemAuthorities:
+		return verify + "the system's authorities cannot be read"
+	}
+	return ""
+}
+
+// alert is the server's alert, with its number: RFC 8446 section 6.
+func (d Diagnosis) alert() string {
+	return fmt.Sprintf("alert %d (%s)", uint8(d.Alert), strings.TrimPrefix(d.Alert.Error(), "tls: "))
+}
+
+// Alerts that say why by their number (RFC 8446 section 6.2).
+const (
+	handshakeFailure     = 40
+	badCertificate       = 42
+	certificateUnknown   = 46
+	unknownCA            = 48
+	accessDenied         = 49
+	protocolVersion      = 70
+	insufficientSecurity = 71
+	certificateRequired  = 116
+)
+
+// hint is what an alert usually means.
+func hint(a tls.AlertError) string {
+	switch a {
+	case handshakeFailure, insufficientSecurity:
+		return ": it accepts no cipher suite that is offered, such as a server that offers RSA key exchange only"
+	case protocolVersion:
+		return ": it speaks no version of TLS that is allowed here"
+	}
+	return ""
+}
