@@ -105,7 +105,7 @@ func TestAShortPingDoesNotPutTheServerInDoubt(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		h.on(func(*peer, *request) bool { time.Sleep(30 * time.Millisecond); return false })
 		now := time.Now()
-		_, _, err := p.acquire(t.Context(), "search", &core.Request{Lane: core.Search, Began: now, Deadline: now.Add(time.Millisecond), Proven: true})
+		_, _, err := p.acquire(t.Context(), "search", &core.Request{Lane: core.Search, Began: now, Deadline: now.Add(time.Millisecond), Since: now})
 		require.Error(t, err)
 		require.Equal(t, []ServerState{ServerUsable}, seen.to(h))
 	})

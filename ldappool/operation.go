@@ -30,7 +30,7 @@ type attempt[A any] struct {
 	noConn  bool // there was no connection to send it on
 	retry   bool
 	exclude *core.Server // if retry: the server that must not be asked again
-	proven  bool         // if retry: the connection must be seen to work
+	lost    time.Time    // if retry: when the connection was lost, and perhaps others with it
 }
 
 // run does an operation, and does it once more if the first attempt allows that. If there is no
@@ -42,7 +42,7 @@ func run[A any](ctx context.Context, p *Pool, op *operation[A]) (A, time.Duratio
 		return first.answer, first.wait, first.err
 	}
 	until := time.Now().Add(p.config().MaxWait - first.wait)
-	second := try(ctx, p, op, &core.Request{Lane: op.lane, Began: began, Deadline: until, Exclude: first.exclude, Proven: first.proven}, true)
+	second := try(ctx, p, op, &core.Request{Lane: op.lane, Began: began, Deadline: until, Exclude: first.exclude, Since: first.lost}, true)
 	wait := first.wait + second.wait
 	if second.noConn && first.exclude != nil {
 		return first.answer, wait, first.err
@@ -78,13 +78,13 @@ func try[A any](ctx context.Context, p *Pool, op *operation[A], wish *core.Reque
 		switch alternative := p.core.HasAlternative(s); {
 		case again:
 		case fault != nil && errors.Is(faultKind(ctx, c, fault), ErrConnLost) && op.mayResend(fault):
-			a.retry, a.proven = true, true
+			a.retry, a.lost = true, now
 		case err == nil && alternative && op.elsewhere && (isNotHere(op.name, result.Code) || isDoubtful(result.Code) && s.Health.Breaker.Failing(now)):
 			a.retry, a.exclude = true, s
 			outcome.Close = core.ReasonServerDown // so that there is room for a connection to another
 		}
 		p.core.Released(now, c.core, outcome)
-		if a.proven && p.core.HasAlternative(s) && s.Health.Breaker.Failing(now) {
+		if !a.lost.IsZero() && p.core.HasAlternative(s) && s.Health.Breaker.Failing(now) {
 			a.exclude = s
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -203,6 +204,46 @@ func TestALostSearchIsSentAgainOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A reset takes a connection that is in use and one whose dial has just ended: the retry must not go
+// to the second for being new.
+func TestARetryIsNotLostWithAConnectionThatWasDialedBeforeTheLoss(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		h := m.hosts["one"]
+		p := m.start(t, sizes(4, -1))
+		mustBind(t, p)
+		var lost, dialed atomic.Bool
+		first, second, third := make(chan struct{}), make(chan struct{}), make(chan struct{})
+		h.on(func(p *peer, r *request) bool {
+			switch {
+			case r.kind == "bind" && lost.CompareAndSwap(false, true):
+				p.await(first)
+				p.cut()
+				return true
+			case r.kind == "ping" && dialed.CompareAndSwap(false, true):
+				p.await(second)
+				p.failNextWrite()
+			case r.kind == "ping":
+				p.await(third)
+			}
+			return false
+		})
+		early := bindLater(t.Context(), p)
+		time.Sleep(time.Millisecond) // it is served first
+		late := bindLater(t.Context(), p)
+		synctest.Wait()
+		close(first)
+		synctest.Wait()
+		close(second)
+		synctest.Wait()
+		close(third)
+		require.NoError(t, <-early)
+		require.NoError(t, <-late)
+		require.EqualValues(t, 1, p.Stat().Retries)
+	})
 }
 
 func TestASearchIsNotSentAgainAfterATimeout(t *testing.T) {

@@ -176,11 +176,11 @@ func (c *Core) examine(r *Request, conn *Conn, now time.Time) (suitability, Reas
 	suspect := conn.Server.Health.State == health.Suspect
 	quiet := now.Sub(conn.Quiet)
 	switch {
-	case conn.Fresh:
+	case conn.Fresh && conn.dialed.After(r.Since):
 		return suits, ""
 	case suspect && c.isSurplus(conn):
 		return useless, ReasonServerDown // a server that is not in doubt serves sooner than a check tells
-	case (suspect || quiet > CheckAfter || r.Proven) && c.mayCheck(conn, now):
+	case (suspect || quiet > CheckAfter || !r.Since.IsZero()) && c.mayCheck(conn, now):
 		return needsCheck, ""
 	}
 	return suits, ""

@@ -12,7 +12,7 @@ type Request struct {
 	Deadline time.Time // when the wait ends
 	Patience time.Time // the caller's own deadline, if it is earlier; zero: none
 	Exclude  *Server   // the connection must be to another server
-	Proven   bool      // the connection must have answered just now
+	Since    time.Time // the connection must have been dialed or checked after this; zero: whenever
 
 	Conn  *Conn
 	Fresh bool // it was dialed for this request
