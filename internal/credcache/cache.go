@@ -50,32 +50,32 @@ const (
 	Accepted                // it was right within TTL
 )
 
-// Cache holds values of V, which describe users that have logged in. Its methods may be called by
+// Cache holds values of V, which describe users that have logged in, each with its account A. Its methods may be called by
 // several goroutines at once. Values are shared: nobody may change one.
-type Cache[V any] struct {
+type Cache[A comparable, V any] struct {
 	cfg    Config
 	weigh  func(V) int
 	hashes hashes
 
 	mu       sync.Mutex // guards what follows
 	entries  map[[macSize]byte]*list.Element // by the MAC of their ID
-	accepted list.List // of *entry[V] with an accepted password, the one used last at the front
-	rejected list.List // of *entry[V] without one, likewise: a flood of wrong passwords evicts no right one
-	accounts map[string]map[*entry[V]]struct{}
+	accepted list.List // of *entry[A, V] with an accepted password, the one used last at the front
+	rejected list.List // of *entry[A, V] without one, likewise: a flood of wrong passwords evicts no right one
+	accounts map[A]map[*entry[A, V]]struct{}
 	weight   int       // of all values
 	used     uint64    // of the entry that was used last
 	swept    time.Time // when expired entries were removed last
 
 	logins  int               // under way
 	drops   uint64            // so far
-	dropped map[string]uint64 // accounts and their last drop, while logins are under way
+	dropped map[A]uint64 // accounts and their last drop, while logins are under way
 	floor   uint64            // logins from before this drop are not stored
 }
 
 // entry is what is known of a name and client.
-type entry[V any] struct {
+type entry[A comparable, V any] struct {
 	id       ID
-	account  string
+	account  A
 	accepted secret // the zero value is none
 	value    V      // with accepted
 	weight   int    // of value
@@ -90,10 +90,10 @@ type secret struct {
 }
 
 // New makes a Cache. weigh returns about how many bytes a value holds.
-func New[V any](cfg Config, weigh func(V) int) *Cache[V] {
-	c := &Cache[V]{
+func New[A comparable, V any](cfg Config, weigh func(V) int) *Cache[A, V] {
+	c := &Cache[A, V]{
 		cfg: cfg, weigh: weigh,
-		entries: map[[macSize]byte]*list.Element{}, accounts: map[string]map[*entry[V]]struct{}{}, dropped: map[string]uint64{},
+		entries: map[[macSize]byte]*list.Element{}, accounts: map[A]map[*entry[A, V]]struct{}{}, dropped: map[A]uint64{},
 	}
 	key := make([]byte, macSize)
 	_, _ = rand.Read(key) // it never fails
@@ -108,25 +108,25 @@ type ID struct {
 }
 
 // ID returns the ID of a name and client.
-func (c *Cache[V]) ID(name, client string) ID {
+func (c *Cache[A, V]) ID(name, client string) ID {
 	return ID{c.hashes.sum("id", name, client), name}
 }
 
 // Account returns the account that the name led to when the client last logged in with it, if that
 // still counts for anything.
-func (c *Cache[V]) Account(now time.Time, id ID) (account string, ok bool) {
+func (c *Cache[A, V]) Account(now time.Time, id ID) (account A, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.findLocked(now, id)
 	if e == nil {
-		return "", false
+		return account, false
 	}
 	return e.account, true
 }
 
 // Verify returns what the directory said of a password, with the user if it was right. It takes as
 // long for a right password as for a wrong one.
-func (c *Cache[V]) Verify(now time.Time, id ID, password string) (verdict Verdict, value V) {
+func (c *Cache[A, V]) Verify(now time.Time, id ID, password string) (verdict Verdict, value V) {
 	mac := c.password(id, password)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -152,13 +152,13 @@ func (c *Cache[V]) Verify(now time.Time, id ID, password string) (verdict Verdic
 }
 
 // Len returns the number of names and clients with an accepted password, and without.
-func (c *Cache[V]) Len() (accepted, rejected int) {
+func (c *Cache[A, V]) Len() (accepted, rejected int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.accepted.Len(), c.rejected.Len()
 }
 
-func (c *Cache[V]) password(id ID, password string) [macSize]byte {
+func (c *Cache[A, V]) password(id ID, password string) [macSize]byte {
 	return c.hashes.sum("password", string(id.mac[:]), password)
 }
 

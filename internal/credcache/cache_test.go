@@ -14,21 +14,21 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var minute = Config{TTL: time.Minute, FailureTTL: 10 * time.Second, Size: 100}
 
-func newCache(cfg Config) *Cache[string] { return New(cfg, func(s string) int { return len(s) }) }
+func newCache(cfg Config) *Cache[string, string] { return New[string](cfg, func(s string) int { return len(s) }) }
 
-func accept(c *Cache[string], now time.Time, name, client, password string) {
+func accept(c *Cache[string, string], now time.Time, name, client, password string) {
 	l := c.Begin(now)
 	defer c.End()
 	c.Accept(now, l, c.ID(name, client), "account of "+name, password, "user "+name)
 }
 
-func reject(c *Cache[string], now time.Time, name, client, password string) {
+func reject(c *Cache[string, string], now time.Time, name, client, password string) {
 	l := c.Begin(now)
 	defer c.End()
 	c.Reject(now, l, c.ID(name, client), "account of "+name, password)
 }
 
-func verdict(c *Cache[string], now time.Time, name, client, password string) Verdict {
+func verdict(c *Cache[string, string], now time.Time, name, client, password string) Verdict {
 	v, _ := c.Verify(now, c.ID(name, client), password)
 	return v
 }

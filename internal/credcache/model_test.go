@@ -68,7 +68,7 @@ type world struct {
 	t     *rapid.T
 	cfg   Config
 	small bool // the cache evicts: it may know less than the model
-	cache *Cache[string]
+	cache *Cache[string, string]
 	now   time.Time
 	dir   directory
 	told  map[[2]string]*told
@@ -181,7 +181,7 @@ func (w *world) drop() {
 		name := rapid.SampledFrom(names).Draw(w.t, "name")
 		of := map[string]bool{} // that the cache knows: it may have evicted the name, and not its account
 		for _, place := range w.cache.entries {
-			e := place.Value.(*entry[string])
+			e := place.Value.(*entry[string, string])
 			of[e.account] = of[e.account] || strings.EqualFold(e.id.name, name)
 		}
 		w.cache.DropName(name)
@@ -274,10 +274,10 @@ func (w *world) consistent() {
 	require.LessOrEqual(w.t, c.accepted.Len(), c.cfg.Size)
 	require.LessOrEqual(w.t, c.rejected.Len(), c.cfg.Size)
 	for place := c.accepted.Front(); place != nil; place = place.Next() {
-		require.False(w.t, place.Value.(*entry[string]).accepted.at.IsZero())
+		require.False(w.t, place.Value.(*entry[string, string]).accepted.at.IsZero())
 	}
 	for place := c.rejected.Front(); place != nil; place = place.Next() {
-		require.True(w.t, place.Value.(*entry[string]).accepted.at.IsZero())
+		require.True(w.t, place.Value.(*entry[string, string]).accepted.at.IsZero())
 	}
 	require.Len(w.t, w.under, c.logins)
 	require.LessOrEqual(w.t, len(c.dropped), c.cfg.Size)
@@ -296,7 +296,7 @@ func TestModel_TheCacheKnowsWhatTheDirectorySaid(t *testing.T) {
 					Size:       size,
 				}
 				w := &world{
-					t: t, cfg: cfg, small: size < 1000 || cfg.TTL == 0, cache: New(cfg, func(s string) int { return len(s) }), now: epoch,
+					t: t, cfg: cfg, small: size < 1000 || cfg.TTL == 0, cache: New[string](cfg, func(s string) int { return len(s) }), now: epoch,
 					dir:  directory{map[string][]since{}, map[string]string{"alice": "a", "Alice": "a", "bob": "b"}},
 					told: map[[2]string]*told{},
 				}

@@ -12,7 +12,7 @@ type Login struct {
 }
 
 // Begin registers a login that is about to ask the directory. Each Begin is followed by one End.
-func (c *Cache[V]) Begin(now time.Time) Login {
+func (c *Cache[A, V]) Begin(now time.Time) Login {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.logins++
@@ -20,7 +20,7 @@ func (c *Cache[V]) Begin(now time.Time) Login {
 }
 
 // End records that a login is over, after its result was stored if it is to be.
-func (c *Cache[V]) End() {
+func (c *Cache[A, V]) End() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.logins--; c.logins == 0 {
@@ -30,7 +30,7 @@ func (c *Cache[V]) End() {
 
 // Accept stores that the directory accepted a password of an account. The time to live counts from
 // the beginning of the login. Nothing is stored if the account was dropped since.
-func (c *Cache[V]) Accept(now time.Time, l Login, id ID, account, password string, value V) {
+func (c *Cache[A, V]) Accept(now time.Time, l Login, id ID, account A, password string, value V) {
 	mac, weight := c.password(id, password), c.weigh(value)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,7 +54,7 @@ func (c *Cache[V]) Accept(now time.Time, l Login, id ID, account, password strin
 
 // Reject stores that the directory rejected a password of an account. If it is the one that was
 // accepted, that counts no more.
-func (c *Cache[V]) Reject(now time.Time, l Login, id ID, account, password string) {
+func (c *Cache[A, V]) Reject(now time.Time, l Login, id ID, account A, password string) {
 	mac := c.password(id, password)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -83,7 +83,7 @@ func (c *Cache[V]) Reject(now time.Time, l Login, id ID, account, password strin
 
 // Drop forgets an account: its state or its password has changed. A login of it that is under way
 // is not stored.
-func (c *Cache[V]) Drop(account string) {
+func (c *Cache[A, V]) Drop(account A) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.removeAccountLocked(account)
@@ -99,7 +99,7 @@ func (c *Cache[V]) Drop(account string) {
 
 // DropName forgets every account that a name led to, from whatever client and in whatever case, and
 // returns how many. No login that is under way is stored.
-func (c *Cache[V]) DropName(name string) (accounts int) {
+func (c *Cache[A, V]) DropName(name string) (accounts int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for account, entries := range c.accounts {
@@ -116,7 +116,7 @@ func (c *Cache[V]) DropName(name string) (accounts int) {
 }
 
 // DropAll forgets everything, and returns how many accounts that were.
-func (c *Cache[V]) DropAll() (accounts int) {
+func (c *Cache[A, V]) DropAll() (accounts int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	accounts = len(c.accounts)
@@ -129,34 +129,34 @@ func (c *Cache[V]) DropAll() (accounts int) {
 	return accounts
 }
 
-func (c *Cache[V]) removeAccountLocked(account string) {
+func (c *Cache[A, V]) removeAccountLocked(account A) {
 	for e := range c.accounts[account] {
 		c.removeLocked(e)
 	}
 }
 
 // dropLoginsLocked keeps the logins that are under way from being stored.
-func (c *Cache[V]) dropLoginsLocked() {
+func (c *Cache[A, V]) dropLoginsLocked() {
 	c.drops++
 	c.floor = c.drops
 	clear(c.dropped)
 }
 
 // mayStoreLocked reports whether an account was not dropped since a login began.
-func (c *Cache[V]) mayStoreLocked(l Login, account string) bool {
+func (c *Cache[A, V]) mayStoreLocked(l Login, account A) bool {
 	return c.cfg.TTL > 0 && l.drops >= c.floor && l.drops >= c.dropped[account]
 }
 
 // maxWeight bounds the weight of all values.
-func (c *Cache[V]) maxWeight() int { return max(c.cfg.Size, minSize) * meanBytes }
+func (c *Cache[A, V]) maxWeight() int { return max(c.cfg.Size, minSize) * meanBytes }
 
 // findLocked returns the entry of an ID, unless nothing in it counts any more.
-func (c *Cache[V]) findLocked(now time.Time, id ID) *entry[V] {
+func (c *Cache[A, V]) findLocked(now time.Time, id ID) *entry[A, V] {
 	place := c.entries[id.mac]
 	if place == nil {
 		return nil
 	}
-	e := place.Value.(*entry[V])
+	e := place.Value.(*entry[A, V])
 	if c.expireLocked(now, e) {
 		return nil
 	}
@@ -164,7 +164,7 @@ func (c *Cache[V]) findLocked(now time.Time, id ID) *entry[V] {
 }
 
 // expireLocked forgets what has expired of an entry, and reports whether the entry is gone.
-func (c *Cache[V]) expireLocked(now time.Time, e *entry[V]) (gone bool) {
+func (c *Cache[A, V]) expireLocked(now time.Time, e *entry[A, V]) (gone bool) {
 	if !e.accepted.at.IsZero() && within(now, e.accepted.at, c.cfg.TTL+c.cfg.Stale) == 0 {
 		c.forgetAcceptedLocked(e)
 	}
@@ -183,7 +183,7 @@ func (c *Cache[V]) expireLocked(now time.Time, e *entry[V]) (gone bool) {
 }
 
 // openLocked returns the entry of an ID, empty if it was another account's. placeLocked must follow.
-func (c *Cache[V]) openLocked(now time.Time, id ID, account string) *entry[V] {
+func (c *Cache[A, V]) openLocked(now time.Time, id ID, account A) *entry[A, V] {
 	c.sweepLocked(now)
 	e := c.findLocked(now, id)
 	if e != nil && e.account != account { // the name has become another's
@@ -191,13 +191,13 @@ func (c *Cache[V]) openLocked(now time.Time, id ID, account string) *entry[V] {
 		e = nil
 	}
 	if e == nil {
-		e = &entry[V]{id: id, account: account}
+		e = &entry[A, V]{id: id, account: account}
 	}
 	return e
 }
 
 // placeLocked puts an entry at the front of its list.
-func (c *Cache[V]) placeLocked(e *entry[V]) {
+func (c *Cache[A, V]) placeLocked(e *entry[A, V]) {
 	if place := c.entries[e.id.mac]; place != nil {
 		c.accepted.Remove(place)
 		c.rejected.Remove(place) // it is in one of them
@@ -208,7 +208,7 @@ func (c *Cache[V]) placeLocked(e *entry[V]) {
 	}
 	c.entries[e.id.mac] = l.PushFront(e)
 	if c.accounts[e.account] == nil {
-		c.accounts[e.account] = map[*entry[V]]struct{}{}
+		c.accounts[e.account] = map[*entry[A, V]]struct{}{}
 	}
 	c.accounts[e.account][e] = struct{}{}
 	c.used++
@@ -219,7 +219,7 @@ func (c *Cache[V]) placeLocked(e *entry[V]) {
 }
 
 // leastUsedLocked returns the entry of an account that was used least recently.
-func (c *Cache[V]) leastUsedLocked(account string) (least *entry[V]) {
+func (c *Cache[A, V]) leastUsedLocked(account A) (least *entry[A, V]) {
 	for e := range c.accounts[account] {
 		if least == nil || e.used < least.used {
 			least = e
@@ -228,7 +228,7 @@ func (c *Cache[V]) leastUsedLocked(account string) (least *entry[V]) {
 	return least
 }
 
-func (c *Cache[V]) touchLocked(e *entry[V]) {
+func (c *Cache[A, V]) touchLocked(e *entry[A, V]) {
 	c.used++
 	e.used = c.used
 	place := c.entries[e.id.mac]
@@ -236,7 +236,7 @@ func (c *Cache[V]) touchLocked(e *entry[V]) {
 	c.rejected.MoveToFront(place) // it is in one of them
 }
 
-func (c *Cache[V]) forgetAcceptedLocked(e *entry[V]) {
+func (c *Cache[A, V]) forgetAcceptedLocked(e *entry[A, V]) {
 	var none V
 	c.weight -= e.weight
 	e.accepted, e.value, e.weight = secret{}, none, 0
@@ -245,7 +245,7 @@ func (c *Cache[V]) forgetAcceptedLocked(e *entry[V]) {
 	}
 }
 
-func (c *Cache[V]) removeLocked(e *entry[V]) {
+func (c *Cache[A, V]) removeLocked(e *entry[A, V]) {
 	place := c.entries[e.id.mac]
 	c.accepted.Remove(place)
 	c.rejected.Remove(place) // it is in one of them
@@ -258,22 +258,22 @@ func (c *Cache[V]) removeLocked(e *entry[V]) {
 }
 
 // boundLocked removes the entries that were used least recently while there are too many.
-func (c *Cache[V]) boundLocked() {
+func (c *Cache[A, V]) boundLocked() {
 	for c.accepted.Len() > c.cfg.Size || c.weight > c.maxWeight() {
-		c.removeLocked(c.accepted.Back().Value.(*entry[V]))
+		c.removeLocked(c.accepted.Back().Value.(*entry[A, V]))
 	}
 	for c.rejected.Len() > c.cfg.Size {
-		c.removeLocked(c.rejected.Back().Value.(*entry[V]))
+		c.removeLocked(c.rejected.Back().Value.(*entry[A, V]))
 	}
 }
 
 // sweepLocked removes what has expired, from time to time.
-func (c *Cache[V]) sweepLocked(now time.Time) {
+func (c *Cache[A, V]) sweepLocked(now time.Time) {
 	if now.Sub(c.swept) < c.cfg.TTL+c.cfg.Stale {
 		return
 	}
 	c.swept = now
 	for _, place := range c.entries {
-		c.expireLocked(now, place.Value.(*entry[V]))
+		c.expireLocked(now, place.Value.(*entry[A, V]))
 	}
 }
