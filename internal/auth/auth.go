@@ -31,7 +31,19 @@ type Credentials struct {
 	RequestID string
 	Client    string // address
 	Caller    Caller
+	// Forward is what a reverse proxy asks for; nil if a program asks.
+	Forward *Forward
 }
+
+// Forward is the request to something behind a reverse proxy that the credentials came with.
+type Forward struct {
+	Host, Path string // as the proxy says; empty if it does not, or is not trusted. For the log
+	// Required are the groups that the user must be in: one of each Requirement.
+	Required []Requirement
+}
+
+// Requirement is a list of groups, written as in LDAP_REQUIRED_GROUPS, any of which permits.
+type Requirement []string
 
 // Result is the end of one login.
 type Result struct {

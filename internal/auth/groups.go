@@ -96,8 +96,9 @@ func (l *login) authorize(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.groupsFound = found
 	if len(l.groups.required) > 0 {
-		switch permitted, err := l.inRequired(ctx, found); {
+		switch permitted, err := l.inRequired(ctx, l.groups.required, found); {
 		case err != nil:
 			return nil, err
 		case !permitted:

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"authsvc/internal/credcache"
 	"authsvc/internal/dialect"
 	"authsvc/internal/redact"
 	"authsvc/internal/throttle"
@@ -63,6 +64,9 @@ type Config struct {
 	// Sleep sleeps for up to a millisecond, more precisely than Go's timers, for uniform mode; nil
 	// is time.Sleep. See [Nanosleep].
 	Sleep func(time.Duration)
+
+	// Remember bounds the cache of credentials that Verify has. The zero value is none.
+	Remember credcache.Config
 }
 
 // Authenticator decides logins. Its method may be called by many goroutines at once.
@@ -81,6 +85,7 @@ type Authenticator struct {
 	spellings  *throttle.Spellings // that led to exhausted accounts
 	clock      *responseClock      // nil without uniform mode
 	turns      *throttle.Turns     // nil without uniform mode
+	remembered *remembered         // nil without a cache of credentials
 
 	cachedDomain atomic.Pointer[domain] // the last one that was read
 }
@@ -135,6 +140,9 @@ func New(cfg Config, directory Directory, observer Observer) (*Authenticator, er
 		a.clock = newResponseClock(cfg.UniformDelay, cfg.UniformJitter, cfg.Sleep, time.Now())
 		a.turns = throttle.NewTurns(cmp.Or(cfg.TurnWait, cfg.Timeout))
 	}
+	if cfg.Remember.TTL > 0 {
+		a.remembered = newRemembered(cfg.Remember)
+	}
 	a.requested = []string{cfg.NameAttribute}
 	for _, item := range cfg.Attributes {
 		attribute := ParseAttribute(item)
@@ -156,18 +164,24 @@ func New(cfg Config, directory Directory, observer Observer) (*Authenticator, er
 // so that every bind that the directory counts is counted and logged here too. In uniform mode the
 // observer gets the real result, and the caller gets the visible one after a delay.
 func (a *Authenticator) Authenticate(reqCtx context.Context, c Credentials) Result {
-	// Not on the stack: a thousand logins that wait for a connection are a thousand stacks.
+	l := a.newLogin(c)
+	defer l.releaseTurn()
+	return l.answer(l.decide(reqCtx, c, l.attempt))
+}
+
+// newLogin begins a login. It is not on the stack: a thousand logins that wait for a connection are
+// a thousand stacks.
+func (a *Authenticator) newLogin(c Credentials) *login {
 	l := &login{Authenticator: a, username: c.Username, password: c.Password, client: c.Client, began: time.Now()}
 	if a.clock != nil {
 		l.step = a.clock.step(l.began)
 	}
-	defer l.releaseTurn()
-	return l.answer(l.decide(reqCtx, c))
+	return l
 }
 
-// decide takes all steps of a login, and reports the result to the observer. All of it is before
+// decide takes the steps of a login, and reports the result to the observer. All of it is before
 // the moment of the answer.
-func (l *login) decide(reqCtx context.Context, c Credentials) Result {
+func (l *login) decide(reqCtx context.Context, c Credentials, steps func(context.Context) Result) Result {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(reqCtx), l.cfg.Timeout)
 	defer cancel()
 	began := l.began
@@ -175,7 +189,7 @@ func (l *login) decide(reqCtx context.Context, c Credentials) Result {
 	if err := c.Validate(); err != nil {
 		r = Result{Outcome: BadRequest, Detail: err.Error()}
 	} else {
-		r = l.run(ctx)
+		r = steps(ctx)
 	}
 	l.phases.Total = time.Since(began)
 	r.Server, r.Phases = l.server, l.phases
@@ -189,6 +203,7 @@ type login struct {
 	username, password string
 	client             string
 	who                identity // once it is known
+	groupsFound        *groupSet // once they are
 	groupSearches      int      // made so far
 	rangeSearches      int      // made so far
 	phases             Phases   // so far
@@ -228,7 +243,7 @@ func (l *login) run(ctx context.Context) (r Result) {
 		l.who = who
 		r.DN = who.user.DN
 	}
-	reserved, err := l.reserve(ctx, unknown == nil)
+	reserved, err := l.reserve(ctx, l.account())
 	if err != nil {
 		return r.then(resultOf(err))
 	}

@@ -81,6 +81,13 @@ func (o Outcome) String() string { return o.Code() }
 // IsVerdict reports whether the directory itself decided: statuses 0 to 8.
 func (o Outcome) IsVerdict() bool { return o >= OK && o <= NotPermitted }
 
+// keepsOut reports whether the directory keeps out an account whatever its password is: statuses 3
+// to 8.
+func (o Outcome) keepsOut() bool { return o >= AccountLocked && o <= NotPermitted }
+
+// isDirectoryFault reports whether the directory did not decide: statuses 11 to 13.
+func (o Outcome) isDirectoryFault() bool { return o >= DirectoryUnavailable && o <= DirectoryTimeout }
+
 // IsFault reports whether the service could not find out: statuses 11 to 14.
 func (o Outcome) IsFault() bool {
 	o = o.known()

@@ -65,48 +65,68 @@ func (r requiredGroup) mayEqual(g group, nameAttribute string) (names []string) 
 // inRequired reports whether one of the groups found is a required one. Our own comparison of
 // spellings permits where they are equal byte for byte and refuses where no directory could take
 // them for one. Between these the directory decides. No answer is a fault.
-func (l *login) inRequired(ctx context.Context, found *groupSet) (permitted bool, err error) {
-	attribute := l.groups.NameAttribute
-	for _, r := range l.groups.required {
-		if slices.ContainsFunc(found.groups, func(g group) bool { return r.isExactly(g, attribute) }) {
+func (l *login) inRequired(ctx context.Context, required []requiredGroup, found *groupSet) (permitted bool, err error) {
+	for _, r := range required {
+		if r.exact(found, l.groups.NameAttribute) != nil {
 			return true, nil
 		}
 	}
-	for _, r := range l.groups.required {
-		if r.isDN {
-			permitted, err = l.hasDN(ctx, r, found)
-		} else {
-			permitted, err = l.hasName(ctx, r, found)
-		}
-		if permitted || err != nil {
-			return permitted, err
+	for _, r := range required {
+		if g, err := l.equivalent(ctx, r, found); g != nil || err != nil {
+			return g != nil, err
 		}
 	}
 	return false, nil
 }
 
-// hasDN reports whether the entry that the directory returns for the DN of a required group is
-// among the groups found. A cached answer can permit. It cannot refuse: then the entry is read
-// again.
-func (l *login) hasDN(ctx context.Context, r requiredGroup, found *groupSet) (bool, error) {
-	var candidates []group
-	for _, g := range found.groups {
-		if ldapname.MayBeSameDN(r.text, g.dn) {
-			candidates = append(candidates, g)
+// exact returns that of the groups found which is the required one by its spelling alone, or nil.
+func (r requiredGroup) exact(found *groupSet, nameAttribute string) *group {
+	for i := range found.groups {
+		if r.isExactly(found.groups[i], nameAttribute) {
+			return &found.groups[i]
+		}
+	}
+	return nil
+}
+
+// equivalent returns that of the groups found which the directory takes for the required one, or
+// nil.
+func (l *login) equivalent(ctx context.Context, r requiredGroup, found *groupSet) (*group, error) {
+	if r.isDN {
+		return l.withDN(ctx, r, found)
+	}
+	return l.withName(ctx, r, found)
+}
+
+// withDN returns the group whose entry the directory returns for the DN of a required group, if it
+// is among those found. A cached answer can permit. It cannot refuse: then the entry is read again.
+func (l *login) withDN(ctx context.Context, r requiredGroup, found *groupSet) (*group, error) {
+	var candidates []*group
+	for i := range found.groups {
+		if ldapname.MayBeSameDN(r.text, found.groups[i].dn) {
+			candidates = append(candidates, &found.groups[i])
 		}
 	}
 	if len(candidates) == 0 {
-		return false, nil
+		return nil, nil
 	}
-	if known, cached := l.groups.entries.get(r.text, time.Now()); cached && slices.ContainsFunc(candidates, known.is) {
-		return true, nil
+	same := func(entry group) *group {
+		if i := slices.IndexFunc(candidates, func(g *group) bool { return entry.is(*g) }); i >= 0 {
+			return candidates[i]
+		}
+		return nil
+	}
+	if known, cached := l.groups.entries.get(r.text, time.Now()); cached {
+		if g := same(known); g != nil {
+			return g, nil
+		}
 	}
 	entry, there, err := l.readGroup(ctx, fmt.Sprintf("group %q", r.text), r.text)
 	if err != nil || !there {
-		return false, err
+		return nil, err
 	}
 	l.groups.entries.put(r.text, entry, entry.size(), time.Now())
-	return slices.ContainsFunc(candidates, entry.is), nil
+	return same(entry), nil
 }
 
 // readGroup reads the entry of a DN as the service identity. there is false if there is none.
@@ -123,13 +143,14 @@ func (l *login) readGroup(ctx context.Context, searched, dn string) (entry group
 	return newGroup(entries[0], l.groups.NameAttribute, id), true, nil
 }
 
-// hasName reports whether one of the groups found has a required name by the directory's own
-// equality match.
-func (l *login) hasName(ctx context.Context, r requiredGroup, found *groupSet) (bool, error) {
+// withName returns that of the groups found which has a required name by the directory's own
+// equality match, or nil.
+func (l *login) withName(ctx context.Context, r requiredGroup, found *groupSet) (*group, error) {
 	attribute := l.groups.NameAttribute
 	filter := "(" + attribute + "=" + ldap.EscapeFilter(r.text) + ")"
-	for _, g := range found.groups {
-		names := r.mayEqual(g, attribute)
+	for i := range found.groups {
+		g := &found.groups[i]
+		names := r.mayEqual(*g, attribute)
 		if len(names) == 0 {
 			continue
 		}
@@ -138,23 +159,23 @@ func (l *login) hasName(ctx context.Context, r requiredGroup, found *groupSet) (
 		question := g.dn + "\x00" + r.text + "\x00" + names[0]
 		if equal, cached := l.groups.equal.get(question, time.Now()); cached && len(names) == 1 {
 			if equal {
-				return true, nil
+				return g, nil
 			}
 			continue
 		}
 		entries, there, err := l.lookupBase(ctx, fmt.Sprintf("group that may have the required name %q", r.text), g.dn, filter, "1.1")
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		equal := there && len(entries) > 0
 		if there && len(names) == 1 {
 			l.groups.equal.put(question, equal, 0, time.Now())
 		}
 		if equal {
-			return true, nil
+			return g, nil
 		}
 	}
-	return false, nil
+	return nil, nil
 }
 
 // lookupBase is lookup for one entry. there is false if the directory has no such entry.

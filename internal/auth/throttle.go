@@ -49,10 +49,10 @@ func (all *reservations) settle(ctx context.Context, v throttle.Verdict) {
 	}
 }
 
-// reserve takes an attempt from each budget that the login counts for, before the password is
-// tried. found says that there is an entry. The client's budget over all accounts comes first: a
-// client whose attempts wait for it delays no other client.
-func (l *login) reserve(ctx context.Context, found bool) (reserved reservations, err error) {
+// reserve takes an attempt from each budget that an attempt on an account counts for, before the
+// password is tried. The client's budget over all accounts comes first: a client whose attempts
+// wait for it delays no other client.
+func (l *login) reserve(ctx context.Context, account throttle.Account) (reserved reservations, err error) {
 	if l.cfg.Throttle == nil {
 		return reserved, nil
 	}
@@ -64,7 +64,7 @@ func (l *login) reserve(ctx context.Context, found bool) (reserved reservations,
 		wait, cancel = context.WithTimeout(ctx, l.cfg.ThrottleWait)
 		defer cancel()
 	}
-	accounts, n := l.accounts(found)
+	accounts, n := l.accounts(account)
 	for i, account := range accounts[:n] {
 		r, err := l.cfg.Throttle.Reserve(wait, account, l.client)
 		if err != nil {
@@ -80,28 +80,33 @@ func (l *login) reserve(ctx context.Context, found bool) (reserved reservations,
 	return reserved, nil
 }
 
-// accounts returns the n accounts that an attempt counts for. The first is AnyAccount. The next is
-// the entry. If no entry was searched for or found, it is the typed name, so that names without an
-// entry are treated like others. In uniform mode the typed name counts even if there is an entry.
-// Otherwise two names that have the same key, but are different to the directory, would share a
-// budget only if neither has an entry. See uncleared for the last account.
-func (l *login) accounts(found bool) (all [maxReservations]throttle.Account, n int) {
+// accounts returns the n accounts that an attempt on an account counts for. The first is
+// AnyAccount. In uniform mode the typed name counts even if there is an entry. Otherwise two names
+// that have the same key, but are different to the directory, would share a budget only if neither
+// has an entry. See uncleared for the last account.
+func (l *login) accounts(account throttle.Account) (all [maxReservations]throttle.Account, n int) {
 	add := func(a throttle.Account) {
 		all[n] = a
 		n++
 	}
 	add(throttle.AnyAccount)
-	byEntry := found && l.cfg.DNTemplate == ""
-	if !byEntry || l.clock != nil {
+	if l.clock != nil && account != l.typedAccount() {
 		add(l.typedAccount())
 	}
-	if byEntry {
-		add(throttle.ByEntry(l.who.user.DN))
-	}
+	add(account)
 	if l.uncleared() {
 		add(throttle.ByOddName(l.nameKey()))
 	}
 	return all, n
+}
+
+// account is whose failures an attempt is counted with: the entry's, or if none was searched for or
+// found, the typed name's, so that names without an entry are treated like others.
+func (l *login) account() throttle.Account {
+	if l.who.user.DN == "" || l.cfg.DNTemplate != "" {
+		return l.typedAccount()
+	}
+	return throttle.ByEntry(l.who.user.DN)
 }
 
 // typedAccount is the account of the name that was typed, whether it has an entry or not.

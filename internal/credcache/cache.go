@@ -151,6 +151,12 @@ func (c *Cache[A, V]) Verify(now time.Time, id ID, password string) (verdict Ver
 	return Unknown, value
 }
 
+// Key returns what identifies the credentials of an ID and password, and reveals neither.
+func (c *Cache[A, V]) Key(id ID, password string) string {
+	mac := c.password(id, password)
+	return string(mac[:])
+}
+
 // Len returns the number of names and clients with an accepted password, and without.
 func (c *Cache[A, V]) Len() (accepted, rejected int) {
 	c.mu.Lock()

@@ -1,0 +1,163 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"authsvc/internal/credcache"
+	"authsvc/internal/throttle"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// maxGuesses is how many passwords of one name and client may be compared with the accepted one
+// before it is known what they came to. It bounds by how much the passwords compared can exceed
+// what the throttle allows.
+const maxGuesses = 3
+
+var errTooManyGuesses = errors.New("other passwords of the same name are still being tried")
+
+// remembered is what was learnt of credentials a moment ago.
+type remembered struct {
+	cache   *credcache.Cache[throttle.Account, *verified]
+	flights singleflight.Group // logins under way, by their credentials
+
+	mu      sync.Mutex
+	guesses map[credcache.ID]*guesses // guarded by mu; those under way
+}
+
+// verified is a user whose credentials were accepted. It is shared and not changed.
+type verified struct {
+	User
+
+	groups *groupSet // nil if none are looked up
+}
+
+// guesses are the comparisons under way of one name and client.
+type guesses struct {
+	n     int
+	ended chan struct{} // closed when one ends
+}
+
+func newRemembered(cfg credcache.Config) *remembered {
+	return &remembered{
+		cache:   credcache.New[throttle.Account](cfg, (*verified).size),
+		guesses: map[credcache.ID]*guesses{},
+	}
+}
+
+// size is about how many bytes of memory a user takes.
+func (v *verified) size() int {
+	size := stringSize + len(v.Username) + len(v.DN) + textsSize(v.Groups)
+	for name, values := range v.Attributes {
+		size += stringSize + len(name) + textsSize(values)
+	}
+	if v.groups != nil {
+		size += v.groups.size
+	}
+	return size
+}
+
+// beginGuess waits until a password of a name and client may be compared. end may be called more
+// than once.
+func (m *remembered) beginGuess(ctx context.Context, id credcache.ID, patience time.Duration) (end func(), err error) {
+	timeout := time.NewTimer(patience)
+	defer timeout.Stop()
+	for {
+		g, full := m.tryGuess(id)
+		if full == nil {
+			return sync.OnceFunc(func() { m.endGuess(id, g) }), nil
+		}
+		select {
+		case <-full:
+		case <-timeout.C:
+			return nil, errTooManyGuesses
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// tryGuess begins a guess, or returns what to wait for before the next try.
+func (m *remembered) tryGuess(id credcache.ID) (g *guesses, full <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	g = m.guesses[id]
+	if g == nil {
+		g = &guesses{ended: make(chan struct{})}
+		m.guesses[id] = g
+	}
+	if g.n == maxGuesses {
+		return nil, g.ended
+	}
+	g.n++
+	return g, nil
+}
+
+func (m *remembered) endGuess(id credcache.ID, g *guesses) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	close(g.ended)
+	g.ended = make(chan struct{})
+	if g.n--; g.n == 0 {
+		delete(m.guesses, id)
+	}
+}
+
+// attempt takes the steps of a login, and forgets what was remembered of an account that the
+// directory keeps out.
+func (l *login) attempt(ctx context.Context) Result {
+	r := l.run(ctx)
+	if l.remembered != nil && r.Outcome.keepsOut() {
+		l.remembered.cache.Drop(l.account())
+	}
+	return r
+}
+
+// attemptAndRemember is attempt, and remembers what the directory said of the credentials. In
+// uniform mode all that the caller sees as a wrong password is remembered as one: otherwise the
+// repetition of a password would be counted for some names and not for others.
+func (l *login) attemptAndRemember(ctx context.Context, c Credentials) Result {
+	m := l.remembered
+	if m == nil {
+		return l.attempt(ctx)
+	}
+	id := m.cache.ID(c.Username, c.Client)
+	ticket := m.cache.Begin(time.Now())
+	defer m.cache.End()
+	r := l.attempt(ctx)
+	switch {
+	case r.Outcome == OK:
+		m.cache.Accept(time.Now(), ticket, id, l.account(), l.password, &verified{*r.User, l.groupsFound})
+	case r.Outcome.IsVerdict() && l.countsAs(r) == throttle.Failed:
+		if r.Outcome.keepsOut() { // its account was dropped just now, which ends the ticket
+			ticket = m.cache.Begin(time.Now())
+			defer m.cache.End()
+		}
+		m.cache.Reject(time.Now(), ticket, id, l.account(), l.password)
+	}
+	return r
+}
+
+// Forget drops what is remembered of a user's credentials, or if username is empty, of everybody's.
+// It returns how many accounts that were.
+func (a *Authenticator) Forget(username string) (accounts int) {
+	switch {
+	case a.remembered == nil:
+		return 0
+	case username == "":
+		return a.remembered.cache.DropAll()
+	}
+	return a.remembered.cache.DropName(username)
+}
+
+// Remembered returns of how many names and clients the accepted credentials are remembered, and of
+// how many only rejected ones.
+func (a *Authenticator) Remembered() (accepted, rejected int) {
+	if a.remembered == nil {
+		return 0, 0
+	}
+	return a.remembered.cache.Len()
+}

@@ -1,0 +1,199 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"authsvc/internal/credcache"
+	"authsvc/internal/throttle"
+)
+
+// Source says what an answer of Verify was taken from.
+type Source string
+
+// Sources.
+const (
+	FromNothing   Source = "none"  // no password was compared, or there is no cache
+	FromDirectory Source = "miss"  // a login at the directory
+	FromCache     Source = "hit"   // a login that the directory has decided a moment ago
+	FromStale     Source = "stale" // an older one, because the directory is away
+)
+
+var (
+	errNoGroups        = errors.New("the request requires a group, and no groups are looked up: set LDAP_GROUPS")
+	errRejectedBefore  = errors.New("the directory rejected this password a moment ago")
+	errNotInAskedGroup = errors.New("in none of the groups that the request requires")
+)
+
+// Verify decides the credentials of one of the many requests that a user sends to something behind
+// a reverse proxy. It differs from Authenticate in two ways: the directory is not asked again about
+// credentials that it has judged a moment ago, and the user must be in the groups that the request
+// requires. Only logins at the directory, and faults, are reported to the observer.
+//
+// The order is the argument for its safety. The client's budget for the account is looked at before
+// a password is compared with what is remembered, so the cache answers nobody whom the throttle
+// would not let ask. A password that is neither the accepted one nor a rejected one takes the way
+// of every login. If it gets no verdict there, it is counted as a failure: it was compared.
+func (a *Authenticator) Verify(ctx context.Context, c Credentials) (Result, Source) {
+	m := a.remembered
+	if m == nil || c.Validate() != nil {
+		return a.verifyAtDirectory(ctx, c).result, FromNothing
+	}
+	l := a.newLogin(c)
+	id := m.cache.ID(c.Username, c.Client)
+	if _, known := m.cache.Account(l.began, id); !known {
+		return a.verifyOnce(ctx, c, id), FromDirectory
+	}
+	endGuess, err := m.beginGuess(ctx, id, l.cfg.Timeout)
+	if err != nil {
+		return Result{Outcome: Overloaded, RetryAfter: retryAfter, Cause: err}, FromNothing
+	}
+	defer endGuess()
+	account, known := m.cache.Account(time.Now(), id)
+	if !known { // any more
+		return a.verifyOnce(ctx, c, id), FromDirectory
+	}
+	if err := l.mayCompare(ctx, account); err != nil {
+		endGuess()
+		return l.answer(resultOf(err)), FromNothing
+	}
+	verdict, user := m.cache.Verify(time.Now(), id, c.Password)
+	switch verdict {
+	case credcache.Accepted:
+		endGuess()
+		return l.permit(ctx, c, user), FromCache
+	case credcache.Rejected:
+		endGuess()
+		return l.answer(Result{Outcome: InvalidPassword, Cause: errRejectedBefore}), FromCache
+	}
+	r := a.verifyOnce(ctx, c, id)
+	switch {
+	case r.Outcome.IsVerdict():
+	case verdict == credcache.Unknown:
+		l.countGuess(ctx, account)
+	case r.Outcome.isDirectoryFault():
+		if verdict, user = m.cache.Verify(time.Now(), id, c.Password); verdict >= credcache.Stale {
+			return l.permit(ctx, c, user), FromStale
+		}
+	}
+	return r, FromDirectory
+}
+
+// mayCompare fails if the client has no attempt left on one of the accounts for which an attempt on
+// this account counts.
+func (l *login) mayCompare(ctx context.Context, account throttle.Account) error {
+	accounts, n := l.accounts(account)
+	for _, a := range accounts[:n] {
+		if err := l.exhausted(ctx, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// countGuess counts a password that was compared with the accepted one, was another, and got no
+// verdict. An account that is exhausted already needs no count.
+func (l *login) countGuess(ctx context.Context, account throttle.Account) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.cfg.Timeout)
+	defer cancel()
+	if reserved, err := l.reserve(ctx, account); err == nil {
+		reserved.settle(ctx, throttle.Failed)
+	}
+}
+
+// decision is what came of a login that Verify made.
+type decision struct {
+	result Result    // for the request that made it
+	user   *verified // if the directory accepted the credentials
+}
+
+// verifyOnce decides a request at the directory. While a login with the same credentials is under
+// way, it waits for that one instead of making another.
+func (a *Authenticator) verifyOnce(ctx context.Context, c Credentials, id credcache.ID) Result {
+	var own *decision
+	shared, _, _ := a.remembered.flights.Do(a.remembered.cache.Key(id, c.Password), func() (any, error) {
+		own = a.verifyAtDirectory(ctx, c)
+		return own, nil
+	})
+	d := shared.(*decision)
+	if d == own || d.user == nil {
+		return d.result
+	}
+	return a.newLogin(c).permit(ctx, c, d.user)
+}
+
+// verifyAtDirectory makes a login.
+func (a *Authenticator) verifyAtDirectory(ctx context.Context, c Credentials) *decision {
+	l, d := a.newLogin(c), &decision{}
+	defer l.releaseTurn()
+	d.result = l.answer(l.decide(ctx, c, func(ctx context.Context) Result {
+		r := l.attemptAndRemember(ctx, c)
+		if r.Outcome != OK {
+			return r
+		}
+		d.user = &verified{*r.User, l.groupsFound}
+		return l.require(ctx, c, r, d.user)
+	}))
+	return d
+}
+
+// permit returns the result of a request whose credentials were accepted before.
+func (l *login) permit(reqCtx context.Context, c Credentials, user *verified) Result {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(reqCtx), l.cfg.Timeout)
+	defer cancel()
+	r := l.require(ctx, c, Result{Outcome: OK, PasswordSeen: true, DN: user.DN}, user)
+	if r.Outcome.IsFault() {
+		l.phases.Total = time.Since(l.began)
+		r.Server, r.Phases = l.server, l.phases
+		l.observer.LoginDone(ctx, c, r)
+	}
+	return r
+}
+
+// require returns r, the result of a login that was accepted, if the user is in the groups that the
+// request requires. Then User.Groups are only those.
+func (l *login) require(ctx context.Context, c Credentials, r Result, user *verified) Result {
+	u := user.User
+	if c.Forward != nil && len(c.Forward.Required) > 0 {
+		held, err := l.heldOf(ctx, c.Forward.Required, user.groups)
+		if err != nil {
+			return r.then(resultOf(err))
+		}
+		u.Groups = held
+	}
+	r.User = &u
+	return r
+}
+
+// heldOf returns the names of those groups found that the requirements list. One of each must be
+// found.
+func (l *login) heldOf(ctx context.Context, required []Requirement, found *groupSet) ([]string, error) {
+	if l.groups == nil {
+		return nil, end(Result{Outcome: InternalError, Cause: errNoGroups})
+	}
+	held := []string{}
+	for _, alternatives := range required {
+		permitted := false
+		for _, item := range alternatives {
+			r := parseRequired(item)
+			g := r.exact(found, l.groups.NameAttribute)
+			if g == nil {
+				var err error
+				if g, err = l.equivalent(ctx, r, found); err != nil {
+					return nil, err
+				}
+			}
+			if g != nil {
+				permitted = true
+				held = append(held, g.name)
+			}
+		}
+		if !permitted {
+			return nil, end(Result{Outcome: NotPermitted, Cause: errNotInAskedGroup})
+		}
+	}
+	slices.Sort(held)
+	return slices.Compact(held), nil
+}
