@@ -21,6 +21,9 @@ const (
 
 // answer writes r with an HTTP status, whole, in one Write.
 func (s *Server) answer(c echo.Context, status int, r auth.Result) error {
+	if c.Path() == routeForward {
+		return s.answerForward(c, r, auth.FromNothing)
+	}
 	buf := s.answers.Get().(*[]byte)
 	defer s.answers.Put(buf)
 	*buf = appendAnswer((*buf)[:0], r, requestID(c))

@@ -22,7 +22,7 @@ const (
 
 // postAuth answers one login. It runs to its end whether the caller waits or not.
 func (s *Server) postAuth(c echo.Context) error {
-	if err := s.admit(c); err != nil { // before its body is read
+	if err := s.admit(c, bearerKey); err != nil { // before its body is read
 		r := auth.Result{Outcome: auth.CallerRefused, Cause: err}
 		// The next attempt costs the caller a new connection, with or without a body in this one.
 		c.Response().Header().Set(echo.HeaderConnection, "close")

@@ -31,10 +31,11 @@ type browserRules struct {
 // sameOrigin is the standard library's rule. Its zero value trusts no other origin.
 var sameOrigin http.CrossOriginProtection
 
-// check returns an error if r comes from a browser and must not be served.
+// check returns an error if r comes from a browser and must not be served. Without rules, all is
+// served.
 func (b *browserRules) check(r *http.Request) error {
 	// A preflight has no effect, and its answer never permits anything.
-	if r.Method == http.MethodOptions || !fromBrowser(r) {
+	if b == nil || r.Method == http.MethodOptions || !fromBrowser(r) {
 		return nil
 	}
 	if !b.knows(r.Host) {

@@ -45,25 +45,56 @@ func (s *Server) SetCallers(c Callers) { s.callers.Store(&c) }
 var (
 	errNoCredential = errors.New("the caller shows neither a key nor a certificate")
 	errNoBearer     = errors.New("the caller's Authorization header is not one Bearer key")
+	errTwoKeys      = errors.New("the caller's Authsvc-Key header is not one key")
 	errUnknownKey   = errors.New("the caller's key is none of those in the file")
 )
 
 // callerKey is where the caller is kept for whoever tells of its request.
 const callerKey = "caller"
 
+// keyOf returns the key that a request shows. given reports whether it shows one, right or wrong.
+type keyOf func(h http.Header) (key string, given bool, err error)
+
 // admit checks whether the caller of a request may ask for logins, and remembers who it is. The
 // error is the cause of a refusal.
-func (s *Server) admit(c echo.Context) error {
+func (s *Server) admit(c echo.Context, key keyOf) error {
 	allowed := s.callers.Load()
 	if allowed.Anybody {
 		return nil
 	}
-	caller, err := allowed.identify(c.Request())
+	caller, err := allowed.identify(c.Request(), key)
 	if err != nil {
 		return err
 	}
 	c.Set(callerKey, caller)
 	return nil
+}
+
+// bearerKey is the key of a program: "Authorization: Bearer KEY".
+func bearerKey(h http.Header) (key string, given bool, err error) {
+	headers := h[echo.HeaderAuthorization]
+	if len(headers) == 0 {
+		return "", false, nil
+	}
+	if len(headers) != 1 {
+		return "", true, errNoBearer
+	}
+	scheme, key, ok := strings.Cut(headers[0], " ")
+	if key = strings.TrimLeft(key, " "); !ok || key == "" || !strings.EqualFold(scheme, "Bearer") {
+		return "", true, errNoBearer
+	}
+	return key, true, nil
+}
+
+// forwardKey is the key that a reverse proxy sends: the Authorization header is the user's.
+func forwardKey(h http.Header) (key string, given bool, err error) {
+	switch keys := h[headerCallerKey]; len(keys) {
+	case 0:
+		return "", false, nil
+	case 1:
+		return keys[0], true, nil
+	}
+	return "", true, errTwoKeys
 }
 
 // callerOf is the caller that admit found, or none.
@@ -72,11 +103,14 @@ func callerOf(c echo.Context) auth.Caller {
 	return caller
 }
 
-// identify finds out who asks: by the key where one is sent and fits, else by the certificate.
-func (a *Callers) identify(r *http.Request) (auth.Caller, error) {
+// identify finds out who asks: by the key if one is sent and fits, else by the certificate.
+func (a *Callers) identify(r *http.Request, keyOf keyOf) (auth.Caller, error) {
 	fault := errNoCredential
-	if given := r.Header[echo.HeaderAuthorization]; a.Keys != nil && len(given) > 0 {
-		name, err := a.byKey(given)
+	if key, given, err := keyOf(r.Header); a.Keys != nil && given {
+		name := ""
+		if err == nil {
+			name, err = a.byKey(key)
+		}
 		if err == nil {
 			return auth.Caller{Name: name, By: auth.ByKey}, nil
 		}
@@ -92,18 +126,11 @@ func (a *Callers) identify(r *http.Request) (auth.Caller, error) {
 	return auth.Caller{}, fault
 }
 
-// byKey names the caller whose key is in the Authorization headers.
+// byKey names the caller whose key it is.
 //
 // What is compared are hashes, in constant time each, and all of them however soon one fits: the
 // time tells neither a key's beginning nor its place in the file.
-func (a *Callers) byKey(headers []string) (string, error) {
-	if len(headers) != 1 {
-		return "", errNoBearer
-	}
-	scheme, key, ok := strings.Cut(headers[0], " ")
-	if key = strings.TrimLeft(key, " "); !ok || key == "" || !strings.EqualFold(scheme, "Bearer") {
-		return "", errNoBearer
-	}
+func (a *Callers) byKey(key string) (string, error) {
 	given, found := sha256.Sum256([]byte(key)), -1
 	for i := range a.Keys {
 		same := subtle.ConstantTimeCompare(given[:], a.Keys[i].SHA256[:])

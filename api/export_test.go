@@ -54,7 +54,7 @@ func routesOf(e *echo.Echo) []string {
 }
 
 // Identify finds out who asks.
-func (a *Callers) Identify(r *http.Request) (auth.Caller, error) { return a.identify(r) }
+func (a *Callers) Identify(r *http.Request) (auth.Caller, error) { return a.identify(r, bearerKey) }
 
 // CertName is certName.
 var CertName = certName

@@ -38,6 +38,8 @@ type Config struct {
 	// Hosts are the names by which browsers may use the main listener, in lower case and without a
 	// trailing dot, in addition to localhost and IP addresses.
 	Hosts []string
+	// Forward is for reverse proxies; without a Verifier they are not served.
+	Forward Forward
 	// AuthTimeout is the longest that Authenticate takes: answers may be written for longer than
 	// that.
 	AuthTimeout time.Duration
@@ -55,6 +57,9 @@ type Server struct {
 	callers       atomic.Pointer[Callers] // never nil
 	limits        limits
 	main          *echo.Echo
+	forwards      *echo.Echo // nil if reverse proxies are not served
+	forwarding    Forward
+	trusted       []netip.Prefix
 	draining      atomic.Bool
 	requests      sync.Pool // of *requestBuffer
 	answers       sync.Pool // of *[]byte
@@ -69,6 +74,8 @@ func New(cfg Config, a Authenticator, h Health) *Server {
 		health:        h,
 		always200:     cfg.Always200,
 		client:        clientAddress(cfg.TrustedProxies),
+		trusted:       cfg.TrustedProxies,
+		forwarding:    cfg.Forward,
 		limits:        defaultLimits(cfg.AuthTimeout),
 		requests:      sync.Pool{New: func() any { return new(requestBuffer) }},
 		answers:       sync.Pool{New: func() any { return new([]byte) }},
@@ -80,11 +87,14 @@ func New(cfg Config, a Authenticator, h Health) *Server {
 	s.main = s.newEcho(mainBrowserRules(cfg.Hosts))
 	s.routeCommon(s.main, s.healthz)
 	route(s.main, pathAuth, s.postAuth, http.MethodPost)
+	if cfg.Forward.Verifier != nil {
+		s.forwards = s.newForward()
+	}
 	return s
 }
 
-// Handler serves the main listener: logins, probes and the API's description.
-func (s *Server) Handler() http.Handler { return s.main }
+// Handler serves the main listener: logins, reverse proxies, probes and the API's description.
+func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serveMain) }
 
 // Drain makes /readyz answer 503 from now on, so that balancers send no more logins. Those that
 // come are served, and told to close their connection.

@@ -22,7 +22,7 @@ const (
 )
 
 var (
-	errNoGroups        = errors.New("the request requires a group, and no groups are looked up: set LDAP_GROUPS")
+	errNoGroups        = errors.New("the request requires a group, and no groups are looked up: set LDAP_GROUP_BASE_DN or another variable of groups")
 	errRejectedBefore  = errors.New("the directory rejected this password a moment ago")
 	errNotInAskedGroup = errors.New("in none of the groups that the request requires")
 )

@@ -48,6 +48,12 @@ func Find(remoteAddr string, forwarded []string, trusted []netip.Prefix) string 
 	return client.String()
 }
 
+// IsTrusted reports whether a peer, given by its address and port, is a trusted proxy.
+func IsTrusted(remoteAddr string, trusted []netip.Prefix) bool {
+	peer, ok := parse(remoteAddr)
+	return ok && contains(trusted, peer)
+}
+
 // ParsePrefix reads a network in CIDR notation, or an address, which is a network of its own. IPv4
 // networks written as IPv4-mapped IPv6 (RFC 4291 section 2.5.5.2) become IPv4, as the addresses
 // compared with them do.
