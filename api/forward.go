@@ -10,6 +10,7 @@ import (
 
 	"authsvc/internal/auth"
 	"authsvc/internal/clientaddr"
+	"authsvc/internal/identity"
 
 	"github.com/labstack/echo/v4"
 )
@@ -30,7 +31,7 @@ type Verifier interface {
 type Forward struct {
 	Verifier Verifier
 	Realm    string           // of the challenge (RFC 7617 section 2)
-	Headers  []IdentityHeader // of an answer that permits
+	Headers  []identity.Header // of an answer that permits
 	// Answered, unless it is nil, gets every answer.
 	Answered func(ForwardResult, auth.Source)
 }
@@ -57,6 +58,7 @@ const (
 	headerCache     = "Authsvc-Cache"
 	headerStatus    = "Authsvc-Status"
 	headerCallerKey = "Authsvc-Key"
+	headerTruncated = "Authsvc-Groups-Truncated" // the groups are left out, because they would not fit
 )
 
 // newForward returns the router for reverse proxies. Their requests carry the headers of clients,
@@ -179,6 +181,22 @@ func (s *Server) answerForward(c echo.Context, r auth.Result, source auth.Source
 	case auth.InternalError:
 	}
 	return s.writeForward(c, httpStatus(r.Outcome, false), ForwardFault, source)
+}
+
+// identify sets the headers that say who has logged in.
+func (s *Server) identify(c echo.Context, u *auth.User, source auth.Source) {
+	header := c.Response().Header()
+	v := identity.Of(s.forwarding.Headers, &identity.User{Username: u.Username, DN: u.DN, Groups: u.Groups, Attributes: u.Attributes})
+	for i, h := range s.forwarding.Headers {
+		header[h.Name] = v.Values[i : i+1 : i+1]
+	}
+	if v.NoGroups {
+		header.Set(headerTruncated, "true")
+	}
+	if (v.NoGroups || len(v.LeftOut) > 0) && source != auth.FromCache { // once a login
+		s.log.Warn("identity left out of an answer to a reverse proxy",
+			"request_id", requestID(c), "dn", u.DN, "all_groups", v.NoGroups, "left_out", v.LeftOut)
+	}
 }
 
 // challenge asks the client for credentials, or for others.

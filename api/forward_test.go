@@ -15,6 +15,7 @@ import (
 
 	"authsvc/api"
 	"authsvc/internal/auth"
+	"authsvc/internal/identity"
 
 	"github.com/stretchr/testify/require"
 )
@@ -55,7 +56,7 @@ func forwarding(t testing.TB, configure ...func(*api.Config)) (*harness, *fakeVe
 	var mu sync.Mutex
 	var answered []string
 	h := newHarness(t, append([]func(*api.Config){func(cfg *api.Config) {
-		headers, err := api.ParseIdentityHeaders("Remote-User={username},Remote-Groups={groups},Remote-Email={mail}", []string{"mail"})
+		headers, err := identity.Parse("Remote-User={username},Remote-Groups={groups},Remote-Email={mail}", []string{"mail"})
 		require.NoError(t, err)
 		cfg.Forward = api.Forward{Verifier: v, Realm: "authsvc", Headers: headers, Answered: func(r api.ForwardResult, s auth.Source) {
 			mu.Lock()
@@ -348,24 +349,6 @@ func TestForward_IdentityHeadersAreAlwaysAllThere(t *testing.T) {
 	}
 }
 
-func TestForward_IdentityHeadersAreParsed(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct{ list, err string }{
-		{"Remote-User={username},X-Name=user {username} ({dn}),X-Mail={mail},X-Fixed=yes", ""},
-		{"", "NAME=VALUE"}, {"Remote-User", "NAME=VALUE"}, {"Remote User={username}", "NAME=VALUE"}, {"={username}", "NAME=VALUE"},
-		{"A={username},a={dn}", "twice"}, {"A={user}", "no placeholder"}, {"A={username", "no placeholder"}, {"A=}", "brace"}, {"A={phone}", "no placeholder"},
-		{"Content-Length={username}", "another meaning"}, {"Authsvc-Cache=x", "another meaning"}, {"A=a\nb", "control character"},
-	} {
-		headers, err := api.ParseIdentityHeaders(c.list, []string{"mail"})
-		if c.err != "" {
-			require.ErrorContains(t, err, c.err, c.list)
-			continue
-		}
-		require.NoError(t, err)
-		require.Len(t, headers, 4)
-	}
-}
-
 func TestForward_NeverReadsABody(t *testing.T) {
 	t.Parallel()
 	h, v, _ := forwarding(t)
@@ -405,7 +388,7 @@ func BenchmarkForwardHit(b *testing.B) {
 	h, _, _ := forwarding(b)
 	h.Server = nil
 	v := constantVerifier{accepted()}
-	headers, err := api.ParseIdentityHeaders("Remote-User={username},Remote-Groups={groups}", nil)
+	headers, err := identity.Parse("Remote-User={username},Remote-Groups={groups}", nil)
 	require.NoError(b, err)
 	s := api.New(api.Config{Callers: api.Callers{Anybody: true}, Forward: api.Forward{Verifier: v, Realm: "authsvc", Headers: headers}}, h.auth, h.health)
 	handler := s.Handler()

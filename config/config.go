@@ -9,6 +9,8 @@ package config
 import (
 	"log/slog"
 	"time"
+
+	"authsvc/internal/identity"
 )
 
 // Config is the whole configuration. docs/configuration.md tells what each variable means; the
@@ -84,6 +86,14 @@ type Auth struct {
 	UniformDelay   duration `env:"AUTH_UNIFORM_DELAY" envDefault:"50ms"`
 	UniformDecoyDN string   `env:"AUTH_UNIFORM_DECOY_DN"` // only with uniform
 
+	BasicRealm           string            `env:"AUTH_BASIC_REALM" envDefault:"authsvc"`
+	BasicHeaders         string            `env:"AUTH_BASIC_HEADERS" envDefault:"Remote-User={username},Remote-Groups={groups}"`
+	BasicCacheTTL        duration          `env:"AUTH_BASIC_CACHE_TTL" envDefault:"60s"`         // 0: there is no cache
+	BasicCacheFailureTTL duration          `env:"AUTH_BASIC_CACHE_FAILURE_TTL" envDefault:"10s"` // 0: only accepted credentials
+	BasicCacheStale      duration          `env:"AUTH_BASIC_CACHE_STALE" envDefault:"0s"`
+	BasicCacheSize       int               `env:"AUTH_BASIC_CACHE_SIZE" envDefault:"10000"`
+	IdentityHeaders      []identity.Header // of BasicHeaders
+
 	ThrottleFailures        int      `env:"AUTH_THROTTLE_FAILURES" envDefault:"10"`          // 0: no limit
 	ThrottleAccountFailures int      `env:"AUTH_THROTTLE_ACCOUNT_FAILURES" envDefault:"100"` // 0: no limit
 	ThrottleClientFailures  int      `env:"AUTH_THROTTLE_CLIENT_FAILURES" envDefault:"0"`    // 0: no limit
@@ -93,6 +103,7 @@ type Auth struct {
 // HTTP is the main listener.
 type HTTP struct {
 	Addr              string     `env:"HTTP_ADDR" envDefault:":8080"`
+	ForwardAddr       string     `env:"HTTP_FORWARD_ADDR"`  // empty: there is no listener for reverse proxies alone
 	TLSCertFile       string     `env:"HTTP_TLS_CERT_FILE"` // where set, the listener speaks TLS alone
 	TLSKeyFile        string     `env:"HTTP_TLS_KEY_FILE"`
 	TLSClientCAFile   string     `env:"HTTP_TLS_CLIENT_CA_FILE"`   // where set, callers may show a certificate

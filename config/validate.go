@@ -30,6 +30,7 @@ func (c *Config) validate(sources map[string]source, wrong *problems) {
 	between(wrong, "AUTH_THROTTLE_ACCOUNT_FAILURES", c.Auth.ThrottleAccountFailures, 0, 1_000_000)
 	between(wrong, "AUTH_THROTTLE_CLIENT_FAILURES", c.Auth.ThrottleClientFailures, 0, 1_000_000)
 	address(wrong, "HTTP_ADDR", c.HTTP.Addr)
+	c.validateForward(wrong)
 	between(wrong, "HTTP_MAX_CONNS", c.HTTP.MaxConns, 16, 1_000_000)
 	if c.Admin.Addr != "" {
 		address(wrong, "ADMIN_ADDR", c.Admin.Addr)
@@ -51,6 +52,9 @@ func (c *Config) validate(sources map[string]source, wrong *problems) {
 		{"AUTH_TIMEOUT", c.Auth.Timeout, time.Millisecond},
 		{"AUTH_UNIFORM_DELAY", c.Auth.UniformDelay, time.Millisecond},
 		{"AUTH_THROTTLE_WINDOW", c.Auth.ThrottleWindow, time.Second},
+		{"AUTH_BASIC_CACHE_TTL", c.Auth.BasicCacheTTL, 0},
+		{"AUTH_BASIC_CACHE_FAILURE_TTL", c.Auth.BasicCacheFailureTTL, 0},
+		{"AUTH_BASIC_CACHE_STALE", c.Auth.BasicCacheStale, 0},
 		{"HTTP_SHUTDOWN_TIMEOUT", c.HTTP.ShutdownTimeout, time.Millisecond},
 	} {
 		if d.value < d.least || d.value > 365*24*time.Hour {

@@ -231,6 +231,31 @@ func variableCases(t *testing.T) map[string]variableCase {
 		"AUTH_THROTTLE_CLIENT_FAILURES": {
 			field: func(c *config.Config) any { return c.Auth.ThrottleClientFailures }, def: 0, good: "200", want: 200, bad: "many", message: noNumber,
 		},
+		"AUTH_BASIC_REALM": {
+			field: func(c *config.Config) any { return c.Auth.BasicRealm }, def: "authsvc", good: "Example Corp", want: "Example Corp",
+			bad: `a"b`, message: "must be ASCII without quotes, backslashes and control characters",
+		},
+		"AUTH_BASIC_HEADERS": {
+			field: func(c *config.Config) any { return c.Auth.BasicHeaders }, def: "Remote-User={username},Remote-Groups={groups}",
+			good: "X-User={username}", want: "X-User={username}",
+			bad: "X-User={user}", message: `"X-User={user}": {user} is no placeholder`,
+		},
+		"AUTH_BASIC_CACHE_TTL": {
+			field: func(c *config.Config) any { return c.Auth.BasicCacheTTL }, def: 60 * time.Second, good: "5m", want: 5 * time.Minute, bad: "-1s", message: `is not between 0s and a year`,
+		},
+		"AUTH_BASIC_CACHE_FAILURE_TTL": {
+			field: func(c *config.Config) any { return c.Auth.BasicCacheFailureTTL }, def: 10 * time.Second, good: "0s", want: time.Duration(0), bad: "-1s", message: `is not between 0s and a year`,
+		},
+		"AUTH_BASIC_CACHE_STALE": {
+			field: func(c *config.Config) any { return c.Auth.BasicCacheStale }, def: time.Duration(0), good: "8h", want: 8 * time.Hour, bad: "-1s", message: `is not between 0s and a year`,
+		},
+		"AUTH_BASIC_CACHE_SIZE": {
+			field: func(c *config.Config) any { return c.Auth.BasicCacheSize }, def: 10000, good: "1", want: 1, bad: "0", message: `"0" is not between 1 and 1000000`,
+		},
+		"HTTP_FORWARD_ADDR": {
+			field: func(c *config.Config) any { return c.HTTP.ForwardAddr }, def: "", good: "127.0.0.1:8081", want: "127.0.0.1:8081",
+			bad: ":8080", message: `":8080" is the address of HTTP_ADDR too`,
+		},
 		"AUTH_THROTTLE_WINDOW": {
 			field: func(c *config.Config) any { return c.Auth.ThrottleWindow }, def: 5 * time.Minute, good: "1h", want: time.Hour, bad: "5", message: noUnit,
 		},
