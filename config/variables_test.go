@@ -233,7 +233,7 @@ func variableCases(t *testing.T) map[string]variableCase {
 		},
 		"AUTH_BASIC_REALM": {
 			field: func(c *config.Config) any { return c.Auth.BasicRealm }, def: "authsvc", good: "Example Corp", want: "Example Corp",
-			bad: `a"b`, message: "must be ASCII without quotes, backslashes and control characters",
+			bad: `a"b`, message: `"a\"b" must be ASCII without quotes, backslashes and control characters`,
 		},
 		"AUTH_BASIC_HEADERS": {
 			field: func(c *config.Config) any { return c.Auth.BasicHeaders }, def: "Remote-User={username},Remote-Groups={groups}",
@@ -241,13 +241,13 @@ func variableCases(t *testing.T) map[string]variableCase {
 			bad: "X-User={user}", message: `"X-User={user}": {user} is no placeholder`,
 		},
 		"AUTH_BASIC_CACHE_TTL": {
-			field: func(c *config.Config) any { return c.Auth.BasicCacheTTL }, def: 60 * time.Second, good: "5m", want: 5 * time.Minute, bad: "-1s", message: `is not between 0s and a year`,
+			field: func(c *config.Config) any { return c.Auth.BasicCacheTTL }, def: 60 * time.Second, good: "5m", want: 5 * time.Minute, bad: "-1s", message: `"-1s" is not between 0s and a year`,
 		},
 		"AUTH_BASIC_CACHE_FAILURE_TTL": {
-			field: func(c *config.Config) any { return c.Auth.BasicCacheFailureTTL }, def: 10 * time.Second, good: "0s", want: time.Duration(0), bad: "-1s", message: `is not between 0s and a year`,
+			field: func(c *config.Config) any { return c.Auth.BasicCacheFailureTTL }, def: 10 * time.Second, good: "0s", want: time.Duration(0), bad: "-1s", message: `"-1s" is not between 0s and a year`,
 		},
 		"AUTH_BASIC_CACHE_STALE": {
-			field: func(c *config.Config) any { return c.Auth.BasicCacheStale }, def: time.Duration(0), good: "8h", want: 8 * time.Hour, bad: "-1s", message: `is not between 0s and a year`,
+			field: func(c *config.Config) any { return c.Auth.BasicCacheStale }, def: time.Duration(0), good: "8h", want: 8 * time.Hour, bad: "-1s", message: `"-1s" is not between 0s and a year`,
 		},
 		"AUTH_BASIC_CACHE_SIZE": {
 			field: func(c *config.Config) any { return c.Auth.BasicCacheSize }, def: 10000, good: "1", want: 1, bad: "0", message: `"0" is not between 1 and 1000000`,
