@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"authsvc/api"
 	"authsvc/internal/logsafe"
 	"authsvc/ldappool"
 )
@@ -100,4 +101,32 @@ func (r *readiness) look(ctx context.Context) {
 	case before != "" && now == "":
 		r.log.Info("logins can succeed again")
 	}
+}
+
+// maxText bounds a text of the directory's, in bytes.
+const maxText = 300
+
+// directoryHealth reports the state of the directory to the API.
+type directoryHealth struct {
+	pool  *ldappool.Pool
+	ready *readiness // may be nil
+}
+
+func (h directoryHealth) Health() api.HealthStatus {
+	stat := h.pool.Stat()
+	out := api.HealthStatus{Usable: stat.Usable, Answered: stat.Ready}
+	if h.ready != nil {
+		found, problem := h.ready.state()
+		out.Answered = out.Answered && found
+		out.Usable = out.Usable && problem == ""
+		out.Missing = problem
+	}
+	for _, s := range stat.Servers {
+		server := api.ServerStatus{Address: s.URL, State: s.State.String(), Since: s.Since}
+		if s.LastErr != nil {
+			server.LastError = logsafe.Printable(s.LastErr.Error(), maxText)
+		}
+		out.Servers = append(out.Servers, server)
+	}
+	return out
 }

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -28,7 +28,7 @@ const pollFiles = time.Second
 type reloader struct {
 	groups []*fileGroup
 	log    *slog.Logger
-	adopt  func(front)                 // by the main listener
+	adopt  func(listenerFiles)         // by the main listener
 	pool   func(ldappool.Config) error // by the pool
 	now    inForce
 }
@@ -127,7 +127,7 @@ func (r *reloader) reload(groups []*fileGroup, asked bool) {
 		g.reread(&next)
 		poolAsked = poolAsked || g.directory && g.adopted
 	}
-	r.adopt(next.front)
+	r.adopt(next.files)
 	password := next.pool.BindPassword
 	if ends := config.NewSecret(password).SuspiciousEnds(); ends != "" && password != r.now.pool.BindPassword {
 		r.log.Warn("new bind password has odd ends",
