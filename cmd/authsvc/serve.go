@@ -51,8 +51,8 @@ func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
 // exitGrace is how much longer than HTTP_SHUTDOWN_TIMEOUT the process may take to end.
 const exitGrace = 2 * time.Second
 
-// runToEnd runs a until ctx ends. If a does not end in time afterwards, it ends the process: writing
-// to a log that nobody reads blocks, and so blocks the drain too.
+// runToEnd runs a until ctx ends. If a does not end in time afterwards, it ends the process:
+// writing to a log that nobody reads blocks, and so blocks the drain too.
 func runToEnd(ctx context.Context, a *app.App, cfg *config.Config) error {
 	ended := make(chan struct{})
 	defer close(ended)

@@ -22,8 +22,8 @@ const (
 	// adminConns bounds the connections of the admin listener: the status page's 128 streams,
 	// scrapes, probes and profiles.
 	adminConns = 256
-	// leastConns is the number of connections that the main listener always accepts, however low the
-	// limit on file descriptors is.
+	// leastConns is the number of connections that the main listener always accepts, however low
+	// the limit on file descriptors is.
 	leastConns = 16
 )
 
@@ -57,7 +57,8 @@ func listenAt(ctx context.Context, variable, addr string) (net.Listener, error) 
 	return l, nil
 }
 
-// maxConns returns HTTP_MAX_CONNS, or fewer if the limit on file descriptors does not allow so many.
+// maxConns returns HTTP_MAX_CONNS, or fewer if the limit on file descriptors does not allow so
+// many.
 func maxConns(cfg *config.Config) int {
 	if limit, ok := sysres.FileLimit(); ok {
 		return min(cfg.HTTP.MaxConns, connsWithin(limit, cfg))
@@ -89,8 +90,8 @@ func (a *App) LogLimits() {
 	}
 }
 
-// useTLS makes the main listener use TLS if c is not nil. Each handshake uses the configuration that
-// is then in force.
+// useTLS makes the main listener use TLS if c is not nil. Each handshake uses the configuration
+// that is then in force.
 func (a *App) useTLS(c *tls.Config) {
 	if c == nil {
 		return

@@ -63,8 +63,8 @@ type running struct {
 	stop       func() error // drains the App and returns what Run returned; may be called twice
 }
 
-// start runs an App until the test ends. It requires that the App neither fails nor logs the service
-// password.
+// start runs an App until the test ends. It requires that the App neither fails nor logs the
+// service password.
 func start(t *testing.T, url string, environ ...string) *running {
 	t.Helper()
 	r := &running{log: new(logBuffer)}

@@ -46,9 +46,9 @@ func (o *observers) watchPool(stat func() *ldappool.Stat) {
 	o.journal.WatchPool(stat)
 }
 
-// reportDirectoryCertificates makes c report the certificates that the directory's servers show. It does
-// not change a configuration that reports them already, because connections may be dialed with it
-// now.
+// reportDirectoryCertificates makes c report the certificates that the directory's servers show. It
+// does not change a configuration that reports them already, because connections may be dialed with
+// it now.
 func (o *observers) reportDirectoryCertificates(c *tls.Config) {
 	if c == nil || c.VerifyConnection != nil {
 		return
@@ -61,8 +61,8 @@ func (o *observers) reportDirectoryCertificates(c *tls.Config) {
 	}
 }
 
-// reportOwnCertificates reports the certificates that the service itself shows: to the directory, and to
-// its callers.
+// reportOwnCertificates reports the certificates that the service itself shows: to the directory,
+// and to its callers.
 func (o *observers) reportOwnCertificates(directory, callers *tls.Config) {
 	for use, c := range map[string]*tls.Config{metrics.ClientCertificate: directory, metrics.ListenerCertificate: callers} {
 		if c != nil && len(c.Certificates) > 0 && c.Certificates[0].Leaf != nil { // which loading a pair fills in

@@ -41,8 +41,9 @@ func (l *lineCounter) Write(line []byte) (int, error) {
 }
 
 // TestAnOutageMakesFewLinesAndLosesNoAuditLine takes the directory away under 100 logins a second,
-// on the bubble's clock. The outage lasts an hour with -long, otherwise ten minutes. Requests do not
-// pass through the listener: a bubble's clock stands still while a goroutine waits for the network.
+// on the bubble's clock. The outage lasts an hour with -long, otherwise ten minutes. Requests do
+// not pass through the listener: a bubble's clock stands still while a goroutine waits for the
+// network.
 func TestAnOutageMakesFewLinesAndLosesNoAuditLine(t *testing.T) {
 	t.Parallel()
 	lasts := 10 * time.Minute
