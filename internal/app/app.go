@@ -15,7 +15,6 @@ import (
 
 	"authsvc/api"
 	"authsvc/config"
-	"authsvc/internal/admin"
 	"authsvc/internal/auth"
 	"authsvc/internal/connlimit"
 	"authsvc/internal/status"
@@ -28,13 +27,13 @@ type App struct {
 	cfg       *config.Config
 	build     Build
 	log       *slog.Logger
-	reload    <-chan os.Signal
 	observers *observers
 	pool      *ldappool.Pool
 	api       *api.Server
 	reloader  *reloader
-	ready     *readiness   // nil if logins need nothing but a bind
-	page      *status.Page // nil if the admin listener is off
+	throttle  *throttle.Memory // nil without limits
+	ready     *readiness       // nil if logins need nothing but a bind
+	page      *status.Page     // nil if the admin listener is off
 	main      listener
 	admin     listener                   // its Listener and its server are nil if the admin listener is off
 	tls       atomic.Pointer[tls.Config] // of the main listener; nil without TLS
@@ -65,7 +64,7 @@ func (e *SettingError) Unwrap() error { return e.Err }
 // New opens the listeners and begins to connect to the directory, which may be absent. Run must
 // follow: it closes what New opened.
 func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error) {
-	a := &App{cfg: cfg, build: o.Build, log: o.Log, reload: o.Reload}
+	a := &App{cfg: cfg, build: o.Build, log: o.Log}
 	defer func() {
 		if err != nil {
 			a.abandon()
@@ -79,56 +78,49 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 		return nil, err
 	}
 	a.announce() // before the pool logs anything
-	directory, err := a.connect(o.Dial)
+	directory, err := PoolConfig(cfg)
 	if err != nil {
 		return nil, err
 	}
+	directory.Trace, directory.Dial = a.observers.trace, o.Dial
+	a.observers.reportDirectoryCertificates(directory.TLS)
+	if a.pool, err = ldappool.New(directory); err != nil {
+		return nil, err
+	}
+	a.observers.metrics.WatchPool(a.pool.Stat)
+	a.observers.journal.WatchPool(a.pool.Stat)
 	files, err := newListenerFiles(cfg)
 	if err != nil {
 		return nil, err
 	}
-	limits, err := newThrottle(cfg)
+	authenticator, err := a.authenticator()
 	if err != nil {
 		return nil, err
 	}
-	authenticator, err := a.authenticator(limits)
-	if err != nil {
-		return nil, err
-	}
-	a.serveLogins(authenticator, files)
+	a.newMainServer(authenticator, files)
 	if a.admin.Listener != nil {
-		a.serveOperators(limits)
+		a.newAdminServer()
 	}
 	a.observers.reportOwnCertificates(directory.TLS, files.tls)
-	a.reloader = &reloader{groups: groups, log: a.log, adopt: a.adoptFiles, pool: a.adoptPool, now: inForce{directory, files}}
+	a.reloader = &reloader{
+		groups: groups, log: a.log, asked: o.Reload,
+		adopt: a.adoptFiles, pool: a.adoptPool, now: inForce{directory, files},
+	}
 	return a, nil
 }
 
-// connect makes the pool. It returns the pool's configuration.
-func (a *App) connect(dial func(context.Context, string, string) (net.Conn, error)) (ldappool.Config, error) {
-	c, err := PoolConfig(a.cfg)
-	if err != nil {
-		return c, err
-	}
-	c.Trace, c.Dial = a.observers.trace, dial
-	a.observers.reportDirectoryCertificates(c.TLS)
-	if a.pool, err = ldappool.New(c); err != nil {
-		return c, err
-	}
-	a.observers.watchPool(a.pool.Stat)
-	return c, nil
-}
-
-// authenticator makes what decides logins, and what the service waits for to be ready. limits may
-// be nil.
-func (a *App) authenticator(limits *throttle.Memory) (*auth.Authenticator, error) {
+// authenticator makes what decides logins, its throttle, and what the service waits for to be ready.
+func (a *App) authenticator() (*auth.Authenticator, error) {
 	c, err := LoginConfig(a.cfg)
 	if err != nil {
 		return nil, err
 	}
-	if limits != nil { // a nil pointer in an interface is not nil
-		c.Throttle, c.ThrottleWait = limits, a.cfg.Pool.MaxWait
-		a.observers.metrics.WatchThrottle(limits.Stat)
+	if a.throttle, err = newThrottle(a.cfg); err != nil {
+		return nil, err
+	}
+	if a.throttle != nil { // a nil pointer in an interface is not nil
+		c.Throttle, c.ThrottleWait = a.throttle, a.cfg.Pool.MaxWait
+		a.observers.metrics.WatchThrottle(a.throttle.Stat)
 	}
 	authenticator, err := auth.New(c, a.pool, a.observers.logins)
 	if err == nil && !a.cfg.LDAP.BindOnly() {
@@ -137,8 +129,9 @@ func (a *App) authenticator(limits *throttle.Memory) (*auth.Authenticator, error
 	return authenticator, err
 }
 
-// serveLogins makes the server of the main listener.
-func (a *App) serveLogins(authenticator *auth.Authenticator, files listenerFiles) {
+// newMainServer makes the server of the main listener. With TLS, each handshake uses the
+// configuration that is then in force.
+func (a *App) newMainServer(authenticator *auth.Authenticator, files listenerFiles) {
 	a.api = api.New(api.Config{
 		Logger: a.log, Observer: a.observers.logins, TrustedProxies: a.cfg.HTTP.TrustedProxies,
 		Always200: a.cfg.Auth.Always200, AuthTimeout: longestLogin(a.cfg), Callers: files.callers,
@@ -147,16 +140,13 @@ func (a *App) serveLogins(authenticator *auth.Authenticator, files listenerFiles
 	a.main.server = a.api.HTTPServer()
 	a.main.server.Handler = a.observers.spans.Handler(a.main.server.Handler)
 	a.main.server.ConnState = a.main.ConnState
-	a.useTLS(files.tls)
-}
-
-// serveOperators makes the server of the admin listener. limits may be nil.
-func (a *App) serveOperators(limits *throttle.Memory) {
-	a.page = a.newPage(limits)
-	operator := admin.New(a.api, admin.Config{Hosts: a.cfg.Admin.Hosts, Pprof: a.cfg.Admin.Pprof, Metrics: a.observers.metrics.Handler()})
-	a.page.Mount(operator)
-	a.admin.server = operator.HTTPServer()
-	a.admin.server.ConnState = a.admin.ConnState
+	if files.tls != nil {
+		a.tls.Store(files.tls)
+		a.main.server.TLSConfig = &tls.Config{
+			MinVersion:         tls.VersionTLS12,
+			GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return a.tls.Load(), nil },
+		}
+	}
 }
 
 // abandon closes what New had opened before it failed.

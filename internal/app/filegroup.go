@@ -99,8 +99,7 @@ func (g *fileGroup) reread(next *inForce) {
 	if !maps.Equal(look(g.files), now) {
 		g.judged = nil // what was read may be any of several states: read it again
 	}
-	var fewer *fewerCallers
-	if errors.As(g.err, &fewer) {
+	if _, fewer := errors.AsType[*fewerCallers](g.err); fewer {
 		g.applied = nil
 	}
 }

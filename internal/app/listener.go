@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -33,8 +32,12 @@ func (a *App) listen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	maxConns := a.cfg.HTTP.MaxConns
+	if limit, ok := sysres.FileLimit(); ok {
+		maxConns = min(maxConns, connsWithin(limit, a.cfg))
+	}
 	a.main.Listener = connlimit.New(main, connlimit.Config{
-		MaxConns: maxConns(a.cfg), Handshakes: a.cfg.HTTP.TLSCertFile != "",
+		MaxConns: maxConns, Handshakes: a.cfg.HTTP.TLSCertFile != "",
 		Dropped: func() { a.observers.journal.ConnectionDropped(a.main.Stat().Max) },
 	})
 	a.observers.metrics.WatchInbound(a.main.Stat)
@@ -55,15 +58,6 @@ func listenAt(ctx context.Context, variable, addr string) (net.Listener, error) 
 		return nil, fmt.Errorf("%s: %w", variable, err)
 	}
 	return l, nil
-}
-
-// maxConns returns HTTP_MAX_CONNS, or fewer if the limit on file descriptors does not allow so
-// many.
-func maxConns(cfg *config.Config) int {
-	if limit, ok := sysres.FileLimit(); ok {
-		return min(cfg.HTTP.MaxConns, connsWithin(limit, cfg))
-	}
-	return cfg.HTTP.MaxConns
 }
 
 // connsWithin returns how many connections of callers a limit on file descriptors allows, in
@@ -87,19 +81,6 @@ func (a *App) LogLimits() {
 	if limit, ok := sysres.FileLimit(); ok && limit < needed {
 		a.log.Warn("file descriptor limit below what the settings can need: raise it (ulimit -n, LimitNOFILE), or lower LDAP_POOL_MAX_WAITERS",
 			"limit", limit, "needed", needed)
-	}
-}
-
-// useTLS makes the main listener use TLS if c is not nil. Each handshake uses the configuration
-// that is then in force.
-func (a *App) useTLS(c *tls.Config) {
-	if c == nil {
-		return
-	}
-	a.tls.Store(c)
-	a.main.server.TLSConfig = &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return a.tls.Load(), nil },
 	}
 }
 

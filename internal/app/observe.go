@@ -40,12 +40,6 @@ func newObservers(cfg *config.Config, b Build, log *slog.Logger) (*observers, er
 	return o, nil
 }
 
-// watchPool shows the pool to the observers that report its state.
-func (o *observers) watchPool(stat func() *ldappool.Stat) {
-	o.metrics.WatchPool(stat)
-	o.journal.WatchPool(stat)
-}
-
 // reportDirectoryCertificates makes c report the certificates that the directory's servers show. It
 // does not change a configuration that reports them already, because connections may be dialed with
 // it now.

@@ -40,8 +40,12 @@ const (
 	undecided = 10 * time.Second
 )
 
-// state returns whether everything was found once, and what is missing now.
+// state returns whether everything was found once, and what is missing now. A nil readiness needs
+// nothing.
 func (r *readiness) state() (found bool, problem string) {
+	if r == nil {
+		return true, ""
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.found, r.problem
@@ -114,13 +118,8 @@ type directoryHealth struct {
 
 func (h directoryHealth) Health() api.HealthStatus {
 	stat := h.pool.Stat()
-	out := api.HealthStatus{Usable: stat.Usable, Answered: stat.Ready}
-	if h.ready != nil {
-		found, problem := h.ready.state()
-		out.Answered = out.Answered && found
-		out.Usable = out.Usable && problem == ""
-		out.Missing = problem
-	}
+	found, problem := h.ready.state()
+	out := api.HealthStatus{Usable: stat.Usable && problem == "", Answered: stat.Ready && found, Missing: problem}
 	for _, s := range stat.Servers {
 		server := api.ServerStatus{Address: s.URL, State: s.State.String(), Since: s.Since}
 		if s.LastErr != nil {

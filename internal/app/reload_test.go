@@ -76,10 +76,10 @@ func watchedFrom(t *testing.T, loaded, started func(*reloading)) *reloading {
 	require.NoError(t, err)
 	r.adopted = []ldappool.Config{pool}
 	started(r)
-	reloader := &reloader{groups: groups, log: slog.New(slog.NewJSONHandler(&r.log, nil)), adopt: r.adoptFiles, pool: r.adopt, now: inForce{pool, r.files}}
+	reloader := &reloader{groups: groups, log: slog.New(slog.NewJSONHandler(&r.log, nil)), adopt: r.adoptFiles, pool: r.adopt, now: inForce{pool, r.files}, asked: r.hangup}
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	running.Go(func() { reloader.run(ctx, r.hangup) })
+	running.Go(func() { reloader.run(ctx) })
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()

@@ -22,7 +22,7 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	working.Go(func() { a.reloader.run(ctx, a.reload) })
+	working.Go(func() { a.reloader.run(ctx) })
 	if a.ready != nil {
 		working.Go(func() { a.ready.run(ctx) })
 	}
