@@ -109,7 +109,8 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	return a, nil
 }
 
-// authenticator makes what decides logins, its throttle, and what the service waits for to be ready.
+// authenticator makes what decides logins, its throttle, and what the service waits for to be
+// ready.
 func (a *App) authenticator() (*auth.Authenticator, error) {
 	c, err := LoginConfig(a.cfg)
 	if err != nil {
