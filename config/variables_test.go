@@ -254,7 +254,7 @@ func variableCases(t *testing.T) map[string]variableCase {
 		},
 		"HTTP_FORWARD_ADDR": {
 			field: func(c *config.Config) any { return c.HTTP.ForwardAddr }, def: "", good: "127.0.0.1:8081", want: "127.0.0.1:8081",
-			bad: ":8080", message: `":8080" is the address of HTTP_ADDR too`,
+			bad: "8081", message: `"8081" is not host:port with a port of 0 to 65535`,
 		},
 		"AUTH_THROTTLE_WINDOW": {
 			field: func(c *config.Config) any { return c.Auth.ThrottleWindow }, def: 5 * time.Minute, good: "1h", want: time.Hour, bad: "5", message: noUnit,
