@@ -30,7 +30,7 @@ type Verifier interface {
 // Forward is the configuration of forward authentication.
 type Forward struct {
 	Verifier Verifier
-	Realm    string           // of the challenge (RFC 7617 section 2)
+	Realm    string            // of the challenge (RFC 7617 section 2)
 	Headers  []identity.Header // of an answer that permits
 	// Answered, unless it is nil, gets every answer.
 	Answered func(ForwardResult, auth.Source)

@@ -38,6 +38,9 @@ func (s *Server) HTTPServer() *http.Server {
 	return s.limited(s.Handler())
 }
 
+// ForwardHTTPServer returns a server for the listener for reverse proxies, with the same limits.
+func (s *Server) ForwardHTTPServer() *http.Server { return s.limited(s.ForwardHandler()) }
+
 // limited returns a server of h that no client can hold on to. It speaks HTTP/1.1 alone, over TLS
 // too: the limit on headers is HTTP/1.1's, and a header block of HTTP/2 that comes in pieces would
 // be bounded by the idle limit at best. What net/http reports about single connections is the

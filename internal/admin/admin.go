@@ -19,6 +19,9 @@ type Config struct {
 	Pprof string
 	// Metrics serves /metrics; nil leaves it out.
 	Metrics http.Handler
+	// Forget drops what is remembered of a user's credentials, or if the name is empty, of
+	// everybody's; nil leaves it out.
+	Forget func(username string) (accounts int)
 }
 
 // Listener is the handler of the admin listener. Mount everything on it before it serves.
@@ -44,6 +47,9 @@ func New(s *api.Server, cfg Config) *Listener {
 	})}
 	if cfg.Metrics != nil {
 		l.Open("/metrics", cfg.Metrics)
+	}
+	if cfg.Forget != nil {
+		l.Handle(pathFlush, flush(cfg.Forget), http.MethodPost)
 	}
 	l.profiler()
 	return l

@@ -30,11 +30,13 @@ type App struct {
 	observers *observers
 	pool      *ldappool.Pool
 	api       *api.Server
+	logins    *auth.Authenticator
 	reloader  *reloader
 	throttle  *throttle.Memory // nil without limits
 	ready     *readiness       // nil if logins need nothing but a bind
 	page      *status.Page     // nil if the admin listener is off
 	main      listener
+	forward   listener                   // for reverse proxies alone; its Listener and its server are nil if it is off
 	admin     listener                   // its Listener and its server are nil if the admin listener is off
 	tls       atomic.Pointer[tls.Config] // of the main listener; nil without TLS
 }
@@ -93,11 +95,10 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	if err != nil {
 		return nil, err
 	}
-	authenticator, err := a.authenticator()
-	if err != nil {
+	if a.logins, err = a.authenticator(); err != nil {
 		return nil, err
 	}
-	a.newMainServer(authenticator, files)
+	a.newMainServer(files)
 	if a.admin.Listener != nil {
 		a.newAdminServer()
 	}
@@ -130,20 +131,27 @@ func (a *App) authenticator() (*auth.Authenticator, error) {
 	return authenticator, err
 }
 
-// newMainServer makes the server of the main listener. With TLS, each handshake uses the
-// configuration that is then in force.
-func (a *App) newMainServer(authenticator *auth.Authenticator, files listenerFiles) {
+// newMainServer makes the servers of the main listener and of the one for reverse proxies. With
+// TLS, each handshake uses the configuration that is then in force.
+func (a *App) newMainServer(files listenerFiles) {
 	a.api = api.New(api.Config{
 		Logger: a.log, Observer: a.observers.logins, TrustedProxies: a.cfg.HTTP.TrustedProxies,
 		Always200: a.cfg.Auth.Always200, AuthTimeout: longestLogin(a.cfg), Callers: files.callers,
-		Hosts: a.cfg.HTTP.Hosts,
-	}, a.observers.spans.Authenticator(authenticator), directoryHealth{a.pool, a.ready})
+		Hosts: a.cfg.HTTP.Hosts, Forward: a.forwarding(),
+	}, a.observers.spans.Authenticator(a.logins), directoryHealth{a.pool, a.ready})
 	a.main.server = a.api.HTTPServer()
 	a.main.server.Handler = a.observers.spans.Handler(a.main.server.Handler)
 	a.main.server.ConnState = a.main.ConnState
-	if files.tls != nil {
-		a.tls.Store(files.tls)
-		a.main.server.TLSConfig = &tls.Config{
+	if a.forward.Listener != nil {
+		a.forward.server = a.api.ForwardHTTPServer()
+		a.forward.server.ConnState = a.forward.ConnState
+	}
+	if files.tls == nil {
+		return
+	}
+	a.tls.Store(files.tls)
+	for _, l := range a.doors() {
+		l.server.TLSConfig = &tls.Config{
 			MinVersion:         tls.VersionTLS12,
 			GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return a.tls.Load(), nil },
 		}
@@ -152,7 +160,7 @@ func (a *App) newMainServer(authenticator *auth.Authenticator, files listenerFil
 
 // abandon closes what New had opened before it failed.
 func (a *App) abandon() {
-	for _, l := range []*connlimit.Listener{a.main.Listener, a.admin.Listener} {
+	for _, l := range []*connlimit.Listener{a.main.Listener, a.forward.Listener, a.admin.Listener} {
 		if l != nil {
 			_ = l.Close() // nothing was served on it
 		}
@@ -169,6 +177,14 @@ func (a *App) abandon() {
 
 // Addr returns the address of the main listener.
 func (a *App) Addr() net.Addr { return a.main.Addr() }
+
+// ForwardAddr returns the address of the listener for reverse proxies, or nil if that is off.
+func (a *App) ForwardAddr() net.Addr {
+	if a.forward.Listener == nil {
+		return nil
+	}
+	return a.forward.Addr()
+}
 
 // AdminAddr returns the address of the admin listener, or nil if that is off.
 func (a *App) AdminAddr() net.Addr {
@@ -210,6 +226,9 @@ func (a *App) announce() {
 	}
 	if callers != nil {
 		attrs = append(attrs, "callers_need", strings.Join(callers, " or "))
+	}
+	if a.forward.Listener != nil {
+		attrs = append(attrs, "forward", a.forward.Addr().String())
 	}
 	if a.admin.Listener != nil {
 		attrs = append(attrs, "admin", a.admin.Addr().String(), "status_page", pageURL(a.admin.Addr()))

@@ -35,12 +35,25 @@ func (a *App) listen(ctx context.Context) error {
 	maxConns := a.cfg.HTTP.MaxConns
 	if limit, ok := sysres.FileLimit(); ok {
 		maxConns = min(maxConns, connsWithin(limit, a.cfg))
+		if a.cfg.HTTP.ForwardAddr != "" {
+			maxConns = min(maxConns, max(leastConns, connsWithin(limit, a.cfg)/2)) // each listener
+		}
 	}
 	a.main.Listener = connlimit.New(main, connlimit.Config{
 		MaxConns: maxConns, Handshakes: a.cfg.HTTP.TLSCertFile != "",
 		Dropped: func() { a.observers.journal.ConnectionDropped(a.main.Stat().Max) },
 	})
 	a.observers.metrics.WatchInbound(a.main.Stat)
+	if a.cfg.HTTP.ForwardAddr != "" {
+		forward, err := listenAt(ctx, "HTTP_FORWARD_ADDR", a.cfg.HTTP.ForwardAddr)
+		if err != nil {
+			return err
+		}
+		a.forward.Listener = connlimit.New(forward, connlimit.Config{
+			MaxConns: maxConns, Handshakes: a.cfg.HTTP.TLSCertFile != "",
+			Dropped: func() { a.observers.journal.ConnectionDropped(a.forward.Stat().Max) },
+		})
+	}
 	if a.cfg.Admin.Addr == "" {
 		return nil
 	}

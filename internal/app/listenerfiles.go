@@ -75,5 +75,6 @@ func (a *App) adoptPool(pool ldappool.Config) error {
 		return err
 	}
 	a.observers.reportOwnCertificates(pool.TLS, nil)
+	a.logins.Forget("") // another directory may answer now, or another service identity sees more
 	return nil
 }

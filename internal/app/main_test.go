@@ -58,6 +58,7 @@ func settings(t *testing.T, url string, environ ...string) *config.Config {
 // running is an App that serves, and what it logs.
 type running struct {
 	url, admin string // of its listeners
+	forward    string // of the one for reverse proxies, if it is on
 	client     *http.Client
 	log        *logBuffer
 	stop       func() error // drains the App and returns what Run returned; may be called twice
@@ -67,11 +68,20 @@ type running struct {
 // service password.
 func start(t *testing.T, url string, environ ...string) *running {
 	t.Helper()
+	return startWith(t, url, Options{}, environ...)
+}
+
+// startWith is start with options, to which it adds the build and the log.
+func startWith(t *testing.T, url string, o Options, environ ...string) *running {
+	t.Helper()
 	r := &running{log: new(logBuffer)}
-	log := slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	a, err := New(t.Context(), settings(t, url, environ...), Options{Build: Build{Version: "1.2.3"}, Log: log})
+	o.Build, o.Log = Build{Version: "1.2.3"}, slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	a, err := New(t.Context(), settings(t, url, environ...), o)
 	require.NoError(t, err)
 	r.url, r.admin = "http://"+a.Addr().String(), "http://"+a.AdminAddr().String()
+	if addr := a.ForwardAddr(); addr != nil {
+		r.forward = "http://" + addr.String()
+	}
 	transport := new(http.Transport)
 	r.client = &http.Client{Transport: transport}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))

@@ -26,9 +26,9 @@ func (a *App) Run(ctx context.Context) error {
 	if a.ready != nil {
 		working.Go(func() { a.ready.run(ctx) })
 	}
-	ended := make(chan error, 2)
+	ended := make(chan error, 3)
 	serving := 0
-	for _, l := range []listener{a.main, a.admin} {
+	for _, l := range append(a.doors(), a.admin) {
 		if l.server != nil {
 			serving++
 			go func() { ended <- l.serve() }()
@@ -70,18 +70,11 @@ func (a *App) drain() error {
 	if a.page != nil {
 		a.page.Drain()
 	}
-	_ = a.main.Close() // even if it fails, no new connection is accepted
 	grace := min(drainGrace, a.cfg.HTTP.ShutdownTimeout/4)
-	began := a.main.Mark()
-	waiting, stop := context.WithTimeout(ctx, grace)
-	defer stop()
-	a.main.Wait(waiting)
-	cutting, done := context.WithCancel(ctx)
-	var cut sync.WaitGroup
-	cut.Go(func() { a.cutQuiet(cutting, began, grace) })
-	err := shutdown(ctx, "main", a.main.server)
-	done()
-	cut.Wait()
+	var err error
+	for _, e := range a.drainDoors(ctx, grace) {
+		err = errors.Join(err, e)
+	}
 	if e := a.pool.Close(ctx); e != nil {
 		err = errors.Join(err, fmt.Errorf("the pool did not drain in time: %w", e))
 	}
@@ -89,14 +82,42 @@ func (a *App) drain() error {
 	if a.admin.server != nil {
 		waiting, stop := context.WithTimeout(ctx, drainGrace)
 		defer stop()
-		_ = shutdown(waiting, "admin", a.admin.server) // no login waits for a profile that is cut short
+		_ = shutdown(waiting, a.admin.Addr().String(), a.admin.server) // no login waits for a profile that is cut short
 	}
+	return err
+}
+
+// drainDoors drains the listeners that serve logins, at the same time.
+func (a *App) drainDoors(ctx context.Context, grace time.Duration) []error {
+	doors := a.doors()
+	errs := make([]error, len(doors))
+	var drains sync.WaitGroup
+	for i, l := range doors {
+		drains.Go(func() { errs[i] = l.drain(ctx, grace) })
+	}
+	drains.Wait()
+	return errs
+}
+
+// drain closes the listener and waits until its requests are answered.
+func (l listener) drain(ctx context.Context, grace time.Duration) error {
+	_ = l.Close() // even if it fails, no new connection is accepted
+	began := l.Mark()
+	waiting, stop := context.WithTimeout(ctx, grace)
+	defer stop()
+	l.Wait(waiting)
+	cutting, done := context.WithCancel(ctx)
+	var cut sync.WaitGroup
+	cut.Go(func() { l.cutQuiet(cutting, began, grace) })
+	err := shutdown(ctx, l.Addr().String(), l.server)
+	done()
+	cut.Wait()
 	return err
 }
 
 // cutQuiet closes connections without progress since the last look, until ctx ends. A caller whose
 // requests or reading never end delays neither logins nor the exit.
-func (a *App) cutQuiet(ctx context.Context, began uint64, pace time.Duration) {
+func (l listener) cutQuiet(ctx context.Context, began uint64, pace time.Duration) {
 	looks := time.NewTicker(pace)
 	defer looks.Stop()
 	for {
@@ -105,8 +126,8 @@ func (a *App) cutQuiet(ctx context.Context, began uint64, pace time.Duration) {
 			return
 		case <-looks.C:
 		}
-		now := a.main.Mark()
-		a.main.CloseQuiet(began)
+		now := l.Mark()
+		l.CloseQuiet(began)
 		began = now
 	}
 }
@@ -125,12 +146,12 @@ func (a *App) flush(ctx context.Context) {
 }
 
 // shutdown answers the requests under way. It cuts those that are not answered in time.
-func shutdown(ctx context.Context, name string, server *http.Server) error {
+func shutdown(ctx context.Context, addr string, server *http.Server) error {
 	// The listener may have been closed before. Shutdown reports that only after it has waited for
 	// all requests.
 	if err := server.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
 		_ = server.Close() // even if it fails, nothing is served any more
-		return fmt.Errorf("the %s listener did not drain in time: %w", name, err)
+		return fmt.Errorf("the listener at %s did not drain in time: %w", addr, err)
 	}
 	return nil
 }

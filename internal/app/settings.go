@@ -5,6 +5,7 @@ import (
 
 	"authsvc/config"
 	"authsvc/internal/auth"
+	"authsvc/internal/credcache"
 	"authsvc/internal/dialect"
 	"authsvc/internal/throttle"
 	"authsvc/ldappool"
@@ -91,6 +92,10 @@ func LoginConfig(cfg *config.Config) (auth.Config, error) {
 		Groups: auth.GroupConfig{
 			Enabled: l.Groups, BaseDNs: l.GroupBaseDNs, Filter: l.GroupFilter, NameAttribute: l.GroupNameAttribute,
 			Nested: l.GroupNested, Required: l.RequiredGroups,
+		},
+		Remember: credcache.Config{
+			TTL: cfg.Auth.BasicCacheTTL, FailureTTL: cfg.Auth.BasicCacheFailureTTL,
+			Stale: cfg.Auth.BasicCacheStale, Size: cfg.Auth.BasicCacheSize,
 		},
 	}
 	if cfg.Auth.FailureDetail == "uniform" {

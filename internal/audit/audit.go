@@ -9,6 +9,7 @@ package audit
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"authsvc/internal/auth"
@@ -16,7 +17,7 @@ import (
 )
 
 // maxFields is the largest number of fields of a line.
-const maxFields = 23
+const maxFields = 26
 
 // The pace of lines about refused requests of strangers: refusalBurst at once, then one in each
 // interval. So a stranger cannot fill a disk.
@@ -78,6 +79,7 @@ func (a *Log) LoginDone(ctx context.Context, c auth.Credentials, r auth.Result) 
 	attrs = logsafe.AppendText(attrs, "client", c.Client, logsafe.MaxText)
 	attrs = logsafe.AppendText(attrs, "caller", c.Caller.Name, logsafe.MaxText)
 	attrs = logsafe.AppendText(attrs, "caller_by", string(c.Caller.By), logsafe.MaxText)
+	attrs = appendForward(attrs, c.Forward)
 	attrs = logsafe.AppendText(attrs, "server", r.Server, logsafe.MaxText)
 	attrs = append(attrs,
 		slog.Float64("wait_ms", millis(r.Phases.Wait)),
@@ -94,6 +96,20 @@ func (a *Log) LoginDone(ctx context.Context, c auth.Credentials, r auth.Result) 
 		attrs = append(attrs, slog.Int("suppressed", suppressed))
 	}
 	a.log.LogAttrs(ctx, level, "login", attrs...)
+}
+
+// appendForward adds what a reverse proxy asked for.
+func appendForward(attrs []slog.Attr, f *auth.Forward) []slog.Attr {
+	if f == nil {
+		return attrs
+	}
+	attrs = logsafe.AppendText(attrs, "forwarded_host", f.Host, logsafe.MaxText)
+	attrs = logsafe.AppendText(attrs, "forwarded_path", f.Path, logsafe.MaxText)
+	required := make([]string, len(f.Required))
+	for i, alternatives := range f.Required {
+		required[i] = strings.Join(alternatives, ";")
+	}
+	return logsafe.AppendText(attrs, "required_groups", strings.Join(required, " & "), logsafe.MaxText)
 }
 
 // appendCause adds the fields that explain any outcome but ok.

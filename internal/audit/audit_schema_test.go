@@ -80,6 +80,7 @@ func TestTheAuditLineIsAsDocumented(t *testing.T) {
 	traced := New(logger, func(context.Context) string { return "4bf92f3577b34da6a3ce929d0e0e4736" })
 	caller, fault := observertest.FullLogin()
 	caller.Caller = auth.Caller{Name: "shop", By: auth.ByKey}
+	caller.Forward = &auth.Forward{Host: "app.example.org", Path: "/a", Required: []auth.Requirement{{"staff", "admins"}, {"all"}}}
 	fault.Phases.Throttle = time.Millisecond
 	fault.Bind, fault.Notice = auth.BindAnswer{Answered: true, Code: 49, Policy: "accountLocked", SubCode: "775"}, "odd"
 	for _, o := range append(auth.Outcomes(), 200) {

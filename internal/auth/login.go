@@ -202,12 +202,12 @@ type login struct {
 	*Authenticator
 	username, password string
 	client             string
-	who                identity // once it is known
+	who                identity  // once it is known
 	groupsFound        *groupSet // once they are
-	groupSearches      int      // made so far
-	rangeSearches      int      // made so far
-	phases             Phases   // so far
-	server             string   // that was asked last
+	groupSearches      int       // made so far
+	rangeSearches      int       // made so far
+	phases             Phases    // so far
+	server             string    // that was asked last
 
 	// In uniform mode:
 	began         time.Time     // the moment of the answer counts from here: the start, or the turn it waited for

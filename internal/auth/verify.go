@@ -21,6 +21,9 @@ const (
 	FromStale     Source = "stale" // an older one, because the directory is away
 )
 
+// Sources returns every source.
+func Sources() []Source { return []Source{FromNothing, FromDirectory, FromCache, FromStale} }
+
 var (
 	errNoGroups        = errors.New("the request requires a group, and no groups are looked up: set LDAP_GROUP_BASE_DN or another variable of groups")
 	errRejectedBefore  = errors.New("the directory rejected this password a moment ago")

@@ -57,19 +57,19 @@ type Cache[A comparable, V any] struct {
 	weigh  func(V) int
 	hashes hashes
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex                      // guards what follows
 	entries  map[[macSize]byte]*list.Element // by the MAC of their ID
-	accepted list.List // of *entry[A, V] with an accepted password, the one used last at the front
-	rejected list.List // of *entry[A, V] without one, likewise: a flood of wrong passwords evicts no right one
+	accepted list.List                       // of *entry[A, V] with an accepted password, the one used last at the front
+	rejected list.List                       // of *entry[A, V] without one, likewise: a flood of wrong passwords evicts no right one
 	accounts map[A]map[*entry[A, V]]struct{}
 	weight   int       // of all values
 	used     uint64    // of the entry that was used last
 	swept    time.Time // when expired entries were removed last
 
-	logins  int               // under way
-	drops   uint64            // so far
+	logins  int          // under way
+	drops   uint64       // so far
 	dropped map[A]uint64 // accounts and their last drop, while logins are under way
-	floor   uint64            // logins from before this drop are not stored
+	floor   uint64       // logins from before this drop are not stored
 }
 
 // entry is what is known of a name and client.

@@ -14,7 +14,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var minute = Config{TTL: time.Minute, FailureTTL: 10 * time.Second, Size: 100}
 
-func newCache(cfg Config) *Cache[string, string] { return New[string](cfg, func(s string) int { return len(s) }) }
+func newCache(cfg Config) *Cache[string, string] {
+	return New[string](cfg, func(s string) int { return len(s) })
+}
 
 func accept(c *Cache[string, string], now time.Time, name, client, password string) {
 	l := c.Begin(now)

@@ -304,7 +304,7 @@ func TestModel_TheCacheKnowsWhatTheDirectorySaid(t *testing.T) {
 					w.dir.set(epoch, account, passwords[i])
 				}
 				t.Repeat(map[string]func(*rapid.T){
-					"": func(t *rapid.T) { w.t = t; w.consistent() },
+					"":            func(t *rapid.T) { w.t = t; w.consistent() },
 					"time passes": func(*rapid.T) { w.pass() }, "a password changes": func(*rapid.T) { w.change() },
 					"a name moves": func(*rapid.T) { w.rename() }, "an account is dropped": func(*rapid.T) { w.drop() },
 					"login begins": func(*rapid.T) { w.begin() }, "login ends": func(*rapid.T) { w.end() }, "login ends too": func(*rapid.T) { w.end() },

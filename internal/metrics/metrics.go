@@ -45,6 +45,7 @@ type Metrics struct {
 	traceID  func(context.Context) string // may be nil
 	logins   *loginMetrics
 	callers  *callerMetrics
+	forward  *forwardMetrics
 	ops      *opMetrics
 	conns    *connMetrics
 	pool     *poolCollector
@@ -86,6 +87,7 @@ func New(o Options) *Metrics {
 		traceID:  o.TraceID,
 		logins:   newLoginMetrics(factory, bounds),
 		callers:  newCallerMetrics(factory),
+		forward:  newForwardMetrics(factory),
 		ops:      newOpMetrics(factory, bounds),
 		conns:    newConnMetrics(factory, bounds),
 		pool:     pool,

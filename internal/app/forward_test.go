@@ -1,0 +1,115 @@
+package app
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"authsvc/internal/ldaptest"
+
+	"github.com/stretchr/testify/require"
+)
+
+// ask asks as a reverse proxy does, and returns the answer, which has no body.
+func (r *running) ask(t *testing.T, url, username, password string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodGet, url, nil)
+	require.NoError(t, err)
+	if username != "" {
+		req.SetBasicAuth(username, password)
+	}
+	resp, err := r.client.Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Empty(t, body)
+	return resp
+}
+
+// flush posts to the admin listener.
+func (r *running) flush(t *testing.T, query string) (status int, body string) {
+	t.Helper()
+	resp, err := r.client.Post(r.admin+"/api/cache/flush"+query, "", nil)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return resp.StatusCode, string(text)
+}
+
+func TestForward_ServesReverseProxies(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 3, LDIF: "dn: cn=staff," + ldaptest.GroupsDN + "\nobjectClass: groupOfNames\ncn: staff\nmember: " + ldaptest.UserDN(0) + "\n\n"})
+	r := start(t, s.URL(), "HTTP_FORWARD_ADDR=127.0.0.1:0", "LDAP_GROUP_BASE_DN="+ldaptest.GroupsDN, "LDAP_ATTRIBUTES=mail",
+		"AUTH_BASIC_HEADERS=Remote-User={username},Remote-Groups={groups},Remote-Email={mail}", "AUTH_BASIC_REALM=Example")
+	r.ready(t)
+	user, password := ldaptest.Username(0), ldaptest.Password(0)
+
+	resp := r.ask(t, r.url+"/auth/basic", "", "")
+	require.Equal(t, 401, resp.StatusCode)
+	require.Equal(t, `Basic realm="Example", charset="UTF-8"`, resp.Header.Get("WWW-Authenticate"))
+	for _, cache := range []string{"miss", "hit"} {
+		resp = r.ask(t, r.url+"/auth/basic?group=staff", user, password)
+		require.Equal(t, 200, resp.StatusCode)
+		require.Equal(t, cache, resp.Header.Get("Authsvc-Cache"))
+		require.Equal(t, user, resp.Header.Get("Remote-User"))
+		require.Equal(t, "staff", resp.Header.Get("Remote-Groups"))
+	}
+	require.Equal(t, 200, r.ask(t, r.forward+"/any/path?group=nonsense", user, password).StatusCode)
+	require.Equal(t, 401, r.ask(t, r.forward+"/livez", "", "").StatusCode, "it serves no health check")
+	require.Equal(t, 403, r.ask(t, r.url+"/auth/basic?group=staff", ldaptest.Username(1), ldaptest.Password(1)).StatusCode)
+	require.Equal(t, 401, r.ask(t, r.url+"/auth/basic", user, "wrong").StatusCode)
+
+	for _, c := range []struct {
+		query  string
+		status int
+		body   string
+	}{
+		{"?username=" + strings.ToUpper(user), 200, `{"accounts":1}`}, {"?username=nobody", 200, `{"accounts":0}`},
+		{"", 200, `{"accounts":1}`}, {"?user=x", 400, "query"}, {"?username=", 400, "username"},
+	} {
+		status, body := r.flush(t, c.query)
+		require.Equal(t, c.status, status, c.query)
+		require.Contains(t, body, c.body, c.query)
+	}
+	require.Equal(t, "miss", r.ask(t, r.url+"/auth/basic", user, password).Header.Get("Authsvc-Cache"))
+	status, _ := r.get(t, r.admin+"/api/cache/flush")
+	require.Equal(t, 405, status)
+
+	_, metrics := r.get(t, r.admin+"/metrics")
+	for _, line := range []string{
+		`authsvc_forward_requests_total{cache="hit",result="allowed"} 2`, `authsvc_forward_requests_total{cache="none",result="challenge"} 2`,
+		`authsvc_forward_requests_total{cache="stale",result="allowed"} 0`, `authsvc_forward_cache_entries{verdict="accepted"} 1`,
+	} {
+		require.Contains(t, metrics, line)
+	}
+	require.Contains(t, r.log.String(), `"required_groups":"staff"`)
+}
+
+func TestForward_SIGHUPForgetsCredentials(t *testing.T) {
+	t.Parallel()
+	asked := make(chan os.Signal)
+	r := startWith(t, ldaptest.NewServer(t, nil).URL(), Options{Reload: asked})
+	r.ready(t)
+	user, password := ldaptest.Username(1), ldaptest.Password(1)
+	for _, cache := range []string{"miss", "hit"} {
+		require.Equal(t, cache, r.ask(t, r.url+"/auth/basic", user, password).Header.Get("Authsvc-Cache"))
+	}
+	asked <- os.Interrupt // any signal
+	ldaptest.Eventually(t, "the credentials are forgotten", func() bool {
+		return r.ask(t, r.url+"/auth/basic", user, password).Header.Get("Authsvc-Cache") == "miss"
+	})
+}
+
+func TestForward_TheDrainEndsItsListenerToo(t *testing.T) {
+	t.Parallel()
+	r := start(t, ldaptest.NewServer(t, nil).URL(), "HTTP_FORWARD_ADDR=127.0.0.1:0")
+	r.ready(t)
+	require.Equal(t, 200, r.ask(t, r.forward+"/", ldaptest.Username(1), ldaptest.Password(1)).StatusCode)
+	require.NoError(t, r.stop())
+	_, err := r.client.Get(r.forward)
+	require.Error(t, err)
+}
