@@ -153,6 +153,22 @@ func TestDrop_DoesNotKeepOtherAccountsLoginsFromBeingStored(t *testing.T) {
 	require.Empty(t, c.dropped)
 }
 
+func TestCache_HoldsNoPassword(t *testing.T) {
+	t.Parallel()
+	c := newCache(minute)
+	accept(c, epoch, "alice", "192.0.2.1", "accepted secret")
+	reject(c, epoch, "alice", "192.0.2.1", "rejected secret")
+	require.Equal(t, Unknown, verdict(c, epoch, "alice", "192.0.2.1", "compared secret"))
+	held := ""
+	for _, place := range c.entries {
+		held += fmt.Sprintf("%+v", place.Value)
+	}
+	hasher := c.hashes.pool.Get().(*hasher)
+	held += string(hasher.input[:cap(hasher.input)])
+	require.Contains(t, held, "alice")
+	require.NotContains(t, held, "secret")
+}
+
 func BenchmarkHit(b *testing.B) {
 	c := newCache(Config{TTL: time.Hour, FailureTTL: time.Minute, Size: 10_000})
 	for i := range 10_000 {

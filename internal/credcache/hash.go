@@ -34,10 +34,10 @@ func (h *hashes) sum(parts ...string) (mac [macSize]byte) {
 		w.input = binary.AppendUvarint(w.input, uint64(len(part)))
 		w.input = append(w.input, part...)
 	}
-	w.hash.Reset()
 	_, _ = w.hash.Write(w.input) // a hash returns no error
-	clear(w.input)               // it may hold a password
 	w.sum = w.hash.Sum(w.sum[:0])
 	copy(mac[:], w.sum)
+	clear(w.input) // it may hold a password, and so may the hash
+	w.hash.Reset()
 	return mac
 }
