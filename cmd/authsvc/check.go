@@ -11,8 +11,8 @@ import (
 	"strings"
 
 	"authsvc/config"
+	"authsvc/internal/app"
 	"authsvc/internal/doctor"
-	"authsvc/ldappool"
 )
 
 const checkAbout = `Walks every step of a login with the service's own configuration, and says of each what was seen and, where
@@ -88,11 +88,11 @@ func (p *program) check(ctx context.Context, args []string) error {
 // examination returns the doctor's options: the pool and the logins as the service would configure
 // them.
 func (p *program) examination(cfg *config.Config) (doctor.Options, error) {
-	pool, err := poolConfig(cfg, ldappool.Trace{})
+	pool, err := app.PoolConfig(cfg)
 	if err != nil {
 		return doctor.Options{}, err
 	}
-	logins, err := authConfig(cfg, nil)
+	logins, err := app.LoginConfig(cfg)
 	if err != nil {
 		return doctor.Options{}, err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"authsvc/config"
+	"authsvc/internal/app"
 	"authsvc/internal/demo"
 )
 
@@ -38,17 +39,18 @@ func (p *program) demo(ctx context.Context, args []string) error {
 	if err != nil {
 		return &usageError{err}
 	}
-	directory, err := demo.Start(demo.Config{Addr: orAnyPort(ctx, demoLDAPAddr), CutIdle: *cut, Logger: newLogger(cfg, p.stdout)})
+	log := newLogger(cfg, p.stdout)
+	directory, err := demo.Start(demo.Config{Addr: orAnyPort(ctx, demoLDAPAddr), CutIdle: *cut, Logger: log})
 	if err != nil {
 		return err
 	}
 	cfg.LDAP.URLs = config.List{directory.URL()}
-	s, err := newService(ctx, cfg, p.stdout)
+	a, err := app.New(ctx, cfg, app.Options{Build: thisBuild(), Log: log})
 	if err != nil {
 		return errors.Join(err, directory.Close())
 	}
-	p.shout(directory, s.main.Addr().String(), s.admin.Addr().String(), *cut)
-	return errors.Join(s.run(ctx), directory.Close())
+	p.shout(directory, a.Addr().String(), a.AdminAddr().String(), *cut)
+	return errors.Join(runToEnd(ctx, a, cfg), directory.Close())
 }
 
 // demoEnviron returns the demo's configuration, including the variables of the environment that the

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -14,9 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"authsvc/config"
 	"authsvc/internal/ldaptest"
-	"authsvc/internal/sysres"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -136,7 +133,7 @@ func TestAFloodOfConnectionsLeavesTheAdminListenerReachable(t *testing.T) {
 	t.Parallel()
 	p := startProgram(t, ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1}).URL())
 	p.ready(t)
-	flood(t, strings.TrimPrefix(p.admin, "http://"), adminConns+50)
+	flood(t, strings.TrimPrefix(p.admin, "http://"), 256+50) // SECURITY.md has the bound
 	resp, err := http.Get(p.admin + "/healthz")
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
@@ -173,16 +170,4 @@ func TestAStrangerWhoBeginsRequestsDuringTheDrainHoldsUpNoExit(t *testing.T) {
 	_ = p.cmd.Wait() // the exit code says more
 	require.Zero(t, p.cmd.ProcessState.ExitCode())
 	require.Less(t, time.Since(began), 10*time.Second)
-}
-
-func TestConnectionsLeaveDescriptorsForTheDirectory(t *testing.T) {
-	t.Parallel()
-	cfg := &config.Config{Pool: config.Pool{MaxConns: 100}, Admin: config.Admin{Addr: "127.0.0.1:0"}}
-	for limit, want := range map[uint64]int{
-		0: leastConns, 256: leastConns, 1024: 1024 - 100 - adminConns - sysres.SpareFiles, 1 << 62: 1 << 20,
-	} {
-		assert.Equal(t, want, connsWithin(limit, cfg), fmt.Sprint(limit))
-	}
-	cfg.Admin.Addr = ""
-	assert.Equal(t, 1024-100-sysres.SpareFiles, connsWithin(1024, cfg))
 }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 
+	"authsvc/internal/app"
+
 	ber "github.com/go-asn1-ber/asn1-ber"
 )
 
@@ -63,10 +65,11 @@ func boundDecoder() {
 func (p *program) run(ctx context.Context, args []string) int {
 	err := p.command(ctx, args)
 	var wrong *usageError
+	var setting *app.SettingError
 	switch {
 	case err == nil, errors.Is(err, errHelp):
 		return exitOK
-	case errors.As(err, &wrong):
+	case errors.As(err, &wrong), errors.As(err, &setting):
 		fmt.Fprintf(p.stderr, "authsvc: %v\n", err)
 		return exitUsage
 	case errors.Is(err, errFailed): // the report has said what

@@ -5,9 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"os/exec"
 	"slices"
 	"strings"
@@ -193,15 +191,6 @@ func TestWhatADirectorySaysIsOnlyTextInTheStatusPage(t *testing.T) {
 	require.Equal(t, "down - authsvc", eval[string](b, "document.title"))
 	require.Equal(t, "0", eval[string](b, `String(document.querySelectorAll("main img, main script").length)`))
 	b.sound()
-}
-
-func TestTheStatusPagesURLCanBeFollowedOnThisMachine(t *testing.T) {
-	t.Parallel()
-	for addr, want := range map[string]string{
-		"127.0.0.1:9090": "http://127.0.0.1:9090/", "0.0.0.0:9090": "http://localhost:9090/", "[::]:9090": "http://localhost:9090/", "[::1]:9090": "http://[::1]:9090/",
-	} {
-		assert.Equal(t, want, pageURL(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr))))
-	}
 }
 
 // TestScreenshotsOfTheStatusPage stops one of two servers, then both. With -screenshots it takes

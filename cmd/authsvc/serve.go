@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"io"
+	"log/slog"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
+	"time"
 
 	"authsvc/config"
+	"authsvc/internal/app"
+	"authsvc/internal/sysres"
 )
 
 // serve runs the service until SIGTERM or SIGINT. At SIGHUP it reads its files again.
@@ -23,19 +27,43 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	if err != nil {
 		return &usageError{err}
 	}
-	groups := fileGroups(cfg)
 	ctx, stop := untilSignal(ctx)
-	var reloading sync.WaitGroup
-	defer reloading.Wait()
 	defer stop()
-	s, err := newService(ctx, cfg, p.stdout)
+	log := newLogger(cfg, p.stdout)
+	a, err := app.New(ctx, cfg, app.Options{Build: thisBuild(), Log: log, Reload: hangup})
 	if err != nil {
 		return err
 	}
-	s.heedLimits(p.environ)
-	r := &reloader{groups: groups, log: s.log, adopt: s.adoptFront, pool: s.adoptPool, now: inForce{s.asked, s.front}}
-	reloading.Go(func() { r.run(ctx, hangup) })
-	return s.run(ctx)
+	sysres.FollowMemoryLimit(p.environ, os.DirFS("/"), log)
+	a.LogLimits()
+	return runToEnd(ctx, a, cfg)
+}
+
+// newLogger returns the log that LOG_LEVEL and LOG_FORMAT ask for.
+func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: cfg.Log.Level}
+	if cfg.Log.Format == "text" {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// exitGrace is how much longer than HTTP_SHUTDOWN_TIMEOUT the process may take to end.
+const exitGrace = 2 * time.Second
+
+// runToEnd runs a until ctx ends. If a does not end in time afterwards, it ends the process:
+// writing to a log that nobody reads blocks, and so blocks the drain too.
+func runToEnd(ctx context.Context, a *app.App, cfg *config.Config) error {
+	ended := make(chan struct{})
+	defer close(ended)
+	context.AfterFunc(ctx, func() {
+		select {
+		case <-ended:
+		case <-time.After(cfg.HTTP.ShutdownTimeout + exitGrace):
+			os.Exit(exitFailed)
+		}
+	})
+	return a.Run(ctx)
 }
 
 // untilSignal returns a context that ends at the first SIGTERM or SIGINT. A second signal has its

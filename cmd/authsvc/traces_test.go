@@ -148,7 +148,7 @@ func TestAnAbsentCollectorHoldsUpNeitherLoginsNorTheEnd(t *testing.T) {
 			}
 			began := time.Now()
 			require.Zero(t, p.end(t))
-			assert.Less(t, time.Since(began), flushTime+partingTime+5*time.Second)
+			assert.Less(t, time.Since(began), 9*time.Second, "1 s for callers and 3 s for the collector")
 			assert.Contains(t, p.logged(), "traces not sent")
 			assert.Equal(t, 40, strings.Count(p.logged(), `"trace_id"`))
 		})

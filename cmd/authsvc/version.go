@@ -1,36 +1,30 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
+
+	"authsvc/internal/app"
 )
 
 // Set by the linker (-X main.version=v1.2.3 -X main.commit=abc); without it, from what Go knows of
 // the build.
 var version, commit string
 
-// build is what this program is.
-type build struct{ version, commit, goVersion string }
-
-func thisBuild() build {
-	b := build{version, commit, runtime.Version()}
+// thisBuild returns what this program is.
+func thisBuild() app.Build {
+	b := app.Build{Version: version, Commit: commit, GoVersion: runtime.Version()}
 	if info, ok := debug.ReadBuildInfo(); ok {
-		if b.version == "" && info.Main.Version != "" {
-			b.version = info.Main.Version
-		}
+		b.Version = cmp.Or(b.Version, info.Main.Version)
 		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" && b.commit == "" {
-				b.commit = s.Value
+			if s.Key == "vcs.revision" {
+				b.Commit = cmp.Or(b.Commit, s.Value)
 			}
 		}
 	}
-	if b.version == "" {
-		b.version = "(devel)"
-	}
-	if b.commit == "" {
-		b.commit = "unknown"
-	}
+	b.Version, b.Commit = cmp.Or(b.Version, "(devel)"), cmp.Or(b.Commit, "unknown")
 	return b
 }
 
@@ -40,6 +34,6 @@ func (p *program) version(args []string) error {
 		return err
 	}
 	b := thisBuild()
-	_, err := fmt.Fprintf(p.stdout, "authsvc %s, commit %s, %s\n", b.version, b.commit, b.goVersion)
+	_, err := fmt.Fprintf(p.stdout, "authsvc %s, commit %s, %s\n", b.Version, b.Commit, b.GoVersion)
 	return err
 }

@@ -117,7 +117,7 @@ func TestTheDocumentHasEachMessageOfTheSource(t *testing.T) {
 	rows := logTable(t)
 	written := regexp.MustCompile(`\b(?:log|logger)\.(?:Info|Warn|Error)\("([^":]+)`)
 	found := 0
-	for _, dir := range []string{"../../cmd/authsvc/", "../../api/", "../metrics/", "../tracing/", "../audit/", "../admin/", ""} {
+	for _, dir := range []string{"../../cmd/authsvc/", "../app/", "../sysres/", "../../api/", "../metrics/", "../tracing/", "../audit/", "../admin/", ""} {
 		files, err := filepath.Glob(dir + "*.go")
 		require.NoError(t, err)
 		for _, file := range files {

@@ -1,4 +1,5 @@
-// Package sysres says what the system allows this process, and what its settings need of it.
+// Package sysres reads what the system allows this process, memory and file descriptors, and what
+// its settings need of it.
 package sysres
 
 // SpareFiles is the number of file descriptors for what is neither a caller's connection nor one to

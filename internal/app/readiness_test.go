@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -45,12 +45,12 @@ func change(t *testing.T, url string, do func(*ldap.Conn) error) {
 }
 
 // probes waits until the probes answer with these HTTP statuses.
-func (p *process) probes(t *testing.T, ready, healthy int) {
+func (r *running) probes(t *testing.T, ready, healthy int) {
 	t.Helper()
 	ldaptest.Eventually(t, "the probes answer", func() bool {
-		r, _ := asked(t, p.url+"/readyz")
-		h, _ := asked(t, p.url+"/healthz")
-		return r == ready && h == healthy
+		gotReady, _ := r.get(t, r.url+"/readyz")
+		gotHealthy, _ := r.get(t, r.url+"/healthz")
+		return gotReady == ready && gotHealthy == healthy
 	})
 }
 
@@ -80,28 +80,27 @@ func TestReadiness_WaitsForWhatEveryLoginNeedsOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
-			p := startProgram(t, s.URL(), append(c.environ, "LDAP_POOL_HEALTH_CHECK_INTERVAL=100ms")...)
+			r := start(t, s.URL(), append(c.environ, "LDAP_POOL_HEALTH_CHECK_INTERVAL=100ms")...)
 			const lost, again = `"logins cannot succeed"`, `"logins can succeed again"`
 			logged := func(message string, n int) {
 				t.Helper()
-				ldaptest.Eventually(t, message, func() bool { return strings.Count(p.logged(), message) == n })
+				ldaptest.Eventually(t, message, func() bool { return strings.Count(r.log.String(), message) == n })
 			}
 			logged(lost, 1)
-			p.probes(t, http.StatusServiceUnavailable, http.StatusServiceUnavailable)
-			_, told := asked(t, p.admin+"/healthz")
+			r.probes(t, http.StatusServiceUnavailable, http.StatusServiceUnavailable)
+			_, told := r.get(t, r.admin+"/healthz")
 			require.Contains(t, told, `"missing":"`)
 			require.Contains(t, told, c.missing)
-			_, told = asked(t, p.url+"/healthz")
+			_, told = r.get(t, r.url+"/healthz")
 			require.JSONEq(t, `{"status":"unavailable"}`, told)
 
 			add(t, s.URL(), c.dn, c.attributes)
-			p.probes(t, http.StatusOK, http.StatusOK)
+			r.probes(t, http.StatusOK, http.StatusOK)
 			logged(again, 1)
 
 			remove(t, s.URL(), c.dn)
-			p.probes(t, http.StatusOK, http.StatusServiceUnavailable)
+			r.probes(t, http.StatusOK, http.StatusServiceUnavailable)
 			logged(lost, 2)
-			require.Zero(t, p.end(t))
 		})
 	}
 }
@@ -112,12 +111,13 @@ func TestReadiness_NeedsOneOfTheRequiredGroups(t *testing.T) {
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1,
 		LDIF: "dn: cn=staff," + ldaptest.GroupsDN + "\nobjectClass: groupOfNames\ncn: staff\nmember: " + ldaptest.UserDN(0) + "\n",
 	})
-	p := startProgram(t, s.URL(), "LDAP_GROUP_BASE_DN="+ldaptest.GroupsDN, "LDAP_REQUIRED_GROUPS=gone;staff",
+	r := start(t, s.URL(), "LDAP_GROUP_BASE_DN="+ldaptest.GroupsDN, "LDAP_REQUIRED_GROUPS=gone;staff",
 		"LDAP_GROUP_FILTER=(|(member={dn})(gidNumber={gidNumber}))")
-	p.ready(t)
-	require.Zero(t, login(client(t), p.url, ldaptest.Username(0), ldaptest.Password(0), 0).status)
-	require.NotContains(t, p.logged(), "logins cannot succeed")
-	require.Zero(t, p.end(t))
+	r.ready(t)
+	status, body := r.login(t, ldaptest.Username(0), ldaptest.Password(0))
+	require.Equal(t, http.StatusOK, status, body)
+	require.Contains(t, body, `"status":0,`)
+	require.NotContains(t, r.log.String(), "logins cannot succeed")
 }
 
 // readyPool has let the service in at once.

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -28,9 +28,10 @@ const pollFiles = time.Second
 type reloader struct {
 	groups []*fileGroup
 	log    *slog.Logger
-	adopt  func(front)                 // by the main listener
+	adopt  func(listenerFiles)         // by the main listener
 	pool   func(ldappool.Config) error // by the pool
 	now    inForce
+	asked  <-chan os.Signal // to reread all files immediately; may be nil
 }
 
 // contents are the states of files: the hash of what a file holds, so that no secret is kept a
@@ -79,14 +80,14 @@ func (c contents) changed(from contents) []string {
 // run adopts changes until ctx ends: at once when asked to, and otherwise when a group's files have
 // been the same for two looks. So a file that is being written is not taken for whole, and one that
 // an editor replaces is not taken for deleted.
-func (r *reloader) run(ctx context.Context, asked <-chan os.Signal) {
+func (r *reloader) run(ctx context.Context) {
 	ticks := time.NewTicker(pollFiles)
 	defer ticks.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-asked:
+		case <-r.asked:
 			r.reload(r.groups, true)
 		case <-ticks.C:
 			if settled := r.settled(); len(settled) > 0 {
@@ -127,7 +128,7 @@ func (r *reloader) reload(groups []*fileGroup, asked bool) {
 		g.reread(&next)
 		poolAsked = poolAsked || g.directory && g.adopted
 	}
-	r.adopt(next.front)
+	r.adopt(next.files)
 	password := next.pool.BindPassword
 	if ends := config.NewSecret(password).SuspiciousEnds(); ends != "" && password != r.now.pool.BindPassword {
 		r.log.Warn("new bind password has odd ends",

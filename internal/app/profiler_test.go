@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"net/http"
@@ -14,9 +14,8 @@ func TestProfiler_OfTheServiceIsOffAndOn(t *testing.T) {
 	t.Parallel()
 	server := ldaptest.NewServer(t, nil)
 	for setting, want := range map[string]int{"": http.StatusOK, "false": http.StatusNotFound, "true": http.StatusOK} {
-		p := startProgram(t, server.URL(), "ADMIN_PPROF="+setting)
-		status, _ := asked(t, p.admin+"/debug/pprof/goroutine?debug=1")
+		r := start(t, server.URL(), "ADMIN_PPROF="+setting)
+		status, _ := r.get(t, r.admin+"/debug/pprof/goroutine?debug=1")
 		require.Equal(t, want, status, setting)
-		require.Zero(t, p.end(t))
 	}
 }

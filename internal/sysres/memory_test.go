@@ -1,4 +1,4 @@
-package main
+package sysres
 
 import (
 	"bytes"
@@ -62,11 +62,11 @@ func TestGOMEMLIMITFollowsTheContainerUnlessItIsSet(t *testing.T) {
 	var logs bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&logs, nil))
 	container := filesOf(map[string]string{"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "4000000000\n"})
-	heedMemory([]string{"GOMEMLIMIT=off"}, container, log)
-	heedMemory(nil, filesOf(nil), log)
+	FollowMemoryLimit([]string{"GOMEMLIMIT=off"}, container, log)
+	FollowMemoryLimit(nil, filesOf(nil), log)
 	assert.Equal(t, int64(math.MaxInt64), debug.SetMemoryLimit(-1))
 	assert.Empty(t, logs.String())
-	heedMemory([]string{"GOMEMLIMIT="}, container, log)
+	FollowMemoryLimit([]string{"GOMEMLIMIT="}, container, log)
 	assert.Equal(t, int64(3600000000), debug.SetMemoryLimit(-1))
 	assert.Contains(t, logs.String(), "container_bytes=4000000000 go_bytes=3600000000")
 }

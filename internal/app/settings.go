@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"time"
@@ -12,9 +12,9 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// poolConfig returns the configuration of the pool that cfg asks for. It reads the certificates at
-// each call.
-func poolConfig(cfg *config.Config, trace ldappool.Trace) (ldappool.Config, error) {
+// PoolConfig returns the configuration of the pool that cfg asks for, without observers. It reads
+// the certificates at each call.
+func PoolConfig(cfg *config.Config) (ldappool.Config, error) {
 	tls, err := cfg.LDAP.TLSConfig()
 	if err != nil {
 		return ldappool.Config{}, err
@@ -36,7 +36,6 @@ func poolConfig(cfg *config.Config, trace ldappool.Trace) (ldappool.Config, erro
 		MaxConns: cfg.Pool.MaxConns, MinIdleConns: none(cfg.Pool.MinIdleConns),
 		MaxIdleTime: cfg.Pool.MaxIdleTime, MaxLifetime: cfg.Pool.MaxLifetime, HealthCheckInterval: cfg.Pool.HealthCheckInterval,
 		MaxWait: cfg.Pool.MaxWait, MaxWaiters: none(cfg.Pool.MaxWaiters),
-		Trace: trace,
 	}, nil
 }
 
@@ -80,8 +79,8 @@ func newThrottle(cfg *config.Config) (*throttle.Memory, error) {
 	})
 }
 
-// authConfig returns the configuration of logins. limits may be nil.
-func authConfig(cfg *config.Config, limits *throttle.Memory) (auth.Config, error) {
+// LoginConfig returns the configuration of logins that cfg asks for, without a throttle.
+func LoginConfig(cfg *config.Config) (auth.Config, error) {
 	l := &cfg.LDAP
 	kind, err := dialect.Named(l.Preset)
 	c := auth.Config{
@@ -93,9 +92,6 @@ func authConfig(cfg *config.Config, limits *throttle.Memory) (auth.Config, error
 			Enabled: l.Groups, BaseDNs: l.GroupBaseDNs, Filter: l.GroupFilter, NameAttribute: l.GroupNameAttribute,
 			Nested: l.GroupNested, Required: l.RequiredGroups,
 		},
-	}
-	if limits != nil { // a nil pointer in an interface is not nil
-		c.Throttle, c.ThrottleWait = limits, cfg.Pool.MaxWait
 	}
 	if cfg.Auth.FailureDetail == "uniform" {
 		c.UniformDelay, c.DecoyDN = cfg.Auth.UniformDelay, cfg.Auth.UniformDecoyDN

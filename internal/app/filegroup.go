@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"crypto/sha256"
@@ -16,7 +16,7 @@ import (
 // inForce is what the service has from files, as it is used now.
 type inForce struct {
 	pool  ldappool.Config
-	front front
+	files listenerFiles // of the main listener
 }
 
 // fileGroup is the files of one setting, which are adopted together.
@@ -99,8 +99,7 @@ func (g *fileGroup) reread(next *inForce) {
 	if !maps.Equal(look(g.files), now) {
 		g.judged = nil // what was read may be any of several states: read it again
 	}
-	var fewer *fewerCallers
-	if errors.As(g.err, &fewer) {
+	if _, fewer := errors.AsType[*fewerCallers](g.err); fewer {
 		g.applied = nil
 	}
 }
@@ -133,17 +132,17 @@ func takeKeys(a *config.Auth, next *inForce) error {
 	held := apiKeys(keys)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		next.front.callers.Keys = apiKeys(nil)
+		next.files.callers.Keys = apiKeys(nil)
 		return &fewerCallers{err, "every API key is refused"}
 	case keys == nil:
 		return err
 	case err != nil:
-		next.front.callers.Keys = slices.DeleteFunc(slices.Clone(next.front.callers.Keys), func(k api.Key) bool {
+		next.files.callers.Keys = slices.DeleteFunc(slices.Clone(next.files.callers.Keys), func(k api.Key) bool {
 			return !slices.ContainsFunc(held, func(h api.Key) bool { return h.SHA256 == k.SHA256 })
 		})
 		return &fewerCallers{err, "keys that the file no longer has are refused; new ones are not accepted until the file is right"}
 	}
-	next.front.callers.Keys = held
+	next.files.callers.Keys = held
 	if len(held) == 0 {
 		return &fewerCallers{errNoKey, "every API key is refused"}
 	}
@@ -157,7 +156,7 @@ func takeClientCAs(h *config.HTTP, next *inForce) error {
 	if pool == nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	next.front = next.front.withClientCAs(pool)
+	next.files = next.files.withClientCAs(pool)
 	if err != nil {
 		return &fewerCallers{err, "every caller's certificate is refused"}
 	}
@@ -169,13 +168,13 @@ func takeClientCAs(h *config.HTTP, next *inForce) error {
 func takeDenied(h *config.HTTP, next *inForce) error {
 	denied, err := h.DeniedCertificates()
 	if err == nil {
-		next.front.callers.Denied = denied
+		next.files.callers.Denied = denied
 		return nil
 	}
 	all := map[[sha256.Size]byte]bool{}
 	maps.Copy(all, denied)
-	maps.Copy(all, next.front.callers.Denied)
-	next.front.callers.Denied = all
+	maps.Copy(all, next.files.callers.Denied)
+	next.files.callers.Denied = all
 	return &fewerCallers{err, "certificates that were denied stay denied"}
 }
 
@@ -185,8 +184,8 @@ func takeListenerPair(h *config.HTTP, next *inForce) error {
 	if err != nil {
 		return err
 	}
-	next.front.tls = next.front.tls.Clone()
-	next.front.tls.Certificates = certs
+	next.files.tls = next.files.tls.Clone()
+	next.files.tls.Certificates = certs
 	return nil
 }
 

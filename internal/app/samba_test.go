@@ -1,15 +1,11 @@
-package main
+package app
 
 import (
-	"io"
-	"net/http"
-	"strings"
 	"testing"
 
 	"authsvc/internal/ldaptest"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 )
 
 // TestTheServiceLogsInAtActiveDirectoryWithItsPresetAlone has nothing set but where the domain is,
@@ -20,10 +16,10 @@ func TestTheServiceLogsInAtActiveDirectoryWithItsPresetAlone(t *testing.T) {
 	s.AddUser("guest1", "guest-secret")
 	inner := s.AddGroup("inner", member)
 	s.AddGroup("outer", inner)
-	p := startProgram(t, s.TLSURL(), "LDAP_PRESET=ad", "LDAP_CA_FILE="+s.CA().File(),
+	r := start(t, s.TLSURL(), "LDAP_PRESET=ad", "LDAP_CA_FILE="+s.CA().File(),
 		"LDAP_BASE_DN="+ldaptest.SambaBaseDN, "LDAP_BIND_DN=service@"+ldaptest.SambaDNSName, "LDAP_BIND_PASSWORD="+ldaptest.SambaServicePassword,
 		"LDAP_REQUIRED_GROUPS=nonsense;OUTER", "LDAP_POOL_MIN_IDLE_CONNS=1")
-	p.ready(t)
+	r.ready(t)
 	for _, c := range []struct {
 		username, password string
 		http               int
@@ -38,14 +34,8 @@ func TestTheServiceLogsInAtActiveDirectoryWithItsPresetAlone(t *testing.T) {
 		{"guest1", "wrong", 401, `"status":2,`},
 		{"nobody", "wrong", 401, `"status":1,`},
 	} {
-		resp, err := http.Post(p.url+"/auth", "application/json", strings.NewReader(`{"username":"`+c.username+`","password":"`+c.password+`"}`))
-		require.NoError(t, err)
-		content, err := io.ReadAll(resp.Body)
-		require.NoError(t, err)
-		require.NoError(t, resp.Body.Close())
-		body := string(content)
-		assert.Equal(t, c.http, resp.StatusCode, "%s: %s", c.username, body)
+		status, body := r.login(t, c.username, c.password)
+		assert.Equal(t, c.http, status, "%s: %s", c.username, body)
 		assert.Contains(t, body, c.has, c.username)
 	}
-	assert.Zero(t, p.end(t))
 }

@@ -1,16 +1,13 @@
-package main
+package sysres
 
 import (
 	"io/fs"
 	"log/slog"
 	"math"
-	"os"
 	"path"
 	"runtime/debug"
 	"strconv"
 	"strings"
-
-	"authsvc/internal/sysres"
 )
 
 // memoryShare is the share of the container's memory limit that becomes GOMEMLIMIT, unless that is
@@ -18,9 +15,9 @@ import (
 // process. The rest is for memory that Go does not count: the binary, and sockets' buffers.
 const memoryShare = 0.9
 
-// heedMemory makes the garbage collector keep to the container's memory limit. (GOMAXPROCS follows
-// the container's CPUs by itself, since Go 1.25.)
-func heedMemory(environ []string, root fs.FS, log *slog.Logger) {
+// FollowMemoryLimit makes the garbage collector keep to the container's memory limit. root is the
+// root of the file system. (GOMAXPROCS follows the container's CPUs by itself, since Go 1.25.)
+func FollowMemoryLimit(environ []string, root fs.FS, log *slog.Logger) {
 	for _, v := range environ {
 		if value, ok := strings.CutPrefix(v, "GOMEMLIMIT="); ok && value != "" {
 			return // the runtime has taken it
@@ -59,19 +56,4 @@ func memoryMax(root fs.FS) (least int64, ok bool) {
 		}
 	}
 	return least, least < math.MaxInt64
-}
-
-// heedLimits applies the limits of the process, and logs which of them are lower than its settings
-// can need.
-func (s *service) heedLimits(environ []string) {
-	heedMemory(environ, os.DirFS("/"), s.log)
-	if allowed := s.main.Stat().Max; allowed < s.cfg.HTTP.MaxConns {
-		s.log.Info("HTTP_MAX_CONNS lowered to what file descriptors allow: raise their limit for more (ulimit -n, LimitNOFILE)",
-			"asked", s.cfg.HTTP.MaxConns, "max_conns", allowed)
-	}
-	needed := sysres.FilesNeeded(s.cfg.Pool.MaxConns, s.cfg.Pool.MaxWaiters)
-	if limit, ok := sysres.FileLimit(); ok && limit < needed {
-		s.log.Warn("file descriptor limit below what the settings can need: raise it (ulimit -n, LimitNOFILE), or lower LDAP_POOL_MAX_WAITERS",
-			"limit", limit, "needed", needed)
-	}
 }

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"bytes"
@@ -25,6 +25,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// The messages of a reload.
+const (
+	reloadedLine    = "configuration reloaded"
+	notReloadedLine = "configuration not reloaded, the old one stays in force"
+)
+
 // reloading is a reloader at work in a bubble, and what it did.
 type reloading struct {
 	t       *testing.T
@@ -32,7 +38,7 @@ type reloading struct {
 	hangup  chan os.Signal
 	mu      sync.Mutex
 	adopted []ldappool.Config // by the pool
-	front   front             // adopted last by the main listener
+	files   listenerFiles     // adopted last by the main listener
 	refuse  error
 	log     bytes.Buffer
 }
@@ -64,16 +70,16 @@ func watchedFrom(t *testing.T, loaded, started func(*reloading)) *reloading {
 	require.NoError(t, err)
 	loaded(r)
 	groups := fileGroups(cfg)
-	pool, err := poolConfig(cfg, ldappool.Trace{})
+	pool, err := PoolConfig(cfg)
 	require.NoError(t, err)
-	r.front, err = frontConfig(cfg)
+	r.files, err = newListenerFiles(cfg)
 	require.NoError(t, err)
 	r.adopted = []ldappool.Config{pool}
 	started(r)
-	reloader := &reloader{groups: groups, log: slog.New(slog.NewJSONHandler(&r.log, nil)), adopt: r.adoptFront, pool: r.adopt, now: inForce{pool, r.front}}
+	reloader := &reloader{groups: groups, log: slog.New(slog.NewJSONHandler(&r.log, nil)), adopt: r.adoptFiles, pool: r.adopt, now: inForce{pool, r.files}, asked: r.hangup}
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	running.Go(func() { reloader.run(ctx, r.hangup) })
+	running.Go(func() { reloader.run(ctx) })
 	t.Cleanup(func() {
 		cancel()
 		running.Wait()
@@ -81,23 +87,23 @@ func watchedFrom(t *testing.T, loaded, started func(*reloading)) *reloading {
 	return r
 }
 
-func (r *reloading) adoptFront(f front) {
+func (r *reloading) adoptFiles(f listenerFiles) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.front = f
+	r.files = f
 }
 
 // inForce is what is adopted now.
 func (r *reloading) inForce() inForce {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return inForce{r.adopted[len(r.adopted)-1], r.front}
+	return inForce{r.adopted[len(r.adopted)-1], r.files}
 }
 
 // keys are the names of the keys in force.
 func (r *reloading) keys() string {
 	names := []string{}
-	for _, k := range r.inForce().front.callers.Keys {
+	for _, k := range r.inForce().files.callers.Keys {
 		names = append(names, k.Name)
 	}
 	return strings.Join(names, " ")
@@ -387,18 +393,18 @@ func TestAFileThatIsNoGoodHoldsBackItsOwnGroupAlone(t *testing.T) {
 						r.pair()
 					}
 					r.wait()
-					pool, front := r.inForce().pool, r.inForce().front
+					pool, files := r.inForce().pool, r.inForce().files
 					require.Equal(t, spoilt != "password", pool.BindPassword == "second")
 					require.Equal(t, spoilt != "ca.pem", !pool.TLS.RootCAs.Equal(before.pool.TLS.RootCAs))
 					if spoilt != "callers.pem" {
-						require.False(t, front.callers.ClientCAs.Equal(before.front.callers.ClientCAs))
-						require.True(t, front.callers.ClientCAs.Equal(front.tls.ClientCAs))
+						require.False(t, files.callers.ClientCAs.Equal(before.files.callers.ClientCAs))
+						require.True(t, files.callers.ClientCAs.Equal(files.tls.ClientCAs))
 					}
 					if spoilt != "keys" {
 						require.Equal(t, "two", r.keys())
 					}
-					require.Equal(t, spoilt != "denied", len(front.callers.Denied) == 1)
-					require.Equal(t, group[spoilt] == "", &before.front.tls.Certificates[0].Certificate[0][0] != &front.tls.Certificates[0].Certificate[0][0])
+					require.Equal(t, spoilt != "denied", len(files.callers.Denied) == 1)
+					require.Equal(t, group[spoilt] == "", &before.files.tls.Certificates[0].Certificate[0][0] != &files.tls.Certificates[0].Certificate[0][0])
 				})
 			})
 		}
@@ -453,8 +459,8 @@ func TestWhatAFileOfCallersNoLongerAdmitsIsRefusedWhateverIsWrongWithIt(t *testi
 		require.NoError(t, os.Remove(r.file("keys")))
 		r.wait()
 		require.Empty(t, r.keys())
-		require.NotNil(t, r.inForce().front.callers.Keys)
-		require.False(t, r.inForce().front.callers.Anybody)
+		require.NotNil(t, r.inForce().files.callers.Keys)
+		require.False(t, r.inForce().files.callers.Anybody)
 		r.write("keys", keyLines("one"))
 		r.wait()
 		r.write("keys", "# "+keyLines("one"))
@@ -469,12 +475,12 @@ func TestWhatAFileOfCallersNoLongerAdmitsIsRefusedWhateverIsWrongWithIt(t *testi
 		for _, spoil := range []string{"wrong", "empty", "deleted"} {
 			r.write("callers.pem", r.authority())
 			r.wait()
-			require.False(t, r.inForce().front.callers.ClientCAs.Equal(x509.NewCertPool()))
+			require.False(t, r.inForce().files.callers.ClientCAs.Equal(x509.NewCertPool()))
 			spoiled[spoil](r, "callers.pem")
 			r.wait()
-			require.True(t, r.inForce().front.callers.ClientCAs.Equal(x509.NewCertPool()), spoil)
+			require.True(t, r.inForce().files.callers.ClientCAs.Equal(x509.NewCertPool()), spoil)
 		}
-		require.NotNil(t, r.inForce().front.callers.ClientCAs)
+		require.NotNil(t, r.inForce().files.callers.ClientCAs)
 	})
 }
 
@@ -489,11 +495,11 @@ func TestADenialIsTakenBackByARightFileAlone(t *testing.T) {
 		}{{one, 1}, {"x\n" + two, 2}, {"", 0}, {one + "\n" + two, 2}, {two, 1}} {
 			r.write("denied", step.content)
 			r.wait()
-			require.Len(t, r.inForce().front.callers.Denied, step.denied, step.content)
+			require.Len(t, r.inForce().files.callers.Denied, step.denied, step.content)
 		}
 		require.NoError(t, os.Remove(r.file("denied")))
 		r.wait()
-		require.Len(t, r.inForce().front.callers.Denied, 1)
+		require.Len(t, r.inForce().files.callers.Denied, 1)
 		require.Contains(t, r.log.String(), "certificates that were denied stay denied")
 	})
 }

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"authsvc/api"
 	"authsvc/internal/logsafe"
 	"authsvc/ldappool"
 )
@@ -39,8 +40,12 @@ const (
 	undecided = 10 * time.Second
 )
 
-// state returns whether everything was found once, and what is missing now.
+// state returns whether everything was found once, and what is missing now. A nil readiness needs
+// nothing.
 func (r *readiness) state() (found bool, problem string) {
+	if r == nil {
+		return true, ""
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.found, r.problem
@@ -100,4 +105,27 @@ func (r *readiness) look(ctx context.Context) {
 	case before != "" && now == "":
 		r.log.Info("logins can succeed again")
 	}
+}
+
+// maxText bounds a text of the directory's, in bytes.
+const maxText = 300
+
+// directoryHealth reports the state of the directory to the API.
+type directoryHealth struct {
+	pool  *ldappool.Pool
+	ready *readiness // may be nil
+}
+
+func (h directoryHealth) Health() api.HealthStatus {
+	stat := h.pool.Stat()
+	found, problem := h.ready.state()
+	out := api.HealthStatus{Usable: stat.Usable && problem == "", Answered: stat.Ready && found, Missing: problem}
+	for _, s := range stat.Servers {
+		server := api.ServerStatus{Address: s.URL, State: s.State.String(), Since: s.Since}
+		if s.LastErr != nil {
+			server.LastError = logsafe.Printable(s.LastErr.Error(), maxText)
+		}
+		out.Servers = append(out.Servers, server)
+	}
+	return out
 }

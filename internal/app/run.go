@@ -1,0 +1,136 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Run serves until ctx ends or a listener fails, then drains: it answers the requests under way and
+// closes the pool, all within HTTP_SHUTDOWN_TIMEOUT.
+func (a *App) Run(ctx context.Context) error {
+	var working sync.WaitGroup
+	defer working.Wait()
+	if a.page != nil {
+		draining, stop := context.WithCancel(context.WithoutCancel(ctx)) // the page shows the drain, too
+		defer stop()
+		working.Go(func() { a.page.Run(draining) })
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	working.Go(func() { a.reloader.run(ctx) })
+	if a.ready != nil {
+		working.Go(func() { a.ready.run(ctx) })
+	}
+	ended := make(chan error, 2)
+	serving := 0
+	for _, l := range []listener{a.main, a.admin} {
+		if l.server != nil {
+			serving++
+			go func() { ended <- l.serve() }()
+		}
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+		a.log.Info("draining", "timeout", a.cfg.HTTP.ShutdownTimeout.String())
+	case err = <-ended:
+		serving--
+		cancel()
+	}
+	err = errors.Join(err, a.drain())
+	for range serving {
+		if e := <-ended; !errors.Is(e, http.ErrServerClosed) && !errors.Is(e, net.ErrClosed) {
+			err = errors.Join(err, e)
+		}
+	}
+	if err != nil {
+		a.log.Error("stopped", "error", err)
+		return err
+	}
+	a.log.Info("stopped")
+	return nil
+}
+
+// drainGrace is how long callers keep their connections at the drain. The answer to each request
+// tells them to close the connection. If the service closed it, it could do so while the caller is
+// sending its next request.
+const drainGrace = time.Second
+
+// drain ends the service: the main listener first, then the pool that its requests used, and last
+// the admin listener, which answers until then.
+func (a *App) drain() error {
+	ctx, cancel := context.WithTimeout(context.Background(), a.cfg.HTTP.ShutdownTimeout)
+	defer cancel()
+	a.api.Drain()
+	if a.page != nil {
+		a.page.Drain()
+	}
+	_ = a.main.Close() // even if it fails, no new connection is accepted
+	grace := min(drainGrace, a.cfg.HTTP.ShutdownTimeout/4)
+	began := a.main.Mark()
+	waiting, stop := context.WithTimeout(ctx, grace)
+	defer stop()
+	a.main.Wait(waiting)
+	cutting, done := context.WithCancel(ctx)
+	var cut sync.WaitGroup
+	cut.Go(func() { a.cutQuiet(cutting, began, grace) })
+	err := shutdown(ctx, "main", a.main.server)
+	done()
+	cut.Wait()
+	if e := a.pool.Close(ctx); e != nil {
+		err = errors.Join(err, fmt.Errorf("the pool did not drain in time: %w", e))
+	}
+	a.flush(ctx) // every login has ended
+	if a.admin.server != nil {
+		waiting, stop := context.WithTimeout(ctx, drainGrace)
+		defer stop()
+		_ = shutdown(waiting, "admin", a.admin.server) // no login waits for a profile that is cut short
+	}
+	return err
+}
+
+// cutQuiet closes connections without progress since the last look, until ctx ends. A caller whose
+// requests or reading never end delays neither logins nor the exit.
+func (a *App) cutQuiet(ctx context.Context, began uint64, pace time.Duration) {
+	looks := time.NewTicker(pace)
+	defer looks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-looks.C:
+		}
+		now := a.main.Mark()
+		a.main.CloseQuiet(began)
+		began = now
+	}
+}
+
+// flushTime bounds how long the end waits for a collector. One that answers needs far less. One
+// that does not must not delay the end.
+const flushTime = 3 * time.Second
+
+// flush sends the last spans. If it cannot, the service has not failed.
+func (a *App) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, flushTime)
+	defer cancel()
+	if err := a.observers.spans.Close(ctx); err != nil {
+		a.log.Warn("traces not sent", "error", err)
+	}
+}
+
+// shutdown answers the requests under way. It cuts those that are not answered in time.
+func shutdown(ctx context.Context, name string, server *http.Server) error {
+	// The listener may have been closed before. Shutdown reports that only after it has waited for
+	// all requests.
+	if err := server.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) {
+		_ = server.Close() // even if it fails, nothing is served any more
+		return fmt.Errorf("the %s listener did not drain in time: %w", name, err)
+	}
+	return nil
+}
