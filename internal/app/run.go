@@ -71,10 +71,7 @@ func (a *App) drain() error {
 		a.page.Drain()
 	}
 	grace := min(drainGrace, a.cfg.HTTP.ShutdownTimeout/4)
-	var err error
-	for _, e := range a.drainDoors(ctx, grace) {
-		err = errors.Join(err, e)
-	}
+	err := errors.Join(a.drainDoors(ctx, grace)...)
 	if e := a.pool.Close(ctx); e != nil {
 		err = errors.Join(err, fmt.Errorf("the pool did not drain in time: %w", e))
 	}
