@@ -28,7 +28,7 @@ func TestTheDoctorAtActiveDirectory(t *testing.T) { //nolint:tparallel // the gr
 	s.AddGroup("staff", member, locked,
 		s.AddUser("expired", "guest-secret", "accountExpires", ldaptest.FileTime(time.Now().Add(-48*time.Hour))),
 		s.AddUser("new", "guest-secret", "pwdLastSet", "0"))
-	everything.secret(ldaptest.SambaServicePassword, "member-secret", "disabled-secret")
+	everything.Secret(ldaptest.SambaServicePassword, "member-secret", "disabled-secret")
 	common := []string{
 		"LDAP_PRESET=ad", "LDAP_CA_FILE=" + s.CA().File(), "LDAP_BASE_DN=" + ldaptest.SambaBaseDN, "LDAP_REQUIRED_GROUPS=staff",
 		"LDAP_BIND_DN=service@" + ldaptest.SambaDNSName, "LDAP_BIND_PASSWORD=" + ldaptest.SambaServicePassword,

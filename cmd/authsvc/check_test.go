@@ -33,16 +33,16 @@ func runCheck(t *testing.T, url string, environ []string, stdin string, args ...
 	var out, problems bytes.Buffer
 	cmd := exec.Command(self, append([]string{"check"}, args...)...)
 	cmd.Stdin = strings.NewReader(stdin)
-	cmd.Stdout = everything.writer("stdout of "+t.Name(), &out)
-	cmd.Stderr = everything.writer("stderr of "+t.Name(), &problems)
+	cmd.Stdout = everything.Writer("stdout of "+t.Name(), &out)
+	cmd.Stderr = everything.Writer("stderr of "+t.Name(), &problems)
 	cmd.Env = append([]string{
 		asProgram + "=1", "LDAP_URL=" + url, "LDAP_BASE_DN=" + ldaptest.PeopleDN,
 		"LDAP_BIND_DN=" + ldaptest.ServiceDN, "LDAP_BIND_PASSWORD=" + ldaptest.ServicePassword,
 	}, environ...)
-	everything.secret(ldaptest.ServicePassword, strings.TrimSuffix(stdin, "\n"))
+	everything.Secret(ldaptest.ServicePassword, strings.TrimSuffix(stdin, "\n"))
 	for _, e := range environ {
 		if password, ok := strings.CutPrefix(e, "LDAP_BIND_PASSWORD="); ok {
-			everything.secret(password)
+			everything.Secret(password)
 		}
 	}
 	err = cmd.Run()

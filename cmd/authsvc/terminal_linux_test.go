@@ -39,7 +39,7 @@ func openTerminal(t *testing.T) (person, program *os.File) {
 func TestAPasswordIsNotShownWhileItIsTyped(t *testing.T) {
 	t.Parallel()
 	const typed = "typed-secret"
-	everything.secret(typed)
+	everything.Secret(typed)
 	self, err := os.Executable()
 	require.NoError(t, err)
 	for name, c := range map[string]struct {
@@ -72,7 +72,7 @@ func TestAPasswordIsNotShownWhileItIsTyped(t *testing.T) {
 			_ = cmd.Wait() // its code is asked for below
 			assert.Equal(t, c.code, cmd.ProcessState.ExitCode())
 			read()
-			everything.wrote("terminal of "+t.Name(), seen.Bytes())
+			everything.Wrote("terminal of "+t.Name(), seen.Bytes())
 			assert.NotContains(t, seen.String(), typed)
 			after, err := unix.IoctlGetTermios(int(program.Fd()), unix.TCGETS)
 			require.NoError(t, err)
