@@ -52,7 +52,7 @@ func badDirectories(t *testing.T) []illness {
 	impatient := []string{"LDAP_DIAL_TIMEOUT=1s"}
 	emptyDNS := []string{testDNS + "=" + ldaptest.NewNameServer(t).Addr()}
 	return []illness{
-		{"nothing listens", "ldap://" + closedAddr(t), nil, nil, "tcp", "nothing listens at 127.0.0.1:", "start the directory, or correct host and port in LDAP_URL"},
+		{"nothing listens", "ldap://" + ldaptest.ClosedAddr(t), nil, nil, "tcp", "nothing listens at 127.0.0.1:", "start the directory, or correct host and port in LDAP_URL"},
 		{"a firewall drops what is sent to the directory", drops.URL(), impatient, nil, "tcp", "does not answer within 1s: the host is down, or a firewall drops what is sent to it",
 			"have the firewalls between let this machine connect"},
 		{"a middlebox lets connections begin and drops the rest", swallows.URL(), impatient, nil, "service bind", "takes the connection and does not answer within 1s",

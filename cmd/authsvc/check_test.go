@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"net"
 	"os"
 	"os/exec"
 	"slices"
@@ -59,15 +58,6 @@ func runCheck(t *testing.T, url string, environ []string, stdin string, args ...
 	return r
 }
 
-// closedAddr returns an address on which nothing listens.
-func closedAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	return l.Addr().String()
-}
-
 // tlsDirectory starts a directory with a certificate made from cfg, and returns its URL.
 func tlsDirectory(t *testing.T, ca *ldaptest.CA, cfg ldaptest.CertConfig) string {
 	t.Helper()
@@ -111,7 +101,7 @@ func TestTheDoctorFindsAllWell(t *testing.T) { //nolint:tparallel // the group w
 		Users: 2, TLS: true, CertLife: 90 * 24 * time.Hour,
 		ExtraGlobal:   "moduleload ppolicy\nmoduleload back_monitor",
 		ExtraDatabase: "overlay ppolicy\nppolicy_default \"cn=policy," + ldaptest.BaseDN + "\"\nppolicy_use_lockout" + openConfig,
-		LDIF:          policyLDIF() + "dn: cn=staff," + ldaptest.GroupsDN + "\nobjectClass: groupOfNames\ncn: staff\nmember: " + ldaptest.UserDN(0) + "\n",
+		LDIF:          ldaptest.PolicyLDIF() + "dn: cn=staff," + ldaptest.GroupsDN + "\nobjectClass: groupOfNames\ncn: staff\nmember: " + ldaptest.UserDN(0) + "\n",
 	})
 	environ := []string{
 		"LDAP_CA_FILE=" + s.CA().File(), "LDAP_GROUP_BASE_DN=" + ldaptest.GroupsDN, "LDAP_REQUIRED_GROUPS=staff",
@@ -146,7 +136,7 @@ func TestTheDoctorFindsAllWell(t *testing.T) { //nolint:tparallel // the group w
 func TestTheDoctorSaysWhatADirectoryDoesNotTell(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
-		Users: 1, ExtraGlobal: "moduleload ppolicy", LDIF: policyLDIF(),
+		Users: 1, ExtraGlobal: "moduleload ppolicy", LDIF: ldaptest.PolicyLDIF(),
 		ExtraDatabase: "overlay ppolicy\nppolicy_default \"cn=policy," + ldaptest.BaseDN + "\"",
 	})
 	r := runCheck(t, s.URL(), nil, "")
@@ -164,7 +154,7 @@ func TestTheDoctorSaysWhatADirectoryDoesNotTell(t *testing.T) {
 func TestTheDoctorReadsOpenLDAPsConfiguration(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
-		Users: 1, ExtraGlobal: "moduleload ppolicy\nmoduleload back_monitor", LDIF: policyLDIF(),
+		Users: 1, ExtraGlobal: "moduleload ppolicy\nmoduleload back_monitor", LDIF: ldaptest.PolicyLDIF(),
 		ExtraDatabase: "index sn sub\nindex default eq\nindex givenName\noverlay ppolicy\nppolicy_default \"cn=policy," + ldaptest.BaseDN + "\"" + openConfig,
 	})
 	for name, c := range map[string]struct{ filter, step, want string }{
@@ -219,7 +209,7 @@ func TestTheDoctorReads389DSsConfiguration(t *testing.T) {
 func TestTheDoctorSaysWhatTheEntryHasAgainstALogin(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
-		ExtraGlobal: "moduleload ppolicy", LDIF: policyLDIF(),
+		ExtraGlobal: "moduleload ppolicy", LDIF: ldaptest.PolicyLDIF(),
 		ExtraDatabase: "overlay ppolicy\nppolicy_default \"cn=policy," + ldaptest.BaseDN + "\"",
 	})
 	for user, want := range map[string]string{
@@ -260,7 +250,7 @@ func TestTheDoctorComparesTheDirectorysLockoutWithOurs(t *testing.T) {
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
 		ExtraGlobal:   "moduleload ppolicy",
 		ExtraDatabase: "overlay ppolicy\nppolicy_default \"cn=policy," + ldaptest.BaseDN + "\"",
-		LDIF:          policyLDIF(),
+		LDIF:          ldaptest.PolicyLDIF(),
 	})
 	for name, c := range map[string]struct {
 		environ []string

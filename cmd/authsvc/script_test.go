@@ -347,14 +347,7 @@ func taken(ts *testscript.TestScript, args []string) {
 	ts.Setenv(args[0], l.Addr().String())
 }
 
-// nobody sets a variable to the caller's end of a connection. Nothing listens there, and nothing
-// else can while the connection is open.
+// nobody sets a variable to an address on which nothing listens.
 func nobody(ts *testscript.TestScript, args []string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	ts.Check(err)
-	ts.Defer(func() { l.Close() })
-	c, err := net.Dial("tcp", l.Addr().String())
-	ts.Check(err)
-	ts.Defer(func() { c.Close() })
-	ts.Setenv(args[0], c.LocalAddr().String())
+	ts.Setenv(args[0], ldaptest.ClosedAddr(stageOf(ts).tb))
 }
