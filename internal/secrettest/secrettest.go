@@ -1,4 +1,4 @@
-// Package secrettest searches what programs wrote during tests for the secrets that they were given.
+// Package secrettest searches what programs wrote in tests for the secrets that they were given.
 package secrettest
 
 import (
@@ -77,8 +77,8 @@ func spellings(secret string) []string {
 	return slices.Compact(all)
 }
 
-// Search reads every byte. It returns how many bytes there were, how many secrets it looked for, and
-// which of them it found where. It does not block the other methods while it reads.
+// Search reads every byte. It returns how many bytes there were, how many secrets it looked for,
+// and which of them it found where. It does not block the other methods while it reads.
 func (e *Evidence) Search() (read, secrets int, found []string) {
 	e.mu.Lock()
 	written, looked := maps.Clone(e.written), maps.Clone(e.secrets)
@@ -110,7 +110,8 @@ func (e *Evidence) Search() (read, secrets int, found []string) {
 	return read, len(looked), found
 }
 
-// Tests are a package's tests for its TestMain. They fail if the evidence has a secret at their end.
+// Tests are a package's tests for its TestMain. They fail if the evidence has a secret at their
+// end.
 type Tests struct {
 	M        interface{ Run() int } // a *testing.M
 	Evidence *Evidence
