@@ -81,7 +81,7 @@ func (f *frontage) keys(keys ...string) {
 	f.t.Helper()
 	var b strings.Builder
 	for _, key := range keys {
-		everything.secret(key)
+		everything.Secret(key)
 		fmt.Fprintf(&b, "shop %x\n", sha256.Sum256([]byte(key)))
 	}
 	f.write("keys", b.String())
@@ -102,12 +102,12 @@ func (f *frontage) client(ca *ldaptest.CA, certs ...*ldaptest.Cert) *http.Client
 
 // login asks with a key or none.
 func (f *frontage) login(c *http.Client, key string) (status int, err error) {
-	everything.secret(ldaptest.Password(1))
+	everything.Secret(ldaptest.Password(1))
 	req, err := http.NewRequest(http.MethodPost, f.p.url+"/auth", strings.NewReader(`{"username":"user1","password":"password1"}`))
 	require.NoError(f.t, err)
 	req.Header.Set("Content-Type", "application/json")
 	if key != "" {
-		everything.secret(key)
+		everything.Secret(key)
 		req.Header.Set("Authorization", "Bearer "+key)
 	}
 	resp, err := c.Do(req)
@@ -117,7 +117,7 @@ func (f *frontage) login(c *http.Client, key string) (status int, err error) {
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	require.NoError(f.t, err)
-	everything.wrote("answers", text)
+	everything.Wrote("answers", text)
 	var got struct{ Status int }
 	require.NoError(f.t, json.Unmarshal(text, &got), "%s", text)
 	return got.Status, nil
@@ -149,7 +149,7 @@ func TestKeysAreTakenOverWhileTheServiceRuns(t *testing.T) {
 	f.require(0, c, "shop-key-one")
 	f.require(0, c, "shop-key-two")
 	f.write("keys", fmt.Sprintf("shop shop-key-three\nshop %x\n", sha256.Sum256([]byte("shop-key-two")))) // somebody forgot to hash it
-	everything.secret("shop-key-three")
+	everything.Secret("shop-key-three")
 	f.said(fewerLine, 1)
 	assert.Contains(t, f.p.logged(), "line 1: the SHA-256 must be 64 hexadecimal digits")
 	f.require(0, c, "shop-key-two")

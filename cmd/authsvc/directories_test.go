@@ -268,7 +268,7 @@ func TestDirectories_AHiddenRootDSEIsReadByTheService(t *testing.T) {
 		slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
 			ExtraGlobal:   "moduleload ppolicy\naccess to dn.base=\"\" " + access + "\naccess to * by * read",
 			ExtraDatabase: "overlay ppolicy\nppolicy_default \"cn=policy," + ldaptest.BaseDN + "\"",
-			LDIF:          strings.ReplaceAll(policyLDIF(), "userPassword: secret", "userPassword: r3set-w0rd"),
+			LDIF:          strings.ReplaceAll(ldaptest.PolicyLDIF(), "userPassword: secret", "userPassword: r3set-w0rd"),
 		})
 		for rule, status := range byRule {
 			p := startProgram(t, slapd.URL(), "LDAP_PASSWORD_POLICY="+rule)

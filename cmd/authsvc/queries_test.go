@@ -125,7 +125,7 @@ func TestAlertsFireWhenADirectoryIsLostAndWhenItRefusesTheServicePassword(t *tes
 	fires("AuthsvcServiceBindRefused", 0)
 
 	refused := startProgram(t, slapd.URL(), "LDAP_BIND_PASSWORD=stale-service-pw0rd")
-	everything.secret("stale-service-pw0rd")
+	everything.Secret("stale-service-pw0rd")
 	other := startPrometheus(t, refused.admin)
 	ldaptest.Eventually(t, "AuthsvcServiceBindRefused fires", func() bool {
 		series, _ := other.query(t, `ALERTS{alertstate="firing",alertname="AuthsvcServiceBindRefused"}`)

@@ -70,7 +70,7 @@ func (r *rotation) modify(as, dn string, values map[string][]string) {
 
 func (r *rotation) password(valid ...string) {
 	r.t.Helper()
-	everything.secret(valid...)
+	everything.Secret(valid...)
 	r.modify(ldaptest.RootDN, ldaptest.ServiceDN, map[string][]string{"userPassword": valid})
 }
 

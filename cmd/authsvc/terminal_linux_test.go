@@ -39,7 +39,7 @@ func openTerminal(t *testing.T) (person, program *os.File) {
 func TestAPasswordIsNotShownWhileItIsTyped(t *testing.T) {
 	t.Parallel()
 	const typed = "typed-secret"
-	everything.secret(typed)
+	everything.Secret(typed)
 	self, err := os.Executable()
 	require.NoError(t, err)
 	for name, c := range map[string]struct {
@@ -53,7 +53,7 @@ func TestAPasswordIsNotShownWhileItIsTyped(t *testing.T) {
 			t.Parallel()
 			person, program := openTerminal(t)
 			cmd := exec.Command(self, "check", "-user", "user0", "-password-stdin")
-			cmd.Env = []string{asProgram + "=1", "LDAP_URL=ldap://" + closedAddr(t), "LDAP_BASE_DN=" + ldaptest.PeopleDN}
+			cmd.Env = []string{asProgram + "=1", "LDAP_URL=ldap://" + ldaptest.ClosedAddr(t), "LDAP_BASE_DN=" + ldaptest.PeopleDN}
 			cmd.Stdin, cmd.Stdout, cmd.Stderr = program, program, program
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 			require.NoError(t, cmd.Start())
@@ -72,7 +72,7 @@ func TestAPasswordIsNotShownWhileItIsTyped(t *testing.T) {
 			_ = cmd.Wait() // its code is asked for below
 			assert.Equal(t, c.code, cmd.ProcessState.ExitCode())
 			read()
-			everything.wrote("terminal of "+t.Name(), seen.Bytes())
+			everything.Wrote("terminal of "+t.Name(), seen.Bytes())
 			assert.NotContains(t, seen.String(), typed)
 			after, err := unix.IoctlGetTermios(int(program.Fd()), unix.TCGETS)
 			require.NoError(t, err)
@@ -100,7 +100,7 @@ func TestTheDoctorKeepsToATerminal(t *testing.T) {
 			person, program := openTerminal(t)
 			require.NoError(t, unix.IoctlSetWinsize(int(program.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: columns, Row: 24}))
 			cmd := exec.Command(self, "check")
-			cmd.Env = append([]string{asProgram + "=1", "LDAP_URL=ldap://" + closedAddr(t), "LDAP_BASE_DN=" + ldaptest.PeopleDN}, c.environ...)
+			cmd.Env = append([]string{asProgram + "=1", "LDAP_URL=ldap://" + ldaptest.ClosedAddr(t), "LDAP_BASE_DN=" + ldaptest.PeopleDN}, c.environ...)
 			cmd.Stdout = program
 			require.NoError(t, cmd.Start())
 			require.NoError(t, program.Close())

@@ -31,8 +31,8 @@ func TestTheServiceThrottlesByAccountAndClient(t *testing.T) {
 		defer resp.Body.Close()
 		body, err := io.ReadAll(resp.Body)
 		require.NoError(t, err)
-		everything.secret(password)
-		everything.wrote("answers", body)
+		everything.Secret(password)
+		everything.Wrote("answers", body)
 		return string(body[:strings.IndexByte(string(body), ',')]), resp.Header.Get("Retry-After")
 	}
 	for i, want := range []string{"2", "2", "2", "9", "9"} {
@@ -88,8 +88,8 @@ func TestTheServiceThrottlesAClientOverAllAccounts(t *testing.T) {
 		defer resp.Body.Close()
 		body, err := io.ReadAll(resp.Body)
 		require.NoError(t, err)
-		everything.secret(password)
-		everything.wrote("answers", body)
+		everything.Secret(password)
+		everything.Wrote("answers", body)
 		return strings.TrimPrefix(string(body[:strings.IndexByte(string(body), ',')]), `{"status":`)
 	}
 	ways := []string{"192.0.2.1", "192.0.2.1:1234", `"[::ffff:192.0.2.1]:5"`, "64:ff9b::c000:201", "2002:c000:201::7"}

@@ -64,7 +64,7 @@ func startWithFailures(t *testing.T, hash func(string) string, environ ...string
 	})
 	p := startProgram(t, s.URL(), append([]string{"AUTH_FAILURE_DETAIL=uniform", "LDAP_BASE_DN=" + ldaptest.BaseDN, "LOG_LEVEL=info"}, environ...)...)
 	p.ready(t)
-	everything.secret(ldaptest.Password(1), mistaken, decoyPassword)
+	everything.Secret(ldaptest.Password(1), mistaken, decoyPassword)
 	return p, s
 }
 
@@ -104,8 +104,8 @@ func timed(c *http.Client, url, username, password string) (answer string, took 
 	resp.Header.Del("Date")
 	var header strings.Builder
 	_ = resp.Header.Write(&header) // to memory
-	everything.wrote("answers", text)
-	everything.wrote("answers", []byte(header.String()))
+	everything.Wrote("answers", text)
+	everything.Wrote("answers", []byte(header.String()))
 	return resp.Status + "\n" + strings.ReplaceAll(header.String()+"\n"+string(text), id, "ID"), took
 }
 

@@ -2,59 +2,18 @@ package doctor_test
 
 import (
 	"bytes"
-	"context"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"authsvc/internal/auth"
-	"authsvc/internal/dialect"
 	"authsvc/internal/doctor"
 	"authsvc/internal/ldaptest"
-	"authsvc/ldappool"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// examine asks the doctor about the servers and gives the steps.
-func examine(t *testing.T, change func(*doctor.Options), urls ...string) []doctor.Step {
-	t.Helper()
-	var steps []doctor.Step
-	o := doctor.Options{
-		Pool: ldappool.Config{
-			Servers: urls, BindDN: ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword,
-			DialTimeout: time.Second, RequestTimeout: time.Second, MaxConns: 4, MaxIdleTime: time.Minute,
-		},
-		Logins: auth.Config{BaseDNs: []string{ldaptest.PeopleDN}, Filter: "(uid={username})", NameAttribute: "uid", Timeout: 10 * time.Second},
-		Tell:   func(s doctor.Step) { steps = append(steps, s) },
-	}
-	change(&o)
-	require.NoError(t, doctor.Examine(context.Background(), o))
-	return steps
-}
-
-// find returns the step of a name. The test fails if there is none.
-func find(t *testing.T, steps []doctor.Step, name string) doctor.Step {
-	t.Helper()
-	for _, s := range steps {
-		if s.Name == name {
-			return s
-		}
-	}
-	t.Fatalf("no step %q in %+v", name, steps)
-	return doctor.Step{}
-}
-
-// named is the kind of directory of that name.
-func named(name string) *dialect.Dialect {
-	d, err := dialect.Named(name)
-	if err != nil {
-		panic(err)
-	}
-	return d
-}
 
 // TestEachResultCodeOfAServiceBindIsExplained in words, with its number and what to do.
 func TestEachResultCodeOfAServiceBindIsExplained(t *testing.T) {
@@ -111,9 +70,10 @@ func TestAFirewallThatDropsIsTold(t *testing.T) {
 	closed, swallows := ldaptest.NewProxy(t, s.Addr()), ldaptest.NewProxy(t, s.Addr())
 	closed.HangDials()
 	swallows.SetFaults(ldaptest.Faults{BlackHole: true})
-	steps := examine(t, func(*doctor.Options) {}, closed.URL())
+	impatient := func(o *doctor.Options) { o.Pool.DialTimeout, o.Pool.RequestTimeout = time.Second, time.Second }
+	steps := examine(t, impatient, closed.URL())
 	assert.Contains(t, find(t, steps, "tcp").Finding, "a firewall drops what is sent to it")
-	steps = examine(t, func(*doctor.Options) {}, swallows.URL())
+	steps = examine(t, impatient, swallows.URL())
 	assert.Contains(t, find(t, steps, "service bind").Finding, "takes the connection and does not answer within 1s")
 }
 

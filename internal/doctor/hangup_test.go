@@ -130,7 +130,7 @@ func TestBan_IsToldFromAnAccountThatMayNotBind(t *testing.T) {
 func TestPasswordPolicy_AServerThatClosesOnTheControlIsExplained(t *testing.T) {
 	t.Parallel()
 	steps := examine(t, func(o *doctor.Options) {
-		o.User, o.Password = ldaptest.Username(1), ldaptest.Password(1)
+		o.User, o.Password, o.Pool.OnlyListedControls = ldaptest.Username(1), ldaptest.Password(1), false
 	}, closesAfterErrors(t).URL())
 	step := find(t, steps, "password")
 	assert.Equal(t, doctor.Failed, step.Mark)

@@ -1,7 +1,6 @@
 package doctor_test
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -42,21 +41,6 @@ func hostileDirectory(t *testing.T, words string, values int) *ldaptest.Server {
 			c.WriteRaw(ldaptest.SearchDone(req.MessageID, code, words))
 		}
 	})
-}
-
-// written is what a report is to a person and to a program.
-func written(t *testing.T, steps []doctor.Step) string {
-	t.Helper()
-	var b bytes.Buffer
-	var r doctor.Report
-	text := doctor.Text{W: &b}
-	for _, s := range steps {
-		r.Add(s)
-		text.Write(s)
-	}
-	text.Summary(&r)
-	require.NoError(t, r.WriteJSON(&b))
-	return b.String()
 }
 
 func TestADirectoryThatRepeatsAPasswordInWhateverItIsAskedIsNotQuoted(t *testing.T) {

@@ -1,4 +1,4 @@
-package main
+package doctor_test
 
 import (
 	"bytes"
@@ -35,7 +35,7 @@ func documented(t *testing.T, part, text string) {
 	defer writing.Unlock()
 	data, err := os.ReadFile(doctorDocument)
 	require.NoError(t, err)
-	begin, end := "<!-- "+part+": written by go test ./cmd/authsvc -run Doctor -update -->\n", "<!-- end of "+part+" -->"
+	begin, end := "<!-- "+part+": written by go test ./internal/doctor -update -->\n", "<!-- end of "+part+" -->"
 	before, after, found := strings.Cut(string(data), begin)
 	require.True(t, found, "docs/doctor.md has no part %q", part)
 	was, after, found := strings.Cut(after, end)
@@ -50,10 +50,10 @@ func documented(t *testing.T, part, text string) {
 const tableHead = "| what is wrong | the last lines |\n|---|---|\n"
 
 // row returns a line of the document's table: the last lines of a report.
-func row(t *testing.T, what, report string) string {
+func row(t *testing.T, what string, steps []doctor.Step) string {
 	t.Helper()
 	var b bytes.Buffer
-	r := stable(t, report)
+	r := stable(t, steps)
 	(&doctor.Text{W: &b, Width: 1 << 20}).Summary(r)
 	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
 	for i, line := range lines {
@@ -63,10 +63,10 @@ func row(t *testing.T, what, report string) string {
 }
 
 // output returns a whole report as it is printed, in a fenced block below the command.
-func output(t *testing.T, command, report string) string {
+func output(t *testing.T, command string, steps []doctor.Step) string {
 	t.Helper()
 	var b bytes.Buffer
-	r := stable(t, report)
+	r := stable(t, steps)
 	text := doctor.Text{W: &b, Width: 100}
 	for _, s := range r.Steps {
 		text.Write(s)
@@ -95,9 +95,10 @@ var volatile = []struct {
 	{regexp.MustCompile(`controls: \d+`), "controls: 13"},
 }
 
-// stable parses a report after it has replaced what differs between runs.
-func stable(t *testing.T, report string) *doctor.Report {
+// stable returns a report in which what differs between runs is replaced.
+func stable(t *testing.T, steps []doctor.Step) *doctor.Report {
 	t.Helper()
+	report := encoded(t, steps)
 	for _, v := range volatile {
 		report = v.of.ReplaceAllString(report, v.new)
 	}
@@ -110,6 +111,3 @@ func stable(t *testing.T, report string) *doctor.Report {
 	}
 	return &r
 }
-
-// unwrapped returns a printed text in one line.
-func unwrapped(text string) string { return strings.Join(strings.Fields(text), " ") }

@@ -1,7 +1,8 @@
-package main
+package doctor_test
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,26 +23,31 @@ func TestTheDoctorMeasuresWhenQuietConnectionsAreCut(t *testing.T) {
 	lasts := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
 	between := ldaptest.NewProxy(t, lasts.Addr())
 	between.SetFaults(ldaptest.Faults{IdleDrop: 7 * time.Second})
-	environ := []string{"LDAP_REQUEST_TIMEOUT=1s"}
+	quietFor := func(idle time.Duration) change {
+		return func(o *doctor.Options) { o.Pool.RequestTimeout, o.Idle = time.Second, idle }
+	}
 
 	t.Run("by the server, and by something between", func(t *testing.T) {
 		t.Parallel()
-		r := runCheck(t, cuts.URL()+","+between.URL(), environ, "", "-idle", "40s", "-json")
-		require.Equal(t, exitOK, r.code)
-		cut, dropped := idleOf(t, r.stdout, cuts.URL()), idleOf(t, r.stdout, between.URL())
+		var progress []string
+		steps := examine(t, all(quietFor(40*time.Second), func(o *doctor.Options) {
+			o.Progress = func(line string) { progress = append(progress, line) }
+		}), cuts.URL(), between.URL())
+		require.True(t, reportOf(steps).OK)
+		cut, dropped := idleOf(t, steps, cuts.URL()), idleOf(t, steps, between.URL())
 		assert.Regexp(t, `closes connections that are quiet for ([567](\.\d)?s), and LDAP_POOL_MAX_IDLE_TIME is 5m0s`, cut.Finding)
 		assert.Contains(t, dropped.Finding, "something between drops connections that are quiet for a time between 4s and 8s")
 		for _, step := range []doctor.Step{cut, dropped} {
 			assert.Equal(t, doctor.Warn, step.Mark)
 			assert.Contains(t, step.Remedy, "set LDAP_POOL_MAX_IDLE_TIME=3.2s, or nothing: the pool learns")
 		}
-		documented(t, "idle", idleOutput(t, r, cuts.URL(), between.URL()))
+		documented(t, "idle", idleOutput(t, steps, progress, cuts.URL(), between.URL()))
 	})
 	t.Run("by one of two servers", func(t *testing.T) {
 		t.Parallel()
-		r := runCheck(t, cuts.URL()+","+lasts.URL(), environ, "", "-idle", "8s", "-json")
-		require.Equal(t, exitOK, r.code)
-		cut, lasting := idleOf(t, r.stdout, cuts.URL()), idleOf(t, r.stdout, lasts.URL())
+		steps := examine(t, quietFor(8*time.Second), cuts.URL(), lasts.URL())
+		require.True(t, reportOf(steps).OK)
+		cut, lasting := idleOf(t, steps, cuts.URL()), idleOf(t, steps, lasts.URL())
 		assert.Contains(t, cut.Finding, "closes connections that are quiet for ")
 		assert.Equal(t, doctor.OK, lasting.Mark)
 		assert.Contains(t, lasting.Finding, "quiet connections live for 8s at the least")
@@ -49,48 +55,44 @@ func TestTheDoctorMeasuresWhenQuietConnectionsAreCut(t *testing.T) {
 	})
 	t.Run("by the server, later than we would keep it", func(t *testing.T) {
 		t.Parallel()
-		r := runCheck(t, cuts.URL(), append(environ, "LDAP_POOL_MAX_IDLE_TIME=1s"), "", "-idle", "40s", "-json")
-		require.Equal(t, exitOK, r.code)
-		step := idleOf(t, r.stdout, cuts.URL())
+		steps := examine(t, all(quietFor(40*time.Second), func(o *doctor.Options) { o.Pool.MaxIdleTime = time.Second }), cuts.URL())
+		require.True(t, reportOf(steps).OK)
+		step := idleOf(t, steps, cuts.URL())
 		assert.Equal(t, doctor.OK, step.Mark)
 		assert.Contains(t, step.Finding, "LDAP_POOL_MAX_IDLE_TIME, 1s, is within that")
 	})
 }
 
 // idleOf reads what was measured at a server.
-func idleOf(t *testing.T, report, server string) doctor.Step {
+func idleOf(t *testing.T, steps []doctor.Step, server string) doctor.Step {
 	t.Helper()
-	for _, mark := range []doctor.Mark{doctor.OK, doctor.Warn} {
-		for _, step := range stepsOf(t, report, mark) {
-			if step.Name == "idle" && step.Server == server {
-				return step
-			}
-		}
-	}
-	t.Fatalf("no silence was measured at %s", server)
-	return doctor.Step{}
+	i := slices.IndexFunc(steps, func(s doctor.Step) bool {
+		return s.Name == "idle" && s.Server == server && (s.Mark == doctor.OK || s.Mark == doctor.Warn)
+	})
+	require.GreaterOrEqual(t, i, 0, "no silence was measured at %s", server)
+	return steps[i]
 }
 
 // idleOutput is the end of such a run as it is printed: the progress and what was measured, server
 // by server, which come as they come.
-func idleOutput(t *testing.T, r checkRun, servers ...string) string {
+func idleOutput(t *testing.T, steps []doctor.Step, progress []string, servers ...string) string {
 	t.Helper()
 	names := strings.NewReplacer(servers[0], "ldap://127.0.0.1:389", servers[1], "ldap://127.0.0.1:1390")
 	cut := regexp.MustCompile(`(quiet for |389: dead after )[567](\.\d+)?s`) // as slapd's clock has it
-	printed := func(text string) string { return cut.ReplaceAllString(names.Replace(text), "${1}6.1s") }
+	stable := func(text string) string { return cut.ReplaceAllString(names.Replace(text), "${1}6.1s") }
 	var b strings.Builder
 	b.WriteString("```console\n$ authsvc check -idle 40s\n...\n")
 	for _, server := range servers {
-		for line := range strings.Lines(r.stderr) {
+		for _, line := range progress {
 			if strings.HasPrefix(line, server+": ") {
-				b.WriteString(printed(line))
+				b.WriteString(stable(line) + "\n")
 			}
 		}
 	}
 	text, report := doctor.Text{W: &b, Width: 100}, &doctor.Report{}
 	for _, server := range servers {
-		step := idleOf(t, r.stdout, server)
-		step.Server, step.Finding, step.TookMS = printed(server), printed(step.Finding), 8200
+		step := idleOf(t, steps, server)
+		step.Server, step.Finding, step.TookMS = stable(server), stable(step.Finding), 8200
 		report.Add(step)
 		text.Write(step)
 	}

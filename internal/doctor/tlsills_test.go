@@ -1,15 +1,15 @@
-package main
+package doctor_test
 
 import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"authsvc/config"
 	"authsvc/internal/doctor"
 	"authsvc/internal/ldaptest"
 
@@ -73,14 +73,6 @@ var tlsWords = map[string][2]string{
 		"put the certificate of CN=Example Issuing CA itself into LDAP_CA_FILE"},
 }
 
-// caFile writes a file of authorities.
-func caFile(t *testing.T, content []byte) string {
-	t.Helper()
-	at := filepath.Join(t.TempDir(), "ca.pem")
-	require.NoError(t, os.WriteFile(at, content, 0o600))
-	return at
-}
-
 // TestDoctor_NamesWhatIsWrongWithTLS, each with its own words, and what to do. They are in
 // docs/doctor.md.
 func TestDoctor_NamesWhatIsWrongWithTLS(t *testing.T) { //nolint:tparallel // the group waits for its parallel ones
@@ -99,12 +91,15 @@ func TestDoctor_NamesWhatIsWrongWithTLS(t *testing.T) { //nolint:tparallel // th
 				if ill.What == "the server demands a client certificate, with TLS 1.3" {
 					step = "service bind" // the alert comes behind the handshake
 				}
-				rows[i] = illness{ill.What, "ldaps://" + s.Addr(), []string{"LDAP_CA_FILE=" + caFile(t, ill.CAFile)}, nil, step, words[0], words[1]}.told(t)
+				look := at("ldaps://"+s.Addr(), withTLS(config.LDAP{CAFile: caFile(t, ill.CAFile)}))
+				rows[i] = illness{ill.What, look, step, words[0], words[1]}.told(t)
 			})
 		}
 	})
 	documented(t, "tls", tableHead+strings.Join(rows, ""))
 }
+
+func startTLS(o *doctor.Options) { o.Pool.StartTLS = true }
 
 // TestDoctor_NamesWhatIsWrongWithStartTLS: the second look goes through StartTLS too.
 func TestDoctor_NamesWhatIsWrongWithStartTLS(t *testing.T) {
@@ -116,10 +111,10 @@ func TestDoctor_NamesWhatIsWrongWithStartTLS(t *testing.T) {
 			t.Run(ill.What, func(t *testing.T) {
 				t.Parallel()
 				s := ldaptest.NewServer(t, ldaptest.NewDirectory().Handle, ldaptest.WithStartTLS(ill.Server))
-				r := runCheck(t, "ldap://"+s.Addr(), []string{"LDAP_CA_FILE=" + caFile(t, ill.CAFile), "LDAP_START_TLS=true"}, "")
-				require.Equal(t, exitFailed, r.code)
-				assert.Contains(t, unwrapped(r.stdout), tlsWords[ill.What][0])
-				assert.Contains(t, unwrapped(r.stdout), tlsWords[ill.What][1])
+				steps := examine(t, all(withTLS(config.LDAP{CAFile: caFile(t, ill.CAFile)}), startTLS), "ldap://"+s.Addr())
+				require.False(t, reportOf(steps).OK)
+				assert.Contains(t, unwrapped(printed(steps)), tlsWords[ill.What][0])
+				assert.Contains(t, unwrapped(printed(steps)), tlsWords[ill.What][1])
 			})
 		}
 	}
@@ -130,16 +125,15 @@ func TestDoctor_NamesWhatIsWrongWithStartTLS(t *testing.T) {
 func TestDoctor_TellsWhichClientCertificatesAreAccepted(t *testing.T) {
 	t.Parallel()
 	client := ldaptest.NewCA(t).Issue(t, ldaptest.CertConfig{Client: true})
-	ours := []string{"LDAP_CERT_FILE=" + client.CertFile, "LDAP_KEY_FILE=" + client.KeyFile}
 	root := ldaptest.NewKeyed(t, ldaptest.AuthorityTemplate(t, "Example CA"), nil, nil)
-	trust := "LDAP_CA_FILE=" + caFile(t, root.PEM())
+	ours := withTLS(config.LDAP{CAFile: caFile(t, root.PEM()), CertFile: client.CertFile, KeyFile: client.KeyFile})
 	server := ldaptest.NewKeyed(t, ldaptest.ServerTemplate(t), nil, root)
 
 	demanding := server.TLS()
 	demanding.ClientAuth, demanding.ClientCAs = tls.RequireAndVerifyClientCert, x509.NewCertPool()
 	demanding.ClientCAs.AddCert(root.Cert)
 	s := ldaptest.NewServer(t, ldaptest.NewDirectory().Handle, ldaptest.WithTLS(demanding))
-	out := unwrapped(runCheck(t, "ldaps://"+s.Addr(), append(ours, trust), "").stdout)
+	out := unwrapped(printed(examine(t, ours, "ldaps://"+s.Addr())))
 	assert.Contains(t, out, "the server demands a client certificate, and that of LDAP_CERT_FILE is by none of the authorities that it accepts: alert 116")
 	assert.Contains(t, out, `it accepts certificates by "CN=Example CA"`)
 
@@ -147,7 +141,7 @@ func TestDoctor_TellsWhichClientCertificatesAreAccepted(t *testing.T) {
 	picky.ClientAuth = tls.RequireAnyClientCert
 	picky.VerifyConnection = func(tls.ConnectionState) error { return errors.New("not this one") }
 	s = ldaptest.NewServer(t, ldaptest.NewDirectory().Handle, ldaptest.WithTLS(picky))
-	out = unwrapped(runCheck(t, "ldaps://"+s.Addr(), append(ours, trust), "").stdout)
+	out = unwrapped(printed(examine(t, ours, "ldaps://"+s.Addr())))
 	assert.Contains(t, out, "the server rejects the client certificate of LDAP_CERT_FILE: alert 42 (bad certificate)")
 }
 
@@ -158,10 +152,10 @@ func TestDoctor_TellsThatARealSlapdDemandsACertificate(t *testing.T) {
 	cert := ca.Issue(t, ldaptest.CertConfig{})
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1, ExtraGlobal: fmt.Sprintf(
 		"TLSCACertificateFile %s\nTLSCertificateFile %s\nTLSCertificateKeyFile %s\nTLSVerifyClient demand\n", ca.File(), cert.CertFile, cert.KeyFile)})
-	r := runCheck(t, s.URL(), []string{"LDAP_START_TLS=true", "LDAP_CA_FILE=" + ca.File()}, "")
-	require.Equal(t, exitFailed, r.code)
-	assert.Contains(t, unwrapped(r.stdout), "the server demands a client certificate, and there is none: LDAP_CERT_FILE is not set")
-	assert.Contains(t, unwrapped(r.stdout), `it accepts certificates by "CN=ldaptest CA"`)
+	steps := examine(t, all(withTLS(config.LDAP{CAFile: ca.File()}), startTLS), s.URL())
+	require.False(t, reportOf(steps).OK)
+	assert.Contains(t, unwrapped(printed(steps)), "the server demands a client certificate, and there is none: LDAP_CERT_FILE is not set")
+	assert.Contains(t, unwrapped(printed(steps)), `it accepts certificates by "CN=ldaptest CA"`)
 }
 
 // TestDoctor_TrustsACertificateThatIsItselfInTheFile, as the remedies say: one that is signed with
@@ -182,8 +176,8 @@ func TestDoctor_TrustsACertificateThatIsItselfInTheFile(t *testing.T) {
 			cert, err := x509.ParseCertificate(ill.Server.Certificates[0].Certificate[at])
 			require.NoError(t, err)
 			s := ldaptest.NewServer(t, ldaptest.NewDirectory().Handle, ldaptest.WithTLS(ill.Server))
-			r := runCheck(t, "ldaps://"+s.Addr(), []string{"LDAP_CA_FILE=" + caFile(t, (&ldaptest.Keyed{DER: cert.Raw}).PEM())}, "", "-json")
-			for _, step := range stepsOf(t, r.stdout, doctor.Failed) {
+			steps := examine(t, withTLS(config.LDAP{CAFile: caFile(t, (&ldaptest.Keyed{DER: cert.Raw}).PEM())}), "ldaps://"+s.Addr())
+			for _, step := range marked(steps, doctor.Failed) {
 				assert.NotEqual(t, "tls", step.Name, step.Finding)
 			}
 		})
@@ -198,7 +192,8 @@ func TestDoctor_SaysWhichCertificateOfTheBundleIsLost(t *testing.T) {
 	other := ldaptest.NewKeyed(t, ldaptest.AuthorityTemplate(t, "Other CA"), nil, nil)
 	s := ldaptest.NewServer(t, ldaptest.NewDirectory().Handle, ldaptest.WithTLS(ldaptest.NewKeyed(t, ldaptest.ServerTemplate(t), nil, root).TLS()))
 	file := caFile(t, append(other.PEM(), root.WithNegativeSerial(t, root).PEM()...))
-	out := unwrapped(runCheck(t, "ldaps://"+s.Addr(), []string{"LDAP_CA_FILE=" + file}, "").stdout)
+	warned := func(o *doctor.Options) { o.Warnings = config.LostAuthorities("LDAP_CA_FILE", file) }
+	out := unwrapped(printed(examine(t, all(withTLS(config.LDAP{CAFile: file}), warned), "ldaps://"+s.Addr())))
 	assert.Contains(t, out, "certificate 2 has a negative serial number")
 	assert.Contains(t, out, "certificate 2 of LDAP_CA_FILE cannot be used, and may be the one")
 }
@@ -222,7 +217,8 @@ func TestDoctor_NamesWhatIsWrongUnderTheSystemsAuthorities(t *testing.T) {
 			t.Parallel()
 			s := ldaptest.NewServer(t, ldaptest.NewDirectory().Handle, ldaptest.WithTLS(ill.Server))
 			file := caFile(t, ill.CAFile)
-			out := unwrapped(runCheck(t, "ldaps://"+s.Addr(), []string{"SSL_CERT_FILE=" + file, "SSL_CERT_DIR=" + filepath.Dir(file)}, "").stdout)
+			steps := apart(errand{Server: "ldaps://" + s.Addr()}, "SSL_CERT_FILE="+file, "SSL_CERT_DIR="+filepath.Dir(file))(t)
+			out := unwrapped(printed(steps))
 			assert.Contains(t, out, want)
 		})
 	}
@@ -241,7 +237,7 @@ func TestGODEBUG_HelpsAsTheDoctorSays(t *testing.T) {
 		t.Run(setting, func(t *testing.T) {
 			t.Parallel()
 			s := ldaptest.NewServer(t, ldaptest.NewDirectory().Handle, ldaptest.WithTLS(ill.Server))
-			out := unwrapped(runCheck(t, "ldaps://"+s.Addr(), []string{"LDAP_CA_FILE=" + caFile(t, ill.CAFile), "GODEBUG=" + setting}, "").stdout)
+			out := unwrapped(printed(apart(errand{Server: "ldaps://" + s.Addr(), CAFile: caFile(t, ill.CAFile)}, "GODEBUG="+setting)(t)))
 			assert.NotContains(t, out, tlsWords[ill.What][0])
 			if !strings.Contains(ill.What, "RSA key is too") { // those keys are pretended
 				assert.Contains(t, out, "certificate for ", "the handshake succeeds")
