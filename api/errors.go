@@ -35,3 +35,15 @@ var (
 func badRequest(detail string) *refusal {
 	return &refusal{status: http.StatusBadRequest, detail: detail}
 }
+
+// The refusals of the main listener.
+var (
+	errBrowserHost = badRequest("Host: for browsers it must be an IP address, localhost or a name listed in HTTP_HOSTS")
+	errOtherOrigin = badRequest("Origin: pages of other origins are not served")
+)
+
+// pageRefusal is a refusal that people read, with HTTP 403.
+type pageRefusal string
+
+// Error is the text of the answer.
+func (r pageRefusal) Error() string { return string(r) }
