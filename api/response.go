@@ -1,13 +1,14 @@
 package api
 
 import (
+	"bytes"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
 	"authsvc/internal/auth"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v4"
 )
@@ -19,12 +20,8 @@ const (
 	challengeCaller = `Bearer realm="authsvc"`
 )
 
-// answer writes r with an HTTP status, whole, in one Write.
+// answer writes r with an HTTP status.
 func (s *Server) answer(c echo.Context, status int, r auth.Result) error {
-	buf := s.answers.Get().(*[]byte)
-	defer s.answers.Put(buf)
-	*buf = appendAnswer((*buf)[:0], r, requestID(c))
-
 	header := c.Response().Header()
 	switch r.Outcome {
 	case auth.TooManyAttempts, auth.DirectoryUnavailable, auth.Overloaded, auth.DirectoryTimeout:
@@ -37,7 +34,49 @@ func (s *Server) answer(c echo.Context, status int, r auth.Result) error {
 		}
 		header.Set(echo.HeaderWWWAuthenticate, challenge)
 	}
-	return writeBody(c, status, typeJSON, *buf)
+	return s.writeJSON(c, status, answerOf(r, requestID(c)))
+}
+
+// answerOf returns what the caller gets of r.
+func answerOf(r auth.Result, requestID string) *Answer {
+	a := &Answer{Status: r.Outcome.Status(), Code: r.Outcome.Code(), Message: r.Outcome.Message(), RequestID: requestID}
+	if r.Outcome == auth.BadRequest && r.Detail != "" {
+		a.Message = r.Detail
+	}
+	if r.Outcome == auth.OK && r.User != nil {
+		a.User, a.Warnings = (*User)(r.User), warningsOf(r.Warnings)
+	}
+	return a
+}
+
+func warningsOf(warnings []auth.Warning) []Warning {
+	var all []Warning
+	for _, w := range warnings {
+		one := Warning{Code: string(w.Code)}
+		if w.Code == auth.GraceLogins {
+			one.Remaining = &w.Count
+		} else {
+			one.Seconds = &w.Count
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// encoding makes equal answers equal bytes, and U+FFFD of bytes that are not UTF-8: better than no
+// answer.
+var encoding = json.JoinOptions(json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
+
+// writeJSON writes v as JSON, whole, in one Write.
+func (s *Server) writeJSON(c echo.Context, status int, v any) error {
+	buf := s.answers.Get().(*bytes.Buffer)
+	defer s.answers.Put(buf)
+	buf.Reset()
+	if err := json.MarshalWrite(buf, v, encoding); err != nil {
+		return err
+	}
+	buf.WriteByte('\n')
+	return writeBody(c, status, typeJSON, buf.Bytes())
 }
 
 // writeBody writes a whole answer.
@@ -54,101 +93,6 @@ func writeBody(c echo.Context, status int, contentType string, body []byte) erro
 // retryAfter is d in whole seconds, upwards, at least one: 0 would ask for the next try at once.
 func retryAfter(d time.Duration) string {
 	return strconv.FormatInt(max(1, int64((d+time.Second-1)/time.Second)), 10)
-}
-
-// appendAnswer appends the JSON of r. What r does not have is left out.
-func appendAnswer(b []byte, r auth.Result, requestID string) []byte {
-	message := r.Outcome.Message()
-	if r.Outcome == auth.BadRequest && r.Detail != "" {
-		message = r.Detail
-	}
-	b = append(b, `{"status":`...)
-	b = strconv.AppendInt(b, int64(r.Outcome.Status()), 10)
-	b = append(b, `,"code":`...)
-	b = appendString(b, r.Outcome.Code())
-	b = append(b, `,"message":`...)
-	b = appendString(b, message)
-	b = append(b, `,"request_id":`...)
-	b = appendString(b, requestID)
-	if r.Outcome == auth.OK && r.User != nil {
-		b = append(b, `,"user":`...)
-		b = appendUser(b, r.User)
-		b = appendWarnings(b, r.Warnings)
-	}
-	return append(b, "}\n"...)
-}
-
-// appendWarnings appends the member warnings, or nothing if there are no warnings.
-func appendWarnings(b []byte, warnings []auth.Warning) []byte {
-	if len(warnings) == 0 {
-		return b
-	}
-	b = append(b, `,"warnings":`...)
-	separator := byte('[')
-	for _, w := range warnings {
-		b = append(b, separator)
-		b = append(b, `{"code":`...)
-		b = appendString(b, string(w.Code))
-		if w.Code == auth.GraceLogins {
-			b = append(b, `,"remaining":`...)
-		} else {
-			b = append(b, `,"seconds":`...)
-		}
-		b = strconv.AppendInt(b, w.Count, 10)
-		b = append(b, '}')
-		separator = ','
-	}
-	return append(b, ']')
-}
-
-// appendUser appends the JSON of u. Attributes come in order of their names, so that equal answers
-// are equal bytes.
-func appendUser(b []byte, u *auth.User) []byte {
-	b = append(b, `{"username":`...)
-	b = appendString(b, u.Username)
-	b = append(b, `,"dn":`...)
-	b = appendString(b, u.DN)
-	if len(u.Attributes) > 0 {
-		b = append(b, `,"attributes":`...)
-		names := make([]string, 0, 16) // on the stack, up to that many
-		for name := range u.Attributes {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		separator := byte('{')
-		for _, name := range names {
-			b = append(b, separator)
-			b = appendString(b, name)
-			b = append(b, ':')
-			b = appendStrings(b, u.Attributes[name])
-			separator = ','
-		}
-		b = append(b, '}')
-	}
-	if u.Groups != nil {
-		b = append(b, `,"groups":`...)
-		b = appendStrings(b, u.Groups)
-	}
-	return append(b, '}')
-}
-
-// appendStrings appends a JSON array.
-func appendStrings(b []byte, values []string) []byte {
-	b = append(b, '[')
-	for i, v := range values {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendString(b, v)
-	}
-	return append(b, ']')
-}
-
-// appendString appends a JSON string. Bytes that are not UTF-8 become U+FFFD: better than no
-// answer.
-func appendString(b []byte, s string) []byte {
-	b, _ = jsontext.AppendQuote(b, s)
-	return b
 }
 
 // httpStatus maps an outcome to the HTTP status of its answer. With always200 the directory's

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -57,7 +58,7 @@ type Server struct {
 	main          *echo.Echo
 	draining      atomic.Bool
 	requests      sync.Pool // of *requestBuffer
-	answers       sync.Pool // of *[]byte
+	answers       sync.Pool // of *bytes.Buffer
 }
 
 // New returns a Server that asks a about logins and h about the directory's health.
@@ -71,7 +72,7 @@ func New(cfg Config, a Authenticator, h Health) *Server {
 		client:        clientAddress(cfg.TrustedProxies),
 		limits:        defaultLimits(cfg.AuthTimeout),
 		requests:      sync.Pool{New: func() any { return new(requestBuffer) }},
-		answers:       sync.Pool{New: func() any { return new([]byte) }},
+		answers:       sync.Pool{New: func() any { return new(bytes.Buffer) }},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
