@@ -9,9 +9,6 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// pathAuth is where logins are asked for.
-const pathAuth = "/auth"
-
 // postAuth answers one login. It runs to its end whether the caller waits or not.
 func (s *Server) postAuth(c echo.Context) error {
 	if err := s.admit(c); err != nil { // before its body is read

@@ -95,7 +95,7 @@ func (s *Server) failed(c echo.Context, status int, r auth.Result) {
 
 // tell tells the observer of r where it is about a login.
 func (s *Server) tell(c echo.Context, r auth.Result) {
-	if s.observer != nil && c.Path() == pathAuth {
+	if s.observer != nil && c.Path() == PathLogin {
 		s.observer.LoginDone(c.Request().Context(), auth.Credentials{
 			RequestID: requestID(c), Client: c.RealIP(), Caller: callerOf(c),
 		}, r)

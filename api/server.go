@@ -44,6 +44,15 @@ type Config struct {
 	AuthTimeout time.Duration
 }
 
+// The paths that are served.
+const (
+	PathLogin   = "/auth"
+	PathHealth  = "/healthz"
+	pathLive    = "/livez"
+	pathReady   = "/readyz"
+	pathOpenAPI = "/openapi.yaml"
+)
+
 // Server serves logins on the main listener. A Router serves another listener; see NewRouter. The
 // caller opens and closes both.
 type Server struct {
@@ -80,7 +89,7 @@ func New(cfg Config, a Authenticator, h Health) *Server {
 	s.SetCallers(cfg.Callers)
 	s.main = s.newEcho(mainBrowserRules(cfg.Hosts))
 	s.routeCommon(s.main, s.healthz)
-	route(s.main, pathAuth, s.postAuth, http.MethodPost)
+	route(s.main, PathLogin, s.postAuth, http.MethodPost)
 	return s
 }
 
@@ -105,10 +114,10 @@ func (s *Server) newEcho(browsers *browserRules) *echo.Echo {
 
 // routeCommon adds what both listeners serve.
 func (s *Server) routeCommon(e *echo.Echo, healthz echo.HandlerFunc) {
-	route(e, "/livez", s.livez, http.MethodGet, http.MethodHead)
-	route(e, "/readyz", s.readyz, http.MethodGet, http.MethodHead)
-	route(e, "/healthz", healthz, http.MethodGet, http.MethodHead)
-	route(e, "/openapi.yaml", openAPI, http.MethodGet, http.MethodHead)
+	route(e, pathLive, s.livez, http.MethodGet, http.MethodHead)
+	route(e, pathReady, s.readyz, http.MethodGet, http.MethodHead)
+	route(e, PathHealth, healthz, http.MethodGet, http.MethodHead)
+	route(e, pathOpenAPI, openAPI, http.MethodGet, http.MethodHead)
 }
 
 // route serves path with h for methods, and refuses every other method by name. Left to itself,

@@ -98,7 +98,7 @@ func newService(ctx context.Context, cfg *config.Config, logs io.Writer) (_ *ser
 		Hosts: cfg.HTTP.Hosts,
 	}, s.seen.spans.Authenticator(authenticator), directoryHealth{s.pool, s.ready})
 	s.main.server = s.api.HTTPServer()
-	s.main.server.Handler = s.seen.spans.Handler(s.main.server.Handler)
+	s.main.server.Handler = s.seen.spans.Handler(api.PathLogin, s.main.server.Handler)
 	s.main.server.ConnState = s.main.ConnState
 	s.secure(s.front.tls)
 	s.watchOwn(s.asked.TLS, s.front.tls)
