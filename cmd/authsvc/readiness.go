@@ -89,7 +89,7 @@ func (r *readiness) look(ctx context.Context) {
 	before := r.problem
 	r.problem = ""
 	if missing != nil {
-		r.problem = logsafe.Printable(missing.Error(), maxText)
+		r.problem = logsafe.Printable(missing.Error(), logsafe.MaxShown)
 	}
 	now := r.problem
 	r.found = r.found || now == ""

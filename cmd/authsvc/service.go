@@ -254,9 +254,6 @@ func shutdown(ctx context.Context, name string, server *http.Server) error {
 	return nil
 }
 
-// maxText bounds a text of the directory's, in bytes.
-const maxText = 300
-
 // lookForPrerequisites runs s.ready until stop is called, which waits for its end.
 func (s *service) lookForPrerequisites() (stop func()) {
 	if s.ready == nil {
@@ -289,7 +286,7 @@ func (h directoryHealth) Health() api.HealthStatus {
 	for _, s := range stat.Servers {
 		server := api.ServerStatus{Address: s.URL, State: s.State.String(), Since: s.Since}
 		if s.LastErr != nil {
-			server.LastError = logsafe.Printable(s.LastErr.Error(), maxText)
+			server.LastError = logsafe.Printable(s.LastErr.Error(), logsafe.MaxShown)
 		}
 		out.Servers = append(out.Servers, server)
 	}

@@ -12,9 +12,6 @@ import (
 	"authsvc/ldappool"
 )
 
-// maxText bounds a text of the directory's, in bytes.
-const maxText = 300
-
 // look makes a snapshot. p.mu is held.
 func (p *Page) look(now time.Time) snapshot {
 	stat := p.cfg.Pool()
@@ -37,7 +34,7 @@ func (p *Page) look(now time.Time) snapshot {
 	s.Faults = make([]fault, 0, len(all))
 	for _, f := range all {
 		s.Faults = append(s.Faults, fault{
-			logsafe.Printable(f.Server, maxText), f.What, f.Text, f.Count, f.First.UTC().Truncate(time.Second), f.Last.UTC().Truncate(time.Second), seconds(now.Sub(f.Last)),
+			logsafe.Printable(f.Server, logsafe.MaxShown), f.What, f.Text, f.Count, f.First.UTC().Truncate(time.Second), f.Last.UTC().Truncate(time.Second), seconds(now.Sub(f.Last)),
 		})
 	}
 	if p.cfg.Throttle != nil {
@@ -80,7 +77,7 @@ func laneOf(name ldappool.Lane, l *ldappool.LaneStat) lane {
 
 func serverOf(s *ldappool.ServerStat, now time.Time) server {
 	out := server{
-		Address: logsafe.Printable(s.URL, maxText), State: s.State.String(), BreakerOpen: s.BreakerOpen, Connections: s.Conns,
+		Address: logsafe.Printable(s.URL, logsafe.MaxShown), State: s.State.String(), BreakerOpen: s.BreakerOpen, Connections: s.Conns,
 		IdleLimit: seconds(s.IdleLimit), AgeLimit: seconds(s.AgeLimit),
 	}
 	if !s.Since.IsZero() {
@@ -90,7 +87,7 @@ func serverOf(s *ldappool.ServerStat, now time.Time) server {
 		out.Answered = s.Answered.UTC().Truncate(time.Second)
 	}
 	if s.LastErr != nil {
-		out.LastError = logsafe.Printable(s.LastErr.Error(), maxText)
+		out.LastError = logsafe.Printable(s.LastErr.Error(), logsafe.MaxShown)
 	}
 	return out
 }

@@ -73,7 +73,7 @@ func (t *Tracing) LoginDone(ctx context.Context, c auth.Credentials, r auth.Resu
 	}
 	span.SetAttributes(outcomeKey.String(r.Outcome.Code()), statusKey.Int(r.Outcome.Status()))
 	if t.endUser && c.Username != "" {
-		span.SetAttributes(semconv.EnduserID(logsafe.Clean(c.Username, logsafe.MaxUsername)))
+		span.SetAttributes(semconv.EnduserID(logsafe.Clean(c.Username, auth.MaxUsername)))
 	}
 	if r.Outcome.IsFault() {
 		fail(span, r.Outcome.Code())
