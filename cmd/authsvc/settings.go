@@ -97,7 +97,7 @@ func authConfig(cfg *config.Config, limits *throttle.Memory) (auth.Config, error
 	if limits != nil { // a nil pointer in an interface is not nil
 		c.Throttle, c.ThrottleWait = limits, cfg.Pool.MaxWait
 	}
-	if cfg.Auth.FailureDetail == "uniform" {
+	if cfg.Auth.Uniform() {
 		c.UniformDelay, c.DecoyDN = cfg.Auth.UniformDelay, cfg.Auth.UniformDecoyDN
 		c.UniformJitter, c.TurnWait, c.Sleep = uniformJitter(cfg), cfg.Pool.MaxWait, auth.Nanosleep
 	}
@@ -114,7 +114,7 @@ func timeLimits(cfg *config.Config) []time.Duration {
 
 // longestLogin returns the longest time until a login is answered.
 func longestLogin(cfg *config.Config) time.Duration {
-	if cfg.Auth.FailureDetail == "uniform" {
+	if cfg.Auth.Uniform() {
 		return cfg.Auth.Timeout + cfg.Auth.UniformDelay + uniformJitter(cfg)
 	}
 	return cfg.Auth.Timeout
