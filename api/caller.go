@@ -5,7 +5,6 @@ import (
 	"crypto/subtle"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -113,20 +112,4 @@ func (a *Callers) byKey(headers []string) (string, error) {
 		return "", errUnknownKey
 	}
 	return a.Keys[found].Name, nil
-}
-
-// certName is what a certificate calls its owner: the common name, or the first of its other names,
-// or else its number.
-func certName(c *x509.Certificate) string {
-	switch {
-	case c.Subject.CommonName != "":
-		return c.Subject.CommonName
-	case len(c.DNSNames) > 0:
-		return c.DNSNames[0]
-	case len(c.URIs) > 0:
-		return c.URIs[0].String()
-	case len(c.EmailAddresses) > 0:
-		return c.EmailAddresses[0]
-	}
-	return fmt.Sprintf("serial %x", c.SerialNumber)
 }

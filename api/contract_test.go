@@ -219,6 +219,28 @@ func TestContract_TheBodyIsInOrderAndLeavesOutWhatIsAbsent(t *testing.T) {
 	}
 }
 
+// TestContract_ClientsMayUseTheTypes, with the standard library's decoder.
+func TestContract_ClientsMayUseTheTypes(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	days := int64(86400)
+	r := okResult(auth.Credentials{Username: "user0"})
+	r.User.Groups, r.Warnings = []string{"staff"}, []auth.Warning{{Code: auth.PasswordExpiring, Count: days}}
+	h.answering(r)
+	rec := h.post(t, typeJSON, goodJSON)
+	want := api.Answer{
+		Status: 0, Code: "ok", Message: "auth ok", RequestID: rec.Header().Get("X-Request-ID"),
+		User: &api.User{
+			Username: "user0", DN: "uid=user0,ou=people,dc=example,dc=org", Groups: []string{"staff"},
+			Attributes: map[string][]string{"mail": {"user0@example.org"}, "cn": {"A \"quoted\" name", "é"}},
+		},
+		Warnings: []api.Warning{{Code: "password_expiring", Seconds: &days}},
+	}
+	var got api.Answer
+	require.NoError(t, json.Unmarshal(rec.Body.Bytes(), &got))
+	require.Equal(t, want, got)
+}
+
 func TestContract_EveryPathAndMethod(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"authsvc/internal/readfile"
 )
@@ -44,12 +43,9 @@ func fileReason(err error) error {
 	return err
 }
 
-// pipeWait is how long the writer of a pipe in a file's place may take to write all of it.
-const pipeWait = 5 * time.Second
-
 // readFile reads a file that a variable names. Its error names the file, if that looks like one.
 func readFile(path string) ([]byte, error) {
-	content, err := readfile.Read(path, pipeWait)
+	content, err := readfile.Read(path, readfile.PipeWait)
 	if err != nil {
 		return nil, fmt.Errorf("the file %s cannot be read: %w", shownPath(path), fileReason(err))
 	}

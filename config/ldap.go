@@ -39,21 +39,21 @@ func (l *LDAP) validate(sources map[string]source, wrong *problems) {
 	}
 }
 
-// validateAttributes checks the attributes to return of a user: NAME or NAME:base64.
+// validateAttributes checks the attributes to return of a user.
 func (l *LDAP) validateAttributes(wrong *problems) {
-	forms := map[string]string{}
+	forms := map[string]bool{}
 	for _, item := range l.Attributes {
-		name, form, hasForm := strings.Cut(item, ":")
+		name, asBase64, known := dialect.CutForm(item)
 		before, again := forms[name]
 		switch {
 		case !ldapname.IsDescription(name):
 			wrong.add("LDAP_ATTRIBUTES", "%q is not an attribute's name", item)
-		case hasForm && form != "base64":
+		case !known:
 			wrong.add("LDAP_ATTRIBUTES", "%q has a form that there is not: behind an attribute's name may be :base64", item)
-		case again && before != form:
+		case again && before != asBase64:
 			wrong.add("LDAP_ATTRIBUTES", "%q is in the list in two forms: with and without :base64", name)
 		}
-		forms[name] = form
+		forms[name] = asBase64
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 
 // A login's values replace placeholders in filters and templates.
 const (
-	placeholder      = dialect.Placeholder // the name that was typed, or in a group filter the user's own name
-	groupPlaceholder = "{dn}"              // the DN of the user, or of a group
+	placeholder      = dialect.Placeholder
+	groupPlaceholder = dialect.DNPlaceholder
 )
 
 var (

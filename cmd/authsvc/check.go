@@ -6,13 +6,14 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
 	"authsvc/config"
 	"authsvc/internal/app"
 	"authsvc/internal/doctor"
+
+	"golang.org/x/term"
 )
 
 const checkAbout = `Walks every step of a login with the service's own configuration, and says of each what was seen and, where
@@ -131,13 +132,16 @@ func (p *program) readPassword(ctx context.Context) (string, error) {
 	if p.stdin == nil {
 		return "", errors.New("there is no standard input")
 	}
-	restore, hidden := hideInput(p.stdin)
-	if hidden {
+	readPassword := func() (string, error) { return readLine(p.stdin) }
+	fd := int(p.stdin.Fd())
+	if state, err := term.GetState(fd); err == nil {
+		readPassword = func() (string, error) {
+			line, err := term.ReadPassword(fd)
+			return string(line), err
+		}
 		defer fmt.Fprintln(p.stderr)
-		defer restore()
+		defer func() { _ = term.Restore(fd, state) }() // nothing can be done if this fails
 		fmt.Fprint(p.stderr, "Password: ")
-	} else if info, err := p.stdin.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-		return "", errors.New("this terminal would show what is typed: give it through a pipe")
 	}
 	type answer struct {
 		line string
@@ -145,14 +149,14 @@ func (p *program) readPassword(ctx context.Context) (string, error) {
 	}
 	read := make(chan answer, 1)
 	go func() { // it may block for ever; then it ends with the process
-		line, err := readLine(p.stdin)
+		line, err := readPassword()
 		read <- answer{line, err}
 	}()
 	select {
 	case <-ctx.Done():
 		return "", ctx.Err()
 	case a := <-read:
-		if a.err == nil && a.line == "" {
+		if a.line == "" && (a.err == nil || errors.Is(a.err, io.EOF)) {
 			a.err = errors.New("it is empty")
 		}
 		return a.line, a.err

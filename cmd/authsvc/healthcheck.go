@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"authsvc/api"
 	"authsvc/config"
 )
 
@@ -36,7 +37,7 @@ func (p *program) healthcheck(ctx context.Context, args []string) error {
 	if config.HTTPS(p.environ) {
 		scheme = "https"
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+addr+"/healthz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+addr+api.PathHealth, nil)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"authsvc/internal/ldaptest"
 
@@ -67,6 +68,12 @@ func TestAPasswordIsNotShownWhileItIsTyped(t *testing.T) {
 			for !bytes.Contains(seen.Bytes(), []byte("Password: ")) {
 				read()
 			}
+			shows := func() bool { // the prompt comes a moment before the terminal shows no more
+				now, err := unix.IoctlGetTermios(int(program.Fd()), unix.TCGETS)
+				require.NoError(t, err)
+				return now.Lflag&unix.ECHO != 0
+			}
+			require.Eventually(t, func() bool { return !shows() }, 10*time.Second, time.Millisecond)
 			_, err := person.WriteString(c.keys)
 			require.NoError(t, err)
 			_ = cmd.Wait() // its code is asked for below
@@ -74,9 +81,7 @@ func TestAPasswordIsNotShownWhileItIsTyped(t *testing.T) {
 			read()
 			everything.Wrote("terminal of "+t.Name(), seen.Bytes())
 			assert.NotContains(t, seen.String(), typed)
-			after, err := unix.IoctlGetTermios(int(program.Fd()), unix.TCGETS)
-			require.NoError(t, err)
-			assert.NotZero(t, after.Lflag&unix.ECHO, "the terminal shows nothing any more")
+			assert.True(t, shows(), "the terminal shows nothing any more")
 		})
 	}
 }

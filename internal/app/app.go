@@ -139,7 +139,7 @@ func (a *App) newMainServer(authenticator *auth.Authenticator, files listenerFil
 		Hosts: a.cfg.HTTP.Hosts,
 	}, a.observers.spans.Authenticator(authenticator), directoryHealth{a.pool, a.ready})
 	a.main.server = a.api.HTTPServer()
-	a.main.server.Handler = a.observers.spans.Handler(a.main.server.Handler)
+	a.main.server.Handler = a.observers.spans.Handler(api.PathLogin, a.main.server.Handler)
 	a.main.server.ConnState = a.main.ConnState
 	if files.tls != nil {
 		a.tls.Store(files.tls)

@@ -71,7 +71,7 @@ func (a *Log) LoginDone(ctx context.Context, c auth.Credentials, r auth.Result) 
 	attrs := append(fields[:0],
 		slog.String("outcome", r.Outcome.Code()),
 		slog.Int("status", r.Outcome.Status()))
-	attrs = logsafe.AppendText(attrs, "username", c.Username, logsafe.MaxUsername)
+	attrs = logsafe.AppendText(attrs, "username", c.Username, auth.MaxUsername)
 	attrs = logsafe.AppendText(attrs, "dn", r.DN, logsafe.MaxText)
 	attrs = logsafe.AppendText(attrs, "request_id", c.RequestID, logsafe.MaxText)
 	attrs = logsafe.AppendText(attrs, "trace_id", a.traceID(ctx), logsafe.MaxText)

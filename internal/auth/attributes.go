@@ -3,8 +3,8 @@ package auth
 import (
 	"context"
 	"encoding/base64"
-	"strings"
 
+	"authsvc/internal/dialect"
 	"authsvc/internal/ldapname"
 
 	"github.com/go-ldap/ldap/v3"
@@ -16,13 +16,10 @@ type Attribute struct {
 	Base64 bool   // whatever the value: a form that does not depend on its bytes
 }
 
-// base64Form follows the name of an attribute to return as base64.
-const base64Form = ":base64"
-
-// ParseAttribute parses an item of LDAP_ATTRIBUTES: "name" or "name:base64".
+// ParseAttribute parses an item of LDAP_ATTRIBUTES, which config has checked.
 func ParseAttribute(item string) Attribute {
-	name, ok := strings.CutSuffix(item, base64Form)
-	return Attribute{Name: name, Base64: ok}
+	name, asBase64, _ := dialect.CutForm(item)
+	return Attribute{Name: name, Base64: asBase64}
 }
 
 // form returns a value in the form in which it is returned.

@@ -4,6 +4,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"authsvc/ldappool"
@@ -105,4 +106,45 @@ type Phases struct {
 // login's own goroutine and must not block.
 type Observer interface {
 	LoginDone(ctx context.Context, c Credentials, r Result)
+}
+
+// Caller is the program that asks for a login on behalf of a user.
+type Caller struct {
+	Name string   // as its key's line or its certificate has it; empty where callers need neither
+	By   CallerBy // how it showed that
+}
+
+// CallerBy is how a caller showed who it is.
+type CallerBy string
+
+// The ways to show it.
+const (
+	ByKey         CallerBy = "key"
+	ByCertificate CallerBy = "certificate"
+)
+
+// WarningCode names what a user who was let in should know.
+type WarningCode string
+
+// The warnings.
+const (
+	PasswordExpiring WarningCode = "password_expiring" // Count is in seconds
+	GraceLogins      WarningCode = "grace_logins"      // the password has expired; Count more logins are left
+)
+
+// Warning comes with OK.
+type Warning struct {
+	Code  WarningCode
+	Count int64 // not negative
+}
+
+// ResultCode is the LDAP result code (RFC 4511 appendix A) in which the directory's answer to the
+// decisive search or bind ended, as far as it explains a result that is not OK. ok is false where
+// no answer decided.
+func (r Result) ResultCode() (code uint16, ok bool) {
+	var answer *directoryError
+	if !errors.As(r.Cause, &answer) {
+		return 0, false
+	}
+	return answer.result.Code, true
 }

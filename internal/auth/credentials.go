@@ -2,6 +2,7 @@ package auth
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -9,7 +10,7 @@ import (
 
 // Bounds of what a login may be tried with, in bytes.
 const (
-	maxUsername = 256
+	MaxUsername = 256
 	maxPassword = 1024
 )
 
@@ -21,8 +22,8 @@ const (
 // bind anonymous and successful (RFC 4513 section 5.1.2).
 func (c Credentials) Validate() error {
 	switch {
-	case len(c.Username) < 1 || len(c.Username) > maxUsername:
-		return errors.New("username: must be 1 to 256 bytes")
+	case len(c.Username) < 1 || len(c.Username) > MaxUsername:
+		return fmt.Errorf("username: must be 1 to %d bytes", MaxUsername)
 	case !utf8.ValidString(c.Username):
 		return errors.New("username: must be valid UTF-8")
 	case strings.ContainsFunc(c.Username, unicode.IsControl):
@@ -30,7 +31,7 @@ func (c Credentials) Validate() error {
 	case strings.TrimSpace(c.Username) != c.Username:
 		return errors.New("username: must not begin or end with white space")
 	case len(c.Password) < 1 || len(c.Password) > maxPassword:
-		return errors.New("password: must be 1 to 1024 bytes")
+		return fmt.Errorf("password: must be 1 to %d bytes", maxPassword)
 	case !utf8.ValidString(c.Password):
 		return errors.New("password: must be valid UTF-8")
 	case strings.Contains(c.Password, "\x00"):

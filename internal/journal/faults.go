@@ -13,11 +13,8 @@ import (
 	"authsvc/ldappool"
 )
 
-// Bounds on the faults that are kept.
-const (
-	maxFaults    = 20
-	maxFaultText = 300 // bytes
-)
+// maxFaults is how many faults are kept.
+const maxFaults = 20
 
 // Fault is something that went wrong, once or often.
 type Fault struct {
@@ -37,7 +34,7 @@ type faults struct {
 
 // note keeps one more fault. If there are too many, it forgets the one that was seen longest ago.
 func (f *faults) note(server, what, text string) {
-	text, now := logsafe.Printable(text, maxFaultText), time.Now()
+	text, now := logsafe.Printable(text, logsafe.MaxShown), time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i := range f.kept {

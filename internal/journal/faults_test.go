@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"authsvc/internal/auth"
+	"authsvc/internal/logsafe"
 	"authsvc/internal/observertest"
 	"authsvc/ldappool"
 
@@ -99,7 +100,7 @@ func TestFaultsAreBoundedInNumberAndLength(t *testing.T) {
 		kept := j.Faults()
 		require.Len(t, kept, maxFaults)
 		for i, f := range kept {
-			require.LessOrEqual(t, len(f.Text), maxFaultText)
+			require.LessOrEqual(t, len(f.Text), logsafe.MaxShown)
 			require.NotContains(t, f.Text, "\x1b")
 			require.True(t, strings.HasPrefix(f.Text, strings.Repeat("x", 100-i)+"   [31m long"), "those seen longest ago made room")
 		}

@@ -13,6 +13,9 @@ import (
 // MaxSize is the largest file that is read, in bytes.
 const MaxSize = 4 << 20
 
+// PipeWait is how long the writer of a pipe in a setting's file may take to write all of it.
+const PipeWait = 5 * time.Second
+
 var (
 	// ErrTooLarge is returned for a file of more than MaxSize.
 	ErrTooLarge = fmt.Errorf("larger than %d bytes", MaxSize)

@@ -27,7 +27,7 @@ var script []byte
 // scriptTag loads the script. The page is whole without it, and at /?static it is without: a stream
 // that never ends keeps a headless browser with a virtual clock, as for a picture of the page,
 // waiting for ever.
-var scriptTag = []byte(`<script src="/status.js" defer></script>` + "\n")
+var scriptTag = []byte(`<script src="` + pathScript + `" defer></script>` + "\n")
 
 // policy lets the page load its own style sheet and script, ask this service, and nothing else. Its
 // icon is empty, in a data URL: without one browsers ask for /favicon.ico.

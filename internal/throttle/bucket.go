@@ -111,59 +111,34 @@ func (b *bucket) dequeue(a *attempt) {
 	a.element = nil
 }
 
-// heap has the buckets that rest, first the one that will be paid back first. That order never
-// changes by itself: it is by points in time.
-type heap []*bucket
+// resting has the buckets that rest as a [heap.Interface], first the one that will be paid back
+// first. That order never changes by itself: it is by points in time.
+type resting []*bucket
 
-func (h heap) set(i int, b *bucket) { h[i], b.place = b, int32(i) } //nolint:gosec // there are far fewer than 2^31
+// Len implements [heap.Interface].
+func (r resting) Len() int { return len(r) }
 
-func (h *heap) push(b *bucket) {
-	*h = append(*h, b)
-	h.up(len(*h)-1, b)
+// Less implements [heap.Interface].
+func (r resting) Less(i, j int) bool { return r[i].expires() < r[j].expires() }
+
+// Swap implements [heap.Interface].
+func (r resting) Swap(i, j int) {
+	r[i], r[j] = r[j], r[i]
+	r[i].place, r[j].place = r[j].place, r[i].place
 }
 
-func (h *heap) remove(b *bucket) {
-	last := len(*h) - 1
-	moved, i := (*h)[last], int(b.place)
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	if moved == b {
-		return
-	}
-	h.up(i, moved)
-	if int(moved.place) == i {
-		h.down(i, moved)
-	}
+// Push implements [heap.Interface].
+func (r *resting) Push(x any) {
+	b := x.(*bucket)
+	b.place = int32(len(*r)) //nolint:gosec // there are far fewer than 2^31
+	*r = append(*r, b)
 }
 
-// up puts b at i or above.
-func (h heap) up(i int, b *bucket) {
-	for i > 0 {
-		parent := (i - 1) / 2
-		if h[parent].expires() <= b.expires() {
-			break
-		}
-		h.set(i, h[parent])
-		i = parent
-	}
-	h.set(i, b)
-}
-
-// down puts b at i or below.
-func (h heap) down(i int, b *bucket) {
-	for {
-		child := 2*i + 1
-		if child >= len(h) {
-			break
-		}
-		if child+1 < len(h) && h[child+1].expires() < h[child].expires() {
-			child++
-		}
-		if b.expires() <= h[child].expires() {
-			break
-		}
-		h.set(i, h[child])
-		i = child
-	}
-	h.set(i, b)
+// Pop implements [heap.Interface].
+func (r *resting) Pop() any {
+	last := len(*r) - 1
+	b := (*r)[last]
+	(*r)[last] = nil
+	*r = (*r)[:last]
+	return b
 }

@@ -1,6 +1,7 @@
 package throttle
 
 import (
+	"container/heap"
 	"sync"
 	"time"
 )
@@ -11,7 +12,7 @@ type shard struct {
 	mu        sync.Mutex
 	capacity  int                 // of resting
 	buckets   map[Account]*bucket // guarded by mu, as all below
-	resting   heap
+	resting   resting
 	floor     int64 // what is not in buckets owes as much as this: the most that was ever forgotten
 	openFloor int64 // the same of attempts that were not answered
 	waiting   int
@@ -26,7 +27,7 @@ func (s *shard) lookup(key Account, l *limit, now int64) *bucket {
 		b = s.newcomer(key, l, now)
 		s.buckets[key] = b
 	} else if b.refs == 0 {
-		s.resting.remove(b)
+		heap.Remove(&s.resting, int(b.place))
 	}
 	b.refs++
 	return b
@@ -50,8 +51,7 @@ func (s *shard) tidy(now int64) {
 		if len(s.resting) == 0 || s.resting[0].expires() > now {
 			return
 		}
-		b := s.resting[0]
-		s.resting.remove(b)
+		b := heap.Pop(&s.resting).(*bucket)
 		delete(s.buckets, b.key)
 	}
 }
@@ -68,10 +68,9 @@ func (s *shard) unref(b *bucket, now int64) {
 		delete(s.buckets, b.key)
 		return
 	}
-	s.resting.push(b)
+	heap.Push(&s.resting, b)
 	if len(s.resting) > s.capacity {
-		least := s.resting[0]
-		s.resting.remove(least)
+		least := heap.Pop(&s.resting).(*bucket)
 		delete(s.buckets, least.key)
 		s.floor, s.openFloor = max(s.floor, least.until), max(s.openFloor, least.open)
 		s.forgotten++

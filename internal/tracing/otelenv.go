@@ -147,15 +147,12 @@ func withoutPath(err error) error {
 	return err
 }
 
-// pipeWait is how long the writer of a pipe in a file's place may take to write all of it.
-const pipeWait = 5 * time.Second
-
 func keyPair(certFile, keyFile string) (tls.Certificate, error) {
-	cert, err := readfile.Read(certFile, pipeWait)
+	cert, err := readfile.Read(certFile, readfile.PipeWait)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	key, err := readfile.Read(keyFile, pipeWait)
+	key, err := readfile.Read(keyFile, readfile.PipeWait)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
@@ -167,7 +164,7 @@ func keyPair(certFile, keyFile string) (tls.Certificate, error) {
 func (get otelEnv) tls() (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if variable, file := get.exporter("CERTIFICATE"); file != "" {
-		pem, err := readfile.Read(file, pipeWait)
+		pem, err := readfile.Read(file, readfile.PipeWait)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", variable, withoutPath(err))
 		}

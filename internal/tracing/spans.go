@@ -2,7 +2,6 @@ package tracing
 
 import (
 	"context"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,6 +11,7 @@ import (
 	"authsvc/internal/logsafe"
 	"authsvc/internal/poolevent"
 	"authsvc/ldappool"
+	"authsvc/ldappool/ldapurl"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -73,7 +73,7 @@ func (t *Tracing) LoginDone(ctx context.Context, c auth.Credentials, r auth.Resu
 	}
 	span.SetAttributes(outcomeKey.String(r.Outcome.Code()), statusKey.Int(r.Outcome.Status()))
 	if t.endUser && c.Username != "" {
-		span.SetAttributes(semconv.EnduserID(logsafe.Clean(c.Username, logsafe.MaxUsername)))
+		span.SetAttributes(semconv.EnduserID(logsafe.Clean(c.Username, auth.MaxUsername)))
 	}
 	if r.Outcome.IsFault() {
 		fail(span, r.Outcome.Code())
@@ -135,18 +135,15 @@ func fail(span trace.Span, name string) {
 // serverAttributes name a server, by the conventions for databases, which know no LDAP.
 func serverAttributes(server string) []attribute.KeyValue {
 	attrs := []attribute.KeyValue{semconv.DBSystemNameKey.String("ldap")}
-	if socket, ok := strings.CutPrefix(server, "ldapi://"); ok { // net/url knows no %2f in a host
-		if path, err := url.PathUnescape(socket); err == nil {
-			attrs = append(attrs, semconv.ServerAddress(strings.ToValidUTF8(path, "\uFFFD")))
-		}
-		return append(attrs, semconv.NetworkTransportUnix)
-	}
-	u, err := url.Parse(server)
-	if err != nil {
+	u, err := ldapurl.Parse(server)
+	switch {
+	case err != nil:
 		return attrs
+	case u.Scheme == ldapurl.LDAPI:
+		return append(attrs, semconv.ServerAddress(strings.ToValidUTF8(u.Socket, "\uFFFD")), semconv.NetworkTransportUnix)
 	}
-	attrs = append(attrs, semconv.ServerAddress(u.Hostname()))
-	if port, err := strconv.Atoi(u.Port()); err == nil {
+	attrs = append(attrs, semconv.ServerAddress(u.Host))
+	if port, err := strconv.Atoi(u.Port); err == nil {
 		attrs = append(attrs, semconv.ServerPort(port))
 	}
 	return attrs

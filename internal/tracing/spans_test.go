@@ -186,7 +186,7 @@ func TestRequestsHaveSpans(t *testing.T) {
 			t.Parallel()
 			collector := otlptest.Start(t)
 			tr, _ := newTraced(t, collector, map[string]string{"OTEL_PROPAGATORS": c.propagators})
-			h := tr.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			h := tr.Handler("/auth", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				assert.NoError(t, http.NewResponseController(w).Flush())
 				w.WriteHeader(c.status)
 			}))
@@ -224,7 +224,7 @@ func TestWithoutTracingNothingIsWrapped(t *testing.T) {
 	var off *Tracing
 	var login Authenticator = decided{}
 	assert.IsType(t, decided{}, off.Authenticator(login))
-	assert.IsType(t, &http.ServeMux{}, off.Handler(http.NewServeMux()))
+	assert.IsType(t, &http.ServeMux{}, off.Handler("/auth", http.NewServeMux()))
 	require.NoError(t, off.Close(t.Context()))
 	off.LoginDone(t.Context(), auth.Credentials{}, auth.Result{})
 	assert.Zero(t, off.Trace())

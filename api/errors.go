@@ -1,6 +1,9 @@
 package api
 
-import "net/http"
+import (
+	"fmt"
+	"net/http"
+)
 
 // refusal is the error of a request that the Authenticator never sees: status 10, bad_request.
 type refusal struct {
@@ -21,7 +24,10 @@ var (
 		status: http.StatusUnsupportedMediaType,
 		detail: "Content-Type: must be application/json or application/x-www-form-urlencoded, in UTF-8",
 	}
-	errBodyTooLarge = &refusal{status: http.StatusRequestEntityTooLarge, detail: "body: must be at most 16384 bytes"}
+	errBodyTooLarge = &refusal{
+		status: http.StatusRequestEntityTooLarge,
+		detail: fmt.Sprintf("body: must be at most %d bytes", maxBody),
+	}
 	errByteOrder    = badRequest("body: must not begin with a byte order mark")
 	errNotObject    = badRequest("body: must be one JSON object")
 	errTrailing     = badRequest("body: must end after one JSON object")
@@ -35,3 +41,15 @@ var (
 func badRequest(detail string) *refusal {
 	return &refusal{status: http.StatusBadRequest, detail: detail}
 }
+
+// The refusals of the main listener.
+var (
+	errBrowserHost = badRequest("Host: for browsers it must be an IP address, localhost or a name listed in HTTP_HOSTS")
+	errOtherOrigin = badRequest("Origin: pages of other origins are not served")
+)
+
+// pageRefusal is a refusal that people read, with HTTP 403.
+type pageRefusal string
+
+// Error is the text of the answer.
+func (r pageRefusal) Error() string { return string(r) }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -94,7 +95,7 @@ func (s *Server) failed(c echo.Context, status int, r auth.Result) {
 
 // tell tells the observer of r where it is about a login.
 func (s *Server) tell(c echo.Context, r auth.Result) {
-	if s.observer != nil && c.Path() == pathAuth {
+	if s.observer != nil && c.Path() == PathLogin {
 		s.observer.LoginDone(c.Request().Context(), auth.Credentials{
 			RequestID: requestID(c), Client: c.RealIP(), Caller: callerOf(c),
 		}, r)
@@ -139,4 +140,36 @@ func describePanic(v any) string {
 		return err.Error()
 	}
 	return fmt.Sprintf("%T", v)
+}
+
+// maxRequestID is the longest X-Request-ID that is taken from a caller, in bytes.
+const maxRequestID = 128
+
+// requestIDFor returns the caller's X-Request-ID where there is exactly one and it is sane, else a
+// new one.
+func requestIDFor(h http.Header) string {
+	if given := h[echo.HeaderXRequestID]; len(given) == 1 && saneRequestID(given[0]) {
+		return given[0]
+	}
+	return rand.Text()
+}
+
+// requestID returns the ID that begin gave to the request.
+func requestID(c echo.Context) string {
+	return c.Response().Header().Get(echo.HeaderXRequestID)
+}
+
+// saneRequestID reports whether id can be written to a log line and a header unchanged.
+func saneRequestID(id string) bool {
+	if id == "" || len(id) > maxRequestID {
+		return false
+	}
+	for i := range len(id) {
+		switch c := id[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
 }

@@ -1,23 +1,12 @@
 package api
 
 import (
-	"mime"
 	"net/http"
-	"strings"
 	"time"
 
 	"authsvc/internal/auth"
 
 	"github.com/labstack/echo/v4"
-)
-
-// pathAuth is where logins are asked for.
-const pathAuth = "/auth"
-
-// The two kinds of body.
-const (
-	typeJSON = "application/json"
-	typeForm = "application/x-www-form-urlencoded"
 )
 
 // postAuth answers one login. It runs to its end whether the caller waits or not.
@@ -76,26 +65,4 @@ func (s *Server) credentials(c echo.Context) (auth.Credentials, error) {
 		return decodeForm(buf.bytes())
 	}
 	return buf.decodeJSON()
-}
-
-// bodyType returns typeJSON or typeForm, whichever the one Content-Type says.
-func bodyType(h http.Header) (string, error) {
-	if _, encoded := h[echo.HeaderContentEncoding]; encoded {
-		return "", errContentEncoding
-	}
-	given := h[echo.HeaderContentType]
-	if len(given) != 1 {
-		return "", errContentType
-	}
-	if given[0] == typeJSON || given[0] == typeForm { // spares parsing what nearly everyone sends
-		return given[0], nil
-	}
-	mediaType, params, err := mime.ParseMediaType(given[0])
-	if err != nil || mediaType != typeJSON && mediaType != typeForm {
-		return "", errContentType
-	}
-	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
-		return "", errContentType
-	}
-	return mediaType, nil
 }

@@ -2,6 +2,9 @@ package config
 
 import "authsvc/internal/ldapname"
 
+// Uniform reports whether callers get the same answer for an unknown user as for a wrong password.
+func (a *Auth) Uniform() bool { return a.FailureDetail == "uniform" }
+
 // validateDecoy checks AUTH_UNIFORM_DECOY_DN against everything that it depends on.
 func (c *Config) validateDecoy(wrong *problems) {
 	const variable = "AUTH_UNIFORM_DECOY_DN"
@@ -16,7 +19,7 @@ func (c *Config) validateDecoy(wrong *problems) {
 		wrong.add(variable, "%q is not a DN (RFC 4514): %v", given, err)
 	case len(dn.RDNs) == 0:
 		wrong.add(variable, "%q is not the DN of an entry", given)
-	case c.Auth.FailureDetail != "uniform":
+	case !c.Auth.Uniform():
 		wrong.note(variable, "", "is used with AUTH_FAILURE_DETAIL=uniform only: set that, or remove this")
 	case ldapname.SameDN(given, c.LDAP.BindDN):
 		wrong.add(variable, "%q is the service identity of LDAP_BIND_DN: wrong passwords would lock it", given)
@@ -27,7 +30,7 @@ func (c *Config) validateDecoy(wrong *problems) {
 
 // warnUniform notes what weakens uniform mode.
 func (c *Config) warnUniform() {
-	if c.Auth.FailureDetail != "uniform" {
+	if !c.Auth.Uniform() {
 		return
 	}
 	if c.Auth.ThrottleFailures == 0 && c.Auth.ThrottleAccountFailures == 0 {
