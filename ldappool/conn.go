@@ -176,7 +176,7 @@ func (p *Pool) check(c *conn, byBind bool) {
 	defer p.work.Done()
 	began := time.Now()
 	p.mu.Lock()
-	idle := began.Sub(c.core.Quiet)
+	idle := began.Sub(c.core.LastReceived)
 	p.mu.Unlock()
 	var err error
 	if byBind {
@@ -202,7 +202,7 @@ func (p *Pool) destroy(c *conn) {
 	now := time.Now()
 	e := RetireEvent{
 		Lane: c.lane(), Server: c.url(), Reason: RetireReason(c.core.Reason),
-		Age: now.Sub(c.core.Born), Idle: now.Sub(c.core.Quiet),
+		Age: now.Sub(c.core.CreatedAt), Idle: now.Sub(c.core.LastReceived),
 	}
 	if end := c.end(); end != nil {
 		e.Err = end.Err

@@ -49,7 +49,7 @@ func (c *conn) firstExchange(ctx context.Context) (op string, code uint16, err e
 		}
 		op, code = "service bind", r.Code
 	}
-	if !c.core.Reads || c.core.AsService && !c.asksForControls() {
+	if !c.core.ReadsRootDSE || c.core.AsService && !c.asksForControls() {
 		return op, code, nil
 	}
 	req := rootDSE

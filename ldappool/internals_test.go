@@ -22,14 +22,14 @@ const (
 	dialHedgeAfter  = core.DialHedgeAfter
 	maxDials        = core.MaxDials
 	maxBinds        = core.MaxServiceBinds
-	warmPace        = core.WarmPace
+	warmPace        = core.WarmInterval
 	silentAfter     = core.SilentAfter
-	askAfter        = core.AskAfter
-	watchPace       = core.WatchPace
+	askAfter        = core.CheckSilentAfter
+	watchPace       = core.WatchInterval
 	stillborn       = maxDeadOnArrival
 	breakerWindow   = health.BreakerWindow
 	breakerLatest   = health.BreakerMaxPause
-	settled         = health.Settled
+	settled         = health.StableAfter
 	probeSoonest    = health.ProbeMin
 	probeLatest     = health.ProbeMax
 	refusalPause    = health.RefusalMin
@@ -38,7 +38,7 @@ const (
 	leastConsidered = 20 * time.Millisecond
 )
 
-func safely(limit time.Duration) time.Duration { return limits.Usable(limit) }
+func safely(limit time.Duration) time.Duration { return limits.WithMargin(limit) }
 
 // The reasons for which connections are closed.
 const (

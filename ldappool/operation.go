@@ -280,7 +280,7 @@ func (p *Pool) acquireLive(ctx context.Context, op string, wish *core.Request) (
 // request asks the core for a connection and waits for its answer.
 func (p *Pool) request(ctx context.Context, r *core.Request) {
 	if d, ok := ctx.Deadline(); ok {
-		r.Patience = d
+		r.CallerDeadline = d
 	}
 	p.mu.Lock()
 	now := time.Now()
@@ -319,7 +319,7 @@ func rejected(op string, r *core.Rejection) *OpError {
 		e.Kind = ErrOverloaded
 	case core.KindClosed:
 		e.Kind = ErrClosed
-	case core.KindGone:
+	case core.KindCanceled:
 		e.Kind = context.Canceled
 	}
 	return e

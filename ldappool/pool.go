@@ -165,7 +165,7 @@ func (p *Pool) execute(actions []core.Action) {
 			go p.check(shellOf(a.Conn), a.ByBind)
 		case core.Close:
 			shellOf(a.Conn).res.Destroy()
-		case core.Cut:
+		case core.Abort:
 			shellOf(a.Conn).cutBy(core.ReasonServerDown)
 		case core.Drained:
 			close(p.drained)

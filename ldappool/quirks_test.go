@@ -91,7 +91,7 @@ func TestQuirks_AServerThatHangsUpOnItsCheckServesEveryLogin(t *testing.T) {
 					var learned quirksLearned
 					p := m.start(t, learned.watch, func(c *Config) { c.OnlyListedControls = true })
 					if code == 0 {
-						time.Sleep(2*core.CutsProve + 10*time.Second) // for each who reads
+						time.Sleep(2*core.HangUpConfirmAfter + 10*time.Second) // for each who reads
 					}
 					time.Sleep(5 * time.Second)
 					require.Zero(t, loginsWithPauses(t, p, 60, true))
