@@ -46,7 +46,7 @@ func (d *doctor) mistrust(cause tlscause.Diagnosis, refused *tls.CertificateVeri
 		return d.weakSignature(cause)
 	case tlscause.ShortKey:
 		return fail(shortKeyRemedy, "the certificate of %s is signed by an RSA key of fewer than 1024 bits", c.Subject)
-	case tlscause.AuthorityOtherKey, tlscause.AuthorityIsNone, tlscause.AuthorityExpired, tlscause.AuthorityNotYet:
+	case tlscause.AuthorityOtherKey, tlscause.NotAnAuthority, tlscause.AuthorityExpired, tlscause.AuthorityNotYet:
 		return d.badAuthority(cause, now)
 	}
 	return fail("give the directory another certificate, or see to LDAP_CA_FILE", "the certificate was not taken: %v", refused.Err)

@@ -98,7 +98,7 @@ func TestLargeAnswers_AWaitEndsWithItsOperation(t *testing.T) {
 				tt.end(r)
 				_ = r.fault()
 				r.requireEnded(tt.reason, nil)
-				<-r.gone
+				<-r.readerDone
 				require.Len(t, large.places, 1)
 			})
 		})

@@ -271,7 +271,7 @@ func (w *world) check() {
 	}
 }
 
-// checkQueue checks that the pool is at rest: nobody waits for what is there.
+// checkQueue checks that no request waits for a connection that is available.
 func (w *world) checkQueue() {
 	c := w.core
 	queued := 0
@@ -306,7 +306,7 @@ func (w *world) checkQueue() {
 	}
 }
 
-// pass lets time pass, and the core wakes when it wants to.
+// pass advances the time, with ticks when the core needs them.
 func (w *world) pass(d time.Duration) {
 	end := w.now.Add(d)
 	for w.err == nil {
@@ -384,14 +384,14 @@ func (w *world) finishAll() {
 		case len(w.closing) > 0:
 			w.finishClose(w.any(w.closing))
 		case len(w.granted) > 0:
-			w.release(w.anyGranted(), Outcome{Op: "search", Took: time.Millisecond, Answered: true, Counts: true})
+			w.release(w.someGranted(), Outcome{Op: "search", Took: time.Millisecond, Answered: true, Counts: true})
 		default:
 			return
 		}
 	}
 }
 
-func (w *world) anyGranted() *Conn {
+func (w *world) someGranted() *Conn {
 	inUse := map[*Conn]bool{}
 	for c := range w.granted {
 		inUse[c] = true
@@ -422,7 +422,7 @@ func (w *world) step() {
 			w.finishCheck(c, w.random.IntN(6))
 		}
 	case 12, 13, 14:
-		if c := w.anyGranted(); c != nil {
+		if c := w.someGranted(); c != nil {
 			w.release(c, w.outcome())
 		}
 	case 15, 16:

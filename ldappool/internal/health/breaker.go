@@ -72,7 +72,7 @@ func (b *Breaker) Failing(now time.Time) bool {
 }
 
 // trip opens the breaker, and reports whether that is too soon after it was closed.
-func (b *Breaker) trip(now time.Time) (again bool) {
+func (b *Breaker) trip(now time.Time) (isRetry bool) {
 	b.Open = true
 	if now.Sub(b.closed) < StableAfter+b.pause {
 		b.pause = min(2*b.pause, BreakerMaxPause)

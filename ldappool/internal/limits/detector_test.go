@@ -180,7 +180,7 @@ func (c *population) use(i int) {
 	c.quiet[i] = c.now
 }
 
-// advance has the connections used for a while, some more often than others, and pinged when they
+// advance uses the connections for a while, some more often than others, and pings them when they
 // are quiet for long.
 func (c *population) advance(random *rand.Rand, d time.Duration) {
 	for end := c.now.Add(d); c.now.Before(end); {
