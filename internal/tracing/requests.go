@@ -10,11 +10,12 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// tracedRoute is the one path whose requests have spans: probes are many and tell nothing.
+// tracedRoute is the only path whose requests have spans. Spans of health probes would be many and
+// useless.
 const tracedRoute = "/auth"
 
-// Handler gives each request for a login that next serves a span, in the trace that its traceparent
-// names (W3C Trace Context).
+// Handler makes a span of each login request that next serves, in the trace of its traceparent (W3C
+// Trace Context).
 func (t *Tracing) Handler(next http.Handler) http.Handler {
 	if t == nil {
 		return next
@@ -46,12 +47,12 @@ func (t *Tracing) serve(next http.Handler, w http.ResponseWriter, r *http.Reques
 	next.ServeHTTP(status, r.WithContext(ctx))
 	span.SetAttributes(semconv.HTTPResponseStatusCode(status.code))
 	if status.code >= http.StatusInternalServerError {
-		fail(span, strconv.Itoa(status.code))
+		setError(span, strconv.Itoa(status.code))
 	}
 }
 
-// knownMethod is a request's method, and what it is called in a span's name: whatever a caller
-// makes up is one.
+// knownMethod returns a request's method and its name in a span's name. All unknown methods have
+// the same.
 func knownMethod(method string) (value, name string) {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
