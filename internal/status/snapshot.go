@@ -7,7 +7,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// The service in one word.
+// The values of status.
 const (
 	statusOK       = "ok"       // every server is usable
 	statusDegraded = "degraded" // logins are served, and some server is not usable
@@ -15,7 +15,7 @@ const (
 	statusDraining = "draining" // about to end
 )
 
-// snapshot is one moment of the service. Its JSON is described in api/openapi.yaml.
+// snapshot is the state of the service at a moment. Its JSON is described in api/openapi.yaml.
 type snapshot struct {
 	Status   string         `json:"status"`
 	Time     time.Time      `json:"time"`
@@ -28,8 +28,8 @@ type snapshot struct {
 	Throttle *throttleState `json:"throttle,omitempty"`
 }
 
-// whole is a snapshot with what does not change.
-type whole struct {
+// fullSnapshot is a snapshot with the configuration.
+type fullSnapshot struct {
 	snapshot
 	Configuration []Setting `json:"configuration"`
 }
@@ -123,12 +123,12 @@ type refused struct {
 	Count uint64 `json:"count"`
 }
 
-// encode makes JSON of v, in one line: an event of a stream ends at a newline. What is not UTF-8
+// encode makes JSON of v, in one line: an event of a stream ends at a newline. Invalid UTF-8
 // becomes U+FFFD.
 func encode(v any) []byte {
 	b, err := json.Marshal(v, jsontext.AllowInvalidUTF8(true))
 	if err != nil {
-		panic(err) // every type above has its JSON
+		panic(err) // every type above can be encoded
 	}
 	return b
 }

@@ -12,11 +12,11 @@ import (
 	"authsvc/ldappool"
 )
 
-// maxText bounds a text of the directory's, in bytes.
+// maxText bounds a text from the directory, in bytes.
 const maxText = 300
 
-// look makes a snapshot. p.mu is held.
-func (p *Page) look(now time.Time) snapshot {
+// takeSnapshot makes a snapshot. p.mu is held.
+func (p *Page) takeSnapshot(now time.Time) snapshot {
 	stat := p.cfg.Pool()
 	s := snapshot{
 		Status:  p.status(stat),
@@ -47,7 +47,7 @@ func (p *Page) look(now time.Time) snapshot {
 	return s
 }
 
-// refusedBy returns the limits of the throttle that refused attempts, and how many.
+// refusedBy returns the throttle's limits that refused attempts, with their counts.
 func refusedBy(t *throttle.Stat) []refused {
 	all := make([]refused, 0, len(t.Refused))
 	for i, n := range t.Refused {
@@ -58,7 +58,7 @@ func refusedBy(t *throttle.Stat) []refused {
 	return all
 }
 
-// status is the service in one word. p.mu is held.
+// status returns the status of the service. p.mu is held.
 func (p *Page) status(stat *ldappool.Stat) string {
 	switch {
 	case p.draining:
@@ -95,7 +95,7 @@ func serverOf(s *ldappool.ServerStat, now time.Time) server {
 	return out
 }
 
-// outcomes are those that there were, and ok.
+// outcomes returns the outcomes that occurred, and ok.
 func (p *Page) outcomes() []outcome {
 	now, all := p.history.latest(), []outcome{}
 	for _, o := range auth.Outcomes() {
@@ -128,10 +128,10 @@ func (p *Page) phases() []phase {
 	return all
 }
 
-// seconds is d in seconds, to the tenth.
-func seconds(d time.Duration) float64 { return rounded(d.Seconds(), 10) }
+// seconds returns d in seconds, with one decimal.
+func seconds(d time.Duration) float64 { return round(d.Seconds(), 10) }
 
-// retiredBy are the reasons for which connections were retired, the most frequent first.
+// retiredBy returns the reasons of retired connections, the most frequent first.
 func retiredBy(counts map[ldappool.RetireReason]int64) []retired {
 	all := make([]retired, 0, len(counts))
 	for reason, n := range counts {
