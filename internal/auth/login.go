@@ -67,20 +67,20 @@ type Config struct {
 
 // Authenticator decides logins. Its method may be called by many goroutines at once.
 type Authenticator struct {
-	cfg        Config
-	filter     *userFilter      // nil with a template
-	qualified  qualifiedFilters // if names may have a domain in them
-	template   dnTemplate
-	asNumber   bool         // the template's attribute may be compared as a telephone number
-	suffix     string       // of a user principal name, in place of template
-	attributes []Attribute  // to return of a user
-	requested  []string     // attributes of a search
-	groups     *groupFinder // nil where no groups are asked for
-	directory  Directory
-	observer   Observer
-	spellings  *throttle.Spellings // that led to exhausted accounts
-	clock      *responseClock      // nil without uniform mode
-	turns      *throttle.Turns     // nil without uniform mode
+	cfg            Config
+	filter         *userFilter      // nil with a template
+	qualified      qualifiedFilters // if names may have a domain in them
+	template       dnTemplate
+	asNumber       bool         // the template's attribute may be compared as a telephone number
+	suffix         string       // of a user principal name, in place of template
+	attributes     []Attribute  // to return of a user
+	requested      []string     // attributes of a search
+	groups         *groupFinder // nil where no groups are asked for
+	directory      Directory
+	observer       Observer
+	exhaustedNames *throttle.ExhaustedNames // that led to exhausted accounts
+	clock          *responseClock           // nil without uniform mode
+	turns          *throttle.Turns          // nil without uniform mode
 
 	cachedDomain atomic.Pointer[domain] // the last one that was read
 }
@@ -99,7 +99,7 @@ func New(cfg Config, directory Directory, observer Observer) (*Authenticator, er
 	if cfg.Dialect == nil {
 		cfg.Dialect = dialect.Default()
 	}
-	a := &Authenticator{cfg: cfg, directory: directory, observer: observer, spellings: throttle.NewSpellings()}
+	a := &Authenticator{cfg: cfg, directory: directory, observer: observer, exhaustedNames: throttle.NewExhaustedNames()}
 	var err error
 	switch suffix, principal := cfg.Dialect.PrincipalSuffix(cfg.DNTemplate); {
 	case principal:
@@ -212,7 +212,7 @@ type identity struct {
 // server and times. It alone makes and changes a login's result; a step returns what it found out,
 // or a *decided.
 func (l *login) run(ctx context.Context) (r Result) {
-	if err := l.throttled(ctx); err != nil {
+	if err := l.checkThrottle(ctx); err != nil {
 		return resultOf(err)
 	}
 	if err := l.takeTurn(ctx); err != nil {
@@ -221,7 +221,7 @@ func (l *login) run(ctx context.Context) (r Result) {
 	who, unknown := l.identify(ctx)
 	if unknown != nil {
 		r = resultOf(unknown)
-		if l.countsAs(r) != throttle.Failed {
+		if l.throttleVerdict(r) != throttle.Failed {
 			return r // nobody knows whether there is such a user, or the name is none
 		}
 	} else {

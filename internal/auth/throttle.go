@@ -11,20 +11,20 @@ import (
 	"authsvc/internal/throttle"
 )
 
-// throttled fails if the client, or what was typed, is known to be exhausted. Then the directory is
-// asked nothing.
-func (l *login) throttled(ctx context.Context) error {
-	if err := l.exhausted(ctx, throttle.AnyAccount); err != nil {
+// checkThrottle fails if the client, or what was typed, is known to be exhausted. Then the
+// directory is asked nothing.
+func (l *login) checkThrottle(ctx context.Context) error {
+	if err := l.checkAccount(ctx, throttle.AnyAccount); err != nil {
 		return err
 	}
-	if account, known := l.spellings.Get(l.username); known {
-		return l.exhausted(ctx, account)
+	if account, known := l.exhaustedNames.Get(l.username); known {
+		return l.checkAccount(ctx, account)
 	}
 	return nil
 }
 
-// exhausted fails if the client has no attempt left on an account.
-func (l *login) exhausted(ctx context.Context, account throttle.Account) error {
+// checkAccount fails if the client has no attempt left on an account.
+func (l *login) checkAccount(ctx context.Context, account throttle.Account) error {
 	if l.cfg.Throttle == nil {
 		return nil
 	}
@@ -70,9 +70,9 @@ func (l *login) reserve(ctx context.Context, found bool) (reserved reservations,
 		if err != nil {
 			var refused *throttle.Refusal
 			if errors.As(err, &refused) && refused.Exhausted && account != throttle.AnyAccount {
-				l.spellings.Put(l.username, account)
+				l.exhaustedNames.Put(l.username, account)
 			}
-			reserved.settle(ctx, throttle.Returned)
+			reserved.settle(ctx, throttle.Refunded)
 			return reservations{}, end(judgeThrottle(err))
 		}
 		reserved[i] = r
@@ -98,8 +98,8 @@ func (l *login) accounts(found bool) (all [maxReservations]throttle.Account, n i
 	if byEntry {
 		add(throttle.ByEntry(l.who.user.DN))
 	}
-	if l.uncleared() {
-		add(throttle.ByOddName(l.nameKey()))
+	if l.successKeepsCount() {
+		add(throttle.ByAmbiguousName(l.nameKey()))
 	}
 	return all, n
 }
@@ -122,14 +122,14 @@ func (l *login) nameKey() string {
 	return key
 }
 
-// uncleared reports whether a success clears no count. With a DN template the directory returns no
-// entry, and all spellings of a name share one count. Some of them may be another entry's (𝐔ser and
-// user at OpenLDAP). The owner of one entry must not clear the count of the other with their own
-// password. Spellings in ASCII differ only in case and spaces: they are one entry, and its success
-// clears the count. Failures under all other spellings are counted a second time, in a count that
-// no success clears. If names may be compared as telephone numbers, spellings with spaces and
-// hyphens are treated like these.
-func (l *login) uncleared() bool {
+// successKeepsCount reports whether a success clears no count. With a DN template the directory
+// returns no entry, and all spellings of a name share one count. Some of them may be another
+// entry's (𝐔ser and user at OpenLDAP). The owner of one entry must not clear the count of the other
+// with their own password. Spellings in ASCII differ only in case and spaces: they are one entry,
+// and its success clears the count. Failures under all other spellings are counted a second time,
+// in a count that no success clears. If names may be compared as telephone numbers, spellings with
+// spaces and hyphens are treated like these.
+func (l *login) successKeepsCount() bool {
 	if l.asNumber && strings.ContainsAny(l.username, " -") {
 		return true
 	}
@@ -138,26 +138,26 @@ func (l *login) uncleared() bool {
 
 // settle tells the throttle what the login came to.
 func (l *login) settle(ctx context.Context, reserved *reservations, r *Result, unanswered bool) {
-	v := l.countsAs(*r)
+	v := l.throttleVerdict(*r)
 	switch {
 	case unanswered:
 		v = throttle.Unanswered
-	case v == throttle.Succeeded && l.uncleared():
-		v = throttle.Returned
+	case v == throttle.Succeeded && l.successKeepsCount():
+		v = throttle.Refunded
 	}
 	reserved.settle(ctx, v)
 }
 
-// countsAs returns the throttle's verdict for a result. It depends on what the caller sees: in
-// uniform mode a locked account must be exhausted like any other.
-func (a *Authenticator) countsAs(r Result) throttle.Verdict {
+// throttleVerdict returns the throttle's verdict for a result. It depends on what the caller sees:
+// in uniform mode a locked account must be exhausted like any other.
+func (a *Authenticator) throttleVerdict(r Result) throttle.Verdict {
 	switch a.visibleResult(r).Outcome {
 	case OK:
 		return throttle.Succeeded
 	case InvalidUser, InvalidPassword:
 		return throttle.Failed
 	}
-	return throttle.Returned
+	return throttle.Refunded
 }
 
 // judgeThrottle returns the result of an attempt that the throttle did not allow: TooManyAttempts

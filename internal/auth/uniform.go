@@ -54,7 +54,7 @@ func (l *login) takeTurn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := l.exhausted(ctx, account); err != nil {
+	if err := l.checkAccount(ctx, account); err != nil {
 		return err
 	}
 	asked := time.Now()
@@ -68,7 +68,7 @@ func (l *login) takeTurn(ctx context.Context) error {
 		return nil
 	}
 	l.began = time.Now()
-	return l.exhausted(ctx, account) // by the attempts that it waited for
+	return l.checkAccount(ctx, account) // by the attempts that it waited for
 }
 
 // turnAccount returns the account of the name that was typed, once the names of the domain are
