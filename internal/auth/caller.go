@@ -2,14 +2,14 @@ package auth
 
 // Caller is the program that asks for a login on behalf of a user.
 type Caller struct {
-	Name string   // as its key's line or its certificate has it; empty where callers need neither
-	By   CallerBy // how it showed that
+	Name string   // from its key's line or its certificate; empty if callers need neither
+	By   CallerBy // how it authenticated
 }
 
-// CallerBy is how a caller showed who it is.
+// CallerBy is how a caller authenticated.
 type CallerBy string
 
-// The ways to show it.
+// The ways to authenticate.
 const (
 	ByKey         CallerBy = "key"
 	ByCertificate CallerBy = "certificate"

@@ -38,5 +38,5 @@ var AnswerAfter = answerAfter
 
 // NewSleeper returns a sleeper's until.
 func NewSleeper(sleep func(time.Duration)) func(time.Time) {
-	return (&sleeper{sleep: sleep}).until
+	return (&sleeper{sleep: sleep}).waitUntil
 }

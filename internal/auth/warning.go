@@ -1,6 +1,6 @@
 package auth
 
-// WarningCode names what a user who was let in should know.
+// WarningCode names a warning for a user who logged in.
 type WarningCode string
 
 // The warnings of CONTRACT.
@@ -9,7 +9,7 @@ const (
 	GraceLogins      WarningCode = "grace_logins"      // the password has expired; Count more logins are left
 )
 
-// Warning comes with OK.
+// Warning is a warning with the outcome OK.
 type Warning struct {
 	Code  WarningCode
 	Count int64 // not negative
