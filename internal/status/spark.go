@@ -45,8 +45,8 @@ func area(values []float64, top float64) string {
 	return line(values, top) + "L" + point(sparkWidth, sparkHeight) + "L" + point(left, sparkHeight) + "Z"
 }
 
-// times returns the path of durations in seconds on a logarithmic scale, with gaps where there are
-// none.
+// times returns the path of durations in seconds on a logarithmic scale, with gaps for
+// steps without any.
 func times(values []float64) string {
 	var b strings.Builder
 	for i, v := range values {
