@@ -214,7 +214,7 @@ func TestHazard06_AConnectionOnWhichAWriteFailedIsNotUsedAgain(t *testing.T) {
 
 func TestHazard07_WhetherARequestWasSentIsKnownWithoutGoLDAPsWord(t *testing.T) {
 	t.Parallel()
-	// go-ldap says all of these in plain text; the pool must tell them apart.
+	// go-ldap says all of these in plain text; the pool must distinguish them.
 	for name, tt := range map[string]struct {
 		rule  BindRetry
 		cut   func(p *peer, r *request) // what becomes of the first bind

@@ -22,7 +22,7 @@ type outcome struct {
 // effect is what a fault makes of one exchange.
 type effect struct {
 	result  bool         // it is an answer in order
-	silent  bool         // nothing tells of it but time
+	silent  bool         // only a timeout shows it
 	partial bool         // something of an answer came
 	reason  RetireReason // by which its connection goes
 }

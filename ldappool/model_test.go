@@ -77,7 +77,7 @@ type wrong struct {
 	err  error
 }
 
-// hookEvents counts what the hooks told.
+// hookEvents counts the calls of the hooks.
 type hookEvents struct {
 	acquired, rejected, operated, repeated, dialed, failedDials, retired int64
 }
@@ -252,7 +252,7 @@ func (s *modelRun) recover() {
 	}
 }
 
-// judge looks at the pool at rest.
+// judge checks the idle pool.
 func (s *modelRun) judge() {
 	if err := s.pool.audit(); err != nil {
 		s.fail("the books are wrong", "%w", err)

@@ -18,7 +18,7 @@ import (
 type tally struct {
 	mu              sync.Mutex
 	done, refused   int
-	longest, queued time.Duration // waits: of all, and of those told at once what the queue needs
+	longest, queued time.Duration // waits: of all, and of those rejected immediately
 }
 
 // ask does one operation and notes what came of it: anything but an answer and an honest refusal

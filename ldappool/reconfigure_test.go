@@ -241,7 +241,7 @@ func TestAPasswordThatTheDirectoryHasFirstFailsNoLogin(t *testing.T) {
 		h.changePassword("new")
 		pause := 40 * time.Second
 		if s.conns == 16 {
-			pause = 3 * time.Minute // some are older than they may get, and nothing takes the place of the rest
+			pause = 3 * time.Minute // some are beyond their age, and the others are not replaced
 		}
 		s.load.idleFor(pause)
 		s.load.took()

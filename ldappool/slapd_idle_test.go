@@ -112,7 +112,7 @@ func TestSlapdsIdleLimitIsLearntAcrossItsCutsAndSlapdCutsNoMore(t *testing.T) {
 			require.Less(t, withMargin(learnt), c.limit)
 			require.GreaterOrEqual(t, learnt, c.limit*2/5)
 
-			// What was near its end in that moment is over when the rest has been refreshed.
+			// Connections near their limit at that moment end before the others are refreshed.
 			settled := time.Now().Add(c.limit)
 			loginsUntil(t, p, func() bool { return time.Now().After(settled) })
 			cuts, lost := s.ClosedIdle(), p.Stat().Retired[RetiredPeerClosed]

@@ -194,7 +194,7 @@ type login struct {
 	server             string   // used last
 
 	// In uniform mode:
-	began         time.Time     // the answer's time is measured from here: the start, or the begin of its turn
+	began         time.Time     // the answer's time is measured from here: the start, or the beginning of its turn
 	step          time.Duration // of the response clock, at the start
 	release       func()        // releases the turn, while the login has one
 	decoyAnswered bool

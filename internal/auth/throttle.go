@@ -84,7 +84,7 @@ func (l *login) reserve(ctx context.Context, found bool) (reserved reservations,
 // the entry. If no entry was searched for or found, it is the typed name, so that names without an
 // entry are treated like others. In uniform mode the typed name counts even if there is an entry.
 // Otherwise two names that have the same key, but are different to the directory, would share a
-// budget only if neither has an entry. See uncleared for the last account.
+// budget only if neither has an entry. See successKeepsCount for the last account.
 func (l *login) accounts(found bool) (all [maxReservations]throttle.Account, n int) {
 	add := func(a throttle.Account) {
 		all[n] = a

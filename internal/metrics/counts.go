@@ -12,8 +12,8 @@ import (
 type Counts struct {
 	// Logins are the logins that ended, by status.
 	Logins []uint64
-	// Login times the logins that the directory decided or that ended in a fault, Wait, Search and
-	// Bind their parts.
+	// Login has the durations of logins with a verdict or a fault; Wait, Search and Bind those of
+	// their parts.
 	Login, Wait, Search, Bind Histogram
 }
 

@@ -32,7 +32,7 @@ type Config struct {
 	ClientFailures int
 	// Window is the time in which an exhausted budget is refunded, evenly.
 	Window time.Duration
-	// MaxWait is the longest that an attempt waits for others to be decided.
+	// MaxWait bounds an attempt's wait for pending attempts.
 	MaxWait time.Duration
 	// Entries bounds the counts that are kept; 0 is DefaultEntries.
 	Entries int
@@ -281,7 +281,7 @@ func (a *attempt) Settle(_ context.Context, v Verdict) {
 type Stat struct {
 	// Entries are the counts that are kept, those of attempts under way included.
 	Entries int
-	// Waiting are the attempts that wait for others to be decided.
+	// Waiting are the attempts that wait for pending ones.
 	Waiting int
 	// Forgotten are the counts that were evicted, since the start.
 	Forgotten uint64

@@ -109,8 +109,8 @@ func TestALimitOfZeroIsNone(t *testing.T) {
 	}
 }
 
-// crowd makes n attempts at once, each of which takes the directory 10 ms, and tells how many were
-// made.
+// crowd makes n attempts at once, each of which takes the directory 10 ms, and returns how many
+// were made.
 func crowd(t *testing.T, m *throttle.Memory, n int, v throttle.Verdict) (made, most int64) {
 	t.Helper()
 	return crowdFrom(t, m, n, "a", v, 10*time.Millisecond)

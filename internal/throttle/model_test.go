@@ -12,8 +12,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// model is the throttle told simply: a leaky bucket a key, in units of failures, that forgets
-// nothing.
+// model is a simple throttle: a leaky bucket per key, in units of failures, that forgets nothing.
 type model struct {
 	cfg     throttle.Config
 	buckets map[string]*modelBucket

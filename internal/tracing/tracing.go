@@ -95,7 +95,7 @@ func (t *Tracing) Close(ctx context.Context) error {
 	return nil
 }
 
-// loggingExporter logs failures at a bounded pace, instead of passing them to OpenTelemetry's
+// loggingExporter logs failures, limited in number, instead of passing them to OpenTelemetry's
 // global error handler.
 type loggingExporter struct {
 	sdktrace.SpanExporter

@@ -109,8 +109,8 @@ func (d *Detector) Stalled(at time.Time) {
 func (d *Detector) Pending() bool { return d.pending }
 
 // Limit is how long a connection may be quiet, by the disconnects before healthy, when the server
-// is known to have answered; 0 if they prove nothing. quietest is the longest that an open
-// connection has been quiet at this moment.
+// is known to have answered; 0 if they prove nothing. longestIdle is how long the most idle open
+// connection has been quiet now.
 func (d *Detector) Limit(healthy time.Time, longestIdle time.Duration) time.Duration {
 	n := len(d.disconnects)
 	d.pending = n > 0 && !d.disconnects[n-1].first.Before(healthy)
