@@ -23,7 +23,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 func TestCloseMayBeCalledByManyAndAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t)
 		mustBind(t, p)
 		var closers sync.WaitGroup
@@ -42,7 +42,7 @@ func TestCloseMayBeCalledByManyAndAgain(t *testing.T) {
 func TestAPoolThatIsClosedAtOnceLeavesNothing(t *testing.T) {
 	t.Parallel()
 	for range 50 {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t)
 		require.NoError(t, p.Close(t.Context()))
 	}
@@ -54,7 +54,7 @@ func TestIdleConnectionsAreRetiredBeforeTheStoresClose(t *testing.T) {
 	t.Parallel()
 	for range 200 {
 		synctest.Test(t, func(t *testing.T) {
-			m := newMemory()
+			m := newFakeNet()
 			p := m.start(t, sizes(16, 6))
 			time.Sleep(5 * time.Second)
 			synctest.Wait()
@@ -67,7 +67,7 @@ func TestIdleConnectionsAreRetiredBeforeTheStoresClose(t *testing.T) {
 func TestOperationsOnAClosedPoolEndWithErrClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t)
 		mustBind(t, p)
 		require.NoError(t, p.Close(t.Context()))
@@ -84,7 +84,7 @@ func TestOperationsOnAClosedPoolEndWithErrClosed(t *testing.T) {
 func TestCloseLetsOperationsUnderWayEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		var retired retirements
 		p := m.start(t, retired.trace)
 		time.Sleep(2 * time.Second)
@@ -109,7 +109,7 @@ func TestCloseLetsOperationsUnderWayEnd(t *testing.T) {
 func TestCloseTurnsCallersThatWaitAwayAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(2, 1))
 		g, first := exhaust(t, m, p)
 		var waiting []<-chan error
@@ -133,7 +133,7 @@ func TestCloseTurnsCallersThatWaitAwayAtOnce(t *testing.T) {
 func TestCloseReturnsByItsDeadlineAndCutsWhatIsStuck(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t)
 		time.Sleep(2 * time.Second)
 		g := hold(m.hosts["one"], "bind")
@@ -154,7 +154,7 @@ func TestCloseReturnsByItsDeadlineAndCutsWhatIsStuck(t *testing.T) {
 func TestCloseWithAContextThatIsOverCutsEverything(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t)
 		time.Sleep(2 * time.Second)
 		g := hold(m.hosts["one"], "search")
@@ -173,8 +173,8 @@ func TestCloseWithAContextThatIsOverCutsEverything(t *testing.T) {
 func TestCloseEndsADial(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
-		m.hosts["one"].set(func(h *host) { h.deaf = true })
+		m := newFakeNet()
+		m.hosts["one"].set(func(h *host) { h.dropsDials = true })
 		p := m.start(t)
 		waits := bindLater(t.Context(), p)
 		synctest.Wait()
@@ -188,7 +188,7 @@ func TestCloseEndsADial(t *testing.T) {
 func TestCloseEndsTheFirstExchangeOnAConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		m.hosts["one"].pause()
 		p := m.start(t)
 		synctest.Wait()
@@ -202,7 +202,7 @@ func TestCloseEndsTheFirstExchangeOnAConnection(t *testing.T) {
 func TestCloseEndsAPingOfUpkeep(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t)
 		time.Sleep(2 * time.Second)
 		g := &gate{kind: "ping", arrived: make(chan *peer, 100), pass: make(chan struct{})}
@@ -224,7 +224,7 @@ func TestCloseEndsAPingOfUpkeep(t *testing.T) {
 func TestCloseEndsAPingBeforeUse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t)
 		time.Sleep(4 * time.Second)
 		m.hosts["one"].on(func(_ *peer, r *request) bool { return r.kind == "ping" })
@@ -241,7 +241,7 @@ func TestCloseEndsAPingBeforeUse(t *testing.T) {
 func TestReturningAgainstClosingLosesNothing(t *testing.T) {
 	t.Parallel()
 	for range 30 {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(4, 2))
 		var callers sync.WaitGroup
 		for i := range 8 {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheDocumentNamesEverything fails where something is added that docs/pool.md does not tell of.
+// TestTheDocumentNamesEverything fails if something is added that docs/pool.md does not document.
 func TestTheDocumentNamesEverything(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../docs/pool.md")

@@ -14,8 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// atFirst makes a pool that knows both servers to be well, and whose connections all go to "one".
-func atFirst(t *testing.T, m *memory, changes ...func(*Config)) *Pool {
+// startAtFirst makes a pool that knows both servers to be well, and whose connections all go to
+// "one".
+func startAtFirst(t *testing.T, m *fakeNet, changes ...func(*Config)) *Pool {
 	t.Helper()
 	two := m.hosts["two"]
 	two.on(func(*peer, *request) bool { time.Sleep(10 * time.Millisecond); return false }) // "one" is found first
@@ -96,10 +97,10 @@ func TestDialsThatHangAtAServerInDoubtHoldNobodyUp(t *testing.T) {
 		t.Run(fmt.Sprintf("%d callers, MaxConns %d", c.callers, c.size), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory("one", "two")
+				m := newFakeNet("one", "two")
 				one, two := m.hosts["one"], m.hosts["two"]
 				var seen dials
-				p := atFirst(t, m, c.changes, seen.trace, sizes(c.size, 2))
+				p := startAtFirst(t, m, c.changes, seen.trace, sizes(c.size, 2))
 				require.Positive(t, p.Stat().Bind.Idle)
 				one.pause()
 				began := time.Now()
@@ -128,7 +129,7 @@ func TestDialsThatHangAtAServerInDoubtHoldNobodyUp(t *testing.T) {
 func TestTheOnlyServersHungDialsAreGivenUpForTheProbeThatTells(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(32, 1))
 		time.Sleep(5 * time.Second)
@@ -154,8 +155,8 @@ func TestIdleConnectionsToAServerInDoubtAreSkippedWhereAnotherIsNot(t *testing.T
 		t.Run(c.kind, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory("one", "two")
-				p := atFirst(t, m, sizes(32, -1))
+				m := newFakeNet("one", "two")
+				p := startAtFirst(t, m, sizes(32, -1))
 				fillBy(t, m, 6, c.kind, func() <-chan error { return c.later(t.Context(), p) })
 				time.Sleep(2 * time.Second)
 				m.hosts["one"].pause()
@@ -215,7 +216,7 @@ func TestConnectionsGoHomeToTheFirstChoiceWhenThatHasBeenWellForAWhile(t *testin
 		t.Run(fmt.Sprintf("MaxConns %d, MinIdleConns %d", c.size, c.idle), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory("one", "two")
+				m := newFakeNet("one", "two")
 				one, two := m.hosts["one"], m.hosts["two"]
 				one.refuse(false)
 				var seen leaving
@@ -256,7 +257,7 @@ func TestConnectionsGoHomeToTheFirstChoiceWhenThatHasBeenWellForAWhile(t *testin
 func TestConnectionsDoNotGoHomeToAServerThatComesAndGoes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		one, two := m.hosts["one"], m.hosts["two"]
 		one.refuse(false)
 		var seen leaving
@@ -267,7 +268,7 @@ func TestConnectionsDoNotGoHomeToAServerThatComesAndGoes(t *testing.T) {
 			becomes(t, p, one, ServerUsable)
 			time.Sleep(time.Duration(5+5*(i*i%5)) * time.Second) // cuts at one age each time would be a limit
 			one.refuse(true)
-			two.cutAll() // so that there is a reason to dial
+			two.abortAll() // so that there is a reason to dial
 			synctest.Wait()
 			mustSearch(t, p)
 			mustBind(t, p)
@@ -291,7 +292,7 @@ func TestAProbesConnectionToALesserServerIsGivenUpAndOneToABetterIsKept(t *testi
 		t.Run(fmt.Sprintf("MaxConns %d", size), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory("one", "two", "zero")
+				m := newFakeNet("one", "two", "zero")
 				one, two, zero := m.hosts["one"], m.hosts["two"], m.hosts["zero"]
 				two.refuse(false)
 				zero.refuse(false)
@@ -333,12 +334,12 @@ func TestProbesOfAnAbsentServerDoNotTakeThePlacesOfConnectionsThatWork(t *testin
 		t.Run(fmt.Sprintf("MaxConns %d", c.size), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory("one", "two")
+				m := newFakeNet("one", "two")
 				one, two := m.hosts["one"], m.hosts["two"]
 				one.refuse(false)
 				p := m.start(t, sizes(c.size, 2), c.changes)
 				time.Sleep(5 * time.Second)
-				one.set(func(h *host) { h.refusing, h.deaf = nil, true })
+				one.set(func(h *host) { h.refusing, h.dropsDials = nil, true })
 				two.on(func(*peer, *request) bool { time.Sleep(20 * time.Millisecond); return false })
 				before := p.Stat()
 				began := time.Now()
@@ -370,9 +371,9 @@ func TestProbesOfAnAbsentServerDoNotTakeThePlacesOfConnectionsThatWork(t *testin
 func TestAServerThatIsNotUsedIsLookedAt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		one, two := m.hosts["one"], m.hosts["two"]
-		p := atFirst(t, m)
+		p := startAtFirst(t, m)
 		require.Zero(t, two.conns(p))
 		two.refuse(false)
 		began := time.Now()
@@ -394,7 +395,7 @@ func TestAServerThatIsNotUsedIsLookedAt(t *testing.T) {
 func TestAServerThatEndsTheLastConnectionToItIsLookedAtAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		one, two := m.hosts["one"], m.hosts["two"]
 		one.refuse(false)
 		p := m.start(t)
@@ -410,7 +411,7 @@ func TestAServerThatEndsTheLastConnectionToItIsLookedAtAtOnce(t *testing.T) {
 		two.refuse(true)
 		began := time.Now()
 		becomes(t, p, two, ServerDown)
-		require.LessOrEqual(t, time.Since(began), 2*warmPace)
+		require.LessOrEqual(t, time.Since(began), 2*warmInterval)
 	})
 }
 
@@ -418,9 +419,9 @@ func TestAServerThatEndsTheLastConnectionToItIsLookedAtAtOnce(t *testing.T) {
 func TestAServerThatIsNotUsedIsNotLookedAtWhereThereIsNoRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		two := m.hosts["two"]
-		p := atFirst(t, m, sizes(2, 1))
+		p := startAtFirst(t, m, sizes(2, 1))
 		require.Equal(t, 2, p.Stat().Search.Idle+p.Stat().Bind.Idle)
 		looks := len(two.attempts())
 		retired := p.Stat().Retired

@@ -70,7 +70,7 @@ func searchLater(ctx context.Context, p *Pool) <-chan error {
 func TestTheConnectionUsedLastIsUsedNext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(32, -1))
 		fill(t, m, p, 3)
 		mustBind(t, p)
@@ -86,7 +86,7 @@ func TestTheConnectionUsedLastIsUsedNext(t *testing.T) {
 func TestUpkeepsPingsLeaveTheOrderOfUseAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(32, -1))
 		fill(t, m, p, 4)
 		mustBind(t, p)
@@ -102,14 +102,14 @@ func TestUpkeepsPingsLeaveTheOrderOfUseAlone(t *testing.T) {
 	})
 }
 
-// fill has the bind lane open n connections, by n binds at one time.
-func fill(t *testing.T, m *memory, p *Pool, n int) {
+// fill makes the bind lane open n connections, by n concurrent binds.
+func fill(t *testing.T, m *fakeNet, p *Pool, n int) {
 	t.Helper()
 	fillBy(t, m, n, "bind", func() <-chan error { return bindLater(t.Context(), p) })
 }
 
 // fillBy opens n connections by n operations of a kind at one time.
-func fillBy(t *testing.T, m *memory, n int, kind string, later func() <-chan error) {
+func fillBy(t *testing.T, m *fakeNet, n int, kind string, later func() <-chan error) {
 	t.Helper()
 	g := hold(m.hosts["one"], kind)
 	var done []<-chan error
@@ -147,7 +147,7 @@ func TestAConnectionIsPingedBeforeUseOnlyIfItWasQuietForMoreThanASecond(t *testi
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				p := m.start(t, sizes(4, 1))
 				synctest.Wait()
 				for name, use := range map[string]func(){"bind": func() { mustBind(t, p) }, "search": func() { mustSearch(t, p) }} {
@@ -165,7 +165,7 @@ func TestAConnectionIsPingedBeforeUseOnlyIfItWasQuietForMoreThanASecond(t *testi
 func TestAConnectionDialledForACallerIsNotPingedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(4, -1))
 		mustBind(t, p)
 		// The one ping is the bind connection's first exchange.
@@ -205,7 +205,7 @@ func TestAnIdleConnectionThatDiedUnnoticedIsReplacedBehindTheCaller(t *testing.T
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				h := m.hosts["one"]
 				p := m.start(t, sizes(4, -1))
 				mustBind(t, p)
@@ -231,7 +231,7 @@ func TestCallersOfBothLanesShareAnyNumberOfConnections(t *testing.T) {
 	for _, conns := range []int{1, 2, 3, 4, 32} {
 		t.Run("MaxConns "+itoa(conns), func(t *testing.T) {
 			t.Parallel()
-			m := newMemory()
+			m := newFakeNet()
 			p := m.start(t, sizes(conns, 2), func(c *Config) { c.MaxWait = 30 * time.Second })
 			var callers sync.WaitGroup
 			var failed atomic.Int64
@@ -268,7 +268,7 @@ func TestALaneUnderConstantLoadLeavesTheOtherItsShare(t *testing.T) {
 			t.Run(greedy+" against MaxConns "+itoa(conns), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					m := newMemory()
+					m := newFakeNet()
 					// Each operation takes a moment, so that the greedy lane always has callers
 					// that wait.
 					m.hosts["one"].on(func(*peer, *request) bool { time.Sleep(time.Millisecond); return false })
@@ -305,7 +305,7 @@ func TestALaneUnderConstantLoadLeavesTheOtherItsShare(t *testing.T) {
 func TestIdleConnectionsOfOneLaneMakeRoomForTheOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(4, -1))
 		// Three, and the search connection that the first probe left: the pool is full.
 		fill(t, m, p, 3)
@@ -332,7 +332,7 @@ func TestIdleConnectionsOfOneLaneMakeRoomForTheOther(t *testing.T) {
 func TestWhatALaneUsedAMomentAgoIsTakenOnlyUpToTheOthersShare(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(4, -1))
 		fill(t, m, p, 3)
 		g := hold(m.hosts["one"], "search")
@@ -353,7 +353,7 @@ func TestWhatALaneUsedAMomentAgoIsTakenOnlyUpToTheOthersShare(t *testing.T) {
 }
 
 // exhaust takes the only connection of the bind lane, until the gate opens.
-func exhaust(t *testing.T, m *memory, p *Pool) (*gate, <-chan error) {
+func exhaust(t *testing.T, m *fakeNet, p *Pool) (*gate, <-chan error) {
 	t.Helper()
 	g := hold(m.hosts["one"], "bind")
 	done := bindLater(t.Context(), p)
@@ -364,7 +364,7 @@ func exhaust(t *testing.T, m *memory, p *Pool) (*gate, <-chan error) {
 func TestAWaitEndsWithErrOverloadedAfterMaxWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(1, 1)) // of two, a bind would have the searches' after a second
 		g, first := exhaust(t, m, p)
 		began := time.Now()
@@ -384,7 +384,7 @@ func TestAWaitEndsWithErrOverloadedAfterMaxWait(t *testing.T) {
 func TestALaneThatGetsNoPlaceIsOverloadedAndNotUnavailable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(2, -1))
 		fill(t, m, p, 1)
 		time.Sleep(2 * time.Second)
@@ -405,7 +405,7 @@ func TestALaneThatGetsNoPlaceIsOverloadedAndNotUnavailable(t *testing.T) {
 func TestOnlyMaxWaitersMayWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(2, 1), func(c *Config) { c.MaxWaiters = 3 })
 		g, first := exhaust(t, m, p)
 		waiting := []<-chan error{first}
@@ -428,7 +428,7 @@ func TestOnlyMaxWaitersMayWait(t *testing.T) {
 func TestWithoutWaitersAnIdleConnectionIsStillGiven(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(2, 1), func(c *Config) { c.MaxWaiters = -1 })
 		synctest.Wait()
 		mustBind(t, p)
@@ -443,7 +443,7 @@ func TestWithoutWaitersAnIdleConnectionIsStillGiven(t *testing.T) {
 func TestCallersAreServedInTheOrderInWhichTheyCame(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(2, 1))
 		g, first := exhaust(t, m, p)
 		var callers sync.WaitGroup
@@ -472,7 +472,7 @@ func TestCallersAreServedInTheOrderInWhichTheyCame(t *testing.T) {
 func TestACallerThatGoesAwayWhileItWaitsReturnsAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(2, 1))
 		g, first := exhaust(t, m, p)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -492,7 +492,7 @@ func TestACallerThatGoesAwayWhileItWaitsReturnsAtOnce(t *testing.T) {
 func TestACallerThatGoesAwayInTheMiddleReturnsAtOnceAndCostsOneConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(2, 1))
 		synctest.Wait()
 		g := hold(m.hosts["one"], "bind")
@@ -515,7 +515,7 @@ func TestACallerThatGoesAwayInTheMiddleReturnsAtOnceAndCostsOneConnection(t *tes
 func TestACallersDeadlineBoundsItsWaitAndItsRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(2, 1))
 		g := hold(m.hosts["one"], "bind")
 		within := func(d time.Duration) context.Context {
@@ -543,7 +543,7 @@ func TestACallersDeadlineBoundsItsWaitAndItsRequest(t *testing.T) {
 func TestACallerWhoseContextIsOverGetsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(2, 1))
 		mustBind(t, p)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -559,7 +559,7 @@ func TestACallerWhoseContextIsOverGetsNothing(t *testing.T) {
 // nothing may be lost.
 func TestCancellingAgainstGrantingLosesNothing(t *testing.T) {
 	t.Parallel()
-	m := newMemory()
+	m := newFakeNet()
 	p := m.start(t, sizes(2, -1), func(c *Config) { c.MaxWait = 10 * time.Second })
 	var callers sync.WaitGroup
 	var succeeded, canceled atomic.Int64

@@ -16,7 +16,7 @@ import (
 func TestADirectoryThatRefusesTheServiceAndConnectionsIsNotDialledInALoop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := refusedSearcher(t, m, func(c *Config) {
 			c.Trace.Dialed = func(DialEvent) { time.Sleep(time.Millisecond) } // a round trip
@@ -37,7 +37,7 @@ func TestADirectoryThatRefusesTheServiceAndConnectionsIsNotDialledInALoop(t *tes
 func TestACallerIsDialledForOnceWhereTheServiceIsRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := refusedSearcher(t, m)
 		time.Sleep(2 * time.Second)
@@ -61,7 +61,7 @@ func TestACallerIsDialledForOnceWhereTheServiceIsRefused(t *testing.T) {
 func TestWhereOneServerRefusesTheServiceBindsGoToTheOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		m.hosts["two"].refuse(false)
 		p := refusedSearcher(t, m)
 		m.hosts["two"].accept()
@@ -78,7 +78,7 @@ func TestWhereOneServerRefusesTheServiceBindsGoToTheOther(t *testing.T) {
 func TestASearchThatTookLongerThanMaxWaitIsStillSentAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(4, -1))
 		time.Sleep(2 * time.Second)
@@ -98,7 +98,7 @@ func TestASearchThatTookLongerThanMaxWaitIsStillSentAgain(t *testing.T) {
 func TestAShortPingDoesNotPutTheServerInDoubt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		var seen changes
 		p := m.start(t, sizes(4, 2), seen.trace)
@@ -114,7 +114,7 @@ func TestAShortPingDoesNotPutTheServerInDoubt(t *testing.T) {
 func TestWithoutWaitersALaneGetsTheOthersIdleConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(1, -1), func(c *Config) { c.MaxWaiters = -1 })
 		time.Sleep(time.Second)
 		for range 5 {
@@ -127,7 +127,7 @@ func TestWithoutWaitersALaneGetsTheOthersIdleConnections(t *testing.T) {
 func TestTheErrorOfADeadlineThatPassedDuringADialSaysSo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(4, -1))
 		time.Sleep(time.Second)
 		m.hosts["one"].pause()
@@ -141,7 +141,7 @@ func TestTheErrorOfADeadlineThatPassedDuringADialSaysSo(t *testing.T) {
 func TestARefusedServicePasswordAtTheStartChangesTheStateOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		h.refuseService()
 		h.on(func(*peer, *request) bool { time.Sleep(time.Millisecond); return false })
@@ -159,7 +159,7 @@ func TestAFullPoolFindsItsFirstChoiceAgain(t *testing.T) {
 			t.Run(fmt.Sprintf("MaxConns %d, binds only %v", size, only), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					m := newMemory("one", "two")
+					m := newFakeNet("one", "two")
 					one, two := m.hosts["one"], m.hosts["two"]
 					one.refuse(false)
 					p := m.start(t, sizes(size, 2), func(c *Config) { c.BindOnly = only })
@@ -186,8 +186,8 @@ func TestAProbeOfAnAbsentServerGivesItsPlaceToACaller(t *testing.T) {
 		t.Run(fmt.Sprintf("MaxConns %d", size), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory("one", "two")
-				m.hosts["one"].set(func(h *host) { h.deaf = true })
+				m := newFakeNet("one", "two")
+				m.hosts["one"].set(func(h *host) { h.dropsDials = true })
 				p := m.start(t, sizes(size, 2))
 				time.Sleep(10 * time.Second)
 				for range 600 {

@@ -33,7 +33,7 @@ func bindsLater(ctx context.Context, p *Pool, n int) (done []<-chan error) {
 func TestACallerThatTheQueueCannotServeInTimeIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(1, 1), func(c *Config) { c.BindOnly, c.MaxWait = true, 10*time.Second })
 		synctest.Wait()
 		slow(m.hosts["one"], 500*time.Millisecond)
@@ -41,10 +41,10 @@ func TestACallerThatTheQueueCannotServeInTimeIsRefusedAtOnce(t *testing.T) {
 		time.Sleep(3100 * time.Millisecond)
 		require.Equal(t, 13, p.Stat().Bind.Waiting)
 
-		hurried, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		short, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		began := time.Now()
-		err := <-bindLater(hurried, p)
+		err := <-bindLater(short, p)
 		require.Zero(t, time.Since(began))
 		require.ErrorIs(t, err, ErrOverloaded)
 		require.ErrorContains(t, err, "the queue needs about 6.5s, the caller has 2s")
@@ -53,9 +53,9 @@ func TestACallerThatTheQueueCannotServeInTimeIsRefusedAtOnce(t *testing.T) {
 		require.Equal(t, 6500*time.Millisecond, op.Queue)
 		require.EqualValues(t, 1, p.Stat().Refused)
 
-		patient, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+		long, cancel := context.WithTimeout(t.Context(), 8*time.Second)
 		defer cancel()
-		for _, done := range append(served, bindLater(patient, p)) {
+		for _, done := range append(served, bindLater(long, p)) {
 			require.NoError(t, <-done)
 		}
 	})
@@ -64,7 +64,7 @@ func TestACallerThatTheQueueCannotServeInTimeIsRefusedAtOnce(t *testing.T) {
 func TestWhileNothingIsKnownOfThePaceEveryCallerIsLetIn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(1, 1), func(c *Config) { c.BindOnly = true })
 		synctest.Wait()
 		slow(m.hosts["one"], time.Second)
@@ -81,7 +81,7 @@ func TestWhileNothingIsKnownOfThePaceEveryCallerIsLetIn(t *testing.T) {
 func TestAQueueThatIsGoneSaysNothingOfTheNext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(1, 1), func(c *Config) { c.BindOnly, c.MaxWait = true, 10*time.Second })
 		synctest.Wait()
 		slow(m.hosts["one"], time.Second)
@@ -98,7 +98,7 @@ func TestAQueueThatIsGoneSaysNothingOfTheNext(t *testing.T) {
 func TestAQueueThatGetsFasterLetsCallersInAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(1, 1), func(c *Config) { c.BindOnly, c.MaxWait = true, 10*time.Second })
 		synctest.Wait()
 		slow(m.hosts["one"], time.Second)

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// errorTexts collects whatever a pool tells of errors.
+// errorTexts collects all errors that a pool reports.
 type errorTexts struct {
 	mu   sync.Mutex
 	errs []string

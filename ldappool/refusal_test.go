@@ -21,7 +21,7 @@ func (h *host) refuseService() {
 func TestARefusedServicePasswordIsTriedEverMoreRarely(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		h.refuseService()
 		p := m.start(t)
@@ -46,7 +46,7 @@ func TestARefusedServicePasswordIsTriedEverMoreRarely(t *testing.T) {
 func TestAServicePasswordThatIsRightAgainIsFoundByTheNextTry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		h.refuseService()
 		p := m.start(t)
@@ -57,7 +57,7 @@ func TestAServicePasswordThatIsRightAgainIsFoundByTheNextTry(t *testing.T) {
 		// The pace starts over.
 		before := len(h.bindsOf(ldaptest.ServiceDN))
 		h.refuseService()
-		h.cutAll()
+		h.abortAll()
 		time.Sleep(45 * time.Second)
 		require.Len(t, h.bindsOf(ldaptest.ServiceDN)[before:], 2)
 	})
@@ -66,7 +66,7 @@ func TestAServicePasswordThatIsRightAgainIsFoundByTheNextTry(t *testing.T) {
 func TestConnectionsGoOnAfterTheServicePasswordWasChanged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(8, 2))
 		time.Sleep(5 * time.Second)
@@ -104,7 +104,7 @@ func TestABusyDirectoryIsProbedSoonAndNotTakenForARefusal(t *testing.T) {
 		t.Run(ldap.LDAPResultCodeMap[code], func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				h := m.hosts["one"]
 				h.on(func(p *peer, r *request) bool {
 					if r.dn != ldaptest.ServiceDN {

@@ -16,7 +16,7 @@ import (
 func TestConnectionsThatEndDoNotKeepTheOthersFromBeingPinged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(32, 2))
 		time.Sleep(2 * time.Second)
@@ -44,7 +44,7 @@ func TestConnectionsThatEndDoNotKeepTheOthersFromBeingPinged(t *testing.T) {
 func TestPingsThatTakeLongerThanTheirPaceKeepUpkeepFromNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(32, 2), func(c *Config) {
 			c.HealthCheckInterval, c.MaxIdleTime = 100*time.Millisecond, time.Minute
@@ -70,7 +70,7 @@ func TestPingsThatTakeLongerThanTheirPaceKeepUpkeepFromNothing(t *testing.T) {
 
 // refusedSearcher makes a pool whose search connections work and whose next was refused: the
 // service password was changed at the directory.
-func refusedSearcher(t *testing.T, m *memory, changes ...func(*Config)) *Pool {
+func refusedSearcher(t *testing.T, m *fakeNet, changes ...func(*Config)) *Pool {
 	t.Helper()
 	h := m.hosts["one"]
 	p := m.start(t, append([]func(*Config){sizes(32, 2)}, changes...)...)
@@ -97,7 +97,7 @@ func refusedSearcher(t *testing.T, m *memory, changes ...func(*Config)) *Pool {
 func TestARefusedServicePasswordDoesNotKeepUsersBindsFromNewConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := refusedSearcher(t, m)
 		refusals := len(h.bindsOf(ldaptest.ServiceDN))
@@ -124,7 +124,7 @@ func TestARefusedServicePasswordDoesNotKeepUsersBindsFromNewConnections(t *testi
 func TestARefusedServicePasswordIsAnOutageWhenNoConnectionThatSearchesIsLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := refusedSearcher(t, m)
 		mustBind(t, p)
@@ -159,7 +159,7 @@ func TestARefusedServicePasswordIsAnOutageWhenNoConnectionThatSearchesIsLeft(t *
 func TestAPoolIsReadyWhenTheDirectoryHasLetItIn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		h.refuseService()
 		p := m.start(t)
@@ -189,7 +189,7 @@ func TestAPoolWithoutAServiceIdentityIsReadyWhenTheDirectoryAnswers(t *testing.T
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				m.hosts["one"].refuseService() // which nobody asks about
 				p := m.start(t, change)
 				time.Sleep(time.Second)
@@ -203,7 +203,7 @@ func TestAPoolWithoutAServiceIdentityIsReadyWhenTheDirectoryAnswers(t *testing.T
 func TestWithoutWaitersThePoolGrowsToItsSize(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(6, 1), func(c *Config) { c.MaxWaiters = -1 })
 		time.Sleep(2 * time.Second)
 		require.Equal(t, 1, p.Stat().Bind.Idle)
@@ -237,7 +237,7 @@ func TestTheErrorOfACallersDeadlineSaysSo(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		given time.Duration // to the caller; 0: no deadline
-		when  func(t *testing.T, m *memory, p *Pool)
+		when  func(t *testing.T, m *fakeNet, p *Pool)
 		kind  error // nil: whether a dial is under way by then decides
 		after time.Duration
 		says  bool
@@ -252,7 +252,7 @@ func TestTheErrorOfACallersDeadlineSaysSo(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				p := m.start(t, sizes(2, 1))
 				time.Sleep(2 * time.Second)
 				c.when(t, m, p)
@@ -277,14 +277,14 @@ func TestTheErrorOfACallersDeadlineSaysSo(t *testing.T) {
 }
 
 // holdBinds keeps answers to users' binds back until the test ends.
-func holdBinds(t *testing.T, m *memory, _ *Pool) {
+func holdBinds(t *testing.T, m *fakeNet, _ *Pool) {
 	t.Helper()
 	g := hold(m.hosts["one"], "bind")
 	t.Cleanup(g.open)
 }
 
-// holdBindsAndOne does so, and has the one connection for them be in use.
-func holdBindsAndOne(t *testing.T, m *memory, p *Pool) {
+// holdBindsAndOne does so while the only connection for binds is in use.
+func holdBindsAndOne(t *testing.T, m *fakeNet, p *Pool) {
 	t.Helper()
 	g, first := exhaust(t, m, p)
 	searches := hold(m.hosts["one"], "search")
@@ -299,7 +299,7 @@ func holdBindsAndOne(t *testing.T, m *memory, p *Pool) {
 }
 
 // hang makes the directory answer nothing until the test ends.
-func hang(t *testing.T, m *memory, _ *Pool) {
+func hang(t *testing.T, m *fakeNet, _ *Pool) {
 	t.Helper()
 	m.hosts["one"].pause()
 	t.Cleanup(m.hosts["one"].resume)
@@ -314,7 +314,7 @@ func TestMaxWaitBoundsAnOperationsWaitsTogether(t *testing.T) {
 		t.Run(c.kind, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				h := m.hosts["one"]
 				p := m.start(t, sizes(2, 1))
 				time.Sleep(2 * time.Second)
@@ -326,7 +326,7 @@ func TestMaxWaitBoundsAnOperationsWaitsTogether(t *testing.T) {
 					}
 					h.on(func(o *peer, r *request) bool {
 						if r.kind == c.kind {
-							h.set(func(h *host) { h.deaf = true })
+							h.set(func(h *host) { h.dropsDials = true })
 							o.cut()
 						}
 						return r.kind == c.kind
@@ -335,7 +335,7 @@ func TestMaxWaitBoundsAnOperationsWaitsTogether(t *testing.T) {
 					return false
 				})
 				// The other lane's connection is in use, too.
-				other := mustBorrow(t, p, map[string]core.Lane{"bind": core.Search, "search": core.Bind}[c.kind])
+				other := mustAcquire(t, p, map[string]core.Lane{"bind": core.Search, "search": core.Bind}[c.kind])
 				defer other.release()
 				began := time.Now()
 				first := c.later(t.Context(), p)
@@ -358,7 +358,7 @@ func TestMaxWaitBoundsAnOperationsWaitsTogether(t *testing.T) {
 func TestAServerThatCutsEveryConnectionButTheServicesIsNotDialledInALoop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(4, -1))
 		mustSearch(t, p)

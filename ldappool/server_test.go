@@ -62,7 +62,7 @@ func requireUnavailable(t *testing.T, err error, server string) {
 func TestAnAbsentDirectoryIsToldAtOnceAndWithItsAddress(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		m.hosts["one"].refuse(false)
 		p := m.start(t)
 		began := time.Now()
@@ -83,7 +83,7 @@ func TestAnAbsentDirectoryIsToldAtOnceAndWithItsAddress(t *testing.T) {
 func TestAPoolMadeWithEverythingAbsentServesAsSoonAsAnythingIsThere(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		m.hosts["one"].refuse(false)
 		m.hosts["two"].refuse(false)
 		p := m.start(t)
@@ -103,7 +103,7 @@ func TestAPoolMadeWithEverythingAbsentServesAsSoonAsAnythingIsThere(t *testing.T
 func TestASlowServerAtTheStartIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		m.hosts["one"].on(func(*peer, *request) bool { time.Sleep(800 * time.Millisecond); return false })
 		p := m.start(t)
 		mustSearch(t, p)
@@ -113,7 +113,7 @@ func TestASlowServerAtTheStartIsWaitedFor(t *testing.T) {
 func TestADirectoryThatEndsTakesItsConnectionsAlongAndIsBackAfterItsRestart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		var seen changes
 		p := m.start(t, seen.trace)
@@ -146,7 +146,7 @@ func TestADirectoryThatEndsTakesItsConnectionsAlongAndIsBackAfterItsRestart(t *t
 func TestProbesFollowATenthOfTheOutageFromATenthOfASecondToASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t)
 		time.Sleep(2 * time.Second)
@@ -170,7 +170,7 @@ func TestProbesFollowATenthOfTheOutageFromATenthOfASecondToASecond(t *testing.T)
 func TestCallersNeverProbe(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		h.refuse(false)
 		p := m.start(t)
@@ -187,7 +187,7 @@ func TestCallersNeverProbe(t *testing.T) {
 func TestServersAreUsedInTheirOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		one, two := m.hosts["one"], m.hosts["two"]
 		p := m.start(t, sizes(32, -1))
 		synctest.Wait()
@@ -215,8 +215,8 @@ func TestServersAreUsedInTheirOrder(t *testing.T) {
 func TestAnAbsentFirstServerCostsNoCallerAnything(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
-		m.hosts["one"].set(func(h *host) { h.deaf = true })
+		m := newFakeNet("one", "two")
+		m.hosts["one"].set(func(h *host) { h.dropsDials = true })
 		p := m.start(t)
 		began := time.Now()
 		for range 100 {
@@ -230,8 +230,8 @@ func TestAnAbsentFirstServerCostsNoCallerAnything(t *testing.T) {
 func TestAProbeOfAnAbsentServerIsNoConnectionThatACallerWaitsFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
-		m.hosts["one"].set(func(h *host) { h.deaf = true })
+		m := newFakeNet("one", "two")
+		m.hosts["one"].set(func(h *host) { h.dropsDials = true })
 		p := m.start(t, sizes(32, -1))
 		time.Sleep(10 * time.Second)
 		for p.Stat().Search.Dialing == 0 {
@@ -257,7 +257,7 @@ func TestAProbeOfAnAbsentServerIsNoConnectionThatACallerWaitsFor(t *testing.T) {
 func TestACallerDoesNotWaitForADialToAServerThatCameInDoubt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		one, two := m.hosts["one"], m.hosts["two"]
 		two.refuse(false)
 		p := m.start(t, sizes(32, -1))
@@ -277,7 +277,7 @@ func TestACallerDoesNotWaitForADialToAServerThatCameInDoubt(t *testing.T) {
 func TestAPausedDirectoryIsFoundOutAndComesBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		var seen changes
 		p := m.start(t, seen.trace)
@@ -324,7 +324,7 @@ func TestAPausedDirectoryIsFoundOutAndComesBack(t *testing.T) {
 func TestAServerThatIsDownTakesItsIdleConnectionsAlong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(32, 6))
 		time.Sleep(3 * time.Second)
@@ -344,7 +344,7 @@ func TestAServerThatIsDownTakesItsIdleConnectionsAlong(t *testing.T) {
 func TestAConnectionToAServerInDoubtIsPingedHoweverShortItWasQuiet(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(32, -1))
 		fill(t, m, p, 2)
@@ -363,7 +363,7 @@ func TestAConnectionToAServerInDoubtIsPingedHoweverShortItWasQuiet(t *testing.T)
 func TestAPausedFirstServerGivesWayToTheSecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		p := m.start(t)
 		time.Sleep(2 * time.Second)
 		m.hosts["one"].pause()
@@ -402,7 +402,7 @@ func TestADirectoryAtItsConnectionLimitIsNoOutage(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				h := m.hosts["one"]
 				var seen changes
 				p := m.start(t, sizes(16, 2), seen.trace)
@@ -439,7 +439,7 @@ func TestADirectoryAtItsConnectionLimitIsNoOutage(t *testing.T) {
 func TestAnImpatientCallerDoesNotPutTheServerInDoubt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		var seen changes
 		p := m.start(t, seen.trace)
@@ -459,7 +459,7 @@ func TestAnImpatientCallerDoesNotPutTheServerInDoubt(t *testing.T) {
 func TestADirectoryThatGivesUpEveryConnectionItAcceptsIsNotDialledInALoop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		// It proves itself to the pool and then ends each connection that a user's bind comes by.
 		h.on(func(p *peer, r *request) bool {
@@ -480,7 +480,7 @@ func TestADirectoryThatGivesUpEveryConnectionItAcceptsIsNotDialledInALoop(t *tes
 func TestADirectoryThatEndsEachConnectionAfterItsFirstAnswerIsNotDialledInALoop(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		h.on(func(p *peer, r *request) bool {
 			time.Sleep(time.Millisecond)
@@ -495,7 +495,7 @@ func TestADirectoryThatEndsEachConnectionAfterItsFirstAnswerIsNotDialledInALoop(
 		for _, later := range []func(context.Context, *Pool) <-chan error{bindLater, searchLater} {
 			before := len(h.attempts())
 			requireUnavailable(t, <-later(t.Context(), p), "ldap://one: ldappool: directory unavailable: closed by the peer")
-			require.Equal(t, stillborn, len(h.attempts())-before)
+			require.Equal(t, deadOnArrival, len(h.attempts())-before)
 		}
 	})
 }
@@ -503,7 +503,7 @@ func TestADirectoryThatEndsEachConnectionAfterItsFirstAnswerIsNotDialledInALoop(
 func TestTheStateOfAServerIsToldWithItsError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		var seen changes
 		p := m.start(t, seen.trace)
@@ -527,7 +527,7 @@ func TestTheStateOfAServerIsToldWithItsError(t *testing.T) {
 func TestAPortThatSpeaksNoLDAPIsNoDirectory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		m.hosts["one"].on(func(p *peer, _ *request) bool {
 			p.write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
 			return true
@@ -543,7 +543,7 @@ func TestAPortThatSpeaksNoLDAPIsNoDirectory(t *testing.T) {
 func TestAServerWithoutConnectionsForBindsIsNoHelpToALogin(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(4, 1))
 		mustSearch(t, p)
@@ -557,12 +557,12 @@ func TestAServerWithoutConnectionsForBindsIsNoHelpToALogin(t *testing.T) {
 		_, err := p.Bind(t.Context(), ldaptest.UserDN(1), ldaptest.Password(1))
 		requireFault(t, err, ErrUnavailable)
 		mustSearch(t, p)
-		time.Sleep(2 * benefit)
+		time.Sleep(2 * suspectGrace)
 		s := p.Stat()
 		require.Equal(t, ServerSuspect, s.Servers[0].State, "it still serves searches")
 		require.False(t, s.Usable, "and no login")
 		h.accept()
-		time.Sleep(2 * benefit)
+		time.Sleep(2 * suspectGrace)
 		require.True(t, p.Stat().Usable)
 		mustBind(t, p)
 	})

@@ -57,10 +57,10 @@ func (n *names) times() []time.Time {
 const exampleOrg = "ldap+srv://example.org"
 
 // resolved plays with a pool of the servers that a DNS knows.
-func resolved(t *testing.T, n *names, play func(t *testing.T, m *memory, p *Pool), urls ...string) {
+func resolved(t *testing.T, n *names, play func(t *testing.T, m *fakeNet, p *Pool), urls ...string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two", "three")
+		m := newFakeNet("one", "two", "three")
 		m.lookup = n.lookup
 		p := m.start(t, func(c *Config) { c.Servers = append([]string{exampleOrg}, urls...) })
 		play(t, m, p)
@@ -78,7 +78,7 @@ func TestTheServersOfADomainAreFoundAndKeptUpToDate(t *testing.T) {
 	t.Parallel()
 	n := &names{takes: 20 * time.Millisecond}
 	n.are(nil, "Two.", "one.")
-	resolved(t, n, func(t *testing.T, m *memory, p *Pool) {
+	resolved(t, n, func(t *testing.T, m *fakeNet, p *Pool) {
 		t.Helper()
 		mustSearch(t, p) // it waits for the first lookup
 		require.Equal(t, []string{"ldap://two:389", "ldap://one:389"}, urlsOf(p))
@@ -87,8 +87,8 @@ func TestTheServersOfADomainAreFoundAndKeptUpToDate(t *testing.T) {
 		since := p.Stat().Servers[0].Since
 
 		n.are(nil, "one.", "two.")
-		c := comes(t, p)
-		defer c.goes()
+		c := startLogins(t, p)
+		defer c.stop()
 		time.Sleep(2 * resolveEvery)
 		st := p.Stat()
 		require.Equal(t, []string{"ldap://one:389", "ldap://two:389"}, urlsOf(p))
@@ -105,7 +105,7 @@ func TestALookupThatFindsNothingChangesNothing(t *testing.T) {
 	t.Parallel()
 	n := &names{}
 	n.are(nil, "one.")
-	resolved(t, n, func(t *testing.T, _ *memory, p *Pool) {
+	resolved(t, n, func(t *testing.T, _ *fakeNet, p *Pool) {
 		t.Helper()
 		time.Sleep(time.Second)
 		for _, err := range []error{errors.New("SERVFAIL"), nil} {
@@ -132,7 +132,7 @@ func TestEachLookupIsTold(t *testing.T) {
 	n := &names{}
 	n.are(nil, "one.")
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one")
+		m := newFakeNet("one")
 		m.lookup = n.lookup
 		var mu sync.Mutex
 		var told []lookup
@@ -172,7 +172,7 @@ func TestADomainThatIsNotFoundIsNamedAndLookedUpSoonAgain(t *testing.T) {
 	t.Parallel()
 	n := &names{}
 	n.are(errors.New("no such host"))
-	resolved(t, n, func(t *testing.T, _ *memory, p *Pool) {
+	resolved(t, n, func(t *testing.T, _ *fakeNet, p *Pool) {
 		t.Helper()
 		synctest.Wait()
 		_, err := p.Search(t.Context(), people())
@@ -195,7 +195,7 @@ func TestADomainWithoutTheServiceHasNoServer(t *testing.T) {
 	t.Parallel()
 	n := &names{}
 	n.are(nil, "one.")
-	resolved(t, n, func(t *testing.T, m *memory, p *Pool) {
+	resolved(t, n, func(t *testing.T, m *fakeNet, p *Pool) {
 		t.Helper()
 		time.Sleep(time.Second)
 		require.Equal(t, []string{"ldap://one:389", "ldap://three"}, urlsOf(p))
@@ -216,7 +216,7 @@ func TestTheOrderOfEqualServersIsDrawnOnce(t *testing.T) {
 	for _, r := range n.records {
 		r.Priority, r.Weight = 0, 10
 	}
-	resolved(t, n, func(t *testing.T, _ *memory, p *Pool) {
+	resolved(t, n, func(t *testing.T, _ *fakeNet, p *Pool) {
 		t.Helper()
 		time.Sleep(3 * time.Minute) // connections have moved to the first
 		first := urlsOf(p)
@@ -244,12 +244,12 @@ func TestADomainComesAndGoesWithTheConfiguration(t *testing.T) {
 	n := &names{takes: time.Second}
 	n.are(nil, "two.")
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		m.lookup = n.lookup
 		p := m.start(t, servers("one"))
 		time.Sleep(time.Second)
-		c := comes(t, p)
-		defer c.goes()
+		c := startLogins(t, p)
+		defer c.stop()
 		require.NoError(t, reconfigure(p, func(c *Config) { c.Servers = []string{exampleOrg} }))
 		time.Sleep(5 * time.Second)
 		require.Equal(t, []string{"ldap://two:389"}, urlsOf(p))

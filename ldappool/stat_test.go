@@ -51,7 +51,7 @@ func (j *journal) trace(c *Config) {
 }
 
 // start makes a pool that the journal follows.
-func (j *journal) start(t *testing.T, m *memory, changes ...func(*Config)) *Pool {
+func (j *journal) start(t *testing.T, m *fakeNet, changes ...func(*Config)) *Pool {
 	t.Helper()
 	p := m.start(t, append(changes, j.trace)...)
 	j.pool.Store(p)
@@ -61,7 +61,7 @@ func (j *journal) start(t *testing.T, m *memory, changes ...func(*Config)) *Pool
 func TestTraceTellsOfALoginStepByStep(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		var j journal
 		m.hosts["one"].on(func(*peer, *request) bool { time.Sleep(time.Millisecond); return false })
 		p := j.start(t, m, sizes(4, -1))
@@ -92,7 +92,7 @@ func TestTraceTellsOfALoginStepByStep(t *testing.T) {
 func TestTraceTellsOfPingsAndRetirements(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		var j journal
 		p, h := j.start(t, m, sizes(4, -1)), m.hosts["one"]
 		mustBind(t, p)
@@ -120,10 +120,10 @@ func TestTraceTellsOfPingsAndRetirements(t *testing.T) {
 func TestTraceTellsOfARetryTwice(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		var j journal
 		p := j.start(t, m)
-		lossy(m.hosts["one"], "search", func(p *peer, _ *request) { p.cut() })
+		loseFirst(m.hosts["one"], "search", func(p *peer, _ *request) { p.cut() })
 		mustSearch(t, p)
 		require.Len(t, j.operated, 2)
 		require.ErrorIs(t, j.operated[0].Err, ErrConnLost)
@@ -137,7 +137,7 @@ func TestTraceTellsOfARetryTwice(t *testing.T) {
 func TestTraceTellsOfFailures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		h.refuse(false)
 		var j journal
@@ -158,7 +158,7 @@ func TestTraceTellsOfFailures(t *testing.T) {
 func TestAPoolWithoutHooksWorks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p, err := newPool(Config{Servers: []string{"ldap://one"}, BindDN: ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword, Dial: m.dial}, discovery.Lookups{})
 		require.NoError(t, err)
 		mustBind(t, p)
@@ -174,7 +174,7 @@ func TestAPoolWithoutHooksWorks(t *testing.T) {
 func TestAStatIsASnapshot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t)
 		time.Sleep(2 * time.Second)
 		before := p.Stat()
@@ -195,7 +195,7 @@ func TestAStatIsASnapshot(t *testing.T) {
 
 func TestEveryReasonIsInAStat(t *testing.T) {
 	t.Parallel()
-	m := newMemory()
+	m := newFakeNet()
 	p := m.start(t)
 	s := p.Stat()
 	require.Len(t, s.Retired, len(RetireReasons()))
@@ -206,7 +206,7 @@ func TestEveryReasonIsInAStat(t *testing.T) {
 func TestCountersAddUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		p := m.start(t, sizes(8, 2))
 		time.Sleep(5 * time.Second)
 		for i := range 30 {
@@ -218,9 +218,9 @@ func TestCountersAddUp(t *testing.T) {
 				m.hosts["one"].accept()
 				m.hosts["two"].accept()
 			case 2:
-				h.cutAll()
+				h.abortAll()
 			case 3:
-				lossy(h, "bind", func(p *peer, _ *request) { p.cut() })
+				loseFirst(h, "bind", func(p *peer, _ *request) { p.cut() })
 			}
 			use(t.Context(), t, p, i)
 			time.Sleep(time.Duration(i) * 100 * time.Millisecond)
@@ -242,7 +242,7 @@ func TestCountersAddUp(t *testing.T) {
 func TestRefusedCountsCallersThatLeftWithoutAConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(1, 1), func(c *Config) { c.MaxWaiters = 1 })
 		g, first := exhaust(t, m, p)
 		waits := bindLater(t.Context(), p)

@@ -26,7 +26,7 @@ func TestDialsThatHangAtOneServerDoNotKeepCallersFromAnother(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory("one", "two")
+				m := newFakeNet("one", "two")
 				p := m.start(t, sizes(conns, -1), bindOnly, func(c *Config) { c.MaxIdleTime = 10 * time.Second })
 				// The pool dials a server that has answered nothing for a while, and closes the
 				// connection when it is old.
@@ -63,7 +63,7 @@ func TestAFrozenServerIsUnavailableAndNotOverloaded(t *testing.T) {
 			t.Run(name+", "+when, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					m := newMemory("one")
+					m := newFakeNet("one")
 					p := m.start(t, sizes(32, -1), func(c *Config) { c.MaxIdleTime = time.Minute })
 					mustSearch(t, p)
 					mustBind(t, p)
@@ -94,12 +94,12 @@ func TestAProbeThatHangsDoesNotKeepLoginsFromAServerThatIsBack(t *testing.T) {
 	t.Parallel()
 	for away := 100 * time.Millisecond; away < 30*time.Second; away = away * 7 / 4 {
 		synctest.Test(t, func(t *testing.T) {
-			m := newMemory("one")
+			m := newFakeNet("one")
 			h := m.hosts["one"]
 			p := m.start(t, sizes(4, -1))
 			mustSearch(t, p)
 			h.on(func(*peer, *request) bool { return true }) // what is asked now is never answered
-			h.cutAll()
+			h.abortAll()
 			time.Sleep(away)
 			h.on(nil)
 			time.Sleep(1300 * time.Millisecond)
@@ -115,7 +115,7 @@ func TestAProbeThatHangsDoesNotKeepLoginsFromAServerThatIsBack(t *testing.T) {
 func TestACallerGetsTheOtherLanesConnectionAsSoonAsThatMayBeGivenUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(2, 1))
 		time.Sleep(5 * time.Second)
 		gate := hold(m.hosts["one"], "bind")
@@ -142,7 +142,7 @@ func TestAServerThatIsBackIsFoundThoughNoConnectionIsEverIdle(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory("one", "two")
+				m := newFakeNet("one", "two")
 				one := m.hosts["one"]
 				p := m.start(t, sizes(conns, 2), bindOnly)
 				time.Sleep(time.Second)
@@ -179,13 +179,13 @@ func TestAServerThatIsBackIsFoundThoughNoConnectionIsEverIdle(t *testing.T) {
 func TestTheLastServerThatAnswersIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		one, two := m.hosts["one"], m.hosts["two"]
 		p := m.start(t, sizes(8, 2), probing)
 		time.Sleep(time.Second)
 		mustSearch(t, p)
 		one.on(slowly(beBusy))
-		lost(t, p, 20, 8, time.Second)
+		countLostLogins(t, p, 20, 8, time.Second)
 		require.Equal(t, ServerDown, p.Stat().Servers[0].State)
 		one.on(func(*peer, *request) bool { time.Sleep(20 * time.Millisecond); return false })
 		two.refuse(true)
@@ -199,7 +199,7 @@ func TestTheLastServerThatAnswersIsWaitedFor(t *testing.T) {
 func TestNoLoginFailsWhenAConfigurationIsTakenBackWhileItsServersAreTried(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		m.hosts["one"].second = secondPassword
 		m.hosts["one"].on(slowly(nil))
 		p := m.start(t, sizes(1, -1))
@@ -218,7 +218,7 @@ func TestNoLoginFailsWhenAConfigurationIsTakenBackWhileItsServersAreTried(t *tes
 func TestAServerWhoseProbeHadToWaitForCallersIsTriedWhenNoOtherIsLeft(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		p := m.start(t, sizes(1, 1))
 		time.Sleep(time.Second)
 		mustBind(t, p) // and has the only place

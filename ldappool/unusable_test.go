@@ -23,7 +23,7 @@ func TestAServerThatCannotBeUsedIsNamedAndTheOtherServes(t *testing.T) {
 		told string
 	}{
 		{"it refuses connections", func(h *host) { h.refuse(false) }, "connect: connection refused"},
-		{"it lets dials hang", func(h *host) { h.set(func(h *host) { h.deaf = true }) }, "connect: context deadline exceeded"},
+		{"it lets dials hang", func(h *host) { h.set(func(h *host) { h.dropsDials = true }) }, "connect: context deadline exceeded"},
 		{"it accepts and is silent", (*host).pause, "service bind: no answer in time"},
 		{"it refuses the service bind", (*host).refuseService, "the service identity was refused: Invalid Credentials"},
 		{"it is busy at the service bind", func(h *host) {
@@ -44,21 +44,21 @@ func TestAServerThatCannotBeUsedIsNamedAndTheOtherServes(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					m := newMemory("one", "two")
+					m := newFakeNet("one", "two")
 					one, two := m.hosts["one"], m.hosts["two"]
 					var p *Pool
 					if later {
-						p = atFirst(t, m)
-						n, _ := lost(t, p, 2, 4, time.Second)
+						p = startAtFirst(t, m)
+						n, _ := countLostLogins(t, p, 2, 4, time.Second)
 						require.Zero(t, n)
 						c.fail(one)
-						one.cutAll()
+						one.abortAll()
 						synctest.Wait()
 					} else {
 						c.fail(one)
 						p = m.start(t)
 					}
-					n, slowest := lost(t, p, 20, 4, 500*time.Millisecond)
+					n, slowest := countLostLogins(t, p, 20, 4, 500*time.Millisecond)
 					require.Zero(t, n)
 					require.LessOrEqual(t, slowest, dialHedgeAfter+pingTimeout)
 					require.Equal(t, two.url(), mustBind(t, p).Server)
@@ -71,7 +71,7 @@ func TestAServerThatCannotBeUsedIsNamedAndTheOtherServes(t *testing.T) {
 					_, err := p.Search(t.Context(), people())
 					requireUnavailable(t, err, "ldap://one: "+s.LastErr.Error())
 					requireUnavailable(t, err, "ldap://two: connect")
-					if !isClosed(one.awake) {
+					if !isClosed(one.resumed) {
 						one.resume()
 					}
 				})
@@ -113,7 +113,7 @@ func TestAServerWithoutTheRightCertificateIsNamedAndTheOtherServes(t *testing.T)
 				BindDN:   ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword,
 			})
 			for range 20 {
-				require.True(t, letIn(p))
+				require.True(t, loginSucceeds(p))
 			}
 			until(t, p, "the first server is down", func(s *Stat) bool { return s.Servers[0].State == ServerDown })
 			require.ErrorContains(t, p.Stat().Servers[0].LastErr, c.told)

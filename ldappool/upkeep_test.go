@@ -57,7 +57,7 @@ func TestMinIdleConnsAreKeptWarmInEachLane(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				p := m.start(t, c.change)
 				time.Sleep(2 * time.Second)
 				s := p.Stat()
@@ -73,7 +73,7 @@ func TestMinIdleConnsAreKeptWarmInEachLane(t *testing.T) {
 func TestAnUnusedConnectionLivesForMaxIdleTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		var retired retirements
 		p := m.start(t, sizes(32, -1), retired.trace, func(c *Config) { c.MaxIdleTime = time.Minute })
 		fill(t, m, p, 5)
@@ -98,7 +98,7 @@ func TestAnUnusedConnectionLivesForMaxIdleTime(t *testing.T) {
 func TestAWarmConnectionThatIdledTooLongIsReplaced(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, func(c *Config) { c.MaxIdleTime = time.Minute })
 		for range 40 {
 			time.Sleep(15 * time.Second)
@@ -116,7 +116,7 @@ func TestAWarmConnectionThatIdledTooLongIsReplaced(t *testing.T) {
 func TestEachConnectionLivesForMaxLifetimeLessUpToATenth(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		var retired retirements
 		p := m.start(t, sizes(32, 10), retired.trace, func(c *Config) {
 			c.MaxLifetime, c.MaxIdleTime, c.HealthCheckInterval = 10*time.Minute, 10*time.Hour, 5*time.Second
@@ -142,7 +142,7 @@ func TestEachConnectionLivesForMaxLifetimeLessUpToATenth(t *testing.T) {
 func TestMoreThanAFewMissingConnectionsAreDialledWithinSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(64, 30))
 		time.Sleep(12 * time.Second)
 		require.Equal(t, 30, p.Stat().Search.Idle)
@@ -153,7 +153,7 @@ func TestMoreThanAFewMissingConnectionsAreDialledWithinSeconds(t *testing.T) {
 func TestAConnectionInUseIsNotCutAtItsAgeButRetiredAfterwards(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(4, -1), func(c *Config) { c.MaxLifetime = 10 * time.Second })
 		mustBind(t, p)
 		time.Sleep(8500 * time.Millisecond)
@@ -172,7 +172,7 @@ func TestAConnectionInUseIsNotCutAtItsAgeButRetiredAfterwards(t *testing.T) {
 func TestQuietConnectionsArePingedOneAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(32, 4))
 		time.Sleep(2 * time.Second)
@@ -212,7 +212,7 @@ func TestQuietConnectionsArePingedOneAtATime(t *testing.T) {
 func TestConnectionsInUseAreNotPinged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(4, -1), func(c *Config) { c.HealthCheckInterval = time.Second })
 		g := hold(h, "bind")
@@ -238,7 +238,7 @@ func TestADeadIdleConnectionIsRetiredAtOnce(t *testing.T) {
 		t.Run(string(name), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				p := m.start(t, sizes(32, 3))
 				time.Sleep(2 * time.Second)
 				began := time.Now()
@@ -262,7 +262,7 @@ func TestADeadIdleConnectionIsRetiredAtOnce(t *testing.T) {
 func TestAServerThatClosesEveryIdleConnectionIsDialledOnceASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		h.on(func(p *peer, r *request) bool {
 			p.answer(r)
@@ -278,7 +278,7 @@ func TestAServerThatClosesEveryIdleConnectionIsDialledOnceASecond(t *testing.T) 
 func TestABlackHoledConnectionIsFoundByUpkeep(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(32, 2))
 		time.Sleep(2 * time.Second)
@@ -297,7 +297,7 @@ func TestABlackHoledConnectionIsFoundByUpkeep(t *testing.T) {
 func TestUpkeepHoldsNobodyUpWhileItPings(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(32, 2))
 		time.Sleep(2 * time.Second)
@@ -326,7 +326,7 @@ func TestUpkeepHoldsNobodyUpWhileItPings(t *testing.T) {
 func TestACallerWhomNobodyIsAheadOfWaitsForThePoolsOwnPing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(1, 1), func(c *Config) { c.MaxWaiters, c.HealthCheckInterval = -1, 10*time.Second })
 		mustSearch(t, p)
 		m.hosts["one"].on(func(_ *peer, r *request) bool {

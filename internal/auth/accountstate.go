@@ -7,10 +7,10 @@ import (
 	"authsvc/internal/dialect"
 )
 
-// checkState returns the warnings of the entry, or an error if the entry says that the account is
-// disabled. With a template there is no entry, so only the bind can say so.
+// checkState returns the warnings of the entry, or an error if the entry shows that the account is
+// disabled. With a template there is no entry, so only the bind can show that.
 func (l *login) checkState() ([]Warning, error) {
-	entry := l.who.entry
+	entry := l.identity.entry
 	if entry == nil {
 		return nil, nil
 	}
@@ -18,15 +18,15 @@ func (l *login) checkState() ([]Warning, error) {
 	case err != nil:
 		return nil, fault(err)
 	case disabled:
-		return nil, end(Result{Outcome: AccountDisabled, Cause: errDisabled})
+		return nil, asError(Result{Outcome: AccountDisabled, Cause: errDisabled})
 	}
 	return warnings(l.cfg.Dialect.Expiry(entry, time.Now())), nil
 }
 
-// errDisabled is the cause of a refused login with the right password.
+// errDisabled is the cause of a denied login with the right password.
 var errDisabled = errors.New("the bind succeeded, but the entry says that the account is disabled")
 
-// warnings converts a warning of the directory into what the caller gets.
+// warnings converts a warning of the directory to those for the caller.
 func warnings(w dialect.Warning) []Warning {
 	switch w.Kind {
 	case dialect.PasswordExpires:

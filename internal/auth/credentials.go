@@ -8,18 +8,18 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of what a login may be tried with, in bytes.
+// Limits of credentials, in bytes.
 const (
 	MaxUsername = 256
 	maxPassword = 1024
 )
 
-// Validate tells what is wrong with the credentials before anybody is asked about them. The error
-// names the field and the rule, never a value.
+// Validate returns what is wrong with the credentials, before they are used. The error names the
+// field and the rule, never a value.
 //
-// The rules keep out what directories read differently than it was typed: control characters that a
-// DN parser skips, white space that matching rules fold away; and the empty password, which makes a
-// bind anonymous and successful (RFC 4513 section 5.1.2).
+// The rules reject input that directories may read differently: control characters that a DN parser
+// skips, and white space that matching rules ignore. They also reject the empty password, which
+// makes a bind anonymous and successful (RFC 4513 section 5.1.2).
 func (c Credentials) Validate() error {
 	switch {
 	case len(c.Username) < 1 || len(c.Username) > MaxUsername:

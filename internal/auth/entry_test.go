@@ -39,8 +39,8 @@ func TestAnEntryWithoutTheNameAttributeHasTheNameOfItsDN(t *testing.T) {
 func TestANameThatTheDirectoryDoesNotShowIsTakenOfTheDN(t *testing.T) {
 	t.Parallel()
 	for dn, want := range map[string]struct {
-		name     string
-		nameless bool
+		name    string
+		unnamed bool
 	}{
 		"uid=mallory,ou=people": {"mallory", false},
 		"UID=mallory,ou=people": {"mallory", false},
@@ -52,6 +52,6 @@ func TestANameThatTheDirectoryDoesNotShowIsTakenOfTheDN(t *testing.T) {
 	} {
 		name, nameless := auth.NameInDN(dn, "uid")
 		require.Equal(t, want.name, name, dn)
-		require.Equal(t, want.nameless, nameless, dn)
+		require.Equal(t, want.unnamed, nameless, dn)
 	}
 }

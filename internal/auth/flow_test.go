@@ -18,12 +18,12 @@ import (
 // soon is the timeout of a login that is expected to run into it.
 const soon = 250 * time.Millisecond
 
-// isLogin tells a login's bind from the pool's own.
+// isLogin reports whether a request is a login's bind and not the pool's.
 func isLogin(req ldaptest.Request) bool {
 	return req.Op == ldaptest.OpBind && req.DN != ldaptest.ServiceDN
 }
 
-// isFind tells a login's search from a ping.
+// isFind reports whether a request is a login's search and not a ping.
 func isFind(req ldaptest.Request) bool { return req.Op == ldaptest.OpSearch && req.DN != "" }
 
 // hook answers those requests that it takes for its own, and says whether it did.

@@ -143,7 +143,7 @@ func TestACallerThatTheQueueHasNoTimeForIsToldWhenToComeAgain(t *testing.T) {
 	t.Parallel()
 	for queue, want := range map[time.Duration]time.Duration{
 		0: retryAfter, 100 * time.Millisecond: retryAfter, 3200 * time.Millisecond: 3200 * time.Millisecond,
-		time.Hour: longestRetryAfter,
+		time.Hour: maxRetryAfter,
 	} {
 		r := judgeFault(&ldappool.OpError{Op: "bind", Kind: ldappool.ErrOverloaded, Queue: queue})
 		require.Equal(t, want, r.RetryAfter, "%v", queue)

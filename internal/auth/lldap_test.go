@@ -97,7 +97,7 @@ func TestLLDAP_GetsNoControl(t *testing.T) {
 	requireOutcome(t, auth.DirectoryUnavailable, authenticate(t, cfg, p, "good", rightPassword))
 }
 
-// TestLLDAP_ByTemplateAnUnknownUserIsAWrongPassword, since lldap does not tell them apart.
+// TestLLDAP_ByTemplateAnUnknownUserIsAWrongPassword, since lldap does not distinguish them.
 func TestLLDAP_ByTemplateAnUnknownUserIsAWrongPassword(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, startLLDAP(t), func(c *ldappool.Config) { c.BindDN = lldapService })

@@ -211,8 +211,8 @@ func TestAGroupSearchThatTimesOutAtActiveDirectoryIsAFault(t *testing.T) {
 	s.Resume()
 }
 
-// pauser is a directory's process that can be stopped.
-type pauser interface {
+// pausable is a directory's process that can be stopped.
+type pausable interface {
 	Pause()
 	Resume()
 }
@@ -220,7 +220,7 @@ type pauser interface {
 // pauseAfterBind stops the directory after a bind was answered.
 type pauseAfterBind struct {
 	*ldappool.Pool
-	server pauser
+	server pausable
 }
 
 func (d pauseAfterBind) Bind(ctx context.Context, dn, password string, controls ...ldappool.Control) (*ldappool.BindResult, error) {

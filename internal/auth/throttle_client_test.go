@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// spraying limits one client over all accounts, in addition to the usual limits.
-func spraying(t testing.TB, cfg auth.Config, failures int) auth.Config {
+// withClientLimit limits one client over all accounts, in addition to the usual limits.
+func withClientLimit(t testing.TB, cfg auth.Config, failures int) auth.Config {
 	t.Helper()
 	m, err := throttle.New(throttle.Config{
 		Failures: 10, AccountFailures: 100, ClientFailures: failures, Window: time.Hour, MaxWait: patience,
@@ -38,7 +38,7 @@ func TestOnePasswordOnAThousandAccountsIsAsManyTriesAsTheClientsLimit(t *testing
 			t.Parallel()
 			s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: users})
 			d := &counting{Directory: newPool(t, s.URL())}
-			a, o := newAuthenticator(t, spraying(t, cfg, limit), d)
+			a, o := newAuthenticator(t, withClientLimit(t, cfg, limit), d)
 			var all sync.WaitGroup
 			for i := range 2 * users {
 				all.Go(func() { from(a, "2001:db8::1", fmt.Sprint("user", i), "Winter2026!") })
@@ -67,7 +67,7 @@ func TestOnePasswordOnAThousandAccountsIsAsManyTriesAsTheClientsLimit(t *testing
 func TestASuccessDoesNotClearTheClientsCountOverAllAccounts(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 30})
-	a, _ := newAuthenticator(t, spraying(t, byFilter(), 5), newPool(t, s.URL()))
+	a, _ := newAuthenticator(t, withClientLimit(t, byFilter(), 5), newPool(t, s.URL()))
 	for i := 1; i <= 5; i++ {
 		requireOutcome(t, auth.InvalidPassword, from(a, "192.0.2.1", fmt.Sprint("user", i), "wrong"))
 		if i < 5 {
@@ -86,7 +86,7 @@ func TestFaultsAreGivenBackToTheClient(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 30})
 	d := &counting{Directory: newPool(t, s.URL())}
-	a, _ := newAuthenticator(t, spraying(t, byFilter(), 2), d)
+	a, _ := newAuthenticator(t, withClientLimit(t, byFilter(), 2), d)
 	for _, err := range []error{ldappool.ErrTimeout, ldappool.ErrOverloaded, ldappool.ErrUnavailable, ldappool.ErrConnLost, context.DeadlineExceeded} {
 		d.bind = func() (*ldappool.BindResult, error) { return nil, err }
 		for i := range 3 {

@@ -17,15 +17,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// impatient gives up a bind after timeout, each on a connection of its own. Unlike the pool it
+// shortDeadline gives up a bind after timeout, each on a connection of its own. Unlike the pool it
 // never stops asking a directory that does not answer.
-type impatient struct {
+type shortDeadline struct {
 	auth.Directory
 	url     string
 	timeout time.Duration
 }
 
-func (d *impatient) Bind(_ context.Context, dn, password string, _ ...ldappool.Control) (*ldappool.BindResult, error) {
+func (d *shortDeadline) Bind(_ context.Context, dn, password string, _ ...ldappool.Control) (*ldappool.BindResult, error) {
 	c, err := ldap.DialURL(d.url)
 	if err != nil {
 		return nil, ldappool.ErrUnavailable
@@ -74,7 +74,7 @@ func TestAFloodAtASlowDirectoryLocksNobodyPastTheLimits(t *testing.T) {
 	require.NoError(t, err)
 	cfg := byFilter()
 	cfg.Throttle, cfg.ThrottleWait = m, wait
-	d := &impatient{newPool(t, s.URL()), px.URL(), timeout}
+	d := &shortDeadline{newPool(t, s.URL()), px.URL(), timeout}
 	a, _ := newAuthenticator(t, cfg, d)
 
 	px.SetFaults(ldaptest.Faults{Delay: 250 * time.Millisecond}) // of the request, and of the answer

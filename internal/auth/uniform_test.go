@@ -97,7 +97,7 @@ func withDecoy() auth.Config {
 	return cfg
 }
 
-// took tries a name and tells how long the answer took.
+// took tries a name and returns how long the answer took.
 func took(a *auth.Authenticator, name string) (auth.Result, time.Duration) {
 	began := time.Now()
 	r := a.Authenticate(context.Background(), auth.Credentials{Username: name, Password: "x"})

@@ -11,15 +11,15 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// bound judges the service bind.
-func (d *doctor) bound(ctx context.Context, server, at string, step dialStep) finding {
+// judgeServiceBind reports on the service bind.
+func (d *doctor) judgeServiceBind(ctx context.Context, server, at string, step dialStep) finding {
 	switch {
 	case step.err == nil:
 		return pass("the directory lets %s in", d.Pool.BindDN)
 	case step.result == nil:
-		return d.speechless(ctx, server, at, step.err)
+		return d.explainNotLDAP(ctx, server, at, step.err)
 	}
-	if r := step.result; r.Code == ldap.LDAPResultUnwillingToPerform && d.refusesAll(ctx, server, addrOf(server, at), r.Code) {
+	if r := step.result; r.Code == ldap.LDAPResultUnwillingToPerform && d.refusesAnonymousRead(ctx, server, addrOf(server, at), r.Code) {
 		f := fail("wait some minutes and try again; let the server make an exception of this machine, and keep AUTH_THROTTLE_FAILURES and "+
 			"AUTH_THROTTLE_CLIENT_FAILURES below "+
 			"what it allows: see docs/directories.md",
@@ -78,7 +78,7 @@ func (d *doctor) refusal(r ldappool.Result) finding {
 	return f
 }
 
-// data is AD's sub-code in its own writing.
+// data formats AD's sub-code as AD does.
 func data(subCode string) string {
 	if subCode == "" {
 		return ""

@@ -7,15 +7,15 @@ import (
 	"authsvc/internal/dialect"
 )
 
-// clock compares the server's clock with this machine's, where it tells.
-func (s *target) clock(ctx context.Context) finding {
-	const much = time.Minute
+// checkClock compares the server's clock with this machine's, if the server shows its time.
+func (s *target) checkClock(ctx context.Context) finding {
+	const maxSkew = time.Minute
 	at, where := dialect.ServerTime(ctx, reader{s})
 	if where == "" {
 		return skip("the server does not tell its time. OpenLDAP does where it has a monitor (\"database monitor\") that the service identity may read")
 	}
 	diff := time.Until(at).Round(time.Second)
-	if diff.Abs() > much {
+	if diff.Abs() > maxSkew {
 		way := "ahead of"
 		if diff < 0 {
 			way = "behind"

@@ -11,13 +11,13 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// Where docs/throttle.md says how to make a decoy.
+// The remedy for all faults of a decoy.
 const decoyRemedy = "make the entry as docs/throttle.md says under The decoy"
 
-// decoy looks at the entry of AUTH_UNIFORM_DECOY_DN: whether it is there, whether the directory
-// compares a password with its password, and whether wrong ones can lock it. It binds as the decoy
-// once with a random password.
-func (s *target) decoy(ctx context.Context) finding {
+// checkDecoy checks the entry of AUTH_UNIFORM_DECOY_DN: whether it exists, whether the directory
+// compares passwords with its password, and whether wrong passwords can lock it. It binds as the
+// decoy once with a random password.
+func (s *target) checkDecoy(ctx context.Context) finding {
 	dn := s.Logins.DecoyDN
 	entry := s.read(ctx, dn, cmp.Or(s.Logins.Dialect.PolicyAttribute(), "1.1"))
 	a := s.dial(ctx, s.url, "", false)
@@ -25,7 +25,7 @@ func (s *target) decoy(ctx context.Context) finding {
 		return fail("try again", "no second connection for a bind as the decoy: %v", a.steps[len(a.steps)-1].err)
 	}
 	defer a.conn.Close()
-	login, err := auth.New(s.logins(), &directory{search: s.conn, bind: a.conn}, nobody{})
+	login, err := auth.New(s.logins(), &directory{search: s.conn, bind: a.conn}, discardLogins{})
 	if err != nil {
 		return fail("see the configuration", "%v", err)
 	}
@@ -45,7 +45,7 @@ func (s *target) decoy(ctx context.Context) finding {
 	return f
 }
 
-// decoyLockout says whether wrong passwords lock the decoy.
+// decoyLockout reports whether wrong passwords lock the decoy.
 func (s *target) decoyLockout(ctx context.Context, entry *ldap.Entry) finding {
 	rule := s.Logins.Dialect.EntryLockout(ctx, reader{s}, entry)
 	switch {

@@ -15,7 +15,8 @@ import (
 	"authsvc/ldappool/tlscause"
 )
 
-// resolve returns the servers of an item of LDAP_URL: itself, or those that the DNS names.
+// resolve returns the servers of an item of LDAP_URL: the item itself, or the servers that the DNS
+// has for it.
 func (d *doctor) resolve(ctx context.Context, item string) (servers []string) {
 	if ldapurl.SchemeOf(item) != ldapurl.Domain {
 		return []string{item}
@@ -44,7 +45,7 @@ func (d *doctor) resolve(ctx context.Context, item string) (servers []string) {
 func (d *doctor) connect(ctx context.Context, server string) *conn {
 	addrs, ok := d.lookup(ctx, server)
 	if !ok {
-		d.tell(server, "directory", 0, skip("not looked at: the server has no address"))
+		d.report(server, "directory", 0, skip("not looked at: the server has no address"))
 		return nil
 	}
 	asService := !d.Pool.BindOnly && d.refused == ""
@@ -57,32 +58,32 @@ func (d *doctor) connect(ctx context.Context, server string) *conn {
 		case a.conn == nil:
 		case found == nil && (asService || d.Pool.BindOnly):
 			found = a.conn
-			d.searchesOn(found, addr, asService)
+			d.setReopen(found, addr, asService)
 		default:
 			a.conn.Close()
 		}
-		if introduced(a) {
+		if reachedFirstExchange(a) {
 			asService = false
 		}
 	}
-	d.report(ctx, server, attempts)
+	d.reportDials(ctx, server, attempts)
 	switch {
 	case found == nil && d.refused != "" && d.refused != server:
-		d.tell(server, "service bind", 0, skip("not tried: %s refused the same password, and each such try counts against the account", d.refused))
+		d.report(server, "service bind", 0, skip("not tried: %s refused the same password, and each such try counts against the account", d.refused))
 	case found == nil:
-		d.tell(server, "directory", 0, skip("not looked at: the steps before it did not succeed"))
+		d.report(server, "directory", 0, skip("not looked at: the steps before it did not succeed"))
 	}
 	return found
 }
 
-// introduced reports whether a dial got as far as the service bind, or the ping in its place.
-func introduced(a attempt) bool {
+// reachedFirstExchange reports whether a dial got as far as the service bind or ping.
+func reachedFirstExchange(a attempt) bool {
 	last := a.steps[len(a.steps)-1]
 	return last.name == "service bind" || last.name == "ping"
 }
 
 // lookup returns the addresses of a server's host, with its port. If the host is an IP address, or
-// the URL a socket's, no DNS is needed: the only address is "", the URL's own.
+// the URL is a socket's, no DNS is needed: the only address is "", for that in the URL.
 func (d *doctor) lookup(ctx context.Context, server string) ([]string, bool) {
 	host, port, ok := hostPort(server)
 	if !ok {
@@ -128,9 +129,9 @@ func hostPort(server string) (host, port string, ok bool) {
 	return host, port, err == nil
 }
 
-// report reports the steps of the dials. If one address cannot be connected to and another can,
-// that is no failure: the pool goes on to the next.
-func (d *doctor) report(ctx context.Context, server string, attempts []attempt) {
+// reportDials reports the steps of the dials. If only some addresses cannot be connected to, that
+// is a warning, because the pool tries the next address.
+func (d *doctor) reportDials(ctx context.Context, server string, attempts []attempt) {
 	connected := false
 	for _, a := range attempts {
 		connected = connected || a.steps[0].err == nil
@@ -149,14 +150,14 @@ func (d *doctor) report(ctx context.Context, server string, attempts []attempt) 
 			}
 			took := step.took
 			if step.err != nil {
-				took += time.Since(began) // a second look
+				took += time.Since(began) // with the time to find the cause
 			}
-			d.tell(server, name, took, f)
+			d.report(server, name, took, f)
 		}
 	}
 }
 
-// judge says what a step of a dial means.
+// judge returns the finding about a step of a dial.
 func (d *doctor) judge(ctx context.Context, server string, a attempt, step dialStep) finding {
 	at := a.addr
 	if host, port, ok := hostPort(server); ok && at == "" {
@@ -167,16 +168,16 @@ func (d *doctor) judge(ctx context.Context, server string, a attempt, step dialS
 		if at == "" {
 			at = server
 		}
-		return d.connected(server, at, step)
+		return d.judgeTCP(server, at, step)
 	case "starttls":
-		return d.startedTLS(ctx, at, step)
+		return d.judgeStartTLS(ctx, at, step)
 	case "tls":
-		return d.secured(ctx, server, at, step)
+		return d.judgeHandshake(ctx, server, at, step)
 	case "service bind":
-		return d.bound(ctx, server, at, step)
+		return d.judgeServiceBind(ctx, server, at, step)
 	}
 	if step.err != nil {
-		return d.speechless(ctx, server, at, step.err)
+		return d.explainNotLDAP(ctx, server, at, step.err)
 	}
 	if step.hungUp != "" {
 		return pass("it speaks LDAP; it does not show a stranger its root DSE (%s), and ends the connection then", step.hungUp)
@@ -184,12 +185,12 @@ func (d *doctor) judge(ctx context.Context, server string, a attempt, step dialS
 	return pass("it speaks LDAP")
 }
 
-// connected judges a TCP connection.
-func (d *doctor) connected(server, at string, step dialStep) finding {
+// judgeTCP reports on a TCP connection.
+func (d *doctor) judgeTCP(server, at string, step dialStep) finding {
 	err := step.err
 	switch {
 	case err == nil:
-		if f, open := d.inTheClear(server, at); open {
+		if f, open := d.warnPlaintext(server, at); open {
 			return f
 		}
 		return pass("connected to %s", at)
@@ -207,8 +208,8 @@ func (d *doctor) connected(server, at string, step dialStep) finding {
 	return fail("see to the network between this machine and the directory", "cannot connect to %s: %v", at, err)
 }
 
-// inTheClear warns of passwords that anybody on the way can read.
-func (d *doctor) inTheClear(server, at string) (finding, bool) {
+// warnPlaintext warns of passwords that can be read in transit.
+func (d *doctor) warnPlaintext(server, at string) (finding, bool) {
 	host, _, err := net.SplitHostPort(at)
 	ip, _ := netip.ParseAddr(host)
 	if err != nil || ldapurl.SchemeOf(server) != ldapurl.LDAP || d.Pool.StartTLS || ip.IsLoopback() || host == "localhost" {
@@ -222,13 +223,13 @@ func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ldappool.ErrTimeout) || errors.As(err, &t) && t.Timeout()
 }
 
-// speechless says what a server is that does not speak LDAP, having asked it in other tongues.
-func (d *doctor) speechless(ctx context.Context, server, at string, err error) finding {
-	if cause, ok := ldapconn.DiagnoseTLS(err); ok && cause.Cause != tlscause.Other { // with TLS 1.3 it comes behind the handshake
+// explainNotLDAP finds out which protocol a server speaks that does not answer LDAP.
+func (d *doctor) explainNotLDAP(ctx context.Context, server, at string, err error) finding {
+	if cause, ok := ldapconn.DiagnoseTLS(err); ok && cause.Cause != tlscause.Other { // with TLS 1.3 it comes after the handshake
 		return d.failedTLS(ctx, server, at, err)
 	}
 	secure := ldapurl.SchemeOf(server) == ldapurl.LDAPS || d.Pool.StartTLS
-	switch speaks(ctx, at, secure) {
+	switch detectProtocol(ctx, at, secure) {
 	case "http":
 		return fail("correct the port in LDAP_URL: 389 is usual for ldap://, 636 for ldaps://", "an HTTP server is at %s, and no directory", at)
 	case "tls":
@@ -241,15 +242,15 @@ func (d *doctor) speechless(ctx context.Context, server, at string, err error) f
 	return fail("see whether a directory is at that port, and what its log says", "%s does not answer as a directory: %v", at, err)
 }
 
-// startedTLS judges the answer to StartTLS.
-func (d *doctor) startedTLS(ctx context.Context, at string, step dialStep) finding {
+// judgeStartTLS reports on the answer to StartTLS.
+func (d *doctor) judgeStartTLS(ctx context.Context, at string, step dialStep) finding {
 	switch err := step.err; {
 	case err == nil:
 		return pass("the server goes over to TLS")
-	case speaks(ctx, at, false) != "":
-		return d.speechless(ctx, "", at, err)
+	case detectProtocol(ctx, at, false) != "":
+		return d.explainNotLDAP(ctx, "", at, err)
 	case isTimeout(err):
-		return d.speechless(ctx, "", at, err)
+		return d.explainNotLDAP(ctx, "", at, err)
 	}
 	return fail("give the directory a certificate (OpenLDAP: TLSCertificateFile), or use its ldaps:// port in LDAP_URL with LDAP_START_TLS=false",
 		"the server does not do StartTLS: %v", step.err)

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// limits compares the directory's limit on connections with ours.
-func (s *target) limits(ctx context.Context) finding {
+// checkLimits compares the directory's limit of connections with LDAP_POOL_MAX_CONNS.
+func (s *target) checkLimits(ctx context.Context) finding {
 	most, where := s.Logins.Dialect.MaxConnections(ctx, reader{s})
 	ours := max(s.Pool.MaxConns, 1)
 	switch {

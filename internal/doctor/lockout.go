@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// lockout compares when the directory locks an account with when we stop trying.
-func (s *target) lockout(ctx context.Context) finding {
+// checkLockout compares the directory's lockout with the throttle's limits.
+func (s *target) checkLockout(ctx context.Context) finding {
 	rule := s.Logins.Dialect.Lockout(ctx, reader{s})
 	after, window, where := rule.After, rule.Window, rule.Where
 	switch {
@@ -37,12 +37,12 @@ func (s *target) lockout(ctx context.Context) finding {
 	return f
 }
 
-// fewFailures is a lockout after so few failures that a throttle below it hinders users who
-// mistype.
+// fewFailures is a lockout limit so low that a throttle below it hinders users who mistype.
 const fewFailures = 10
 
-// lockoutRemedy says what keeps strangers from locking accounts, with its price. A directory that
-// locks after a few failures locks its users by their own mistakes: that is cured there.
+// lockoutRemedy returns the settings that prevent callers from locking accounts, with their cost. A
+// directory that locks after a few failures also locks out users who mistype, so its configuration
+// should change first.
 func (s *target) lockoutRemedy(after int64) string {
 	ours := max(after/2, 1)
 	throttle := fmt.Sprintf("set AUTH_THROTTLE_FAILURES=%d and AUTH_THROTTLE_ACCOUNT_FAILURES=%d", ours, max(after-1, 1))
@@ -56,10 +56,10 @@ func (s *target) lockoutRemedy(after int64) string {
 	return throttle + price + ", or configure the directory to lock after more failures (" + name + ")"
 }
 
-// window is the time in which the throttle gives back a used up budget.
+// window returns the time in which the throttle refunds an exhausted budget.
 func (d *doctor) window() time.Duration { return orDefault(d.Window, 5*time.Minute) }
 
-// mistakes counts wrong passwords.
+// mistakes formats a number of wrong passwords.
 func mistakes(n int64) string {
 	if n == 1 {
 		return "one wrong password"
@@ -67,7 +67,7 @@ func mistakes(n int64) string {
 	return fmt.Sprintf("%d wrong passwords", n)
 }
 
-// noteLockout adds whether callers learn that an account is locked.
+// noteLockout adds whether the directory reports locked accounts to callers.
 func (s *target) noteLockout(ctx context.Context, f *finding) {
 	note := s.Logins.Dialect.LockoutNote(ctx, reader{s})
 	if note.Detail == "" {

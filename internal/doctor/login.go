@@ -17,15 +17,15 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// directory is one server, to a login: a connection of the service identity, one for the user's
-// bind, and a record of what was asked.
+// directory is the auth.Directory of one server: a connection of the service identity, one for the
+// user's bind, and a log of the requests.
 type directory struct {
 	search, bind *conn
-	asked        []string
+	log          []string
 	found        []string // by the last search that found anything
 }
 
-// SearchWithFilter is as auth.Directory has it.
+// SearchWithFilter implements auth.Directory.
 func (d *directory) SearchWithFilter(ctx context.Context, req *ldap.SearchRequest, filter ldapconn.Filter) (*ldappool.SearchResult, error) {
 	r, err := d.search.SearchWithFilter(ctx, req, filter)
 	if err != nil {
@@ -50,37 +50,36 @@ func (d *directory) SearchWithFilter(ctx context.Context, req *ldap.SearchReques
 		line += strings.Join(names, "; ")
 		d.found = names
 	}
-	d.asked = append(d.asked, line)
+	d.log = append(d.log, line)
 	return r, nil
 }
 
-// octets are those of a value that is no text, as a filter has them (RFC 4515 section 3).
-var octets = regexp.MustCompile(`(\\[0-9a-f]{2}){8,}`)
+// binaryValue matches a binary value in a filter (RFC 4515 section 3).
+var binaryValue = regexp.MustCompile(`(\\[0-9a-f]{2}){8,}`)
 
-// shortened is a filter without what nobody reads: values that are no text, and the hundredth
-// group.
+// shortened returns a filter without binary values, truncated.
 func shortened(filter string) string {
-	const enough = 250
-	filter = octets.ReplaceAllStringFunc(filter, func(value string) string { return fmt.Sprintf("<%d bytes>", len(value)/len(`\00`)) })
-	if len(filter) > enough {
-		filter = fmt.Sprintf("%s... (%d characters)", strings.ToValidUTF8(filter[:enough/2], ""), len(filter))
+	const maxFilter = 250
+	filter = binaryValue.ReplaceAllStringFunc(filter, func(value string) string { return fmt.Sprintf("<%d bytes>", len(value)/len(`\00`)) })
+	if len(filter) > maxFilter {
+		filter = fmt.Sprintf("%s... (%d characters)", strings.ToValidUTF8(filter[:maxFilter/2], ""), len(filter))
 	}
 	return filter
 }
 
-// Bind is as auth.Directory has it.
+// Bind implements auth.Directory.
 func (d *directory) Bind(ctx context.Context, dn, password string, controls ...ldappool.Control) (*ldappool.BindResult, error) {
 	r, err := d.bind.Bind(ctx, dn, password, controls...)
 	if err != nil {
 		return nil, err
 	}
-	d.asked = append(d.asked, "bind as "+dn+": "+result(r.Code))
+	d.log = append(d.log, "bind as "+dn+": "+result(r.Code))
 	return r, nil
 }
 
-// user explains a user's login: at every server as far as that goes without a password, and at one
-// with it. Asked twice, a wrong password counts twice.
-func (s *target) user(ctx context.Context) {
+// checkUser explains a user's login: at every server without the password, and at one server with
+// it, because each wrong password counts.
+func (s *target) checkUser(ctx context.Context) {
 	if s.User == "" {
 		return
 	}
@@ -97,20 +96,20 @@ func (s *target) user(ctx context.Context) {
 		s.skip("password", "it was tried at another server; a wrong one counts each time")
 	default:
 		s.tried = true
-		s.do("password", func() finding { return s.try(ctx) })
+		s.do("password", func() finding { return s.tryLogin(ctx) })
 	}
 }
 
-// explain takes a login's steps but the bind.
+// explain does a login's steps except the bind.
 func (s *target) explain(ctx context.Context) (finding, auth.Outcome) {
 	d := &directory{search: s.conn}
-	a, err := auth.New(s.Logins, d, nobody{})
+	a, err := auth.New(s.Logins, d, discardLogins{})
 	if err != nil {
 		return fail("see the configuration", "%v", err), auth.InternalError
 	}
 	r := a.Explain(ctx, s.User)
 	if r.Outcome == auth.AccountDisabled {
-		r.Cause = errors.New("its entry says so") // there was no bind
+		r.Cause = errors.New("its entry says so") // without a bind
 	}
 	var b dialect.Blocker
 	if r.Outcome == auth.OK && s.Logins.DNTemplate == "" {
@@ -129,7 +128,7 @@ func (s *target) explain(ctx context.Context) (finding, auth.Outcome) {
 			f.Finding = fmt.Sprintf("the template makes %s of %q; whether there is such an entry only a bind tells", r.User.DN, s.User)
 		}
 	}
-	f.Details = d.asked
+	f.Details = d.log
 	if r.User != nil && r.User.Groups != nil {
 		f.Details = append(f.Details, "groups: "+list(r.User.Groups))
 	}
@@ -146,15 +145,15 @@ func (s *target) logins() auth.Config {
 	return c
 }
 
-// try does the whole login.
-func (s *target) try(ctx context.Context) finding {
+// tryLogin does a complete login.
+func (s *target) tryLogin(ctx context.Context) finding {
 	a := s.dial(ctx, s.url, "", false)
 	if a.conn == nil {
 		return fail("try again", "no second connection for the user's bind: %v", a.steps[len(a.steps)-1].err)
 	}
 	defer a.conn.Close()
 	d := &directory{search: s.conn, bind: a.conn}
-	login, err := auth.New(s.logins(), d, nobody{})
+	login, err := auth.New(s.logins(), d, discardLogins{})
 	if err != nil {
 		return fail("see the configuration", "%v", err)
 	}
@@ -166,7 +165,7 @@ func (s *target) try(ctx context.Context) finding {
 			f.Details = append(f.Details, fmt.Sprintf("warning: %s %d", w.Code, w.Count))
 		}
 	}
-	for _, line := range d.asked { // the step before reported the searches
+	for _, line := range d.log { // the previous step has reported the searches
 		if strings.HasPrefix(line, "bind as ") {
 			f.Details = append(f.Details, line)
 		}

@@ -30,7 +30,7 @@ func TestTheFirstCertificateOfTheChainToExpireIsWarnedOf(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			leaf, above := certificate("ldap.example.org", c.leaf), certificate("Example CA", c.above)
-			f := (&doctor{}).agreed(tls.ConnectionState{
+			f := (&doctor{}).describeTLS(tls.ConnectionState{
 				PeerCertificates: []*x509.Certificate{leaf}, VerifiedChains: [][]*x509.Certificate{{leaf, above}},
 			})
 			assert.Equal(t, c.mark, f.Mark)

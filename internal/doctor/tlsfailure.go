@@ -12,30 +12,30 @@ import (
 	"authsvc/ldappool/tlscause"
 )
 
-// failedTLS says why TLS failed, in the handshake or, as an alert of TLS 1.3 may come, behind it.
+// failedTLS reports why TLS failed, in the handshake or after it, where alerts of TLS 1.3 may come.
 func (d *doctor) failedTLS(ctx context.Context, server, at string, err error) finding {
 	cause, _ := ldapconn.DiagnoseTLS(err)
 	if refused, ok := errors.AsType[*tls.CertificateVerificationError](err); ok && len(refused.UnverifiedCertificates) > 0 {
-		f := d.mistrust(cause, refused)
+		f := d.explainCertificate(cause, refused)
 		f.Details = append(describe(refused.UnverifiedCertificates), f.Details...)
 		f.Details = append(f.Details, "expected: a certificate for "+d.expectedName(server)+" by "+d.authorities())
 		return f
 	}
 	switch cause.Cause {
 	case tlscause.ClientCertificateMissing, tlscause.ClientCertificateRefused:
-		return d.wantsCertificate(cause, d.tryTLS(ctx, server, at))
+		return d.explainClientCertificate(cause, d.tryTLS(ctx, server, at))
 	case tlscause.ServerAlert, tlscause.OldVersion:
-		return d.disagreed(server, cause, d.tryTLS(ctx, server, at))
+		return d.explainAlert(server, cause, d.tryTLS(ctx, server, at))
 	case tlscause.NotTLS:
 		return notTLS(ctx, at, err)
 	case tlscause.Other:
-		return d.brokenOff(ctx, server, at, err)
+		return d.explainLostHandshake(ctx, server, at, err)
 	}
-	return unreadable(cause.Cause, err)
+	return explainUnreadable(cause.Cause, err)
 }
 
-// unreadable says what is wrong with a certificate that cannot be read or used at all.
-func unreadable(cause tlscause.Cause, err error) finding {
+// explainUnreadable reports what is wrong with a certificate that cannot be read or used at all.
+func explainUnreadable(cause tlscause.Cause, err error) finding {
 	const environment = "in the service's environment"
 	switch cause {
 	case tlscause.NegativeSerial:
@@ -56,8 +56,9 @@ const shortKeyRemedy = "get a certificate with an RSA key of 2048 bits or more, 
 	"environment accepts shorter ones, " +
 	"at a cost: an attacker who breaks the key, in days, can pose as the directory and read every password"
 
-// wantsCertificate says that the server demands a certificate of ours, or does not like it.
-func (d *doctor) wantsCertificate(cause tlscause.Diagnosis, h handshake) (f finding) {
+// explainClientCertificate reports that the server requires a client certificate, or rejects the
+// one sent.
+func (d *doctor) explainClientCertificate(cause tlscause.Diagnosis, h handshake) (f finding) {
 	said := alertText(cause.Alert)
 	configured := d.Pool.TLS != nil && len(d.Pool.TLS.Certificates) > 0
 	switch {
@@ -80,13 +81,13 @@ func (d *doctor) wantsCertificate(cause tlscause.Diagnosis, h handshake) (f find
 	return f
 }
 
-// Alerts that say why by their number (RFC 8446 section 6.2).
+// Alerts with a specific cause (RFC 8446 section 6.2).
 const (
 	alertInternalError    = 80
 	alertUnrecognizedName = 112
 )
 
-// alertText is an alert with its number.
+// alertText formats an alert with its number.
 func alertText(a tls.AlertError) string {
 	if a == 0 {
 		return "it ended the connection without an alert"
@@ -94,8 +95,8 @@ func alertText(a tls.AlertError) string {
 	return fmt.Sprintf("alert %d (%s)", uint8(a), strings.TrimPrefix(a.Error(), "tls: "))
 }
 
-// disagreed says what the server wants in place of what it was offered.
-func (d *doctor) disagreed(server string, cause tlscause.Diagnosis, h handshake) finding {
+// explainAlert reports what the server accepts instead of what it was offered.
+func (d *doctor) explainAlert(server string, cause tlscause.Diagnosis, h handshake) finding {
 	said := alertText(cause.Alert)
 	switch {
 	case cause.Alert == alertUnrecognizedName:
@@ -122,7 +123,7 @@ func (d *doctor) disagreed(server string, cause tlscause.Diagnosis, h handshake)
 		"the server ends the handshake even if every version and cipher suite is offered: %s", said)
 }
 
-// oldSuite says that the server offers nothing but a cipher suite that is off.
+// oldSuite reports a server that only offers a disabled cipher suite.
 func oldSuite(suite uint16, said string) finding {
 	setting, offers, cost := debugSetting(suite)
 	remedy := "configure the directory for ECDHE cipher suites with AES-GCM (OpenLDAP: TLSCipherSuite)"
@@ -134,13 +135,13 @@ func oldSuite(suite uint16, said string) finding {
 	return fail(remedy, "the server offers %s, such as %s, which the service does not use: %s", offers, tls.CipherSuiteName(suite), said)
 }
 
-// notTLS says what a server speaks whose first bytes are no TLS.
+// notTLS reports the protocol of a server that does not answer with TLS.
 func notTLS(ctx context.Context, at string, err error) finding {
-	if speaks(ctx, at, false) == "http" {
+	if detectProtocol(ctx, at, false) == "http" {
 		return httpServer(at)
 	}
-	if speaksLDAP(ctx, at) {
-		return inClear(at, err)
+	if answersLDAP(ctx, at) {
+		return explainPlaintext(at, err)
 	}
 	return fail("correct the port in LDAP_URL: ldaps:// is for a port that speaks TLS from the first byte (636)", "%s speaks no TLS, but something else: %v",
 		at, err)
@@ -150,25 +151,26 @@ func httpServer(at string) finding {
 	return fail("correct the port in LDAP_URL: 389 is usual for ldap://, 636 for ldaps://", "an HTTP server is at %s, and no directory", at)
 }
 
-func inClear(at string, err error) finding {
+func explainPlaintext(at string, err error) finding {
 	return fail("write ldap:// in LDAP_URL, with LDAP_START_TLS=true, where the port speaks LDAP in the clear at first (389); ldaps:// is for a port that "+
 		"speaks TLS from the first byte (636)",
 		"%s speaks no TLS, but LDAP in the clear: %v", at, err)
 }
 
-// brokenOff says what a server is that ended the connection in the handshake, or fell silent.
-func (d *doctor) brokenOff(ctx context.Context, server, at string, err error) finding {
+// explainLostHandshake reports why a server may have ended the connection in the handshake, or not
+// answered.
+func (d *doctor) explainLostHandshake(ctx context.Context, server, at string, err error) finding {
 	switch {
-	case speaks(ctx, at, false) == "http":
+	case detectProtocol(ctx, at, false) == "http":
 		return httpServer(at)
 	case isTimeout(err):
 		return fail("look at the directory's load; a firewall may let connections begin and drop what follows",
 			"%s takes the connection and does not answer within %v", at, d.dialTimeout())
-	case ldapurl.SchemeOf(server) == ldapurl.LDAPS && speaksLDAP(ctx, at):
-		return inClear(at, err)
+	case ldapurl.SchemeOf(server) == ldapurl.LDAPS && answersLDAP(ctx, at):
+		return explainPlaintext(at, err)
 	}
 	if h := d.tryTLS(ctx, server, at); h.ok {
-		return d.disagreed(server, tlscause.Diagnosis{Cause: tlscause.ServerAlert}, h)
+		return d.explainAlert(server, tlscause.Diagnosis{Cause: tlscause.ServerAlert}, h)
 	}
 	return fail("see the directory's log, and whether it has a certificate and a key that it can read; ldaps:// is for a port that speaks TLS from the first "+
 		"byte (636)",

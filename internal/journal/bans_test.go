@@ -49,7 +49,7 @@ func TestBans_AreToldOnceWithTheServersWords(t *testing.T) {
 		before []uint16
 		wait   time.Duration
 		server string
-		told   bool
+		banned bool
 	}{
 		"three wrong passwords":           {[]uint16{49, 49, 49}, 0, observertest.ServerA, true},
 		"a right one before them":         {[]uint16{0, 49, 49, 49}, 30 * time.Second, observertest.ServerA, true},
@@ -71,7 +71,7 @@ func TestBans_AreToldOnceWithTheServersWords(t *testing.T) {
 					trace.Dialed(ldappool.DialEvent{Server: c.server, Lane: ldappool.SearchLane, Err: refused})
 				}
 				lines := banLines(t, logs)
-				if !c.told {
+				if !c.banned {
 					assert.Empty(t, lines)
 					return
 				}
@@ -156,6 +156,6 @@ func TestQuirksAreTold(t *testing.T) {
 	trace := j.Trace()
 	trace.QuirkLearned(observertest.ServerA, "hangs_up", errors.New("ping: no"))
 	assert.Equal(t, []map[string]any{
-		{"level": "INFO", "msg": "directory server quirk learnt", "server": observertest.ServerA, "quirk": "hangs_up", "error": "ping: no", "action": actionHangsUp},
+		{"level": "INFO", "msg": "directory server quirk learnt", "server": observertest.ServerA, "quirk": "hangs_up", "error": "ping: no", "action": checkedByBind},
 	}, logs.Lines(t))
 }

@@ -52,7 +52,7 @@ func TestTheDocumentHasEachLineOfTheDirectoryWithItsFields(t *testing.T) {
 	rows := logTable(t)
 	synctest.Test(t, func(t *testing.T) {
 		j, logs := newTest(slog.LevelDebug)
-		tellOfEverything(t, j.Trace())
+		writeEveryLine(t, j.Trace())
 		seen := map[string]bool{}
 		for _, line := range logs.Lines(t) {
 			message, _ := line["msg"].(string)
@@ -79,14 +79,14 @@ func TestTheDocumentHasEachLineOfTheDirectoryWithItsFields(t *testing.T) {
 	})
 }
 
-// tellOfEverything has every line about the directory written, in a bubble.
-func tellOfEverything(t *testing.T, trace ldappool.Trace) {
+// writeEveryLine makes the journal write every line about the directory, in a bubble.
+func writeEveryLine(t *testing.T, trace ldappool.Trace) {
 	t.Helper()
 	other := errors.New("service bind: refused")
 	change(trace, suspect, usable)
 	for _, state := range []ldappool.ServerState{suspect, down} {
 		change(trace, usable, state)
-		time.Sleep(stillInterval) // bubble
+		time.Sleep(reminderInterval) // bubble
 		failedProbe(trace, errRefused)
 		failedProbe(trace, other)
 		trace.Pinged(ldappool.PingEvent{Server: observertest.ServerA, Err: errRefused})

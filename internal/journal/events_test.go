@@ -58,8 +58,8 @@ func TestAnOutageIsToldByItsChangesOfState(t *testing.T) {
 		require.Len(t, lines, 3+60+1)
 		assert.Equal(t, []map[string]any{
 			{"level": "INFO", "msg": "directory server usable", "server": observertest.ServerA},
-			{"level": "WARN", "msg": "directory server suspect", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": againSoon},
-			{"level": "WARN", "msg": "directory server down", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": againSoon},
+			{"level": "WARN", "msg": "directory server suspect", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": probedSoon},
+			{"level": "WARN", "msg": "directory server down", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": probedSoon},
 		}, lines[:3])
 		for n, line := range lines[3:63] {
 			assert.Equal(t, "directory server still down", line["msg"])
@@ -78,7 +78,7 @@ func TestAServerThatIsDownFromTheStartIsTold(t *testing.T) {
 		time.Sleep(1500 * time.Millisecond) // bubble
 		change(j.Trace(), down, usable)
 		assert.Equal(t, []map[string]any{
-			{"level": "WARN", "msg": "directory server down", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": againSoon},
+			{"level": "WARN", "msg": "directory server down", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": probedSoon},
 			{"level": "INFO", "msg": "directory server usable", "server": observertest.ServerA, "away": "1.5s"},
 		}, logs.Lines(t))
 	})
@@ -135,7 +135,7 @@ func TestASuppressedLineIsMadeUpForByTheNextPing(t *testing.T) {
 		ping()
 		ping()
 		assert.Equal(t, []map[string]any{
-			{"level": "WARN", "msg": "directory server down", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": againSoon},
+			{"level": "WARN", "msg": "directory server down", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": probedSoon},
 		}, logs.Lines(t))
 	})
 }
@@ -144,18 +144,18 @@ func TestChangesThatArriveInTheWrongOrderAreTakenInTheRightOne(t *testing.T) {
 	t.Parallel()
 	started := []map[string]any{{"level": "INFO", "msg": "directory server usable", "server": observertest.ServerA}}
 	warned := map[string]any{
-		"level": "WARN", "msg": "directory server suspect", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": againSoon,
+		"level": "WARN", "msg": "directory server suspect", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": probedSoon,
 	}
 	tests := []struct {
 		name    string
 		changes [][2]ldappool.ServerState // after suspect, usable
-		told    []map[string]any
+		lines   []map[string]any
 		state   ldappool.ServerState
 	}{
 		{"in order", [][2]ldappool.ServerState{{usable, suspect}, {suspect, usable}}, []map[string]any{warned, started[0]}, usable},
 		{"recovery first", [][2]ldappool.ServerState{{suspect, usable}, {usable, suspect}}, nil, usable},
 		{"worse first", [][2]ldappool.ServerState{{suspect, down}, {usable, suspect}}, []map[string]any{{
-			"level": "WARN", "msg": "directory server down", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": againSoon,
+			"level": "WARN", "msg": "directory server down", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": probedSoon,
 		}}, down},
 		{"a server made anew", [][2]ldappool.ServerState{{suspect, down}, {down, suspect}}, []map[string]any{warned}, suspect},
 	}
@@ -170,7 +170,7 @@ func TestChangesThatArriveInTheWrongOrderAreTakenInTheRightOne(t *testing.T) {
 				for _, c := range test.changes {
 					change(trace, c[0], c[1])
 				}
-				assert.Equal(t, test.told, logs.Lines(t))
+				assert.Equal(t, test.lines, logs.Lines(t))
 				assert.Equal(t, test.state, j.events.servers[observertest.ServerA].state)
 				probe(trace)
 				assert.Empty(t, logs.Lines(t))
@@ -188,7 +188,7 @@ func TestAChangeThatFollowsFromNothingIsToldWithTheNextSign(t *testing.T) {
 	require.Empty(t, logs.Lines(t))
 	probe(j.Trace())
 	assert.Equal(t, []map[string]any{
-		{"level": "WARN", "msg": "directory server down", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": againSoon},
+		{"level": "WARN", "msg": "directory server down", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": probedSoon},
 	}, logs.Lines(t))
 }
 
@@ -213,7 +213,7 @@ func TestGarbageOnEveryDialMakesABoundedNumberOfLines(t *testing.T) {
 		assert.InDelta(t, 36000, told, 700, "every one is counted, but for those since the last line")
 		assert.Equal(t, map[string]any{
 			"level": "WARN", "msg": "directory connection retired", "server": observertest.ServerA, "lane": "bind",
-			"reason": "protocol", "age": "0s", "idle": "0s", "operation": "receive", "action": actionClosed, "error": "not LDAP: \"HTTP/1.1\"",
+			"reason": "protocol", "age": "0s", "idle": "0s", "operation": "receive", "action": connReplaced, "error": "not LDAP: \"HTTP/1.1\"",
 		}, lines[0])
 	})
 }

@@ -22,8 +22,8 @@ func failedProbe(tr ldappool.Trace, err error) {
 	tr.Dialed(ldappool.DialEvent{Server: observertest.ServerA, Lane: ldappool.SearchLane, Err: err, Probe: true})
 }
 
-// said gives message, error and action of each line.
-func said(lines []map[string]any) (all []string) {
+// summaries returns message, error and action of each line.
+func summaries(lines []map[string]any) (all []string) {
 	for _, line := range lines {
 		all = append(all, fmt.Sprintf("%v %v: %v (%v)", line["level"], line["msg"], line["error"], line["action"]))
 	}
@@ -43,8 +43,8 @@ func TestAnotherCauseOfAnOutageIsToldAtOnce(t *testing.T) {
 		require.Empty(t, logs.Lines(t))
 		failedProbe(trace, fmt.Errorf("service bind: %w", ldappool.ErrServiceRefused))
 		assert.Equal(t, []map[string]any{{
-			"level": "WARN", "msg": "directory server still down, for another reason", "server": observertest.ServerA, "operation": "probe",
-			"error": "service bind: ldappool: service identity refused", "action": againRefused,
+			"level": "WARN", "msg": "directory server still down", "cause_changed": true, "server": observertest.ServerA, "operation": "probe",
+			"error": "service bind: ldappool: service identity refused", "action": bindRetried,
 			"since": "2000-01-01T00:00:00Z", "away": "1s", "failed": map[string]any{"probe": 3.0},
 		}}, logs.Lines(t))
 		failedProbe(trace, fmt.Errorf("service bind: %w", ldappool.ErrServiceRefused))
@@ -88,18 +88,18 @@ func TestAServerInDoubtIsToldOfAnotherCauseUnlessItsNextStateSaysIt(t *testing.T
 		change(trace, suspect, down)
 		assert.Equal(t, []string{
 			"INFO directory server usable: <nil> (<nil>)",
-			"WARN directory server suspect: timeout (" + againSoon + ")",
-			"WARN directory server down: connection refused (" + againSoon + ")",
-		}, said(logs.Lines(t)))
+			"WARN directory server suspect: timeout (" + probedSoon + ")",
+			"WARN directory server down: connection refused (" + probedSoon + ")",
+		}, summaries(logs.Lines(t)))
 
 		change(trace, down, usable)
 		trace.ServerChanged(ldappool.ServerEvent{Server: observertest.ServerA, From: usable, To: suspect, Op: "search", Err: errors.New("timeout")})
 		failedProbe(trace, errRefused)
 		require.Len(t, logs.Lines(t), 2)
 		trace.Pinged(ldappool.PingEvent{Server: observertest.ServerA}) // it has connections that work, and stays in doubt
-		assert.Equal(t, []string{
-			"WARN directory server still suspect, for another reason: connection refused (" + againSoon + ")",
-		}, said(logs.Lines(t)))
+		lines := logs.Lines(t)
+		assert.Equal(t, []string{"WARN directory server still suspect: connection refused (" + probedSoon + ")"}, summaries(lines))
+		assert.Equal(t, true, lines[0]["cause_changed"])
 	})
 }
 
@@ -119,7 +119,7 @@ func TestWhatFailedWhileAServerIsAwayIsCountedByOperation(t *testing.T) {
 		trace.Pinged(ldappool.PingEvent{Server: observertest.ServerA, Err: errors.New("lost")})
 		trace.Dialed(ldappool.DialEvent{Server: observertest.ServerA, Err: errRefused})
 		require.Len(t, logs.Lines(t), 1, "single failures have no line")
-		time.Sleep(stillInterval) // bubble
+		time.Sleep(reminderInterval) // bubble
 		probe(trace)
 		lines := logs.Lines(t)
 		require.Len(t, lines, 1)
@@ -135,15 +135,15 @@ func TestTheActionSaysWhatBecomesOfLogins(t *testing.T) {
 		event  ldappool.ServerEvent
 		want   string
 	}{
-		{"no other server", nil, ldappool.ServerEvent{To: down, Op: "probe", Err: errRefused}, loginsRefused + "; " + againSoon},
+		{"no other server", nil, ldappool.ServerEvent{To: down, Op: "probe", Err: errRefused}, loginsRefused + "; " + probedSoon},
 		{"another server", []ldappool.ServerStat{{URL: observertest.ServerB, State: usable}},
-			ldappool.ServerEvent{To: down, Op: "probe", Err: errRefused}, loginsElsewhere + "; " + againSoon},
+			ldappool.ServerEvent{To: down, Op: "probe", Err: errRefused}, loginsElsewhere + "; " + probedSoon},
 		{"another that is down too", []ldappool.ServerStat{{URL: observertest.ServerB, State: down}},
-			ldappool.ServerEvent{To: down, Op: "probe", Err: errRefused}, loginsRefused + "; " + againSoon},
+			ldappool.ServerEvent{To: down, Op: "probe", Err: errRefused}, loginsRefused + "; " + probedSoon},
 		{"operations failed", []ldappool.ServerStat{{URL: observertest.ServerB, State: usable}},
-			ldappool.ServerEvent{To: down, Op: "bind", Err: errors.New("busy")}, loginsElsewhere + "; " + againRarely},
+			ldappool.ServerEvent{To: down, Op: "bind", Err: errors.New("busy")}, loginsElsewhere + "; " + probedRarely},
 		{"a password refused", nil, ldappool.ServerEvent{To: down, Op: "probe", Err: ldappool.ErrServiceRefused},
-			loginsRefused + "; " + againRefused},
+			loginsRefused + "; " + bindRetried},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -178,7 +178,7 @@ func TestALookupThatFailsIsToldOnceAndOnceWhenItWorksAgain(t *testing.T) {
 		assert.Equal(t, []map[string]any{
 			{
 				"level": "WARN", "msg": "directory servers not found in the DNS", "server": domain, "known": 2.0,
-				"operation": "lookup", "error": "SERVFAIL", "action": againLookedUp,
+				"operation": "lookup", "error": "SERVFAIL", "action": lookupRetried,
 			},
 			{"level": "INFO", "msg": "directory servers found in the DNS again", "server": domain, "known": 2.0, "away": "50m0s"},
 		}, logs.Lines(t))

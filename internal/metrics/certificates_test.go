@@ -22,7 +22,7 @@ func TestACertificateThatADirectoryNoLongerShowsIsForgottenAndOurOwnIsNot(t *tes
 		m.CertificateSeen(ListenerCertificate, "", soon)
 		m.CertificateSeen(DirectoryCertificate, "dismissed", soon)
 		m.CertificateSeen(DirectoryCertificate, "kept", soon)
-		time.Sleep(certificateMemory) // bubble
+		time.Sleep(certificateRetention) // bubble
 		m.CertificateSeen(DirectoryCertificate, "kept", soon)
 		time.Sleep(time.Second) // bubble
 		series := scrape(t, m)

@@ -12,30 +12,30 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// connMetrics are the metrics of connections' lives, which no login waits for but by their effects.
+// connMetrics are the metrics of dials, pings and retired connections, and of servers.
 type connMetrics struct {
-	dialTook   *prometheus.HistogramVec
-	dialErrors *prometheus.CounterVec
-	refused    *prometheus.GaugeVec
-	pingTook   *prometheus.HistogramVec
-	operations *prometheus.CounterVec
-	changes    *prometheus.CounterVec
-	leavings   *prometheus.CounterVec
-	pings      [laneCount]struct{ ok, failed prometheus.Counter }
-	ends       [laneCount]map[ldappool.RetireReason]prometheus.Counter // read only; "" is any other reason
+	dialTook      *prometheus.HistogramVec
+	dialErrors    *prometheus.CounterVec
+	refused       *prometheus.GaugeVec
+	pingTook      *prometheus.HistogramVec
+	operations    *prometheus.CounterVec
+	changes       *prometheus.CounterVec
+	retirements   *prometheus.CounterVec
+	pings         [laneCount]struct{ ok, failed prometheus.Counter }
+	retiredByLane [laneCount]map[ldappool.RetireReason]prometheus.Counter // read only; "" is any other reason
 
 	mu      sync.RWMutex
 	servers map[string]*serverMetrics // guarded by mu
 }
 
 type serverMetrics struct {
-	dialTook   [laneCount]prometheus.Observer
-	dialErrors prometheus.Counter
-	refused    prometheus.Gauge
-	pingTook   [laneCount]prometheus.Observer
-	operations map[string]prometheus.Counter                // by result; read only
-	changes    map[ldappool.ServerState]prometheus.Counter  // by the state that was entered; read only
-	leavings   map[ldappool.RetireReason]prometheus.Counter // read only; "" is any other reason
+	dialTook    [laneCount]prometheus.Observer
+	dialErrors  prometheus.Counter
+	refused     prometheus.Gauge
+	pingTook    [laneCount]prometheus.Observer
+	operations  map[string]prometheus.Counter                // by result; read only
+	changes     map[ldappool.ServerState]prometheus.Counter  // by the state that was entered; read only
+	retirements map[ldappool.RetireReason]prometheus.Counter // read only; "" is any other reason
 }
 
 // serverStates are the states of a server.
@@ -71,7 +71,7 @@ func newConnMetrics(f promauto.Factory, bounds []float64) *connMetrics {
 			Name: "authsvc_ldap_server_state_changes_total",
 			Help: "Changes of the server's state, by the state that it came to.",
 		}, []string{"server", "state"}),
-		leavings: f.NewCounterVec(prometheus.CounterOpts{
+		retirements: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsvc_ldap_server_connections_retired_total",
 			Help: "Connections to the server that left the pool, by reason.",
 		}, []string{"server", "reason"}),
@@ -88,9 +88,9 @@ func newConnMetrics(f promauto.Factory, bounds []float64) *connMetrics {
 	for i, lane := range lanes() {
 		m.pings[i].ok = pings.WithLabelValues(string(lane), "ok")
 		m.pings[i].failed = pings.WithLabelValues(string(lane), "failed")
-		m.ends[i] = map[ldappool.RetireReason]prometheus.Counter{"": ends.WithLabelValues(string(lane), "other")}
+		m.retiredByLane[i] = map[ldappool.RetireReason]prometheus.Counter{"": ends.WithLabelValues(string(lane), "other")}
 		for _, reason := range ldappool.RetireReasons() {
-			m.ends[i][reason] = ends.WithLabelValues(string(lane), string(reason))
+			m.retiredByLane[i][reason] = ends.WithLabelValues(string(lane), string(reason))
 		}
 	}
 	return m
@@ -133,7 +133,7 @@ func (m *connMetrics) serverChanged(e ldappool.ServerEvent) {
 
 func (m *connMetrics) retired(e ldappool.RetireEvent) {
 	for _, counters := range []map[ldappool.RetireReason]prometheus.Counter{
-		m.ends[laneIndex(e.Lane)], m.server(e.Server).leavings,
+		m.retiredByLane[laneIndex(e.Lane)], m.server(e.Server).retirements,
 	} {
 		counter, ok := counters[e.Reason]
 		if !ok {
@@ -143,7 +143,7 @@ func (m *connMetrics) retired(e ldappool.RetireEvent) {
 	}
 }
 
-// server returns the series of a server, which it makes when the server is first heard of.
+// server returns the series of a server, and makes them for a new server.
 func (m *connMetrics) server(url string) *serverMetrics {
 	m.mu.RLock()
 	s := m.servers[url]
@@ -166,11 +166,11 @@ func (m *connMetrics) server(url string) *serverMetrics {
 func (m *connMetrics) newServer(url string) *serverMetrics {
 	label := serverLabel(url)
 	s := &serverMetrics{
-		dialErrors: m.dialErrors.WithLabelValues(label),
-		refused:    m.refused.WithLabelValues(label),
-		operations: make(map[string]prometheus.Counter),
-		changes:    make(map[ldappool.ServerState]prometheus.Counter),
-		leavings:   map[ldappool.RetireReason]prometheus.Counter{"": m.leavings.WithLabelValues(label, "other")},
+		dialErrors:  m.dialErrors.WithLabelValues(label),
+		refused:     m.refused.WithLabelValues(label),
+		operations:  make(map[string]prometheus.Counter),
+		changes:     make(map[ldappool.ServerState]prometheus.Counter),
+		retirements: map[ldappool.RetireReason]prometheus.Counter{"": m.retirements.WithLabelValues(label, "other")},
 	}
 	for i, lane := range lanes() {
 		s.dialTook[i] = m.dialTook.WithLabelValues(label, string(lane))
@@ -183,7 +183,7 @@ func (m *connMetrics) newServer(url string) *serverMetrics {
 		s.changes[state] = m.changes.WithLabelValues(label, state.String())
 	}
 	for _, reason := range ldappool.RetireReasons() {
-		s.leavings[reason] = m.leavings.WithLabelValues(label, string(reason))
+		s.retirements[reason] = m.retirements.WithLabelValues(label, string(reason))
 	}
 	return s
 }

@@ -95,7 +95,7 @@ func newLoginMetrics(f promauto.Factory, bounds []float64) *loginMetrics {
 	return m
 }
 
-func (m *loginMetrics) done(r auth.Result, exemplar prometheus.Labels) {
+func (m *loginMetrics) record(r auth.Result, exemplar prometheus.Labels) {
 	m.outcomes[r.Outcome.Status()].Inc()
 	observe(m.duration[classOf(r.Outcome)], r.Phases.Total.Seconds(), exemplar)
 	observePhase(m.wait, r.Phases.Wait, exemplar)

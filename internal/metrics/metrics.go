@@ -55,8 +55,8 @@ type Metrics struct {
 
 var _ auth.Observer = (*Metrics)(nil)
 
-// New registers every metric, at zero where its labels are known beforehand. It panics on a
-// registry that another Metrics has.
+// New registers every metric, at zero where its labels are known beforehand. It panics if the
+// registry already has a Metrics.
 func New(o Options) *Metrics {
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
@@ -97,8 +97,8 @@ func New(o Options) *Metrics {
 
 // LoginDone counts and times one login.
 func (m *Metrics) LoginDone(ctx context.Context, c auth.Credentials, r auth.Result) {
-	m.logins.done(r, m.exemplar(ctx))
-	m.callers.done(c.Caller, r.Outcome)
+	m.logins.record(r, m.exemplar(ctx))
+	m.callers.record(c.Caller, r.Outcome)
 }
 
 // Trace returns hooks for [ldappool.Config].

@@ -512,7 +512,7 @@ func BenchmarkLoginDoneMetrics(b *testing.B) {
 	_, r := observertest.FullLogin()
 	b.ReportAllocs()
 	for b.Loop() {
-		m.logins.done(r, nil)
+		m.logins.record(r, nil)
 	}
 }
 
@@ -522,7 +522,7 @@ func BenchmarkLoginDoneMetricsParallel(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			m.logins.done(r, nil)
+			m.logins.record(r, nil)
 		}
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// opMetrics are the metrics of what a login asks of the pool: connections and operations. Every
+// opMetrics are the metrics of a login's calls of the pool: connections and operations. Every
 // series is resolved once, here.
 type opMetrics struct {
 	lanes [laneCount]laneMetrics

@@ -10,9 +10,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// poolCollector makes gauges of the pool's snapshot at every scrape. What the snapshot counts since
-// the start (retired, dials, retries, refused) is not in it: those metrics come from the pool's
-// events, and from there alone.
+// poolCollector makes gauges of the pool's snapshot at every scrape. The snapshot's counts since
+// the start (retired, dials, retries, refused) are not used: those metrics come from the pool's
+// events.
 type poolCollector struct {
 	stat atomic.Pointer[func() *ldappool.Stat] // nil until there is a pool
 
@@ -102,15 +102,15 @@ func (c *poolCollector) collectServers(ch chan<- prometheus.Metric, servers []ld
 			continue
 		}
 		seen[name] = true
-		gauge(ch, c.up, truth(s.State == ldappool.ServerUsable), name)
+		gauge(ch, c.up, boolValue(s.State == ldappool.ServerUsable), name)
 		for _, state := range serverStates() {
-			gauge(ch, c.state, truth(s.State == state), name, state.String())
+			gauge(ch, c.state, boolValue(s.State == state), name, state.String())
 		}
 		gauge(ch, c.serverConnections, float64(s.Conns), name)
 		gauge(ch, c.lastAnswers, unixSeconds(s.Answered), name)
 		gauge(ch, c.since, unixSeconds(s.Since), name)
-		gauge(ch, c.ready, truth(s.Ready), name)
-		gauge(ch, c.breaker, truth(s.BreakerOpen), name)
+		gauge(ch, c.ready, boolValue(s.Ready), name)
+		gauge(ch, c.breaker, boolValue(s.BreakerOpen), name)
 		gauge(ch, c.idleLimit, s.IdleLimit.Seconds(), name)
 		gauge(ch, c.ageLimit, s.AgeLimit.Seconds(), name)
 	}
@@ -128,7 +128,7 @@ func unixSeconds(t time.Time) float64 {
 	return float64(t.UnixMilli()) / 1000
 }
 
-func truth(b bool) float64 {
+func boolValue(b bool) float64 {
 	if b {
 		return 1
 	}

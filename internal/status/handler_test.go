@@ -24,7 +24,7 @@ import (
 
 func TestEveryAnswerIsUnderAStrictPolicy(t *testing.T) {
 	t.Parallel()
-	p := New(newWorld().config())
+	p := New(newTestService().config())
 	for path, contentType := range map[string]string{
 		pathPage: "text/html; charset=utf-8", pathStyle: "text/css; charset=utf-8", pathScript: "text/javascript; charset=utf-8",
 		pathJSON: "application/json", pathEvents: "text/event-stream",
@@ -46,7 +46,7 @@ func TestEveryAnswerIsUnderAStrictPolicy(t *testing.T) {
 
 func TestThePageHasNothingInlineAndLoadsNothingFromElsewhere(t *testing.T) {
 	t.Parallel()
-	page := get(t, New(newWorld().config()), pathPage).Body.String()
+	page := get(t, New(newTestService().config()), pathPage).Body.String()
 	require.Equal(t, []string{`<script src="/status.js" defer>`}, regexp.MustCompile(`<script[^>]*>`).FindAllString(page, -1))
 	require.NotRegexp(t, `(?i)<style|\sstyle=|\son[a-z]+=|javascript:|https?://[^a]`, page)
 	require.NotRegexp(t, `innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|https?://(?:[^w]|www\.[^w])`, string(script))
@@ -57,7 +57,7 @@ func TestThePageHasNothingInlineAndLoadsNothingFromElsewhere(t *testing.T) {
 func TestWhatOthersSayIsTextAndBounded(t *testing.T) {
 	t.Parallel()
 	hostile := "</script><script>alert(1)</script>\"'`&\x00\x1b[31m\u202e\u2028\xff\n\nevent: x\ndata: y" + strings.Repeat("long ", 1000)
-	w := newWorld()
+	w := newTestService()
 	w.stat.Servers[0].URL, w.stat.Servers[0].LastErr = hostile, errors.New(hostile)
 	w.faults = []journal.Fault{{Server: hostile, What: "dial", Text: logsafe.Printable(hostile, 300), Count: 1}}
 	c := w.config()
@@ -81,7 +81,7 @@ func TestWhatOthersSayIsTextAndBounded(t *testing.T) {
 }
 
 // serving gives the address of a page that runs.
-func serving(t *testing.T, w *world) (*Page, string) {
+func serving(t *testing.T, w *testService) (*Page, string) {
 	t.Helper()
 	p := New(w.config())
 	done := make(chan struct{})
@@ -124,7 +124,7 @@ func next(t *testing.T, s *bufio.Scanner) (got snapshot, ok bool) {
 
 func TestAStreamOutlivesTheListenersLimitsAndBringsASnapshotASecond(t *testing.T) {
 	t.Parallel()
-	w := newWorld()
+	w := newTestService()
 	_, url := serving(t, w)
 	s := stream(t, url)
 	require.True(t, s.Scan())
@@ -147,7 +147,7 @@ func TestAStreamOutlivesTheListenersLimitsAndBringsASnapshotASecond(t *testing.T
 
 func TestDrainingEndsEveryStreamAndBeginsNone(t *testing.T) {
 	t.Parallel()
-	p, url := serving(t, newWorld())
+	p, url := serving(t, newTestService())
 	var all []*bufio.Scanner
 	for range 10 {
 		s := stream(t, url)
@@ -171,7 +171,7 @@ func TestDrainingEndsEveryStreamAndBeginsNone(t *testing.T) {
 
 func TestStreamsAreBoundedAndThosePastGiveTheirPlace(t *testing.T) {
 	t.Parallel()
-	p, url := serving(t, newWorld())
+	p, url := serving(t, newTestService())
 	var bodies []io.Closer
 	for range maxWatchers {
 		resp, err := http.Get(url + pathEvents) //nolint:bodyclose // below, all together
@@ -214,7 +214,7 @@ func (s *stuck) Flush() {}
 
 func TestOneThatReadsNothingHoldsUpNobody(t *testing.T) {
 	t.Parallel()
-	w := newWorld()
+	w := newTestService()
 	p, url := serving(t, w)
 	slow := &stuck{httptest.NewRecorder(), make(chan struct{}), make(chan struct{})}
 	ended := make(chan struct{})
@@ -237,7 +237,7 @@ func TestOneThatReadsNothingHoldsUpNobody(t *testing.T) {
 // picture, waits for a stream for ever.
 func TestThePageIsWholeWithoutAScriptWhereNoneIsWanted(t *testing.T) {
 	t.Parallel()
-	p := New(newWorld().config())
+	p := New(newTestService().config())
 	live := get(t, p, pathPage).Body.String()
 	for _, query := range []string{"?static", "?static=1", "?x=y&static="} {
 		static := get(t, p, pathPage+query).Body.String()

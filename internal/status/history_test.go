@@ -13,7 +13,7 @@ import (
 )
 
 // running gives a page that runs until the bubble's test ends.
-func running(t *testing.T, w *world) *Page {
+func running(t *testing.T, w *testService) *Page {
 	t.Helper()
 	p := New(w.config())
 	go p.Run(t.Context())
@@ -23,7 +23,7 @@ func running(t *testing.T, w *world) *Page {
 func TestTheLastMinutesAreKeptInSteps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
+		w := newTestService()
 		p := running(t, w)
 		for second := range 3600 {
 			w.login(auth.OK, uint64(second/5%7), 0) // as many in each second of a step
@@ -47,7 +47,7 @@ func TestTheLastMinutesAreKeptInSteps(t *testing.T) {
 func TestTheLastStepShowsWhatHasJustHappened(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
+		w := newTestService()
 		p := running(t, w)
 		time.Sleep(7500 * time.Millisecond)
 		w.login(auth.InvalidPassword, 4, 1)
@@ -89,7 +89,7 @@ func TestAQuantileIsEstimatedAsPrometheusDoes(t *testing.T) {
 func TestPage_TellsWaitsThatRanIntoTheirLimitAsJustAboveIt(t *testing.T) {
 	t.Parallel()
 	m := metrics.New(metrics.Options{Limits: []time.Duration{2 * time.Second}})
-	c := newWorld().config()
+	c := newTestService().config()
 	c.Counts = m.Counts
 	p := New(c)
 	for range 100 {

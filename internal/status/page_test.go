@@ -14,7 +14,7 @@ import (
 func TestASnapshotIsMadeOnlyWhereSomebodyAsks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
+		w := newTestService()
 		p := running(t, w)
 		time.Sleep(time.Hour)
 		require.Zero(t, w.looks)
@@ -23,7 +23,7 @@ func TestASnapshotIsMadeOnlyWhereSomebodyAsks(t *testing.T) {
 			get(t, p, pathPage)
 		}
 		require.Equal(t, 1, w.looks, "one for all who ask at one time")
-		time.Sleep(pace)
+		time.Sleep(interval)
 		read(t, p)
 		require.Equal(t, 2, w.looks)
 	})
@@ -32,7 +32,7 @@ func TestASnapshotIsMadeOnlyWhereSomebodyAsks(t *testing.T) {
 func TestASnapshotTellsOfServersAndConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
+		w := newTestService()
 		began := time.Now().UTC()
 		p := New(w.config())
 		time.Sleep(90 * time.Second)

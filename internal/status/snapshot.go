@@ -15,7 +15,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// The service in one word.
+// The values of status.
 const (
 	statusOK       = "ok"       // every server is usable
 	statusDegraded = "degraded" // logins are served, and some server is not usable
@@ -23,7 +23,7 @@ const (
 	statusDraining = "draining" // about to end
 )
 
-// snapshot is one moment of the service. Its JSON is described in api/openapi.yaml.
+// snapshot is the state of the service at a moment. Its JSON is described in api/openapi.yaml.
 type snapshot struct {
 	Status   string         `json:"status"`
 	Time     time.Time      `json:"time"`
@@ -36,8 +36,8 @@ type snapshot struct {
 	Throttle *throttleState `json:"throttle,omitempty"`
 }
 
-// whole is a snapshot with what does not change.
-type whole struct {
+// fullSnapshot is a snapshot with the configuration.
+type fullSnapshot struct {
 	snapshot
 	Configuration []Setting `json:"configuration"`
 }
@@ -131,18 +131,18 @@ type refused struct {
 	Count uint64 `json:"count"`
 }
 
-// encode makes JSON of v, in one line: an event of a stream ends at a newline. What is not UTF-8
+// encode makes JSON of v, in one line: an event of a stream ends at a newline. Invalid UTF-8
 // becomes U+FFFD.
 func encode(v any) []byte {
 	b, err := json.Marshal(v, jsontext.AllowInvalidUTF8(true))
 	if err != nil {
-		panic(err) // every type above has its JSON
+		panic(err) // every type above can be encoded
 	}
 	return b
 }
 
-// look makes a snapshot. p.mu is held.
-func (p *Page) look(now time.Time) snapshot {
+// takeSnapshot makes a snapshot. p.mu is held.
+func (p *Page) takeSnapshot(now time.Time) snapshot {
 	stat := p.cfg.Pool()
 	s := snapshot{
 		Status:  p.status(stat),
@@ -173,7 +173,7 @@ func (p *Page) look(now time.Time) snapshot {
 	return s
 }
 
-// refusedBy returns the limits of the throttle that refused attempts, and how many.
+// refusedBy returns the throttle's limits that refused attempts, with their counts.
 func refusedBy(t *throttle.Stat) []refused {
 	all := make([]refused, 0, len(t.Refused))
 	for i, n := range t.Refused {
@@ -184,7 +184,7 @@ func refusedBy(t *throttle.Stat) []refused {
 	return all
 }
 
-// status is the service in one word. p.mu is held.
+// status returns the status of the service. p.mu is held.
 func (p *Page) status(stat *ldappool.Stat) string {
 	switch {
 	case p.draining:
@@ -221,7 +221,7 @@ func serverOf(s *ldappool.ServerStat, now time.Time) server {
 	return out
 }
 
-// outcomes are those that there were, and ok.
+// outcomes returns the outcomes that occurred, and ok.
 func (p *Page) outcomes() []outcome {
 	now, all := p.history.latest(), []outcome{}
 	for _, o := range auth.Outcomes() {
@@ -254,10 +254,10 @@ func (p *Page) phases() []phase {
 	return all
 }
 
-// seconds is d in seconds, to the tenth.
-func seconds(d time.Duration) float64 { return rounded(d.Seconds(), 10) }
+// seconds returns d in seconds, with one decimal.
+func seconds(d time.Duration) float64 { return round(d.Seconds(), 10) }
 
-// retiredBy are the reasons for which connections were retired, the most frequent first.
+// retiredBy returns the reasons of retired connections, the most frequent first.
 func retiredBy(counts map[ldappool.RetireReason]int64) []retired {
 	all := make([]retired, 0, len(counts))
 	for reason, n := range counts {

@@ -30,7 +30,7 @@ func TestByEntry_KeepsLookAlikesApart(t *testing.T) {
 func TestAccounts_OfDifferentKindsDiffer(t *testing.T) {
 	t.Parallel()
 	require.NotEqual(t, throttle.ByEntry("x"), throttle.ByName("unparsed:x"))
-	require.NotEqual(t, throttle.ByName("x"), throttle.ByOddName("x"))
+	require.NotEqual(t, throttle.ByName("x"), throttle.ByAmbiguousName("x"))
 	require.NotEqual(t, throttle.ByName("user0"), throttle.ByName("user1"))
 }
 
@@ -69,7 +69,7 @@ func TestAClientIsAnIPv4AddressOrAnIPv6Network(t *testing.T) {
 
 func TestSpellingsAreRememberedWithinBounds(t *testing.T) {
 	t.Parallel()
-	s := throttle.NewSpellings()
+	s := throttle.NewExhaustedNames()
 	_, ok := s.Get("User")
 	require.False(t, ok)
 	s.Put("User", user)

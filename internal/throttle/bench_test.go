@@ -16,7 +16,7 @@ func BenchmarkReserveAndSettle(b *testing.B) {
 	for name, v := range map[string]throttle.Verdict{"right": throttle.Succeeded, "wrong": throttle.Failed} {
 		b.Run(name, func(b *testing.B) {
 			cfg := usual()
-			cfg.Failures, cfg.AccountFailures = 1e6, 1e6 // what is measured is never a refusal
+			cfg.Failures, cfg.AccountFailures = 1e6, 1e6 // no attempt is rejected
 			m := newMemory(b, cfg)
 			ctx := context.Background()
 			b.ReportAllocs()

@@ -63,7 +63,7 @@ func TestWhatIsNoFailureIsGivenBack(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t, throttle.Config{Failures: 1, AccountFailures: 1, Window: time.Hour})
 	for range 100 {
-		require.NoError(t, try(m, user, "a", throttle.Returned))
+		require.NoError(t, try(m, user, "a", throttle.Refunded))
 		require.NoError(t, try(m, user, "a", throttle.Succeeded))
 	}
 	require.Zero(t, m.Stat().Entries, "and nothing is kept of it")
@@ -109,8 +109,8 @@ func TestALimitOfZeroIsNone(t *testing.T) {
 	}
 }
 
-// crowd makes n attempts at once, each of which takes the directory 10 ms, and tells how many were
-// made.
+// crowd makes n attempts at once, each of which takes the directory 10 ms, and returns how many
+// were made.
 func crowd(t *testing.T, m *throttle.Memory, n int, v throttle.Verdict) (made, most int64) {
 	t.Helper()
 	return crowdFrom(t, m, n, "a", v, 10*time.Millisecond)
@@ -149,7 +149,7 @@ func TestManyAtOnceAreNoMoreThanTheBudget(t *testing.T) {
 		made, most := crowd(t, m, 50, throttle.Succeeded)
 		require.EqualValues(t, 50, made, "right passwords all get through")
 		require.EqualValues(t, 10, most, "ten at a time")
-		made, _ = crowd(t, m, 1000, throttle.Returned)
+		made, _ = crowd(t, m, 1000, throttle.Refunded)
 		require.EqualValues(t, 1000, made, "so do faults")
 		require.Zero(t, kept(m))
 
@@ -185,7 +185,7 @@ func TestWhoWaitsTooLongIsRefused(t *testing.T) {
 		require.Equal(t, time.Second, time.Since(began), "no longer than the login itself may take")
 		require.Equal(t, throttle.Stat{Entries: 3}, kept(m), "nobody is left behind")
 
-		first.Settle(t.Context(), throttle.Returned)
+		first.Settle(t.Context(), throttle.Refunded)
 		for range 3 {
 			first.Settle(t.Context(), throttle.Failed)
 		}
@@ -213,7 +213,7 @@ func TestWhoIsRefusedGivesBackWhatItHolds(t *testing.T) {
 		all.Wait()
 		require.Equal(t, throttle.Stat{Entries: 2}, kept(m))
 		time.Sleep(time.Hour)
-		require.NoError(t, try(m, user, "0", throttle.Returned))
+		require.NoError(t, try(m, user, "0", throttle.Refunded))
 		require.Zero(t, kept(m))
 	})
 }
@@ -244,7 +244,7 @@ func TestAnExhaustedAccountIsNotFreedByTryingOthers(t *testing.T) {
 		require.Greater(t, tries, 4096, "but not before the table is full of what owes much")
 		require.Error(t, try(m, user, "a", throttle.Failed))
 		time.Sleep(5 * time.Minute)
-		require.NoError(t, try(m, throttle.ByName("new"), "a", throttle.Returned))
+		require.NoError(t, try(m, throttle.ByName("new"), "a", throttle.Refunded))
 	})
 }
 
@@ -257,13 +257,13 @@ func TestWhoCameFirstGoesFirst(t *testing.T) {
 		order := make(chan int, 10)
 		for i := range 5 {
 			go func() {
-				if try(m, user, "a", throttle.Returned) == nil {
+				if try(m, user, "a", throttle.Refunded) == nil {
 					order <- i
 				}
 			}()
 			synctest.Wait()
 		}
-		first.Settle(t.Context(), throttle.Returned)
+		first.Settle(t.Context(), throttle.Refunded)
 		for i := range 5 {
 			require.Equal(t, i, <-order)
 		}
@@ -313,7 +313,7 @@ func TestAClientHasALimitOverAllAccounts(t *testing.T) {
 		m := newMemory(t, cfg)
 		spray := func(v throttle.Verdict) error { return try(m, throttle.AnyAccount, "a", v) }
 		for range 100 {
-			require.NoError(t, spray(throttle.Returned))
+			require.NoError(t, spray(throttle.Refunded))
 			require.NoError(t, spray(throttle.Unanswered))
 		}
 		require.Zero(t, kept(m), "nothing is kept of what is given back")
@@ -407,15 +407,15 @@ func TestAttemptsThatAreNotAnsweredAreMadeOneAtATime(t *testing.T) {
 			require.NoError(t, m.Check(t.Context(), user, "a"), "nobody is refused for it")
 			require.NoError(t, try(m, user, "a", throttle.Unanswered))
 		}
-		made, most = slow(50, "b", throttle.Returned)
+		made, most = slow(50, "b", throttle.Refunded)
 		require.EqualValues(t, 10, most, "another client")
 		require.EqualValues(t, 30, made)
 
 		time.Sleep(time.Minute)
-		_, most = slow(10, "a", throttle.Returned)
+		_, most = slow(10, "a", throttle.Refunded)
 		require.EqualValues(t, 2, most, "given back evenly, as failures are")
 		require.NoError(t, try(m, user, "a", throttle.Succeeded))
-		_, most = slow(10, "a", throttle.Returned)
+		_, most = slow(10, "a", throttle.Refunded)
 		require.EqualValues(t, 10, most, "a success sets the directory's own count to zero")
 
 		for range 10 {
@@ -439,7 +439,7 @@ func TestUnansweredAttemptsAreLimitedOverAllClientsToo(t *testing.T) {
 		require.Equal(t, "100 failures of the account in 5m0s", r.Limit)
 		require.False(t, r.Exhausted)
 		first.Settle(t.Context(), throttle.Succeeded)
-		made, most := crowdFrom(t, m, 10, "newer", throttle.Returned, time.Millisecond)
+		made, most := crowdFrom(t, m, 10, "newer", throttle.Refunded, time.Millisecond)
 		require.EqualValues(t, 10, made)
 		require.EqualValues(t, 10, most)
 	})

@@ -130,7 +130,7 @@ func TestCloseEndsWithItsContext(t *testing.T) {
 	began, flushed := time.Now(), make(chan struct{})
 	go func() {
 		defer close(flushed)
-		_ = tr.provider.ForceFlush(context.Background()) // as the queue's own pace does: with no end but the timeout's
+		_ = tr.provider.ForceFlush(context.Background()) // without a deadline, as the queue does
 	}()
 	<-asked
 	tr.login(t, auth.Credentials{}, auth.Result{Outcome: auth.OK})

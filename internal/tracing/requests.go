@@ -43,12 +43,12 @@ func (t *Tracing) serve(route string, next http.Handler, w http.ResponseWriter, 
 	next.ServeHTTP(status, r.WithContext(ctx))
 	span.SetAttributes(semconv.HTTPResponseStatusCode(status.code))
 	if status.code >= http.StatusInternalServerError {
-		fail(span, strconv.Itoa(status.code))
+		setError(span, strconv.Itoa(status.code))
 	}
 }
 
-// knownMethod is a request's method, and what it is called in a span's name: whatever a caller
-// makes up is one.
+// knownMethod returns a request's method and its name in a span's name. All unknown methods have
+// the same.
 func knownMethod(method string) (value, name string) {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,

@@ -42,7 +42,7 @@ func newTraced(t *testing.T, collector *otlptest.Receiver, env map[string]string
 	return traced{tr}, logs
 }
 
-// decided is an Authenticator that comes to one result, and tells.
+// decided is an Authenticator that always returns one result, and calls the observer.
 type decided struct {
 	tr *Tracing
 	r  auth.Result

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// speaksTimeout bounds each question about what is at a port.
-const speaksTimeout = time.Second
+// probeTimeout bounds each attempt to detect a protocol.
+const probeTimeout = time.Second
 
-// speaks finds out what is at an address that does not answer as a directory: "http", "tls", or
-// nothing that is known. secure says that it is asked over TLS.
-func speaks(ctx context.Context, addr string, secure bool) string {
+// detectProtocol returns the protocol of a server that does not answer LDAP: "http", "tls", or ""
+// if it is not known. With secure it connects over TLS.
+func detectProtocol(ctx context.Context, addr string, secure bool) string {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return ""
 	}
@@ -25,7 +25,7 @@ func speaks(ctx context.Context, addr string, secure bool) string {
 	if secure {
 		return ""
 	}
-	ctx, cancel := context.WithTimeout(ctx, speaksTimeout)
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	if c, err := anyTLS().DialContext(ctx, "tcp", addr); err == nil {
 		_ = c.Close()
@@ -34,9 +34,9 @@ func speaks(ctx context.Context, addr string, secure bool) string {
 	return ""
 }
 
-// exchange sends text and gives the beginning of what comes back.
+// exchange sends text and returns the beginning of the answer.
 func exchange(ctx context.Context, addr string, secure bool, text string) string {
-	ctx, cancel := context.WithTimeout(ctx, speaksTimeout)
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	dial := new(net.Dialer).DialContext
 	if secure {
@@ -48,16 +48,16 @@ func exchange(ctx context.Context, addr string, secure bool, text string) string
 	}
 	defer c.Close()
 	if deadline, ok := ctx.Deadline(); ok {
-		_ = c.SetDeadline(deadline) // where it fails, so does what follows
+		_ = c.SetDeadline(deadline) // if it fails, so does the write
 	}
 	if _, err := c.Write([]byte(text)); err != nil {
 		return ""
 	}
 	b := make([]byte, 256)
-	n, _ := c.Read(b) // what came counts
+	n, _ := c.Read(b) // a partial answer is enough
 	return string(b[:n])
 }
 
-// anyTLS speaks TLS with anybody: it is only asked who is there, and nothing is sent that a
-// stranger must not see.
+// anyTLS accepts every certificate. It is only used to detect protocols, and nothing secret is
+// sent.
 func anyTLS() *tls.Dialer { return &tls.Dialer{Config: anyTLSConfig()} }

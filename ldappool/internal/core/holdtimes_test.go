@@ -22,11 +22,11 @@ func TestPace_IsThatOfTheLastUsesWithoutTheLongest(t *testing.T) {
 		{"a few", []time.Duration{2 * ms, 4 * ms, 6 * ms, 100 * ms}, 0, 4 * ms},
 		{"one that hung", []time.Duration{ms, ms, ms, 5000 * ms, ms, ms}, 0, ms},
 		{"slow all the time", []time.Duration{ms * 900, ms * 900, ms * 900, ms * 900}, 0, 900 * ms},
-		{"from long ago", []time.Duration{ms, ms, ms, ms}, paceExpires + 1, 0},
+		{"from long ago", []time.Duration{ms, ms, ms, ms}, holdTimesExpire + 1, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			var p pace
+			var p holdTimes
 			for _, held := range c.held {
 				p.record(held, now)
 			}

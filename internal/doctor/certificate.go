@@ -12,8 +12,8 @@ import (
 	"authsvc/ldappool/tlscause"
 )
 
-// mistrust says why a certificate was not taken.
-func (d *doctor) mistrust(cause tlscause.Diagnosis, refused *tls.CertificateVerificationError) finding {
+// explainCertificate reports why a certificate was rejected.
+func (d *doctor) explainCertificate(cause tlscause.Diagnosis, refused *tls.CertificateVerificationError) finding {
 	leaf, c := refused.UnverifiedCertificates[0], cause.Certificate
 	now := "this machine's clock, which has " + time.Now().UTC().Format(time.RFC3339)
 	switch cause.Cause {
@@ -38,7 +38,7 @@ func (d *doctor) mistrust(cause tlscause.Diagnosis, refused *tls.CertificateVeri
 			"there are no authorities on this system: %v", refused.Err)
 	case tlscause.SelfSigned, tlscause.IssuerUnknown, tlscause.TopUnknown:
 		f := d.unknownAuthority(cause)
-		if len(d.Pool.Authorities) == 0 { // the system's cannot be looked at, and this may have a hint
+		if len(d.Pool.Authorities) == 0 { // the system's authorities cannot be listed, and this may have a hint
 			f.Details = append(f.Details, "in the words of crypto/x509: "+refused.Err.Error())
 		}
 		return f
@@ -46,13 +46,13 @@ func (d *doctor) mistrust(cause tlscause.Diagnosis, refused *tls.CertificateVeri
 		return d.weakSignature(cause)
 	case tlscause.ShortKey:
 		return fail(shortKeyRemedy, "the certificate of %s is signed by an RSA key of fewer than 1024 bits", c.Subject)
-	case tlscause.AuthorityOtherKey, tlscause.AuthorityIsNone, tlscause.AuthorityExpired, tlscause.AuthorityNotYet:
+	case tlscause.AuthorityOtherKey, tlscause.NotAnAuthority, tlscause.AuthorityExpired, tlscause.AuthorityNotYet:
 		return d.badAuthority(cause, now)
 	}
 	return fail("give the directory another certificate, or see to LDAP_CA_FILE", "the certificate was not taken: %v", refused.Err)
 }
 
-// otherName says why a certificate is not for the host.
+// otherName reports why a certificate is not for the host.
 func otherName(cause tlscause.Diagnosis, leaf *x509.Certificate) finding {
 	switch cause.Cause {
 	case tlscause.CommonNameOnly:
@@ -73,7 +73,7 @@ func otherName(cause tlscause.Diagnosis, leaf *x509.Certificate) finding {
 		"the certificate is for %s and not for %s", names(leaf), cause.Host)
 }
 
-// altName is a subjectAltName in OpenSSL's words.
+// altName formats a subjectAltName as OpenSSL does.
 func altName(host string) string {
 	if net.ParseIP(host) != nil {
 		return "IP:" + host
@@ -81,7 +81,7 @@ func altName(host string) string {
 	return "DNS:" + host
 }
 
-// unknownAuthority says that nobody who is trusted vouches for a certificate.
+// unknownAuthority reports a certificate without a chain to a trusted authority.
 func (d *doctor) unknownAuthority(cause tlscause.Diagnosis) (f finding) {
 	c := cause.Certificate
 	const fetch = "set LDAP_CA_FILE to a PEM file with the certificate of that authority, got from whoever runs the directory"
@@ -109,7 +109,7 @@ func (d *doctor) unknownAuthority(cause tlscause.Diagnosis) (f finding) {
 	return f
 }
 
-// weakSignature says that a certificate is signed with a broken hash.
+// weakSignature reports a certificate that is signed with a broken hash.
 func (d *doctor) weakSignature(cause tlscause.Diagnosis) finding {
 	c := cause.Certificate
 	by := ""
@@ -121,7 +121,7 @@ func (d *doctor) weakSignature(cause tlscause.Diagnosis) finding {
 		"the certificate of %s is signed with %s, which is broken and not accepted%s", c.Subject, c.SignatureAlgorithm, by)
 }
 
-// badAuthority says what is wrong with an authority that has the right name.
+// badAuthority reports what is wrong with an authority that has the right name.
 func (d *doctor) badAuthority(cause tlscause.Diagnosis, now string) (f finding) {
 	c := cause.Certificate
 	a, which := c, "the certificate of "+c.Subject.String()+", by which the server's is signed,"

@@ -17,12 +17,12 @@ func TestResultOf_AnErrorThatDecidesNothingLetsNobodyIn(t *testing.T) {
 
 func TestResultOf_IsTheResultThatAStepEndedWith(t *testing.T) {
 	t.Parallel()
-	err := end(Result{Outcome: InvalidUser, Cause: errNoEntry})
+	err := asError(Result{Outcome: InvalidUser, Cause: errNoEntry})
 	require.ErrorIs(t, err, errNoEntry)
 	require.EqualError(t, err, "invalid_user: no entry matches")
-	require.EqualError(t, end(Result{Outcome: BadRequest, Detail: "why"}), "bad_request")
+	require.EqualError(t, asError(Result{Outcome: BadRequest, Detail: "why"}), "bad_request")
 	require.Equal(t, InvalidUser, resultOf(fmt.Errorf("wrapped: %w", err)).Outcome)
-	named := resultOf(naming("base", fault(errNoEntry)))
+	named := resultOf(withContext("base", fault(errNoEntry)))
 	require.Equal(t, DirectoryUnavailable, named.Outcome)
 	require.Equal(t, retryAfter, named.RetryAfter)
 	require.EqualError(t, named.Cause, "base: no entry matches")
@@ -32,10 +32,10 @@ func TestResultOf_IsTheResultThatAStepEndedWith(t *testing.T) {
 // nor what was answered.
 func TestThen_KeepsWhatTheBindShowed(t *testing.T) {
 	t.Parallel()
-	bound := Result{DN: "uid=user0"}.then(Result{Outcome: OK, Bind: BindAnswer{Answered: true, Code: 0}})
+	bound := Result{DN: "uid=user0"}.followedBy(Result{Outcome: OK, Bind: BindAnswer{Answered: true, Code: 0}})
 	require.True(t, bound.PasswordSeen)
-	r := bound.then(Result{Outcome: NotPermitted, Cause: errNotInGroup})
+	r := bound.followedBy(Result{Outcome: NotPermitted, Cause: errNotInGroup})
 	require.Equal(t, Result{Outcome: NotPermitted, Cause: errNotInGroup, PasswordSeen: true, DN: "uid=user0", Bind: BindAnswer{Answered: true}}, r)
-	require.Equal(t, "uid=other", bound.then(Result{DN: "uid=other"}).DN)
-	require.False(t, Result{}.then(Result{Outcome: InvalidPassword}).PasswordSeen)
+	require.Equal(t, "uid=other", bound.followedBy(Result{DN: "uid=other"}).DN)
+	require.False(t, Result{}.followedBy(Result{Outcome: InvalidPassword}).PasswordSeen)
 }
