@@ -92,23 +92,23 @@ func sambaIlls(t *testing.T, s *ldaptest.Samba) []illness {
 		s.Add(ou+","+ldaptest.SambaBaseDN, "objectClass", "organizationalUnit", "nTSecurityDescriptor", forAdministrators)
 	}
 	return []illness{
-		{"a plain bind is refused", s.URL(), nil, nil, "service bind", "takes no password without TLS (result code 8)", "LDAP_START_TLS=true, or ldaps://"},
+		{"a plain bind is refused", s.URL(), nil, nil, "service bind", "accepts no password without TLS (result code 8)", "LDAP_START_TLS=true, or use ldaps://"},
 		{"the authority is not known", tls, []string{"LDAP_CA_FILE=" + caFile(t, ldaptest.NewKeyed(t, ldaptest.AuthorityTemplate(t, "Other CA"), nil,
-			nil).PEM())}, nil, "tls", "which is none of the authorities of LDAP_CA_FILE", "set LDAP_CA_FILE"},
-		{"the certificate is for another name", tls, []string{"LDAP_TLS_SERVER_NAME=dc." + ldaptest.SambaDNSName}, nil, "tls", "and not for dc." + ldaptest.SambaDNSName, "set LDAP_TLS_SERVER_NAME"},
+			nil).PEM())}, nil, "tls", "which is not among the authorities of LDAP_CA_FILE", "set LDAP_CA_FILE"},
+		{"the certificate is for another name", tls, []string{"LDAP_TLS_SERVER_NAME=dc." + ldaptest.SambaDNSName}, nil, "tls", ", not for dc." + ldaptest.SambaDNSName, "set LDAP_TLS_SERVER_NAME"},
 		{"the service password is wrong", tls, []string{"LDAP_BIND_PASSWORD=mistaken-password"}, nil, "service bind", "result code 49, data 52e", "correct LDAP_BIND_PASSWORD"},
-		{"the service identity is disabled", tls, []string{"LDAP_BIND_DN=disabled@" + ldaptest.SambaDNSName, "LDAP_BIND_PASSWORD=disabled-secret"}, nil, "service bind", "is disabled (result code 49, data 533)", "have it enabled"},
-		{"nobody searches", tls, []string{"LDAP_BIND_DN=", "LDAP_BIND_PASSWORD="}, nil, "base DN", "lets nobody search who has not bound", "set LDAP_BIND_DN"},
-		{"the base DN does not exist", tls, []string{"LDAP_BASE_DN=OU=Staff," + ldaptest.SambaBaseDN}, nil, "base DN", "OU=Staff," + ldaptest.SambaBaseDN + " cannot be seen", "correct LDAP_BASE_DN"},
-		{"the base DN is hidden", tls, []string{"LDAP_BASE_DN=OU=Users,OU=Board," + ldaptest.SambaBaseDN}, nil, "base DN", "OU=Users,OU=Board," + ldaptest.SambaBaseDN + " cannot be seen", "let the service identity read"},
+		{"the service identity is disabled", tls, []string{"LDAP_BIND_DN=disabled@" + ldaptest.SambaDNSName, "LDAP_BIND_PASSWORD=disabled-secret"}, nil, "service bind", "is disabled (result code 49, data 533)", "enable the account"},
+		{"nobody searches", tls, []string{"LDAP_BIND_DN=", "LDAP_BIND_PASSWORD="}, nil, "base DN", "does not allow anonymous searches", "set LDAP_BIND_DN"},
+		{"the base DN does not exist", tls, []string{"LDAP_BASE_DN=OU=Staff," + ldaptest.SambaBaseDN}, nil, "base DN", "OU=Staff," + ldaptest.SambaBaseDN + " is not visible", "correct LDAP_BASE_DN"},
+		{"the base DN is hidden", tls, []string{"LDAP_BASE_DN=OU=Users,OU=Board," + ldaptest.SambaBaseDN}, nil, "base DN", "OU=Users,OU=Board," + ldaptest.SambaBaseDN + " is not visible", "give the service identity read"},
 		{"the filter's attribute does not exist", tls, []string{"LDAP_USER_FILTER=(loginName={username})"}, nil, "user filter", "the directory's schema has no attribute loginName", "the preset's own filter finds users"},
 		{"the user does not exist", tls, nil, []string{"-user", netbios + "nobody"}, "user", "status 1", "LDAP_USER_FILTER"},
-		{"the user is ambiguous", tls, []string{"LDAP_USER_FILTER=(department={username})"}, []string{"-user", "shop"}, "user", "the name matches more than one entry", "make LDAP_USER_FILTER or LDAP_BASE_DN narrower"},
-		{"the user is in no required group", tls, nil, []string{"-user", "guest1"}, "user", "status 8", "put the user into one of the required groups"},
+		{"the user is ambiguous", tls, []string{"LDAP_USER_FILTER=(department={username})"}, []string{"-user", "shop"}, "user", "the name matches more than one entry", "narrow LDAP_USER_FILTER or LDAP_BASE_DN"},
+		{"the user is in no required group", tls, nil, []string{"-user", "guest1"}, "user", "status 8", "add the user to one of the required groups"},
 		{"the account is disabled", tls, nil, []string{"-user", "disabled"}, "user", "status 4", "enable the account"},
-		{"the account is locked", tls, nil, []string{"-user", "locked"}, "user", "status 3, account locked: its entry says so", "unlock the account"},
-		{"the account has expired", tls, nil, []string{"-user", "expired"}, "user", "status 5, account expired: its entry says so", "prolong the account"},
-		{"the password must be changed", tls, nil, []string{"-user", "new"}, "user", "status 7, password must be changed: its entry says so", "must change the password"},
+		{"the account is locked", tls, nil, []string{"-user", "locked"}, "user", "status 3, account locked: according to the user's entry", "unlock the account"},
+		{"the account has expired", tls, nil, []string{"-user", "expired"}, "user", "status 5, account expired: according to the user's entry", "extend the account's expiry date"},
+		{"the password must be changed", tls, nil, []string{"-user", "new"}, "user", "status 7, password must be changed: according to the user's entry", "change the user's password"},
 	}
 }
 
@@ -129,7 +129,7 @@ func sambaSteps(s *ldaptest.Samba, member string) map[string]sambaStep {
 		"a member may log in":             {illness{url: tls, args: []string{"-user", `AD\member`}, step: "user"}, doctor.OK, "is " + member},
 		"one client can lock anybody out": {illness{url: tls, step: "lockout", remedy: "AUTH_THROTTLE_FAILURES=2"}, doctor.Warn, "locks an account after 5 failures within 30m0s"},
 		"the server tells the time":       {illness{url: tls, step: "clock"}, doctor.OK, "agree within"},
-		"an index is missing":             {illness{url: tls, environ: []string{"LDAP_USER_FILTER=(department={username})"}, step: "user filter", remedy: "have the directory index department"}, doctor.Warn, "it has no index on department"},
-		"with StartTLS binds are let in":  {illness{url: s.URL(), environ: []string{"LDAP_START_TLS=true"}, step: "service bind"}, doctor.OK, "lets service@"},
+		"an index is missing":             {illness{url: tls, environ: []string{"LDAP_USER_FILTER=(department={username})"}, step: "user filter", remedy: "add an index in the directory on department"}, doctor.Warn, "it has no index on department"},
+		"with StartTLS binds are let in":  {illness{url: s.URL(), environ: []string{"LDAP_START_TLS=true"}, step: "service bind"}, doctor.OK, "accepts the bind of service@"},
 	}
 }

@@ -144,12 +144,12 @@ func (t *Text) Summary(r *Report) {
 		}
 	}
 	if r.Failed == 0 {
-		fmt.Fprintln(t.W, t.paint(OK, "all well"))
+		fmt.Fprintln(t.W, t.paint(OK, "no check failed"))
 	} else if servers := r.passedServers(); len(servers) > 0 {
-		t.hang(0, "", "well at "+strings.Join(servers, ", "))
+		t.hang(0, "", "no failures at "+strings.Join(servers, ", "))
 	}
 	if r.Warnings > 0 {
-		t.hang(0, "to look at: ", strings.Join(r.names(Warn), ", "))
+		t.hang(0, "warnings: ", strings.Join(r.names(Warn), ", "))
 	}
 }
 
