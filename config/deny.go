@@ -36,7 +36,7 @@ func (h *HTTP) DeniedCertificates() (map[[sha256.Size]byte]bool, error) {
 // wrong line, and the fingerprints are those of the valid lines.
 func parseFingerprints(content []byte) (denied map[[sha256.Size]byte]bool, wrong error) {
 	if len(content) > maxDenyFile {
-		wrong = fmt.Errorf("is longer than %d bytes", maxDenyFile)
+		wrong = fmt.Errorf("must be at most %d bytes", maxDenyFile)
 	}
 	denied = map[[sha256.Size]byte]bool{}
 	number := 0

@@ -21,15 +21,15 @@ func (l *HostList) UnmarshalText(text []byte) error {
 		name := strings.ToLower(strings.TrimSuffix(item, "."))
 		switch {
 		case strings.Contains(item, "://") || strings.Contains(item, "/"):
-			return fmt.Errorf("has %q, which is a URL: only its host belongs here", item)
+			return fmt.Errorf("has %q, which is a URL: write only its host", item)
 		case strings.Contains(item, "*"):
-			return fmt.Errorf("has %q: wildcards are not supported, each name must be listed", item)
+			return fmt.Errorf("has %q: wildcards are not supported, list each name", item)
 		case isAddress(item):
-			return fmt.Errorf("has %q: IP addresses are always accepted and need not be listed", item)
+			return fmt.Errorf("has %q: IP addresses are always accepted, remove it", item)
 		case strings.Contains(item, ":"):
-			return fmt.Errorf("has %q: a name counts under every port, leave the port out", item)
+			return fmt.Errorf("has %q: a name is accepted with every port, remove the port", item)
 		case !hostName(name):
-			return fmt.Errorf("has %q, which is not a host name: letters, digits, '-', '_' and dots, other scripts as xn--", item)
+			return fmt.Errorf("has %q, which is not a host name: use letters, digits, '-', '_' and dots, and xn-- for other scripts", item)
 		}
 		*l = append(*l, name)
 	}

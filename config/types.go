@@ -20,7 +20,7 @@ func (l *List) UnmarshalText(text []byte) error {
 	for item := range strings.SplitSeq(string(text), ",") {
 		item = strings.TrimSpace(item)
 		if item == "" {
-			return fmt.Errorf("has an empty item between its commas")
+			return fmt.Errorf("has an empty item between commas")
 		}
 		if text := flaw(item); text != "" {
 			return fmt.Errorf("has an item that %s", text)
@@ -46,7 +46,7 @@ func (l *DNList) UnmarshalText(text []byte) error {
 		case i == len(s) || s[i] == ';':
 			dn := trimDN(s[start:i])
 			if dn == "" {
-				return fmt.Errorf("has an empty name between its semicolons")
+				return fmt.Errorf("has an empty name between semicolons")
 			}
 			if text := flaw(dn); text != "" {
 				return fmt.Errorf("has a name that %s", text)
@@ -82,7 +82,7 @@ func (l *PrefixList) UnmarshalText(text []byte) error {
 	for _, item := range items {
 		p, err := clientaddr.ParsePrefix(item)
 		if err != nil {
-			return fmt.Errorf("has %q, which is neither a network in CIDR notation nor an address", item)
+			return fmt.Errorf("has %q, which is neither an IP address nor a network in CIDR notation", item)
 		}
 		*l = append(*l, p)
 	}

@@ -247,7 +247,7 @@ func TestARestartWithAnEmptiedFileOpensNoDoor(t *testing.T) {
 	f.require(15, c, "shop-key-one")
 	f.require(15, c, "")
 	f.require(0, f.client(f.ca, f.callers.Issue(t, ldaptest.CertConfig{Client: true})), "")
-	assert.Contains(t, f.p.logged(), "AUTH_API_KEYS_FILE: holds no key, so that only callers with a certificate are admitted")
+	assert.Contains(t, f.p.logged(), "AUTH_API_KEYS_FILE: contains no key, so only callers with a certificate are admitted")
 	assert.Zero(t, f.p.end(t))
 	for _, environ := range [][]string{{"AUTH_API_KEYS_FILE=" + f.path("keys")}, {"AUTH_API_KEYS_FILE=" + f.path("nothing")}} {
 		var errs strings.Builder
@@ -264,7 +264,7 @@ func TestTheListenersCertificateIsTakenOverWhileTheServiceRuns(t *testing.T) {
 	f.require(0, open, "shop-key-one")
 	f.copy("cert.pem", next.Issue(t, ldaptest.CertConfig{}).CertFile) // of another key
 	f.said(notReloadedLine, 1)
-	assert.Contains(t, f.p.logged(), "are not a certificate and its key")
+	assert.Contains(t, f.p.logged(), "must be a certificate and its private key")
 	f.require(0, f.client(f.ca), "shop-key-one")
 	f.certificate(next)
 	f.said(reloadedLine, 1)

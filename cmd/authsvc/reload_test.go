@@ -256,7 +256,7 @@ func TestWhatIsWrongIsSaidOnceAndChangesNothing(t *testing.T) {
 		require.Equal(t, []string{refused + "password", refused + "password", refused + "ca.pem"}, r.logged())
 		require.Contains(t, r.log.String(), "is empty")
 		require.Contains(t, r.log.String(), "no such file")
-		require.Contains(t, r.log.String(), "holds no certificate")
+		require.Contains(t, r.log.String(), "contains no PEM certificate")
 		r.write("ca.pem", r.authority())
 		r.write("password", "second")
 		r.wait()
