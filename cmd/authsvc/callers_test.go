@@ -132,8 +132,8 @@ func (f *frontage) require(want int, c *http.Client, key string) {
 
 const (
 	reloadedLine    = "configuration reloaded"
-	notReloadedLine = "configuration not reloaded, the old one stays in force"
-	fewerLine       = "file of callers wrong, empty or gone"
+	notReloadedLine = "configuration not reloaded, the previous one stays in use"
+	fewerLine       = "file of callers invalid, empty or missing"
 )
 
 func TestKeysAreTakenOverWhileTheServiceRuns(t *testing.T) {

@@ -18,7 +18,7 @@ func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
 }
 
 // deservesALook is the message of each warning of the configuration.
-const deservesALook = "the configuration deserves a look"
+const deservesALook = "configuration warning"
 
 // announce logs what the service is, what it connects to, and how; and what in that an operator
 // should know.

@@ -29,7 +29,7 @@ func heedMemory(environ []string, root fs.FS, log *slog.Logger) {
 	if bytes, ok := memoryMax(root); ok {
 		limit := int64(memoryShare * float64(bytes))
 		debug.SetMemoryLimit(limit)
-		log.Info("memory limit follows the container's", "container_bytes", bytes, "go_bytes", limit)
+		log.Info("memory limit set from the container's", "container_bytes", bytes, "go_bytes", limit)
 	}
 }
 
@@ -66,12 +66,12 @@ func memoryMax(root fs.FS) (least int64, ok bool) {
 func (s *service) heedLimits(environ []string) {
 	heedMemory(environ, os.DirFS("/"), s.log)
 	if allowed := s.main.Stat().Max; allowed < s.cfg.HTTP.MaxConns {
-		s.log.Info("HTTP_MAX_CONNS lowered to what file descriptors allow: raise their limit for more (ulimit -n, LimitNOFILE)",
+		s.log.Info("HTTP_MAX_CONNS lowered to fit the file descriptor limit: raise that limit (ulimit -n, LimitNOFILE)",
 			"asked", s.cfg.HTTP.MaxConns, "max_conns", allowed)
 	}
 	needed := sysres.FilesNeeded(s.cfg.Pool.MaxConns, s.cfg.Pool.MaxWaiters)
 	if limit, ok := sysres.FileLimit(); ok && limit < needed {
-		s.log.Warn("file descriptor limit below what the settings can need: raise it (ulimit -n, LimitNOFILE), or lower LDAP_POOL_MAX_WAITERS",
+		s.log.Warn("file descriptor limit too low for the settings: raise it (ulimit -n, LimitNOFILE), or lower LDAP_POOL_MAX_WAITERS",
 			"limit", limit, "needed", needed)
 	}
 }

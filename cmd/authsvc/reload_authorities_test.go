@@ -31,6 +31,6 @@ func TestReload_WarnsOfAuthoritiesThatAreNotUsed(t *testing.T) {
 		r.write("ca.pem", lost)
 		r.hangup <- syscall.SIGHUP
 		synctest.Wait()
-		require.Equal(t, "configuration not reloaded, the old one stays in force: ca.pem", r.logged()[2])
+		require.Equal(t, "configuration not reloaded, the previous one stays in use: ca.pem", r.logged()[2])
 	})
 }

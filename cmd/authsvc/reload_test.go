@@ -437,7 +437,7 @@ func TestReloader_RevokesAKeyOfAFileThatIsRewrittenWithoutEnd(t *testing.T) {
 
 func TestWhatAFileOfCallersNoLongerAdmitsIsRefusedWhateverIsWrongWithIt(t *testing.T) {
 	t.Parallel()
-	const fewer = "file of callers wrong, empty or gone: "
+	const fewer = "file of callers invalid, empty or missing: "
 	synctest.Test(t, func(t *testing.T) {
 		r := watched(t)
 		require.Equal(t, "one two", r.keys())
@@ -494,7 +494,7 @@ func TestADenialIsTakenBackByARightFileAlone(t *testing.T) {
 		require.NoError(t, os.Remove(r.file("denied")))
 		r.wait()
 		require.Len(t, r.inForce().front.callers.Denied, 1)
-		require.Contains(t, r.log.String(), "certificates that were denied stay denied")
+		require.Contains(t, r.log.String(), "certificates that are already denied stay denied")
 	})
 }
 

@@ -200,9 +200,9 @@ func TestTheLastLinesSayWhatFailedAndWhatIsWell(t *testing.T) {
 	up := doctor.Step{Server: other, Name: "root DSE", Mark: doctor.OK, Finding: "OpenLDAP"}
 	odd := doctor.Step{Server: other, Name: "lockout", Mark: doctor.Warn, Finding: "odd"}
 	for want, steps := range map[string][]doctor.Step{
-		"\nno check failed\n":                      {up},
-		"\nno check failed\nwarnings: lockout\n": {up, odd, odd},
-		"\nFAILED ldap://one tcp: nothing listens\n       do: start it\n":                                            {down},
+		"\nno check failed\n":                                             {up},
+		"\nno check failed\nwarnings: lockout\n":                          {up, odd, odd},
+		"\nFAILED ldap://one tcp: nothing listens\n       do: start it\n": {down},
 		"\nFAILED ldap://one tcp: nothing listens\n       do: start it\nno failures at ldap://other\nwarnings: lockout\n": {down, up, odd},
 	} {
 		var b bytes.Buffer

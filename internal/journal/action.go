@@ -10,17 +10,17 @@ import (
 // tries again (docs/pool.md, Servers).
 const (
 	loginsElsewhere = "logins go to other servers"
-	loginsGoOn      = "logins go on over connections that work"
-	loginsRefused   = "logins get status 11 at once"
+	loginsGoOn      = "logins continue on connections that work"
+	loginsRefused   = "logins get status 11 immediately"
 
 	againSoon     = "probed again within 1 s"
 	againRarely   = "probed again within 30 s"
-	againRefused  = "the service identity is tried again within 15 min, at once after a reload"
+	againRefused  = "the service identity is tried again within 15 min, immediately after a reload"
 	againLookedUp = "looked up again within 30 s"
 
-	actionHangsUp = "connections for users' binds are checked by a service bind"
+	actionHangsUp = "connections for users' binds begin with a service bind"
 
-	actionClosed = "the connection was closed, another takes its place"
+	actionClosed = "the connection was closed and is replaced"
 )
 
 // action returns what is done about a server that is not usable.

@@ -201,9 +201,9 @@ func (ev *events) limitLearned(server string, idle, was time.Duration) {
 		return
 	}
 	attrs := []slog.Attr{slog.String("server", logsafe.Clean(server, logsafe.MaxText))}
-	message := "directory connection limit forgotten"
+	message := "directory connection limit discarded"
 	if idle > 0 {
-		message = "directory connection limit learnt"
+		message = "directory connection limit detected"
 		attrs = append(attrs, span("idle", idle))
 	}
 	if was > 0 {
@@ -217,12 +217,12 @@ func (ev *events) limitLearned(server string, idle, was time.Duration) {
 func (ev *events) quirkLearned(server, quirk string, err error) {
 	attrs := []slog.Attr{slog.String("server", logsafe.Clean(server, logsafe.MaxText)), slog.String("quirk", quirk)}
 	attrs = logsafe.AppendText(attrs, "error", logsafe.ErrorText(err), logsafe.MaxText)
-	ev.log.LogAttrs(context.Background(), slog.LevelInfo, "directory server quirk learnt", append(attrs, slog.String("action", actionHangsUp))...)
+	ev.log.LogAttrs(context.Background(), slog.LevelInfo, "directory server quirk detected", append(attrs, slog.String("action", actionHangsUp))...)
 }
 
 // reconfigured logs that no connection is left which was made before the last reload.
 func (ev *events) reconfigured(took time.Duration) {
-	ev.log.LogAttrs(context.Background(), slog.LevelInfo, "directory connections renewed", span("took", took))
+	ev.log.LogAttrs(context.Background(), slog.LevelInfo, "directory connections replaced", span("took", took))
 }
 
 func (ev *events) debug(message, server string, lane ldappool.Lane, err error, details ...slog.Attr) {

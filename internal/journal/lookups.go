@@ -37,9 +37,9 @@ func (ev *events) lookedUp(server string, known int, err error) {
 	}
 	d.logged = err != nil
 	attrs := []slog.Attr{slog.String("server", logsafe.Clean(server, logsafe.MaxText)), slog.Int("known", known)}
-	level, message := slog.LevelInfo, "directory servers found in the DNS again"
+	level, message := slog.LevelInfo, "DNS lookup of directory servers succeeded again"
 	if d.logged {
-		level, message = slog.LevelWarn, "directory servers not found in the DNS"
+		level, message = slog.LevelWarn, "DNS lookup of directory servers failed"
 		attrs = append(attrs, slog.String("operation", "lookup"))
 		attrs = logsafe.AppendText(attrs, "error", logsafe.ErrorText(err), logsafe.MaxText)
 		attrs = append(attrs, slog.String("action", logins(server, ev.stat())+againLookedUp))
