@@ -120,8 +120,8 @@ func (b *browserRules) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 
 // The refusals of the main listener.
 var (
-	errBrowserHost = badRequest("Host: for browsers it must be an IP address, localhost or a name listed in HTTP_HOSTS")
-	errOtherOrigin = badRequest("Origin: pages of other origins are not served")
+	errBrowserHost = badRequest("Host: must be an IP address, localhost or a name listed in HTTP_HOSTS for requests from browsers")
+	errOtherOrigin = badRequest("Origin: must be the origin of this service")
 )
 
 // mainBrowserRules are those of the main listener. Its GETs cost nothing, so that all of them are

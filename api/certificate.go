@@ -21,7 +21,7 @@ const (
 )
 
 // errChainTooLong is the cause of a refusal.
-var errChainTooLong = fmt.Errorf("more than %d certificates or %d bytes of them", maxChain, maxChainBytes)
+var errChainTooLong = fmt.Errorf("the chain must have at most %d certificates and %d bytes", maxChain, maxChainBytes)
 
 // VerifyConnection is for the [tls.Config] of a listener that asks for callers' certificates: it
 // ends a handshake in which more certificates were shown than a caller may, so that their memory is

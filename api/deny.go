@@ -9,7 +9,7 @@ import (
 	"math/big"
 )
 
-var errDenied = errors.New("it is denied by its fingerprint, or one that signs it is")
+var errDenied = errors.New("its fingerprint, or that of a certificate that signed it, is in HTTP_TLS_CLIENT_DENY_FILE")
 
 // denies returns an error if any certificate of any verified chain is denied. One denied chain is
 // enough: the caller chooses which intermediates it shows, and could show another way to an

@@ -220,7 +220,7 @@ func TestADeniedCertificateIsRefusedWhileTheServiceRuns(t *testing.T) {
 	f.require(15, f.client(f.ca, cert), "")
 	f.require(0, second, "")
 	f.require(0, first, "shop-key-one") // a key is as good
-	assert.Contains(t, f.p.logged(), "it is denied by its fingerprint, or one that signs it is")
+	assert.Contains(t, f.p.logged(), "its fingerprint, or that of a certificate that signed it, is in HTTP_TLS_CLIENT_DENY_FILE")
 	f.write("denied", "till 1\n")
 	f.said(fewerLine, 1)
 	f.require(15, first, "")
