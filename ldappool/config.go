@@ -204,19 +204,19 @@ func (c Config) validate() error {
 		}
 	}
 	if (c.BindDN == "") != (c.BindPassword == "") {
-		wrong("BindDN", "and BindPassword belong together: a DN without a password binds as nobody (RFC 4513 section 5.1.2)")
+		wrong("BindDN", "and BindPassword must be set together: a bind with a DN and no password is anonymous (RFC 4513 section 5.1.2)")
 	}
 	if c.BindLaneServiceBind > ServiceBindNever {
-		wrong("BindLaneServiceBind", "is %d, and none of the rules", c.BindLaneServiceBind)
+		wrong("BindLaneServiceBind", "is %d, which is not a known value", c.BindLaneServiceBind)
 	}
 	if c.BindLaneServiceBind == ServiceBindAlways && c.BindDN == "" {
-		wrong("BindLaneServiceBind", "is ServiceBindAlways, which needs a BindDN")
+		wrong("BindLaneServiceBind", "is ServiceBindAlways, which requires BindDN")
 	}
 	if c.Policy > RoundRobin {
-		wrong("Policy", "is %d, and neither Failover nor RoundRobin", c.Policy)
+		wrong("Policy", "is %d, but must be Failover or RoundRobin", c.Policy)
 	}
 	if c.MaxConns < 1 {
-		wrong("MaxConns", "is %d, the least is 1", c.MaxConns)
+		wrong("MaxConns", "is %d, but must be at least 1", c.MaxConns)
 	}
 	for _, d := range []struct {
 		field string
@@ -226,7 +226,7 @@ func (c Config) validate() error {
 		{"MaxLifetime", c.MaxLifetime}, {"HealthCheckInterval", c.HealthCheckInterval}, {"MaxWait", c.MaxWait},
 	} {
 		if d.value < 0 {
-			wrong(d.field, "is %v, it must be positive", d.value)
+			wrong(d.field, "is %v, but must be positive", d.value)
 		}
 	}
 	return errors.Join(errs...)

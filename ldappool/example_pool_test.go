@@ -179,6 +179,6 @@ func ExampleNew_servers() {
 
 	// Output:
 	// Success says the second: true
-	// ldappool: Config.Servers: "ldap.example.org" is not a URL: want ldap://host:port, ldaps://host:port or ldapi://path and nothing else
-	// ldappool: Config.MaxConns is -1, the least is 1
+	// ldappool: Config.Servers: "ldap.example.org" is not a URL: must be ldap://host:port, ldaps://host:port or ldapi://path
+	// ldappool: Config.MaxConns is -1, but must be at least 1
 }

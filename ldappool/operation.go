@@ -342,7 +342,7 @@ func faultKind(ctx context.Context, c *conn, f *ldapconn.Fault) error {
 	return ErrConnLost
 }
 
-var errServerDown = errors.New("cut because the server is down")
+var errServerDown = errors.New("canceled because the server is down")
 
 // describe makes the error that a caller gets for an operation that failed on a connection.
 func describe(ctx context.Context, op string, c *conn, wait time.Duration, err error) *OpError {

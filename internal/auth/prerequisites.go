@@ -13,7 +13,7 @@ import (
 const nobodysName = "authsvc-readiness-check"
 
 // errNoRequiredGroup is what is missing where no login can be permitted.
-var errNoRequiredGroup = errors.New("none of the required groups is there, or shown to the service identity")
+var errNoRequiredGroup = errors.New("none of the required groups exists or is visible to the service identity")
 
 // Missing looks for the base DNs and the required groups, as the service identity and by the
 // searches that logins make. missing says what the directory does not have or show, so that no

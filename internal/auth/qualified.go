@@ -9,7 +9,7 @@ import (
 )
 
 // errOtherDomain is the cause of an unknown user.
-var errOtherDomain = errors.New("the name is of another domain")
+var errOtherDomain = errors.New("the name belongs to another domain")
 
 // accountPlaceholder and accountPartOfDN stand in the filters of qualifiedFilters for a part of the
 // name that was typed.
@@ -36,7 +36,7 @@ func newQualifiedFilters(typed *userFilter, accountAttribute string) (f qualifie
 	return f, err
 }
 
-// fill makes the filter for a name in a domain; ok is false if the name is of another domain. Each
+// fill makes the filter for a name in a domain; ok is false if the name belongs to another domain. Each
 // part of the name stands in the filter as one assertion value, whatever it contains.
 func (f *qualifiedFilters) fill(username string, d dialect.Domain) (filter ldapconn.Filter, ok bool) {
 	name, ok := d.Parse(username)

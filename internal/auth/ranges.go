@@ -17,10 +17,10 @@ const maxRangeSearches = 50
 
 // What is wrong with values that come in parts.
 var (
-	errRange         = errors.New("the server gave a part of the values that does not fit those before it (range retrieval)")
-	errRangeChanged  = errors.New("the values changed while they were read in parts (range retrieval), or two servers order them differently")
-	errRangeSearches = fmt.Errorf("the values take more than %d searches (range retrieval)", maxRangeSearches)
-	errRangeGone     = errors.New("the server showed a part of the values, and then not the rest (range retrieval)")
+	errRange         = errors.New("the server returned a range of values that does not fit the previous ones (range retrieval)")
+	errRangeChanged  = errors.New("the values changed while they were read in ranges (range retrieval), or two servers order them differently")
+	errRangeSearches = fmt.Errorf("the values require more than %d searches (range retrieval)", maxRangeSearches)
+	errRangeGone     = errors.New("the server returned a range of the values but not the rest (range retrieval)")
 )
 
 // complete fetches the rest of those attributes of e of which the server sent a part (MS-ADTS
