@@ -206,8 +206,8 @@ func TestALostSearchIsSentAgainOnce(t *testing.T) {
 	}
 }
 
-// A reset takes a connection that is in use and one whose dial has just ended: the retry must not go
-// to the second for being new.
+// A reset takes a connection that is in use and one whose dial has just ended: the retry must not
+// go to the second for being new.
 func TestARetryIsNotLostWithAConnectionThatWasDialedBeforeTheLoss(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -213,8 +213,8 @@ func (s *service) drain() error {
 	return err
 }
 
-// cutQuiet closes the connections that give no sign of life for so long, until ctx ends: a stranger
-// whose requests or reading do not come to an end holds up no login and no exit.
+// cutQuiet closes connections that send and read nothing for the time of patience, until ctx ends.
+// A stranger that never finishes a request or never reads delays no login and no exit.
 func (s *service) cutQuiet(ctx context.Context, began uint64, patience time.Duration) {
 	looks := time.NewTicker(patience)
 	defer looks.Stop()

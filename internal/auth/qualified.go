@@ -36,7 +36,7 @@ func newQualifiedFilters(typed *userFilter, accountAttribute string) (f qualifie
 	return f, err
 }
 
-// fill makes the filter for a name in a domain; ok is false if the name belongs to another domain. Each
+// fill makes the filter for a name in a domain; ok is false if the name is of another domain. Each
 // part of the name stands in the filter as one assertion value, whatever it contains.
 func (f *qualifiedFilters) fill(username string, d dialect.Domain) (filter ldapconn.Filter, ok bool) {
 	name, ok := d.Parse(username)

@@ -11,7 +11,7 @@ import (
 const (
 	// maxStep is the longest step, unless AUTH_UNIFORM_DELAY itself is longer. An attempt holds its
 	// name's turn for a step, so it must be shorter than the wait for a turn: one wrong password
-	// must not turn away the account's owner.
+	// must not reject the account's owner.
 	maxStep = time.Second
 	// stepPeriod is how often the step may change: at multiples of it since the start, and never
 	// between.

@@ -13,7 +13,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// base looks whether a base DN is there for the service identity.
+// base checks whether a base DN exists and is visible to the service identity.
 func (s *target) base(ctx context.Context, base string) finding {
 	entries, code, matched, err := s.ask(ctx, base, ldap.ScopeBaseObject, "(objectClass=*)", 1, "1.1")
 	switch {
@@ -83,8 +83,8 @@ func (s *target) invisible(base string) finding {
 
 func result(code uint16) string { return fmt.Sprintf("%s (%d)", ldap.LDAPResultCodeMap[code], code) }
 
-// filter looks whether the user filter finds anybody: with any name, which matches whatever has the
-// attribute.
+// filter checks whether the user filter finds any user: with a name that matches every entry with
+// the attribute.
 func (s *target) filter(ctx context.Context) finding {
 	anybody := strings.ReplaceAll(s.Logins.Filter, dialect.Placeholder, "*")
 	scope := ldap.ScopeWholeSubtree
@@ -114,7 +114,7 @@ func (s *target) filter(ctx context.Context) finding {
 		"no entry below %s matches %s: no entry has these attributes, or the service identity may not read them", strings.Join(s.Logins.BaseDNs, "; "), anybody)
 }
 
-// elsewhere looks whether the filter is right and the place is wrong: it finds users deeper than
+// elsewhere checks whether the filter is right and the place is wrong: it finds users deeper than
 // LDAP_USER_SCOPE=one looks, or outside of the base DNs.
 func (s *target) elsewhere(ctx context.Context, anybody string) (finding, bool) {
 	if s.Logins.OneLevel {

@@ -207,7 +207,7 @@ func (d *doctor) connected(server, at string, step dialStep) finding {
 	return fail("check the network between this machine and the directory", "cannot connect to %s: %v", at, err)
 }
 
-// inTheClear warns of passwords that anybody on the way can read.
+// inTheClear warns of passwords that an attacker on the network can read.
 func (d *doctor) inTheClear(server, at string) (finding, bool) {
 	host, _, err := net.SplitHostPort(at)
 	ip, _ := netip.ParseAddr(host)

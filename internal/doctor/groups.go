@@ -10,7 +10,7 @@ import (
 	"authsvc/internal/ldapname"
 )
 
-// groups looks whether the places of groups and the required groups are there.
+// groups checks whether the base DNs of groups and the required groups exist.
 func (s *target) groups(ctx context.Context) finding {
 	g := s.Logins.Groups
 	for _, base := range g.BaseDNs {

@@ -9,6 +9,6 @@
 //
 // The page is one HTML, one style sheet and one script, embedded, under a Content-Security-Policy
 // that lets in nothing else. The template draws it whole, so that it works without the script,
-// which draws the same again with what the stream brings: format.go and spark.go have their like in
-// status.js, and a test in a browser holds the two together.
+// which draws the same again from the events of the stream: status.js repeats format.go and
+// spark.go, and a test in a browser compares the two.
 package status

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Each of these has its like in status.js.
+// status.js has a counterpart of each of these functions.
 
 // span is so many seconds in the two units that matter: 12s, 3m 20s, 2h 5m, 3d 4h.
 func span(seconds float64) string {

@@ -39,7 +39,7 @@ func draw(s snapshot, settings []Setting) []byte {
 	return b.Bytes()
 }
 
-// says tells the status in a sentence. It has its like in status.js.
+// says returns the status as a sentence. status.js has its counterpart.
 func says(s snapshot) string {
 	usable := 0
 	for _, one := range s.Servers {

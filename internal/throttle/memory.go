@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// DefaultEntries is how many counts a [Memory] keeps at the most. One takes about 130 bytes in all,
-// so that the whole stays below 40 MB.
+// DefaultEntries is the maximum number of counts in a [Memory]. A count takes about 130 bytes, so
+// all of them stay below 40 MB.
 const DefaultEntries = 1 << 18
 
 // SiteClients is how many clients' budgets the clients of one IPv6 /48 have together, of the limit

@@ -10,8 +10,7 @@ import (
 type Verdict uint8
 
 const (
-	// Returned gives the attempt back: nothing was learnt of the password, or not that it was
-	// wrong.
+	// Returned gives the attempt back: the attempt did not show that the password was wrong.
 	Returned Verdict = iota
 	// Failed counts the attempt.
 	Failed

@@ -120,8 +120,7 @@ func (s *Server) ProbeFailed(now time.Time, op string, err error, alive, refused
 	s.probeIn(now, s.pause(now))
 }
 
-// ProbePostponed records that the running probe was given up for the sake of callers: nothing was
-// learnt.
+// ProbePostponed records that the running probe was canceled in favor of callers, without a result.
 func (s *Server) ProbePostponed(now time.Time) {
 	s.Probe, s.Postponed = ProbeWaiting, true
 	s.probeIn(now, s.pause(now))
