@@ -97,11 +97,11 @@ func (p *program) shout(d *demo.Directory, addr, admin string, cut time.Duration
     # {"status":2,... "message":"invalid password"}
 
 `, curl(addr, u.Username, u.Password), curl(addr, "nobody", "whatever"), curl(addr, u.Username, "wrong"))
-	fmt.Fprintf(p.stdout, "  Sample users (the password is NAME-password):\n\n")
+	fmt.Fprintf(p.stdout, "  Sample users and their passwords:\n\n")
 	for _, u := range d.Users() {
 		fmt.Fprintf(p.stdout, "    %-14s %s\n", u.Username, u.Password)
 	}
-	fmt.Fprintf(p.stdout, "\n  Check the way to this directory:\n\n"+
+	fmt.Fprintf(p.stdout, "\n  Run the doctor on this directory:\n\n"+
 		"    LDAP_URL=%s LDAP_BIND_DN=%s LDAP_BIND_PASSWORD=%s LDAP_BASE_DN=%s \\\n      %s check -user %s\n",
 		d.URL(), demo.ServiceDN, demo.ServicePassword, demo.PeopleDN, ownCommand(), u.Username)
 	fmt.Fprintf(p.stdout, "\n  Health   http://%s/healthz\n  Metrics  http://%s/metrics\n  Status   http://%s/\n", addr, admin, admin)
