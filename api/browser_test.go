@@ -88,7 +88,7 @@ func TestAForeignPageGuessesNoPassword(t *testing.T) {
 		for _, host := range []string{"127.0.0.1:8080", "localhost:8080", "[::1]:8080", "login.example.org"} {
 			h := newHarness(t, keyed("shop"), func(c *api.Config) { c.Hosts = []string{"login.example.org"} })
 			rec := h.do(t, sent{"POST", host, "/auth", headers + "\nAuthorization: Bearer shop-key"}.request())
-			h.requireRefused(t, rec, 400, "Origin: pages of other origins are not served")
+			h.requireRefused(t, rec, 400, "Origin: must be the origin of this service")
 			require.Equal(t, "close", rec.Header().Get("Connection"), "%s: its body was not read", name)
 			require.Empty(t, h.observer.all()[0].creds.Caller.Name, "not even the key was looked at")
 		}
@@ -153,7 +153,7 @@ func TestAPageUnderAReboundNameReadsNothing(t *testing.T) {
 			rec := httptest.NewRecorder()
 			h.Handler().ServeHTTP(rec, asked.request())
 			require.Equal(t, http.StatusBadRequest, rec.Code, "%s at %q", name, host)
-			require.Equal(t, "Host: for browsers it must be an IP address, localhost or a name listed in HTTP_HOSTS", decodeAnswer(t, rec.Body.Bytes()).Message)
+			require.Equal(t, "Host: must be an IP address, localhost or a name listed in HTTP_HOSTS for requests from browsers", decodeAnswer(t, rec.Body.Bytes()).Message)
 			require.Empty(t, h.auth.all())
 			admin := h.admin(asked)
 			require.Equal(t, http.StatusForbidden, admin.Code, "%s at %q", name, host)

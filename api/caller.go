@@ -42,9 +42,9 @@ func (s *Server) SetCallers(c Callers) { s.callers.Store(&c) }
 
 // The causes of a refused caller, for the log: the caller itself is given no hint.
 var (
-	errNoCredential = errors.New("the caller shows neither a key nor a certificate")
-	errNoBearer     = errors.New("the caller's Authorization header is not one Bearer key")
-	errUnknownKey   = errors.New("the caller's key is none of those in the file")
+	errNoCredential = errors.New("the caller presents neither a key nor a certificate")
+	errNoBearer     = errors.New("the caller's Authorization header must be one Bearer key")
+	errUnknownKey   = errors.New("the caller's key is not in AUTH_API_KEYS_FILE")
 )
 
 // callerKey is where the caller is kept for whoever tells of its request.

@@ -68,7 +68,7 @@ func TestACallerWithAKeyIsServedAndNamed(t *testing.T) {
 
 func TestACallerWithoutAKeyThatFitsIsRefusedWithoutAHint(t *testing.T) {
 	t.Parallel()
-	const none, bearer, unknown = "neither a key nor a certificate", "not one Bearer key", "none of those in the file"
+	const none, bearer, unknown = "neither a key nor a certificate", "must be one Bearer key", "not in AUTH_API_KEYS_FILE"
 	for name, c := range map[string]struct {
 		headers []string
 		cause   string
@@ -127,7 +127,7 @@ func TestNewKeysHoldAtOnce(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, keyed("shop"))
 	h.SetCallers(api.Callers{Keys: keysOf("till")})
-	h.requireCallerRefused(t, h.do(t, authorized("Bearer shop-key")), "none of those")
+	h.requireCallerRefused(t, h.do(t, authorized("Bearer shop-key")), "is not in AUTH_API_KEYS_FILE")
 	require.Equal(t, http.StatusOK, h.do(t, authorized("Bearer till-key")).Code)
 }
 

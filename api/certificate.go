@@ -26,7 +26,7 @@ const (
 )
 
 // errChainTooLong is the cause of a refusal.
-var errChainTooLong = fmt.Errorf("more than %d certificates or %d bytes of them", maxChain, maxChainBytes)
+var errChainTooLong = fmt.Errorf("the chain must have at most %d certificates and %d bytes", maxChain, maxChainBytes)
 
 // VerifyConnection is for the [tls.Config] of a listener that asks for callers' certificates: it
 // ends a handshake in which more certificates were shown than a caller may, so that their memory is
@@ -149,7 +149,7 @@ func (a *Callers) chains(shown []*x509.Certificate) ([][]*x509.Certificate, erro
 	return shown[0].Verify(options)
 }
 
-var errDenied = errors.New("it is denied by its fingerprint, or one that signs it is")
+var errDenied = errors.New("its fingerprint, or that of a certificate that signed it, is in HTTP_TLS_CLIENT_DENY_FILE")
 
 // denies returns an error if any certificate of any verified chain is denied. One denied chain is
 // enough: the caller chooses which intermediates it shows, and could show another way to an

@@ -80,7 +80,7 @@ func TestACertificateIsDeniedByItsFingerprintOrThatOfOneThatSignsIt(t *testing.T
 	}
 	require.NoError(t, identify(nil, leaf, first))
 	require.NoError(t, identify(other, leaf, first))
-	const denied = "the caller's certificate: it is denied by its fingerprint, or one that signs it is"
+	const denied = "the caller's certificate: its fingerprint, or that of a certificate that signed it, is in HTTP_TLS_CLIENT_DENY_FILE"
 	require.EqualError(t, identify(leaf, leaf, first), denied)
 	require.EqualError(t, identify(first, leaf, first), denied)
 	require.EqualError(t, identify(root, leaf, first), denied)
@@ -151,13 +151,13 @@ func TestDenies_HoldsHoweverTheHolderEncodesTheSignature(t *testing.T) {
 				require.NoError(t, err, "%s: not denied", as)
 				callers.Denied[sha256.Sum256(one.cert.Raw)] = true
 				_, err = callers.Identify(showing(t, shown...))
-				require.ErrorContains(t, err, "denied by its fingerprint", as)
+				require.ErrorContains(t, err, "is in HTTP_TLS_CLIENT_DENY_FILE", as)
 			}
 		}
 		for _, der := range [][]byte{leaf.Raw, reencoded(t, leaf, otherS(t, leaf.Signature, elliptic.P256()), 0).Raw} {
 			callers := api.Callers{ClientCAs: poolOf(root), Denied: map[[sha256.Size]byte]bool{sha256.Sum256(der): true}}
 			_, err := callers.Identify(showing(t, leaf, one.cert))
-			require.ErrorContains(t, err, "denied by its fingerprint", "%s: a caller's own certificate", name)
+			require.ErrorContains(t, err, "is in HTTP_TLS_CLIENT_DENY_FILE", "%s: a caller's own certificate", name)
 		}
 	}
 }
@@ -188,7 +188,7 @@ func TestNoKeyAndNoAuthorityAdmitNobody(t *testing.T) {
 	} {
 		h := newHarness(t)
 		h.SetCallers(c)
-		h.requireCallerRefused(t, h.do(t, authorized("Bearer shop-key")), map[bool]string{true: "none of those in the file", false: "neither a key nor a certificate"}[c.Keys != nil])
+		h.requireCallerRefused(t, h.do(t, authorized("Bearer shop-key")), map[bool]string{true: "not in AUTH_API_KEYS_FILE", false: "neither a key nor a certificate"}[c.Keys != nil])
 		require.Equal(t, http.StatusUnauthorized, h.post(t, typeJSON, goodJSON).Code, name)
 	}
 	h := newHarness(t)

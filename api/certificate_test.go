@@ -150,13 +150,13 @@ func TestAChainThatIsTooLongIsNotVerified(t *testing.T) {
 	_, err := callers.Identify(showing(t, six...))
 	require.NoError(t, err)
 	_, err = callers.Identify(showing(t, append(six, root.cert)...))
-	require.EqualError(t, err, "the caller's certificate: more than 6 certificates or 16384 bytes of them")
+	require.EqualError(t, err, "the caller's certificate: the chain must have at most 6 certificates and 16384 bytes")
 	var names []string
 	for i := range 800 {
 		names = append(names, fmt.Sprintf("till-%d.example.org", i))
 	}
 	_, err = callers.Identify(showing(t, root.caller(names...)))
-	require.EqualError(t, err, "the caller's certificate: more than 6 certificates or 16384 bytes of them")
+	require.EqualError(t, err, "the caller's certificate: the chain must have at most 6 certificates and 16384 bytes")
 	_, err = callers.Identify(showing(t, root.caller(names[:400]...)))
 	require.NoError(t, err)
 }
@@ -229,7 +229,7 @@ func TestAStrangersChainCostsOneAnswer(t *testing.T) {
 	_, err = in.ReadByte()
 	require.Error(t, err)
 	require.Len(t, h.observer.all(), 1)
-	require.ErrorContains(t, h.observer.all()[0].result.Cause, "more than 6 certificates")
+	require.ErrorContains(t, h.observer.all()[0].result.Cause, "at most 6 certificates")
 }
 
 // TestAResumedSessionIsVerifiedToo: its certificates come out of the ticket, and the authority may

@@ -51,7 +51,7 @@ func (b *requestBuffer) read(body io.Reader) error {
 			break
 		}
 		if err != nil {
-			r := badRequest("body: must be complete, and in time")
+			r := badRequest("body: must arrive complete and in time")
 			r.cause = err
 			return r
 		}

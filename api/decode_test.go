@@ -21,14 +21,14 @@ type bodyCase struct{ name, body, message string }
 const (
 	notObject     = "body: must be one JSON object"
 	trailing      = "body: must end after one JSON object"
-	unknown       = "unknown field: only username and password are known"
+	unknown       = "unknown field: only username and password are allowed"
 	notString     = ": must be a string"
 	badString     = ": must be a JSON string of valid Unicode"
 	missing       = ": must be given"
 	twice         = ": must be given once"
 	badEscape     = ": must have valid percent escapes"
-	looksLikeJSON = "body: looks like JSON, but Content-Type says that it is a form: send Content-Type: application/json"
-	semicolon     = "body: must be separated by & alone, a semicolon written as %3B"
+	looksLikeJSON = "body: looks like JSON, but Content-Type announces a form: send Content-Type: application/json"
+	semicolon     = "body: fields must be separated by &, and a semicolon must be written as %3B"
 )
 
 var refusedJSON = []bodyCase{
@@ -278,7 +278,7 @@ func TestABodyThatCannotBeReadIsRefusedWithItsCauseInTheLog(t *testing.T) {
 	req := newPost(typeJSON, "")
 	req.Body = io.NopCloser(io.MultiReader(bytes.NewReader([]byte(goodJSON)), &failing{broken}))
 	req.ContentLength = -1
-	h.requireRefused(t, h.do(t, req), http.StatusBadRequest, "body: must be complete, and in time")
+	h.requireRefused(t, h.do(t, req), http.StatusBadRequest, "body: must arrive complete and in time")
 	require.ErrorIs(t, h.observer.all()[0].result.Cause, broken)
 }
 

@@ -31,10 +31,10 @@ var (
 	errByteOrder    = badRequest("body: must not begin with a byte order mark")
 	errNotObject    = badRequest("body: must be one JSON object")
 	errTrailing     = badRequest("body: must end after one JSON object")
-	errUnknownField = badRequest("unknown field: only username and password are known")
-	errJSONAsForm   = badRequest("body: looks like JSON, but Content-Type says that it is a form: send Content-Type: application/json")
+	errUnknownField = badRequest("unknown field: only username and password are allowed")
+	errJSONAsForm   = badRequest("body: looks like JSON, but Content-Type announces a form: send Content-Type: application/json")
 	errFormEscape   = badRequest("body: must have valid percent escapes")
-	errSemicolon    = badRequest("body: must be separated by & alone, a semicolon written as %3B")
+	errSemicolon    = badRequest("body: fields must be separated by &, and a semicolon must be written as %3B")
 )
 
 // badRequest is a refusal with HTTP 400.
@@ -44,8 +44,8 @@ func badRequest(detail string) *refusal {
 
 // The refusals of the main listener.
 var (
-	errBrowserHost = badRequest("Host: for browsers it must be an IP address, localhost or a name listed in HTTP_HOSTS")
-	errOtherOrigin = badRequest("Origin: pages of other origins are not served")
+	errBrowserHost = badRequest("Host: must be an IP address, localhost or a name listed in HTTP_HOSTS for requests from browsers")
+	errOtherOrigin = badRequest("Origin: must be the origin of this service")
 )
 
 // pageRefusal is a refusal that people read, with HTTP 403.

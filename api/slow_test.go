@@ -57,7 +57,7 @@ func TestASlowBodyIsCutAndAnswered(t *testing.T) {
 			require.Empty(t, h.auth.all())
 			seen := h.observer.all()
 			require.Len(t, seen, 1)
-			require.Equal(t, "body: must be complete, and in time", seen[0].result.Detail)
+			require.Equal(t, "body: must arrive complete and in time", seen[0].result.Detail)
 			require.Error(t, seen[0].result.Cause)
 		})
 	}

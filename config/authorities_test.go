@@ -46,26 +46,26 @@ func TestAuthorities_EachFormThatIsNoPEMIsNamed(t *testing.T) {
 	good := string(root.PEM())
 	server := ldaptest.NewCA(t).Issue(t, ldaptest.CertConfig{})
 	for name, c := range map[string]struct{ content, want string }{
-		"nothing":                           {"", "holds no certificate in PEM form"},
-		"words":                             {"the authority", "holds no certificate in PEM form"},
-		"DER":                               {string(root.DER), "is a certificate in DER and not in PEM form: openssl x509 -inform der -in "},
-		"two in DER":                        {string(root.DER) + string(root.DER), "is a certificate in DER"},
-		"other DER":                         {"\x30\x03\x02\x01\x01", "is binary (DER) and not in PEM form: if it is PKCS #7"},
-		"UTF-16, little-endian":             {utf16Of(good, true, false), "is text in UTF-16, and PEM is ASCII"},
-		"UTF-16, big-endian":                {utf16Of(good, true, true), "is text in UTF-16, and PEM is ASCII"},
-		"UTF-16 without a mark":             {utf16Of(good, false, false), "is text in UTF-16, and PEM is ASCII"},
-		"UTF-16, big-endian without a mark": {utf16Of(good, false, true), "is text in UTF-16, and PEM is ASCII"},
+		"nothing":                           {"", "contains no PEM certificate"},
+		"words":                             {"the authority", "contains no PEM certificate"},
+		"DER":                               {string(root.DER), "is a DER certificate, and PEM is required: convert it with openssl x509 -inform der -in "},
+		"two in DER":                        {string(root.DER) + string(root.DER), "is a DER certificate"},
+		"other DER":                         {"\x30\x03\x02\x01\x01", "is binary (DER), and PEM is required: if it is PKCS #7"},
+		"UTF-16, little-endian":             {utf16Of(good, true, false), "is UTF-16 text, and PEM must be ASCII"},
+		"UTF-16, big-endian":                {utf16Of(good, true, true), "is UTF-16 text, and PEM must be ASCII"},
+		"UTF-16 without a mark":             {utf16Of(good, false, false), "is UTF-16 text, and PEM must be ASCII"},
+		"UTF-16, big-endian without a mark": {utf16Of(good, false, true), "is UTF-16 text, and PEM must be ASCII"},
 		"a byte order mark":                 {"\ufeff" + good, "begins with a byte order mark (BOM)"},
 		"a mark and two":                    {"\ufeff" + good + good, "begins with a byte order mark (BOM)"},
-		"base64 alone":                      {base64.StdEncoding.EncodeToString(root.DER), "is base64 without the lines -----BEGIN CERTIFICATE-----"},
+		"base64 alone":                      {base64.StdEncoding.EncodeToString(root.DER), "is base64 without the PEM lines: add -----BEGIN CERTIFICATE-----"},
 		"a private key":                     {pemOf("EC PRIVATE KEY", []byte("k")), "certificate 1 is a private key"},
 		"OpenSSL's own form":                {pemOf("TRUSTED CERTIFICATE", root.DER), "certificate 1 is a TRUSTED CERTIFICATE"},
 		"PKCS #7":                           {pemOf("PKCS7", []byte("k")), "openssl pkcs7 -print_certs"},
 		"a request":                         {pemOf("CERTIFICATE REQUEST", []byte("k")), `certificate 1 is of type "CERTIFICATE REQUEST"`},
 		"half a certificate":                {good[:len(good)/2], "certificate 1 is damaged"},
 		"no certificate within":             {pemOf("CERTIFICATE", []byte("k")), "certificate 1 cannot be parsed"},
-		"a negative serial number": {pemOf("CERTIFICATE", negative.DER), "certificate 1 has a negative serial number, which RFC 5280 forbids: get " +
-			"another one, or start the service with GODEBUG=x509negativeserial=1"},
+		"a negative serial number": {pemOf("CERTIFICATE", negative.DER), "certificate 1 has a negative serial number, which RFC 5280 forbids: " +
+			"replace it, or start the service with GODEBUG=x509negativeserial=1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -94,7 +94,7 @@ func TestAuthorities_OneOfABundleThatIsLostIsWarnedOf(t *testing.T) {
 			t.Parallel()
 			at := file(t, first+c.second+third)
 			cfg := mustLoad(t, minimal("LDAP_CA_FILE="+at, "LDAP_URL=ldaps://localhost"))
-			assert.Contains(t, strings.Join(cfg.Warnings, "\n"), "LDAP_CA_FILE: not all of "+at+" is used: "+c.want)
+			assert.Contains(t, strings.Join(cfg.Warnings, "\n"), "LDAP_CA_FILE: "+at+" is used only in part: "+c.want)
 			authorities := cfg.LDAP.Authorities()
 			require.Len(t, authorities, 3)
 			assert.Equal(t, "One", authorities[0].Subject.CommonName)
@@ -143,10 +143,10 @@ func TestKeyPair_ThatIsNoPEMIsNamed(t *testing.T) {
 	content, err := os.ReadFile(cert.CertFile)
 	require.NoError(t, err)
 	for content, want := range map[string]string{
-		string(cert.TLS.Certificate[0]):        "is a certificate in DER and not in PEM form",
+		string(cert.TLS.Certificate[0]):        "is a DER certificate, and PEM is required",
 		"\ufeff" + string(content):             "begins with a byte order mark",
-		utf16Of(string(content), true, false):  "is text in UTF-16",
-		utf16Of(string(content), false, false): "is text in UTF-16",
+		utf16Of(string(content), true, false):  "is UTF-16 text",
+		utf16Of(string(content), false, false): "is UTF-16 text",
 	} {
 		assert.Contains(t, problem(t, "LDAP_CERT_FILE", minimal("LDAP_CERT_FILE="+file(t, content), "LDAP_KEY_FILE="+cert.KeyFile)), want)
 	}

@@ -26,11 +26,11 @@ const (
 
 // Errors of a line. They never repeat its text, which may be a key.
 var (
-	errKeyLine  = errors.New("must be a name and the SHA-256 of a key, in hexadecimal, with white space between")
-	errKeyName  = fmt.Errorf("the name must be 1 to %d of A-Z a-z 0-9 . _ -", maxCallerName)
+	errKeyLine  = errors.New("must be a name and the SHA-256 of a key in hexadecimal, separated by white space")
+	errKeyName  = fmt.Errorf("the name must be 1 to %d characters of A-Z a-z 0-9 . _ -", maxCallerName)
 	errKeyHash  = errors.New("the SHA-256 must be 64 hexadecimal digits")
-	errKeyEmpty = errors.New("the SHA-256 is that of nothing: whatever made it was given no key")
-	errKeyTwice = errors.New("the key is there twice: nobody could tell whose it is")
+	errKeyEmpty = errors.New("the SHA-256 is that of an empty key: compute it from the key")
+	errKeyTwice = errors.New("the key occurs twice: each caller needs its own")
 )
 
 // APIKeys reads the keys from their file at each call. It returns none if no file is named or the
@@ -56,7 +56,7 @@ func (a *Auth) APIKeys() ([]APIKey, error) {
 func parseAPIKeys(content []byte) (keys []APIKey, wrong error) {
 	keys = []APIKey{}
 	if len(content) > maxAPIKeysFile {
-		wrong = fmt.Errorf("is longer than %d bytes", maxAPIKeysFile)
+		wrong = fmt.Errorf("must be at most %d bytes", maxAPIKeysFile)
 	}
 	seen := map[[sha256.Size]byte]bool{}
 	number := 0
@@ -73,7 +73,7 @@ func parseAPIKeys(content []byte) (keys []APIKey, wrong error) {
 			err = errKeyTwice
 		default:
 			if len(keys) == maxAPIKeys {
-				err = fmt.Errorf("there are more than %d keys", maxAPIKeys)
+				err = fmt.Errorf("the file must have at most %d keys", maxAPIKeys)
 			}
 			seen[key.SHA256] = true
 			keys = append(keys, key)
@@ -93,9 +93,9 @@ func (c *Config) validateCallers(wrong *problems) {
 	// If certificates are accepted too, a file without keys refuses only callers with keys. The
 	// other callers are still admitted after a restart.
 	case c.Auth.APIKeysFile != "" && len(keys) == 0 && c.HTTP.TLSClientCAFile == "":
-		wrong.add("AUTH_API_KEYS_FILE", "%s: holds no key, so that nobody could call", c.Auth.APIKeysFile)
+		wrong.add("AUTH_API_KEYS_FILE", "%s: contains no key, so every caller would be refused", c.Auth.APIKeysFile)
 	case c.Auth.APIKeysFile != "" && len(keys) == 0:
-		c.Warnings = append(c.Warnings, "AUTH_API_KEYS_FILE: holds no key, so that only callers with a certificate are admitted")
+		c.Warnings = append(c.Warnings, "AUTH_API_KEYS_FILE: contains no key, so only callers with a certificate are admitted")
 	}
 	switch _, err := c.HTTP.DeniedCertificates(); {
 	case err != nil:
@@ -222,7 +222,7 @@ func (h *HTTP) DeniedCertificates() (map[[sha256.Size]byte]bool, error) {
 // wrong line, and the fingerprints are those of the valid lines.
 func parseFingerprints(content []byte) (denied map[[sha256.Size]byte]bool, wrong error) {
 	if len(content) > maxDenyFile {
-		wrong = fmt.Errorf("is longer than %d bytes", maxDenyFile)
+		wrong = fmt.Errorf("must be at most %d bytes", maxDenyFile)
 	}
 	denied = map[[sha256.Size]byte]bool{}
 	number := 0

@@ -76,7 +76,7 @@ func TestAFileWithAWrongFingerprintNamesTheLineAndTheRule(t *testing.T) {
 	assert.Contains(t, problem(t, "HTTP_TLS_CLIENT_DENY_FILE", denying(t, "/nowhere/denied")), "cannot be read: ")
 	assert.Contains(t, problem(t, "HTTP_TLS_CLIENT_CA_FILE", minimal("HTTP_TLS_CLIENT_DENY_FILE="+file(t, ""))), "is required with HTTP_TLS_CLIENT_DENY_FILE")
 	_, err := config.ParseFingerprints([]byte(strings.Repeat("#\n", 1<<19+1)))
-	require.EqualError(t, err, "is longer than 1048576 bytes")
+	require.EqualError(t, err, "must be at most 1048576 bytes")
 }
 
 func TestAnEmptyDenyFileDeniesNothing(t *testing.T) {

@@ -32,7 +32,7 @@ func TestASecretInPlaceOfAPathIsNotRepeated(t *testing.T) {
 		for _, secret := range []string{password, "hunter2", "/hunter2", "hun/ter2", "/9j/4AAQ+Sk=", "/a b/c", "./secret", "correct horse", "../$ecret/x"} {
 			text := wrong(variable, secret)
 			assert.NotContains(t, text, secret, variable)
-			assert.Contains(t, text, "the file that it names cannot be read: no such file or directory", variable)
+			assert.Contains(t, text, "the file named by it cannot be read: no such file or directory", variable)
 		}
 		assert.Contains(t, wrong(variable, "/run/secrets/is-missing"), "the file /run/secrets/is-missing cannot be read", "what looks like a path helps to find the mistake")
 	}

@@ -44,8 +44,8 @@ func TestText_RefusesWhatNobodySees(t *testing.T) {
 				value + "\u3000":               "ends with white space: U+3000",
 				"\ufeff" + value:               "begins with white space: a byte order mark",
 				"\u200b" + value:               "begins with white space: a zero width space",
-				`"` + value + `"`:              "is in quotes, which would be part of the value: remove them",
-				"'" + value + "'":              "is in quotes, which would be part of the value: remove them",
+				`"` + value + `"`:              "is in quotes, which would become part of the value: remove them",
+				"'" + value + "'":              "is in quotes, which would become part of the value: remove them",
 				value[:1] + "\xff" + value[1:]: "is not valid UTF-8",
 			} {
 				text := problem(t, name, append(minimal(with...), name+"="+bad))
@@ -116,7 +116,7 @@ func TestSecret_IsUsedAsGivenAndWarnedAbout(t *testing.T) {
 			continue
 		}
 		if assert.Len(t, c.Warnings, 1, "%q", value) {
-			assert.Equal(t, "LDAP_BIND_PASSWORD: the secret "+want+", which is used as a part of it; remove that if it is none", c.Warnings[0])
+			assert.Equal(t, "LDAP_BIND_PASSWORD: the secret "+want+", which is used as part of the secret; remove it if it does not belong there", c.Warnings[0])
 		}
 	}
 }

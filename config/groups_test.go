@@ -51,7 +51,7 @@ func TestAPlaceholderOfAGroupFilterStandsWhereAValueDoes(t *testing.T) {
 		assert.Equal(t, good, mustLoad(t, minimal(base, "LDAP_GROUP_FILTER="+good)).LDAP.GroupFilter)
 	}
 	for bad, why := range map[string]string{
-		"({dn}=member)": "where no value stands", "(a{username}={dn})": "where no value stands",
+		"({dn}=member)": "outside of a value", "(a{username}={dn})": "outside of a value",
 		"(member={dn}": "is not a filter", "{dn}": "is not a filter",
 	} {
 		assert.Contains(t, problem(t, "LDAP_GROUP_FILTER", minimal(base, "LDAP_GROUP_FILTER="+bad)), why, bad)
@@ -64,10 +64,10 @@ func TestGroupsNeedSearches(t *testing.T) {
 	one := template("LDAP_POOL_MAX_CONNS=1")
 	assert.True(t, mustLoad(t, one).LDAP.BindOnly())
 	groups := []string{"LDAP_REQUIRED_GROUPS=staff", "LDAP_GROUP_BASE_DN=ou=groups,dc=org"}
-	assert.Contains(t, problem(t, "LDAP_POOL_MAX_CONNS", append(one, groups...)), "is not between 2 and")
+	assert.Contains(t, problem(t, "LDAP_POOL_MAX_CONNS", append(one, groups...)), "must be between 2 and")
 	c := mustLoad(t, append(template(), groups...))
 	assert.False(t, c.LDAP.BindOnly())
 	assert.NotContains(t, strings.Join(c.Warnings, " "), "not used")
 	const upn = "LDAP_USER_DN_TEMPLATE={username}@example.org"
-	assert.Contains(t, problem(t, "LDAP_USER_DN_TEMPLATE", append(template("LDAP_PRESET=ad", upn), groups...)), "gives no DN")
+	assert.Contains(t, problem(t, "LDAP_USER_DN_TEMPLATE", append(template("LDAP_PRESET=ad", upn), groups...)), "must give a DN")
 }

@@ -44,13 +44,13 @@ func TestServersAreTakenInOneSpelling(t *testing.T) {
 
 func TestServersThatCannotBeMeantAreRefused(t *testing.T) {
 	t.Parallel()
-	const shape = "must be scheme, host and port and nothing else"
+	const shape = "must have only a scheme, a host and a port"
 	const socket = "must have its socket's path percent-encoded, as in ldapi://%2frun%2fslapd%2fldapi"
 	for given, want := range map[string]string{
 		"ldap.example.org:389":           `"ldap.example.org:389" is not a URL`,
 		"http://h":                       `"http://h" must begin with ldap://, ldaps://, ldapi:// or ldap+srv://`,
-		"ldap+srv://example.org:389":     `"ldap+srv://example.org:389" must have a domain and nothing else`,
-		"ldap+srv://192.0.2.1":           `"ldap+srv://192.0.2.1" must have a domain and nothing else`,
+		"ldap+srv://example.org:389":     `"ldap+srv://example.org:389" must have only a domain`,
+		"ldap+srv://192.0.2.1":           `"ldap+srv://192.0.2.1" must have only a domain`,
 		"ldap+srv://":                    `"ldap+srv://" has no host`,
 		"ldap+srv://example.org/dc=org":  `"ldap+srv://example.org/dc=org" ` + shape,
 		"ldaps+srv://example.org":        `"ldaps+srv://example.org" must begin with ldap://`,
@@ -71,10 +71,10 @@ func TestServersThatCannotBeMeantAreRefused(t *testing.T) {
 		"ldapi:///":                      `"ldapi:///" ` + socket,
 		"ldapi://run/slapd":              `"ldapi://run/slapd" ` + socket,
 		"ldapi://%2":                     `"ldapi://%2" ` + socket,
-		"ldap://a,ldap://b,ldap://A":     `"ldap://a" is in the list twice`,
-		"ldapi://%2fa,ldapi://%2fa/":     `"ldapi://%2fa" is in the list twice`,
-		"ldap://a,,ldap://b":             `"ldap://a,,ldap://b" has an empty item between its commas`,
-		"ldap://a,":                      `"ldap://a," has an empty item between its commas`,
+		"ldap://a,ldap://b,ldap://A":     `"ldap://a" is listed twice`,
+		"ldapi://%2fa,ldapi://%2fa/":     `"ldapi://%2fa" is listed twice`,
+		"ldap://a,,ldap://b":             `"ldap://a,,ldap://b" has an empty item between commas`,
+		"ldap://a,":                      `"ldap://a," has an empty item between commas`,
 		" ":                              "is required",
 		"":                               "is required",
 		"ldap://good,ldap://bad:0":       `"ldap://bad:0" must have`,
@@ -90,15 +90,15 @@ func TestServersThatCannotBeMeantAreRefused(t *testing.T) {
 func TestWhatAURLHoldsBeforeItsHostIsNotPrinted(t *testing.T) {
 	t.Parallel()
 	for given, shown := range map[string]string{
-		"ldap://admin:" + password + "@h":          `"ldap://[redacted]@h" must not hold a user or a password`,
-		"ldap://admin:" + password + "@h:389/x?y":  `"ldap://[redacted]@h:389/x?y" must not hold`,
-		"ldap://" + password + "@":                 `"ldap://[redacted]@" must not hold`,
-		"ldap://good,ldaps://u:" + password + "@h": `"ldap://[redacted]@h" must not hold`,
-		"ldap://u:" + password + ",x@h":            `"ldap://[redacted]@h" must not hold`,
-		"ldap://u:x," + password + "@h":            `"ldap://[redacted]@h" must not hold`,
-		"ldap://u:p@" + password + "@h":            `"ldap://[redacted]@h" must not hold`,
-		"ldap://u:" + password + "/#?@h":           `"ldap://[redacted]@h" must not hold`,
-		"http://u:" + password + "@h":              `"http://[redacted]@h" must not hold`,
+		"ldap://admin:" + password + "@h":          `"ldap://[redacted]@h" must not contain a user or a password`,
+		"ldap://admin:" + password + "@h:389/x?y":  `"ldap://[redacted]@h:389/x?y" must not contain`,
+		"ldap://" + password + "@":                 `"ldap://[redacted]@" must not contain`,
+		"ldap://good,ldaps://u:" + password + "@h": `"ldap://[redacted]@h" must not contain`,
+		"ldap://u:" + password + ",x@h":            `"ldap://[redacted]@h" must not contain`,
+		"ldap://u:x," + password + "@h":            `"ldap://[redacted]@h" must not contain`,
+		"ldap://u:p@" + password + "@h":            `"ldap://[redacted]@h" must not contain`,
+		"ldap://u:" + password + "/#?@h":           `"ldap://[redacted]@h" must not contain`,
+		"http://u:" + password + "@h":              `"http://[redacted]@h" must not contain`,
 		"ldap://u:" + password + "@h,":             `"ldap://[redacted]@h," has an empty item`,
 		"ldap://u:" + password + ",,@h":            `"ldap://[redacted]@h" has an empty item`,
 	} {
@@ -117,7 +117,7 @@ func TestStartTLSNeedsAServerThatCanDoIt(t *testing.T) {
 	assert.True(t, mustLoad(t, minimal("LDAP_START_TLS=true", "LDAP_URL=ldap+srv://example.org")).LDAP.StartTLS)
 	for _, servers := range []string{"ldaps://a", "ldapi://%2fs,ldaps://b"} {
 		assert.Contains(t, problem(t, "LDAP_START_TLS", minimal("LDAP_START_TLS=true", "LDAP_URL="+servers)),
-			"is for ldap:// servers, and LDAP_URL has none")
+			"applies only to ldap:// servers, and LDAP_URL has none")
 	}
 	problem(t, "LDAP_URL", minimal("LDAP_START_TLS=true", "LDAP_URL="))
 }
@@ -132,16 +132,16 @@ func TestTLSFilesAreReadAtTheStart(t *testing.T) {
 		variable, text string
 	}{
 		"no CA file":               {[]string{"LDAP_CA_FILE=" + missing}, "LDAP_CA_FILE", "the file " + missing + " cannot be read: no such file or directory"},
-		"an empty CA file":         {[]string{"LDAP_CA_FILE=" + file(t, "")}, "LDAP_CA_FILE", "holds no certificate in PEM form"},
+		"an empty CA file":         {[]string{"LDAP_CA_FILE=" + file(t, "")}, "LDAP_CA_FILE", "contains no PEM certificate"},
 		"a folder for a CA file":   {[]string{"LDAP_CA_FILE=" + t.TempDir()}, "LDAP_CA_FILE", "cannot be read: "},
 		"a certificate alone":      {[]string{"LDAP_CERT_FILE=" + one.CertFile}, "LDAP_KEY_FILE", "is required with LDAP_CERT_FILE"},
 		"a key alone":              {[]string{"LDAP_KEY_FILE=" + one.KeyFile}, "LDAP_CERT_FILE", "is required with LDAP_KEY_FILE"},
 		"another's key":            {[]string{"LDAP_CERT_FILE=" + one.CertFile, "LDAP_KEY_FILE=" + other.KeyFile}, "LDAP_CERT_FILE", "private key does not match"},
 		"no certificate file":      {[]string{"LDAP_CERT_FILE=" + missing, "LDAP_KEY_FILE=" + one.KeyFile}, "LDAP_CERT_FILE", "no such file"},
-		"certificate for key":      {[]string{"LDAP_CERT_FILE=" + one.CertFile, "LDAP_KEY_FILE=" + one.CertFile}, "LDAP_CERT_FILE", "are not a certificate and its key"},
-		"a URL for a name":         {[]string{"LDAP_TLS_SERVER_NAME=ldaps://h"}, "LDAP_TLS_SERVER_NAME", `"ldaps://h" is not a host's name`},
-		"an old version of TLS":    {[]string{"LDAP_TLS_MIN_VERSION=1.0"}, "LDAP_TLS_MIN_VERSION", `"1.0" is none of 1.2, 1.3`},
-		"a version with its words": {[]string{"LDAP_TLS_MIN_VERSION=TLS1.2"}, "LDAP_TLS_MIN_VERSION", `"TLS1.2" is none of 1.2, 1.3`},
+		"certificate for key":      {[]string{"LDAP_CERT_FILE=" + one.CertFile, "LDAP_KEY_FILE=" + one.CertFile}, "LDAP_CERT_FILE", "must be a certificate and its private key"},
+		"a URL for a name":         {[]string{"LDAP_TLS_SERVER_NAME=ldaps://h"}, "LDAP_TLS_SERVER_NAME", `"ldaps://h" is not a host name`},
+		"an old version of TLS":    {[]string{"LDAP_TLS_MIN_VERSION=1.0"}, "LDAP_TLS_MIN_VERSION", `"1.0" is not one of 1.2, 1.3`},
+		"a version with its words": {[]string{"LDAP_TLS_MIN_VERSION=TLS1.2"}, "LDAP_TLS_MIN_VERSION", `"TLS1.2" is not one of 1.2, 1.3`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -192,7 +192,7 @@ func TestTLSFilesThatWentAwaySinceAreNamed(t *testing.T) {
 func TestHalfAnIdentityIsRefused(t *testing.T) {
 	t.Parallel()
 	assert.Contains(t, problem(t, "LDAP_BIND_PASSWORD", minimal("LDAP_BIND_PASSWORD=")),
-		"is required with LDAP_BIND_DN, here or as LDAP_BIND_PASSWORD_FILE")
+		"is required with LDAP_BIND_DN, either this variable or LDAP_BIND_PASSWORD_FILE")
 	text := problem(t, "LDAP_BIND_DN", minimal("LDAP_BIND_DN="))
 	assert.Contains(t, text, "is required with LDAP_BIND_PASSWORD")
 	assert.NotContains(t, text, password)
@@ -226,8 +226,8 @@ func TestBaseDNsStandBetweenSemicolonsThatAreNotEscaped(t *testing.T) {
 func TestBaseDNsThatAreNoneAreRefused(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]string{
-		``:             "is required, or LDAP_USER_DN_TEMPLATE in its place",
-		` `:            `" " has an empty name between its semicolons`,
+		``:             "is required unless LDAP_USER_DN_TEMPLATE is set",
+		` `:            `" " has an empty name between semicolons`,
 		`;`:            `";" has an empty name`,
 		`dc=x;`:        `"dc=x;" has an empty name`,
 		`dc=x;;dc=y`:   `"dc=x;;dc=y" has an empty name`,
@@ -259,7 +259,7 @@ func TestAFilterTakesTheNameAsAValue(t *testing.T) {
 
 func TestAFilterThatTakesTheNameElsewhereIsRefused(t *testing.T) {
 	t.Parallel()
-	const none, place, filter = " has no {username}", " has {username} where no value stands", " is not a filter (RFC 4515): "
+	const none, place, filter = " has no {username}", " has {username} outside of a value", " is not a filter (RFC 4515): "
 	for given, want := range map[string]string{
 		"(uid=name)": none, "(uid={user})": none, "(uid={Username})": none, "(uid={ username })": none,
 		"({username}=x)": place, "(u{username}=x)": place, "(cn;{username}=x)": place, "(cn:{username}:=x)": place,
@@ -289,7 +289,7 @@ func TestATemplateTakesTheNameAsAValue(t *testing.T) {
 
 func TestATemplateThatTakesTheNameElsewhereIsRefused(t *testing.T) {
 	t.Parallel()
-	const none, place, dn = " has no {username}", " has {username} where no value stands", " is not a DN (RFC 4514) with {username} in it"
+	const none, place, dn = " has no {username}", " has {username} outside of a value", " is not a DN (RFC 4514) with {username} in a value"
 	for given, want := range map[string]string{
 		"uid=name,dc=org": none, "uid=%s,dc=org": none, "people": none,
 		"{username}=x,dc=org": place, "u{username}=x": place, "uid=x,{username}=y": place, "uid=x+{username}=y": place,
@@ -311,7 +311,7 @@ func TestATemplateExcludesWhatOnlyASearchHeeds(t *testing.T) {
 	} {
 		t.Run(variable, func(t *testing.T) {
 			t.Parallel()
-			assert.Contains(t, problem(t, variable, template(variable+"="+value)), "only one of the two can be meant")
+			assert.Contains(t, problem(t, variable, template(variable+"="+value)), "remove this variable or the template")
 		})
 	}
 }
@@ -321,8 +321,8 @@ func TestAttributesHaveNamesOptionsOrNumbers(t *testing.T) {
 	c := mustLoad(t, minimal("LDAP_ATTRIBUTES=cn,displayName;lang-de,2.5.4.4", "LDAP_USER_NAME_ATTRIBUTE=0.9.2342.19200300.100.1.1"))
 	assert.Equal(t, config.List{"cn", "displayName;lang-de", "2.5.4.4"}, c.LDAP.Attributes)
 	for _, bad := range []string{"c n", "*", "cn=x", "größe", "a_b", "(cn)"} {
-		assert.Contains(t, problem(t, "LDAP_ATTRIBUTES", minimal("LDAP_ATTRIBUTES="+bad)), "is not an attribute's name")
-		assert.Contains(t, problem(t, "LDAP_USER_NAME_ATTRIBUTE", minimal("LDAP_USER_NAME_ATTRIBUTE="+bad)), "is not an attribute's name")
+		assert.Contains(t, problem(t, "LDAP_ATTRIBUTES", minimal("LDAP_ATTRIBUTES="+bad)), "is not an attribute name")
+		assert.Contains(t, problem(t, "LDAP_USER_NAME_ATTRIBUTE", minimal("LDAP_USER_NAME_ATTRIBUTE="+bad)), "is not an attribute name")
 	}
 }
 
@@ -332,14 +332,14 @@ func TestAttributes_MayBeAskedForInBase64(t *testing.T) {
 	c := mustLoad(t, minimal("LDAP_ATTRIBUTES=cn, mS-DS-ConsistencyGuid:base64,userCertificate;binary:base64"))
 	assert.Equal(t, config.List{"cn", "mS-DS-ConsistencyGuid:base64", "userCertificate;binary:base64"}, c.LDAP.Attributes)
 	for bad, want := range map[string]string{
-		":base64": "is not an attribute's name", "c n:base64": "is not an attribute's name",
-		"cn:": "has a form that there is not", "cn:hex": "has a form that there is not", "cn:BASE64": "has a form that there is not",
-		"cn:base64:base64": "has a form that there is not", "cn:base64;binary": "has a form that there is not",
-		"cn,mail,cn:base64": "in two forms", "cn:base64,cn": "in two forms",
+		":base64": "is not an attribute name", "c n:base64": "is not an attribute name",
+		"cn:": "has an unknown form", "cn:hex": "has an unknown form", "cn:BASE64": "has an unknown form",
+		"cn:base64:base64": "has an unknown form", "cn:base64;binary": "has an unknown form",
+		"cn,mail,cn:base64": "with and without :base64", "cn:base64,cn": "with and without :base64",
 	} {
 		assert.Contains(t, problem(t, "LDAP_ATTRIBUTES", minimal("LDAP_ATTRIBUTES="+bad)), want, bad)
 	}
-	assert.Contains(t, problem(t, "LDAP_USER_NAME_ATTRIBUTE", minimal("LDAP_USER_NAME_ATTRIBUTE=cn:base64")), "is not an attribute's name")
+	assert.Contains(t, problem(t, "LDAP_USER_NAME_ATTRIBUTE", minimal("LDAP_USER_NAME_ATTRIBUTE=cn:base64")), "is not an attribute name")
 }
 
 // TestAServiceBindForUsersNeedsAnIdentity: there would be nobody to bind as.

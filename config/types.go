@@ -20,7 +20,7 @@ func (l *List) UnmarshalText(text []byte) error {
 	for item := range strings.SplitSeq(string(text), ",") {
 		item = strings.TrimSpace(item)
 		if item == "" {
-			return fmt.Errorf("has an empty item between its commas")
+			return fmt.Errorf("has an empty item between commas")
 		}
 		if text := flaw(item); text != "" {
 			return fmt.Errorf("has an item that %s", text)
@@ -46,7 +46,7 @@ func (l *DNList) UnmarshalText(text []byte) error {
 		case i == len(s) || s[i] == ';':
 			dn := trimDN(s[start:i])
 			if dn == "" {
-				return fmt.Errorf("has an empty name between its semicolons")
+				return fmt.Errorf("has an empty name between semicolons")
 			}
 			if text := flaw(dn); text != "" {
 				return fmt.Errorf("has a name that %s", text)
@@ -82,7 +82,7 @@ func (l *PrefixList) UnmarshalText(text []byte) error {
 	for _, item := range items {
 		p, err := clientaddr.ParsePrefix(item)
 		if err != nil {
-			return fmt.Errorf("has %q, which is neither a network in CIDR notation nor an address", item)
+			return fmt.Errorf("has %q, which is neither an IP address nor a network in CIDR notation", item)
 		}
 		*l = append(*l, p)
 	}
@@ -104,15 +104,15 @@ func (l *HostList) UnmarshalText(text []byte) error {
 		name := strings.ToLower(strings.TrimSuffix(item, "."))
 		switch {
 		case strings.Contains(item, "://") || strings.Contains(item, "/"):
-			return fmt.Errorf("has %q, which is a URL: only its host belongs here", item)
+			return fmt.Errorf("has %q, which is a URL: write only its host", item)
 		case strings.Contains(item, "*"):
-			return fmt.Errorf("has %q: wildcards are not supported, each name must be listed", item)
+			return fmt.Errorf("has %q: wildcards are not supported, list each name", item)
 		case isAddress(item):
-			return fmt.Errorf("has %q: IP addresses are always accepted and need not be listed", item)
+			return fmt.Errorf("has %q: IP addresses are always accepted, remove it", item)
 		case strings.Contains(item, ":"):
-			return fmt.Errorf("has %q: a name counts under every port, leave the port out", item)
+			return fmt.Errorf("has %q: a name is accepted with every port, remove the port", item)
 		case !hostName(name):
-			return fmt.Errorf("has %q, which is not a host name: letters, digits, '-', '_' and dots, other scripts as xn--", item)
+			return fmt.Errorf("has %q, which is not a host name: use letters, digits, '-', '_' and dots, and xn-- for other scripts", item)
 		}
 		*l = append(*l, name)
 	}

@@ -25,8 +25,8 @@ func TestHostsAreNames(t *testing.T) {
 func TestAHostThatIsNoNameIsRefusedAndTheReasonSaid(t *testing.T) {
 	t.Parallel()
 	for value, reason := range map[string]string{
-		"authsvc:8080": "leave the port out", "https://authsvc": "is a URL", "authsvc/": "is a URL", "*.example.org": "wildcards are not supported", "*": "wildcards are not supported",
-		"10.0.0.1": "need not be listed", "[::1]": "need not be listed", "::1": "need not be listed", "a,,b": "has an empty item", "münchen.de": "is not a host name",
+		"authsvc:8080": "remove the port", "https://authsvc": "is a URL", "authsvc/": "is a URL", "*.example.org": "wildcards are not supported", "*": "wildcards are not supported",
+		"10.0.0.1": "are always accepted", "[::1]": "are always accepted", "::1": "are always accepted", "a,,b": "has an empty item", "münchen.de": "is not a host name",
 		"a b": "is not a host name", ".": "is not a host name", "a..b": "is not a host name", ".a": "is not a host name", strings.Repeat("a", 64): "is not a host name",
 		strings.Repeat("a.", 126) + "a": "", strings.Repeat("a.", 126) + "ab": "is not a host name", "user@host": "is not a host name",
 	} {

@@ -20,11 +20,11 @@ func (c *Config) validateDecoy(wrong *problems) {
 	case len(dn.RDNs) == 0:
 		wrong.add(variable, "%q is not the DN of an entry", given)
 	case !c.Auth.Uniform():
-		wrong.note(variable, "", "is used with AUTH_FAILURE_DETAIL=uniform only: set that, or remove this")
+		wrong.note(variable, "", "is used only with AUTH_FAILURE_DETAIL=uniform: set that, or remove this variable")
 	case ldapname.SameDN(given, c.LDAP.BindDN):
-		wrong.add(variable, "%q is the service identity of LDAP_BIND_DN: wrong passwords would lock it", given)
+		wrong.add(variable, "%q is the service identity (LDAP_BIND_DN), which wrong passwords would lock: use another entry", given)
 	case c.LDAP.bindsByPrincipal():
-		wrong.note(variable, "", "needs users' DNs, which the template of LDAP_USER_DN_TEMPLATE does not give: a login of the decoy itself could not be refused. Use LDAP_BASE_DN instead")
+		wrong.note(variable, "", "needs the users' DNs, which this LDAP_USER_DN_TEMPLATE does not give: a login as the decoy itself could not be refused. Use LDAP_BASE_DN instead of the template")
 	}
 }
 
@@ -34,9 +34,9 @@ func (c *Config) warnUniform() {
 		return
 	}
 	if c.Auth.ThrottleFailures == 0 && c.Auth.ThrottleAccountFailures == 0 {
-		c.Warnings = append(c.Warnings, "AUTH_FAILURE_DETAIL: with uniform, attempts on one name run one after another, and the throttle is off: a client that never stops guessing keeps the owner of the name waiting")
+		c.Warnings = append(c.Warnings, "AUTH_FAILURE_DETAIL: in uniform mode the attempts on one name run one after another, and the throttle is off: a client that keeps guessing makes the user wait; set AUTH_THROTTLE_FAILURES")
 	}
 	if c.Auth.UniformDecoyDN != "" && c.LDAP.UserDNTemplate != "" && c.LDAP.dialect().HidesUnknownDNs {
-		c.Warnings = append(c.Warnings, "AUTH_UNIFORM_DECOY_DN: not used, since "+c.LDAP.dialect().Product+" answers a DN without an entry like a wrong password; use LDAP_BASE_DN instead of LDAP_USER_DN_TEMPLATE")
+		c.Warnings = append(c.Warnings, "AUTH_UNIFORM_DECOY_DN: not used, because "+c.LDAP.dialect().Product+" answers an unknown DN like a wrong password; use LDAP_BASE_DN instead of LDAP_USER_DN_TEMPLATE")
 	}
 }

@@ -46,9 +46,9 @@ func unknown(given map[string]string, wrong *problems) (warnings []string) {
 			likely, stops = guessed(name)
 			stops = stops && (!slices.Contains(imageSwitches(), name) || turnsOn(value))
 		}
-		text := "there is no such variable, and it is not used"
+		text := "unknown variable, ignored"
 		if likely != "" {
-			text = "there is no such variable; " + likely + " was probably meant"
+			text = "unknown variable; did you mean " + likely + "?"
 		}
 		if stops && !strings.HasPrefix(name, logPrefix) {
 			wrong.note(name, "", text)

@@ -203,19 +203,19 @@ func (c Config) validate() error {
 		}
 	}
 	if (c.BindDN == "") != (c.BindPassword == "") {
-		invalid("BindDN", "and BindPassword belong together: a DN without a password binds as nobody (RFC 4513 section 5.1.2)")
+		invalid("BindDN", "and BindPassword must be set together: a bind with a DN and no password is anonymous (RFC 4513 section 5.1.2)")
 	}
 	if c.BindLaneServiceBind > ServiceBindNever {
-		invalid("BindLaneServiceBind", "is %d, and none of the rules", c.BindLaneServiceBind)
+		invalid("BindLaneServiceBind", "is %d, which is not a known value", c.BindLaneServiceBind)
 	}
 	if c.BindLaneServiceBind == ServiceBindAlways && c.BindDN == "" {
-		invalid("BindLaneServiceBind", "is ServiceBindAlways, which needs a BindDN")
+		invalid("BindLaneServiceBind", "is ServiceBindAlways, which requires BindDN")
 	}
 	if c.Policy > RoundRobin {
-		invalid("Policy", "is %d, and neither Failover nor RoundRobin", c.Policy)
+		invalid("Policy", "is %d, but must be Failover or RoundRobin", c.Policy)
 	}
 	if c.MaxConns < 1 {
-		invalid("MaxConns", "is %d, the least is 1", c.MaxConns)
+		invalid("MaxConns", "is %d, but must be at least 1", c.MaxConns)
 	}
 	for _, d := range []struct {
 		field string
@@ -225,7 +225,7 @@ func (c Config) validate() error {
 		{"MaxLifetime", c.MaxLifetime}, {"HealthCheckInterval", c.HealthCheckInterval}, {"MaxWait", c.MaxWait},
 	} {
 		if d.value < 0 {
-			invalid(d.field, "is %v, it must be positive", d.value)
+			invalid(d.field, "is %v, but must be positive", d.value)
 		}
 	}
 	return errors.Join(errs...)

@@ -110,7 +110,7 @@ func isForbidden(code uint16, anonymous bool) bool {
 type hangUpError struct{ code uint16 }
 
 func (h *hangUpError) Error() string {
-	return fmt.Sprintf("the root DSE may not be read (%s, %d), and the server ended the connection after its answer", ldap.LDAPResultCodeMap[h.code], h.code)
+	return fmt.Sprintf("the root DSE cannot be read (%s, %d), and the server closed the connection after its answer", ldap.LDAPResultCodeMap[h.code], h.code)
 }
 
 func hungUp(err error) bool {

@@ -340,7 +340,7 @@ func faultKind(ctx context.Context, c *conn, f *ldapconn.Fault) error {
 	return ErrConnLost
 }
 
-var errServerDown = errors.New("cut because the server is down")
+var errServerDown = errors.New("canceled because the server is down")
 
 // newOpError returns the error of an operation that failed on a connection.
 func newOpError(ctx context.Context, op string, c *conn, wait time.Duration, err error) *OpError {

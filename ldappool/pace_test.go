@@ -47,7 +47,7 @@ func TestACallerThatTheQueueCannotServeInTimeIsRefusedAtOnce(t *testing.T) {
 		err := <-bindLater(short, p)
 		require.Zero(t, time.Since(began))
 		require.ErrorIs(t, err, ErrOverloaded)
-		require.ErrorContains(t, err, "the queue needs about 6.5s, the caller has 2s")
+		require.ErrorContains(t, err, "the expected wait is about 6.5s, and the caller has 2s")
 		var op *OpError
 		require.ErrorAs(t, err, &op)
 		require.Equal(t, 6500*time.Millisecond, op.Queue)

@@ -30,7 +30,7 @@ func (p *Pool) Search(ctx context.Context, req *ldap.SearchRequest) (*SearchResu
 // text.
 func (p *Pool) SearchWithFilter(ctx context.Context, req *ldap.SearchRequest, filter ldapconn.Filter) (*SearchResult, error) {
 	if req == nil {
-		return nil, &OpError{Op: "search", Kind: ErrInvalidRequest, Err: errors.New("there is no request")}
+		return nil, &OpError{Op: "search", Kind: ErrInvalidRequest, Err: errors.New("the request is nil")}
 	}
 	answer, wait, err := run(ctx, p, &operation[*SearchResult]{
 		name: "search", lane: core.Search, retryElsewhere: true,

@@ -99,7 +99,7 @@ func TestSlapdsIdleLimitIsLearntAcrossItsCutsAndSlapdCutsNoMore(t *testing.T) {
 			s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10, IdleTimeout: c.limit, TLS: c.secure != nil})
 			var d idleLog
 			p := slapdPool(t, s, sizes(8, 2), d.trace, func(cfg *Config) {
-				cfg.HealthCheckInterval = time.Minute // its pings would hide what is learnt
+				cfg.HealthCheckInterval = time.Minute // its pings would hide the limit
 				if c.secure != nil {
 					cfg.TLS = s.TLSConfig()
 					c.secure(s, cfg)

@@ -43,7 +43,7 @@ type Stat struct {
 	// Retired counts the connections that left, by reason, since the start. Every reason is in it.
 	Retired map[RetireReason]int64
 	// Dials, DialErrors, Retries, Refused count since the start: attempts at a connection, those
-	// that failed, operations sent a second time, and callers turned away without a connection.
+	// that failed, operations sent a second time, and callers rejected without a connection.
 	Dials, DialErrors, Retries, Refused int64
 
 	// Usable reports whether a login can succeed now: a server is usable, or became suspect within

@@ -99,11 +99,11 @@ func TestAServerWithoutTheRightCertificateIsNamedAndTheOtherServes(t *testing.T)
 		{"StartTLS and an authority that nobody trusts", ldaptest.NewServer(t, handle, ldaptest.WithStartTLS(another.ServerTLS(t))), goodStart, "tls: failed to verify certificate"},
 		{"no StartTLS", ldaptest.NewServer(t, handle), goodStart, "starttls: refused"},
 		{"an authority of the same name and with another key", ldaptest.NewServer(t, handle, ldaptest.WithTLS(another.ServerTLS(t))), good,
-			"certificate signed by unknown authority: authority 1 of the client's has its name and another key"},
+			"certificate signed by unknown authority: authority 1 of the client's has its name but another key"},
 		{"a demand for a client certificate", ldaptest.NewServer(t, handle, ldaptest.WithTLS(demanding)), good,
-			"tls: the server demands a client certificate, and none was sent: alert 116"},
+			"tls: the server demands a client certificate, but none was sent: alert 116"},
 		{"RSA key exchange only", ldaptest.NewServer(t, handle, ldaptest.WithTLS(old)), good,
-			"tls: the server ended the handshake: alert 40 (handshake failure): it accepts no cipher suite"},
+			"tls: the server aborted the handshake: alert 40 (handshake failure): it accepts no offered cipher suite"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

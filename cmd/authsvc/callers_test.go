@@ -132,8 +132,8 @@ func (f *frontage) require(want int, c *http.Client, key string) {
 
 const (
 	reloadedLine    = "configuration reloaded"
-	notReloadedLine = "configuration not reloaded, the old one stays in force"
-	fewerLine       = "file of callers wrong, empty or gone"
+	notReloadedLine = "configuration not reloaded, the previous one stays in use"
+	fewerLine       = "file of callers invalid, empty or missing"
 )
 
 func TestKeysAreTakenOverWhileTheServiceRuns(t *testing.T) {
@@ -220,7 +220,7 @@ func TestADeniedCertificateIsRefusedWhileTheServiceRuns(t *testing.T) {
 	f.require(15, f.client(f.ca, cert), "")
 	f.require(0, second, "")
 	f.require(0, first, "shop-key-one") // a key is as good
-	assert.Contains(t, f.p.logged(), "it is denied by its fingerprint, or one that signs it is")
+	assert.Contains(t, f.p.logged(), "its fingerprint, or that of a certificate that signed it, is in HTTP_TLS_CLIENT_DENY_FILE")
 	f.write("denied", "till 1\n")
 	f.said(fewerLine, 1)
 	f.require(15, first, "")
@@ -247,7 +247,7 @@ func TestARestartWithAnEmptiedFileOpensNoDoor(t *testing.T) {
 	f.require(15, c, "shop-key-one")
 	f.require(15, c, "")
 	f.require(0, f.client(f.ca, f.callers.Issue(t, ldaptest.CertConfig{Client: true})), "")
-	assert.Contains(t, f.p.logged(), "AUTH_API_KEYS_FILE: holds no key, so that only callers with a certificate are admitted")
+	assert.Contains(t, f.p.logged(), "AUTH_API_KEYS_FILE: contains no key, so only callers with a certificate are admitted")
 	assert.Zero(t, f.p.end(t))
 	for _, environ := range [][]string{{"AUTH_API_KEYS_FILE=" + f.path("keys")}, {"AUTH_API_KEYS_FILE=" + f.path("nothing")}} {
 		var errs strings.Builder
@@ -264,7 +264,7 @@ func TestTheListenersCertificateIsTakenOverWhileTheServiceRuns(t *testing.T) {
 	f.require(0, open, "shop-key-one")
 	f.copy("cert.pem", next.Issue(t, ldaptest.CertConfig{}).CertFile) // of another key
 	f.said(notReloadedLine, 1)
-	assert.Contains(t, f.p.logged(), "are not a certificate and its key")
+	assert.Contains(t, f.p.logged(), "must be a certificate and its private key")
 	f.require(0, f.client(f.ca), "shop-key-one")
 	f.certificate(next)
 	f.said(reloadedLine, 1)

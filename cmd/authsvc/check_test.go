@@ -122,7 +122,7 @@ func TestCheck_ExaminesWithTheServicesEnvironment(t *testing.T) {
 			r = runCheck(t, s.URL(), environ, c.stdin, c.args...)
 			require.Equal(t, code, r.code)
 			assert.NotContains(t, r.stdout, "\x1b", "colours where there is no terminal")
-			assert.Equal(t, code == exitOK, strings.Contains(r.stdout, "\nall well\n"))
+			assert.Equal(t, code == exitOK, strings.Contains(r.stdout, "\nno check failed\n"))
 			assert.Equal(t, code == exitFailed, strings.Contains(r.stdout, "\nFAILED "))
 			assert.Equal(t, c.step == "idle", strings.HasPrefix(r.stderr, s.URL()+": "), "progress is told where something takes long")
 		})
@@ -152,10 +152,10 @@ func TestTheDoctorsUsage(t *testing.T) {
 	}{
 		"a password is somebody's":       {args: []string{"-password-stdin"}, want: "-password-stdin needs -user"},
 		"a user has a name":              {args: []string{"-user", ""}, want: "-user must not be empty"},
-		"a password is not empty":        {args: []string{"-user", "user0", "-password-stdin"}, want: "it is empty"},
+		"a password is not empty":        {args: []string{"-user", "user0", "-password-stdin"}, want: "the password must not be empty"},
 		"a wrong configuration is told":  {environ: []string{"LDAP_BASE_DN=people"}, want: "LDAP_BASE_DN: \"people\" is not a DN"},
 		"a time of silence has a unit":   {args: []string{"-idle", "20"}, want: "invalid value"},
-		"there is nothing but the flags": {args: []string{"now"}, want: `unexpected "now"`},
+		"there is nothing but the flags": {args: []string{"now"}, want: `unexpected argument "now"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

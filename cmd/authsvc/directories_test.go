@@ -64,13 +64,13 @@ func answeringControl(d *ldaptest.Directory, value []byte) ldaptest.Handler {
 	}
 }
 
-// TestDirectories_EachServesEveryLogin but those from which it has to be learnt.
+// TestDirectories_EachServesEveryLogin except those that reveal the habit.
 func TestDirectories_EachServesEveryLogin(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		handler ldaptest.Handler
 		environ []string
-		lost    int // at the most
+		lost    int // at most
 		log     string
 	}{
 		"refuses strangers and closes":                   {likeGlauth(listing()), nil, 0, `"quirk":"hangs_up"`},

@@ -77,7 +77,7 @@ func TestTheDirectorysIdleLimitIsLearntAndNoLoginNoticesIt(t *testing.T) {
 		answers = append(answers, burst...)
 		<-pause.C
 	}
-	const learnt = "directory connection limit learnt"
+	const learnt = "directory connection limit detected"
 	for n := 0; !strings.Contains(p.logged(), learnt); n++ {
 		require.Less(t, n, 20, "a minute has passed and no limit is learnt")
 		round(n)

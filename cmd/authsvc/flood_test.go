@@ -86,7 +86,7 @@ func TestAFloodOfConnectionsKeepsOutNoLoginAndNoProbe(t *testing.T) {
 	assert.LessOrEqual(t, open, 32)
 	assert.Equal(t, "32", metric(t, p, "authsvc_http_connections_max"))
 	assert.NotEqual(t, "0", metric(t, p, "authsvc_http_connections_dropped_total"))
-	assert.Contains(t, p.logged(), `"callers' connections at their limit, those quiet for longest are closed","limit":32`)
+	assert.Contains(t, p.logged(), `"callers' connections at their limit, closing the longest idle ones","limit":32`)
 	assert.Zero(t, p.end(t), "the connections that are left do not hold up the end")
 }
 

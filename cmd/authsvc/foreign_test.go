@@ -114,7 +114,7 @@ func TestAForeignPageInARealBrowserGuessesNoPassword(t *testing.T) {
 		f.arrives(`document.title === "kittens" && document.readyState === "complete"`)
 	}
 	ldaptest.Eventually(t, "the tries that are login requests have come", func() bool {
-		return strings.Count(p.logged(), "pages of other origins are not served")+strings.Count(p.logged(), "listed in HTTP_HOSTS") >= 4*6
+		return strings.Count(p.logged(), "Origin: must be")+strings.Count(p.logged(), "listed in HTTP_HOSTS") >= 4*6
 	})
 	assert.Equal(t, "0", p.count(t, "authsvc_throttle_entries"))
 	for _, outcome := range []string{"invalid_password", "invalid_user", "ok", "too_many_attempts"} {

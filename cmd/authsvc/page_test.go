@@ -102,7 +102,7 @@ func TestTheStatusPageIsTheSameByTheServerAndByItsScript(t *testing.T) {
 	require.Equal(t, drawn.Server, drawn.Script)
 	require.Greater(t, len(drawn.Server), 200)
 	all := strings.Join(drawn.Server, "\n")
-	for _, shown := range []string{"degraded - authsvc", "1 of 2 directory servers usable", "invalid user", "throttle: counts kept now", "connection refused"} {
+	for _, shown := range []string{"degraded - authsvc", "1 of 2 directory servers are usable", "invalid user", "throttle: counters in use", "connection refused"} {
 		assert.Contains(t, all, shown)
 	}
 	b.sound()
@@ -118,7 +118,7 @@ func TestTheStatusPageWorksWithoutJavaScript(t *testing.T) {
 	run(b, chromedp.Navigate(p.admin+"/"))
 	require.Equal(t, "ok - authsvc", eval[string](b, "document.title"))
 	require.Contains(t, b.row("servers", server.URL()), "● usable")
-	require.Contains(t, eval[string](b, "document.body.innerText"), "Without JavaScript this page shows the moment of loading.")
+	require.Contains(t, eval[string](b, "document.body.innerText"), "Without JavaScript this page does not update.")
 	moment := eval[string](b, `document.getElementById("live").textContent`)
 	require.Regexp(t, `^As of \d\d:\d\d:\d\d UTC$`, moment)
 	ldaptest.Eventually(t, "some seconds pass", func() bool {
@@ -168,8 +168,8 @@ func TestTheStatusPageCanBeUsedByTheKeyboard(t *testing.T) {
 		reached = append(reached, eval[string](b, `document.activeElement.textContent`))
 		require.Equal(t, "3px solid", eval[string](b, `(({ outlineWidth, outlineStyle }) => outlineWidth + " " + outlineStyle)(getComputedStyle(document.activeElement))`), reached)
 	}
-	require.Equal(t, []string{"Skip to the figures", "JSON", "Metrics", "Health", "API", "Profiler"}, reached[:6])
-	require.Contains(t, reached[6], "more have their defaults")
+	require.Equal(t, []string{"Skip to the content", "JSON", "Metrics", "Health", "API", "Profiler"}, reached[:6])
+	require.Contains(t, reached[6], "more with default values")
 	run(b, chromedp.KeyEvent(kb.Enter))
 	b.until(`document.querySelector("details").open`)
 	b.sound()
@@ -226,7 +226,7 @@ func TestScreenshotsOfTheStatusPage(t *testing.T) {
 	b.titled("degraded")
 	isDown(first.URL())
 	require.Contains(t, b.row("servers", second.URL()), "● usable")
-	require.Contains(t, eval[string](b, "document.body.innerText"), "1 of 2 directory servers usable.")
+	require.Contains(t, eval[string](b, "document.body.innerText"), "1 of 2 directory servers are usable.")
 	shoot("one-down", 50)
 	second.Kill()
 	b.titled("down")

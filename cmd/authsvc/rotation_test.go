@@ -87,7 +87,7 @@ func (r *rotation) adopted() {
 	r.t.Helper()
 	ldaptest.Eventually(r.t, "the old connections are gone", func() bool {
 		log := r.p.logged()
-		return strings.LastIndex(log, `"directory connections renewed"`) > strings.LastIndex(log, `"configuration reloaded"`)
+		return strings.LastIndex(log, `"directory connections replaced"`) > strings.LastIndex(log, `"configuration reloaded"`)
 	})
 }
 

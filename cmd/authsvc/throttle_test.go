@@ -111,7 +111,7 @@ func TestTheServiceThrottlesAClientOverAllAccounts(t *testing.T) {
 	for path, wants := range map[string][]string{
 		"/metrics":    {`authsvc_throttle_refused_total{limit="client"} 15`, `authsvc_throttle_refused_total{limit="account_client"} 2`},
 		"/api/status": {`{"limit":"client","count":15}`, `{"limit":"account_client","count":2}`},
-		"/":           {"throttle: refused by the limit client</th>"},
+		"/":           {"throttle: refused by limit client</th>"},
 	} {
 		resp, err := http.Get(p.admin + path)
 		require.NoError(t, err)

@@ -217,7 +217,7 @@ func TestInUniformModeAnAnswersTimeTellsNothing(t *testing.T) {
 	}
 }
 
-// learnt waits until the response clock knows what the hash takes.
+// Afterwards the response clock has measured the time of the hash.
 func learnt(t *testing.T, p *process) {
 	t.Helper()
 	c := client(t)

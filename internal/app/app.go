@@ -179,7 +179,7 @@ func (a *App) AdminAddr() net.Addr {
 }
 
 // deservesALook is the message of each warning of the configuration.
-const deservesALook = "the configuration deserves a look"
+const deservesALook = "configuration warning"
 
 // announce logs what the service is, what it connects to, and how; and what in that an operator
 // should know.

@@ -103,7 +103,7 @@ func TestAnOutageMakesFewLinesAndLosesNoAuditLine(t *testing.T) {
 		}
 		still := lines.kept[len(lines.kept)-2]
 		require.Equal(t, "directory server still down", still["msg"])
-		require.Equal(t, "logins get status 11 at once; probed again within 1 s", still["action"])
+		require.Equal(t, "logins get status 11 immediately; probed again within 1 s", still["action"])
 		t.Logf("%v of outage, %d logins: %d audit lines, %d lost; %d other lines, such as %v",
 			lasts, logins, lines.audit, logins-lines.audit, len(lines.kept), still)
 	})

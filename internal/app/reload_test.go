@@ -28,7 +28,7 @@ import (
 // The messages of a reload.
 const (
 	reloadedLine    = "configuration reloaded"
-	notReloadedLine = "configuration not reloaded, the old one stays in force"
+	notReloadedLine = "configuration not reloaded, the previous one stays in use"
 )
 
 // reloading is a reloader at work in a bubble, and what it did.
@@ -262,7 +262,7 @@ func TestWhatIsWrongIsSaidOnceAndChangesNothing(t *testing.T) {
 		require.Equal(t, []string{refused + "password", refused + "password", refused + "ca.pem"}, r.logged())
 		require.Contains(t, r.log.String(), "is empty")
 		require.Contains(t, r.log.String(), "no such file")
-		require.Contains(t, r.log.String(), "holds no certificate")
+		require.Contains(t, r.log.String(), "contains no PEM certificate")
 		r.write("ca.pem", r.authority())
 		r.write("password", "second")
 		r.wait()
@@ -443,7 +443,7 @@ func TestReloader_RevokesAKeyOfAFileThatIsRewrittenWithoutEnd(t *testing.T) {
 
 func TestWhatAFileOfCallersNoLongerAdmitsIsRefusedWhateverIsWrongWithIt(t *testing.T) {
 	t.Parallel()
-	const fewer = "file of callers wrong, empty or gone: "
+	const fewer = "file of callers invalid, empty or missing: "
 	synctest.Test(t, func(t *testing.T) {
 		r := watched(t)
 		require.Equal(t, "one two", r.keys())
@@ -500,7 +500,7 @@ func TestADenialIsTakenBackByARightFileAlone(t *testing.T) {
 		require.NoError(t, os.Remove(r.file("denied")))
 		r.wait()
 		require.Len(t, r.inForce().files.callers.Denied, 1)
-		require.Contains(t, r.log.String(), "certificates that were denied stay denied")
+		require.Contains(t, r.log.String(), "certificates that are already denied stay denied")
 	})
 }
 

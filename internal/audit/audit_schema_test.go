@@ -140,7 +140,7 @@ func TestAnOperatorIsToldOfWhatIsOdd(t *testing.T) {
 	require.Equal(t, auth.InvalidPassword, r.Outcome)
 	line := logs.Lines(t)[0]
 	assert.Equal(t, "WARN", line["level"])
-	assert.Equal(t, "AD refused a bind without a sub-code", line["notice"])
+	assert.Equal(t, "AD rejected a bind without a sub-code", line["notice"])
 }
 
 func TestTheResultCodeIsThatOfTheDecisiveAnswer(t *testing.T) {

@@ -24,7 +24,7 @@ func (l *login) checkState() ([]Warning, error) {
 }
 
 // errDisabled is the cause of a denied login with the right password.
-var errDisabled = errors.New("the bind succeeded, but the entry says that the account is disabled")
+var errDisabled = errors.New("the bind succeeded, but according to the entry the account is disabled")
 
 // warnings converts a warning of the directory to those for the caller.
 func warnings(w dialect.Warning) []Warning {

@@ -29,7 +29,7 @@ func TestJudgeBind_MakesAResultOfEachVerdict(t *testing.T) {
 		"530": {NotPermitted, true, ""},
 		"51f": {DirectoryUnavailable, false, ""},
 		"6fe": {DirectoryUnavailable, false, ""},
-		"57":  {InvalidPassword, false, "AD refused a bind with the unknown sub-code 57"},
+		"57":  {InvalidPassword, false, "AD rejected a bind with the unknown sub-code 57"},
 	} {
 		answer := ldappool.Result{Code: 49, Server: "ldap://here", Diagnostic: "comment: AcceptSecurityContext error, data " + code + ", v3839"}
 		r := judgeBind(ad, answer, InvalidUser)

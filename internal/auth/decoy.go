@@ -12,7 +12,7 @@ import (
 )
 
 // errDecoy is the cause of a rejected login as the decoy.
-var errDecoy = errors.New("the entry is AUTH_UNIFORM_DECOY_DN, which never logs in")
+var errDecoy = errors.New("the entry is AUTH_UNIFORM_DECOY_DN, which must never log in")
 
 // isDecoy reports whether a DN is the decoy's. It denies logins, so it must match at least what any
 // directory considers equal.
@@ -57,7 +57,7 @@ func (l *login) compareWithDecoy(ctx context.Context) (notice string, unanswered
 		l.server = before
 	}
 	if r.Outcome != InvalidPassword {
-		notice = fmt.Sprintf("the bind as AUTH_UNIFORM_DECOY_DN ended with %s instead of a wrong password: see authsvc check", r.Outcome.Code())
+		notice = fmt.Sprintf("the bind as AUTH_UNIFORM_DECOY_DN ended with %s instead of a wrong password: run authsvc check", r.Outcome.Code())
 	}
 	return notice, unanswered, nil
 }

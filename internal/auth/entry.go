@@ -24,7 +24,7 @@ const (
 )
 
 // errLargeEntry is the cause of a fault.
-var errLargeEntry = errors.New("the user's entry has more than 1 MiB of requested attributes: request fewer or smaller ones")
+var errLargeEntry = errors.New("the requested attributes of the user's entry exceed 1 MiB: request fewer or smaller ones in LDAP_ATTRIBUTES")
 
 // addFound adds entries that were not found before, since bases may overlap. It keeps two at most,
 // because a server that ignores the limit may send any number. It fails if one is larger than

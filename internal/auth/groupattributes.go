@@ -19,7 +19,7 @@ import (
 const maxPlaceholderValues = 100
 
 // errManyPlaceholderValues is the cause of a fault.
-var errManyPlaceholderValues = fmt.Errorf("the user's entry has more than %d values of an attribute that the group filter asks for", maxPlaceholderValues)
+var errManyPlaceholderValues = fmt.Errorf("the user's entry has more than %d values of an attribute in the group filter", maxPlaceholderValues)
 
 // Assertions that no entry and every entry matches. No object class has that name, and servers
 // index object classes.

@@ -21,7 +21,7 @@ type groupFilter string
 func parseGroupFilter(s string) (groupFilter, error) {
 	placeholders := slices.DeleteFunc(inBraces.FindAllString(s, -1), func(found string) bool { return found == dnPlaceholder })
 	if len(placeholders) == 0 && !strings.Contains(s, dnPlaceholder) {
-		return "", fmt.Errorf("group filter %q has neither %s nor %s nor an attribute of the user's entry", s, dnPlaceholder, placeholder)
+		return "", fmt.Errorf("group filter %q must have %s, %s or an attribute of the user's entry", s, dnPlaceholder, placeholder)
 	}
 	f := groupFilter(markDNs(s, placeholders...))
 	probe, err := f.withValues(func(string) [][]byte { return [][]byte{[]byte("probe")} })

@@ -40,11 +40,11 @@ const (
 var (
 	errNotInGroup    = errors.New("in none of the required groups")
 	errTooManyGroups = fmt.Errorf("in more than %d groups", maxGroups)
-	errLargeGroups   = errors.New("the names of the groups take more than 4 MiB")
-	errLargeValues   = errors.New("the values take more than 1 MiB")
+	errLargeGroups   = errors.New("the names of the user's groups exceed 4 MiB")
+	errLargeValues   = errors.New("the values exceed 1 MiB")
 	errGroupDepth    = fmt.Errorf("groups are nested more than %d deep", maxGroupDepth)
-	errGroupSearches = fmt.Errorf("the groups take more than %d searches", maxGroupSearches)
-	errNotDN         = errors.New("memberOf has a value that is no DN, or one whose RDN cannot be searched for")
+	errGroupSearches = fmt.Errorf("the groups require more than %d searches", maxGroupSearches)
+	errNotDN         = errors.New("memberOf has a value that is not a DN, or one whose RDN cannot be searched")
 )
 
 // groupFinder finds groups according to a GroupConfig.
@@ -127,7 +127,7 @@ func (l *login) findGroups(ctx context.Context) (*groupSet, error) {
 func (l *login) findByFilter(ctx context.Context, found *groupSet) error {
 	g, user := l.groups, &l.identity.user
 	if l.identity.unnamed && g.filter.usesName() {
-		return fault(fmt.Errorf("the entry shows no %s, and the group filter asks for it", l.cfg.NameAttribute))
+		return fault(fmt.Errorf("the entry shows no %s, which the group filter uses", l.cfg.NameAttribute))
 	}
 	filter, err := l.groupFilter(ctx)
 	if err != nil {
@@ -230,7 +230,7 @@ func (l *login) findByKey(ctx context.Context, found *groupSet) error {
 		return err
 	}
 	if len(keys) == 0 { // every account has a primary group
-		return fault(fmt.Errorf("the user's entry shows no %s: may the service identity read it?", l.groups.kind.Attribute))
+		return fault(fmt.Errorf("the user's entry shows no %s: check that the service identity may read it", l.groups.kind.Attribute))
 	}
 	var filters []string
 	for _, key := range keys {
@@ -327,7 +327,7 @@ func (l *login) ownValues(ctx context.Context, names ...string) (map[string][][]
 		return nil, err
 	}
 	if len(entries) != 1 {
-		return nil, fault(errors.New("the user's entry is gone, or the service identity may not read it"))
+		return nil, fault(errors.New("the user's entry was deleted, or the service identity may not read it"))
 	}
 	if err := l.fetchRanges(ctx, entries[0], names...); err != nil {
 		return nil, err

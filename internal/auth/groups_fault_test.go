@@ -58,14 +58,14 @@ func TestWhatADirectoryDoesNotTellOfGroupsIsAFault(t *testing.T) {
 		"no tokenGroups":              {ad, answersGroup("tokenGroups", 0, map[string][]string{}), auth.DirectoryUnavailable, "shows no tokenGroups"},
 		"tokenGroups in parts":        {ad, answersGroup("tokenGroups", 0, map[string][]string{"tokenGroups;range=0-1499": {"x"}}), auth.DirectoryUnavailable, "range retrieval"},
 		"too many tokenGroups":        {ad, answersGroup("tokenGroups", 0, map[string][]string{"tokenGroups": many}), auth.DirectoryUnavailable, "in more than 2000 groups"},
-		"the user is gone":            {ad, answersGroup("tokenGroups", 0, nil), auth.DirectoryUnavailable, "the user's entry is gone"},
+		"the user is gone":            {ad, answersGroup("tokenGroups", 0, nil), auth.DirectoryUnavailable, "the user's entry was deleted"},
 		"the user may not be read":    {ad, answersGroup("tokenGroups", ldap.LDAPResultInsufficientAccessRights, nil), auth.DirectoryUnavailable, "(50)"},
 		"the server is busy":          {ad, answersGroup("tokenGroups", ldap.LDAPResultBusy, nil), auth.DirectoryUnavailable, ""},
 		"the time limit":              {ad, answersGroup("tokenGroups", ldap.LDAPResultTimeLimitExceeded, nil), auth.DirectoryTimeout, "(3)"},
 		"memberOf in parts":           {ipa, answersGroup("memberOf", 0, map[string][]string{"MemberOf;Range=0-1499": {"x"}}), auth.DirectoryUnavailable, "range retrieval"},
-		"a memberOf that is no DN":    {ipa, answersGroup("memberOf", 0, map[string][]string{"memberOf": {"staff"}}), auth.DirectoryUnavailable, "no DN"},
-		"a memberOf that is a filter": {ipa, answersGroup("memberOf", 0, map[string][]string{"memberOf": {"x)(cn=staff,dc=org"}}), auth.DirectoryUnavailable, "no DN"},
-		"no domain in the root DSE":   {wholeDomain, answersGroup("tokenGroups", 0, map[string][]string{"tokenGroups": {"x"}}), auth.DirectoryUnavailable, "is LDAP_PRESET right?"},
+		"a memberOf that is no DN":    {ipa, answersGroup("memberOf", 0, map[string][]string{"memberOf": {"staff"}}), auth.DirectoryUnavailable, "is not a DN"},
+		"a memberOf that is a filter": {ipa, answersGroup("memberOf", 0, map[string][]string{"memberOf": {"x)(cn=staff,dc=org"}}), auth.DirectoryUnavailable, "is not a DN"},
+		"no domain in the root DSE":   {wholeDomain, answersGroup("tokenGroups", 0, map[string][]string{"tokenGroups": {"x"}}), auth.DirectoryUnavailable, "check LDAP_PRESET"},
 		"no partitions": {wholeDomain, isAD(func(c *ldaptest.Conn, req ldaptest.Request) bool {
 			return answersGroup("tokenGroups", 0, map[string][]string{"tokenGroups": {"x"}})(c, req) || answersGroup("nETBIOSName", 0, nil)(c, req)
 		}), auth.DirectoryUnavailable, "no crossRef"},

@@ -257,7 +257,7 @@ func TestGroupsThatCannotBeLookedUpAreRefusedAtTheStart(t *testing.T) {
 	}{
 		"no base":               {func(g *auth.GroupConfig) { g.BaseDNs = nil }, "groups need a base DN"},
 		"no name attribute":     {func(g *auth.GroupConfig) { g.NameAttribute = "" }, "groups need a name attribute"},
-		"a filter of nobody":    {func(g *auth.GroupConfig) { g.Filter = "(objectClass=group)" }, "has neither {dn} nor {username}"},
+		"a filter of nobody":    {func(g *auth.GroupConfig) { g.Filter = "(objectClass=group)" }, "must have {dn}, {username} or an attribute"},
 		"a filter that is none": {func(g *auth.GroupConfig) { g.Filter = "(member={dn}" }, "group filter"},
 	} {
 		t.Run(name, func(t *testing.T) {

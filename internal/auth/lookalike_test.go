@@ -245,7 +245,7 @@ func TestRequiredGroup_IsReadOnceAndAFailedReadIsAFault(t *testing.T) {
 	hidden := answersAt{p, "CN=STAFF," + ldaptest.GroupsDN, &ldappool.SearchResult{}, nil}
 	r := authenticate(t, inGroups("CN=STAFF,"+ldaptest.GroupsDN), hidden, "user0", "password0")
 	requireOutcome(t, auth.DirectoryUnavailable, r)
-	require.ErrorContains(t, r.Cause, "not shown to the service identity")
+	require.ErrorContains(t, r.Cause, "not visible to the service identity")
 }
 
 // answersAt answers searches at one base in place of a directory.

@@ -13,7 +13,7 @@ import (
 const probeName = "authsvc-readiness-check"
 
 // errNoRequiredGroup means that no login can be permitted.
-var errNoRequiredGroup = errors.New("none of the required groups is there, or shown to the service identity")
+var errNoRequiredGroup = errors.New("none of the required groups exists or is visible to the service identity")
 
 // Missing searches for the base DNs and the required groups, as the service identity and as logins
 // do. missing is what the directory does not have or show, so that no login can succeed. err is a

@@ -9,7 +9,7 @@ import (
 )
 
 // errOtherDomain is the cause of an unknown user.
-var errOtherDomain = errors.New("the name is of another domain")
+var errOtherDomain = errors.New("the name belongs to another domain")
 
 // accountPlaceholder and accountPartOfDN stand in the filters of qualifiedFilters for the account
 // part of the typed name.

@@ -17,10 +17,10 @@ const maxRangeSearches = 50
 
 // The errors of range retrieval.
 var (
-	errRange           = errors.New("the server gave a part of the values that does not fit those before it (range retrieval)")
-	errRangeChanged    = errors.New("the values changed while they were read in parts (range retrieval), or two servers order them differently")
-	errRangeSearches   = fmt.Errorf("the values take more than %d searches (range retrieval)", maxRangeSearches)
-	errRangeIncomplete = errors.New("the server showed a part of the values, and then not the rest (range retrieval)")
+	errRange           = errors.New("the server returned a range of values that does not fit the previous ones (range retrieval)")
+	errRangeChanged    = errors.New("the values changed while they were read in ranges (range retrieval), or two servers order them differently")
+	errRangeSearches   = fmt.Errorf("the values require more than %d searches (range retrieval)", maxRangeSearches)
+	errRangeIncomplete = errors.New("the server returned a range of the values but not the rest (range retrieval)")
 )
 
 // fetchRanges fetches the missing values of attributes of which the server sent a part (MS-ADTS

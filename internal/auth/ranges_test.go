@@ -143,7 +143,7 @@ func TestRanges_ThatDoNotFitAreAFault(t *testing.T) {
 		"the second of another":         {numbered("x", 20), 10, second("member;range=10-*"), "not the rest"},
 		"a value in two parts":          {twice, 10, nil, "changed while they were read"},
 		"more parts than are asked for": {numbered("x", 100), 1, nil, "more than 50 searches"},
-		"more than is kept":             {numbered(strings.Repeat("x", 10_000), 150), 20, nil, "more than 1 MiB"},
+		"more than is kept":             {numbered(strings.Repeat("x", 10_000), 150), 20, nil, "exceed 1 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

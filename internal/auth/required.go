@@ -15,7 +15,7 @@ import (
 )
 
 // errHiddenGroup is the cause of a fault: membership in a group that cannot be read is unknown.
-var errHiddenGroup = errors.New("the required group is not shown to the service identity")
+var errHiddenGroup = errors.New("the required group is not visible to the service identity")
 
 // requiredGroup is one item of LDAP_REQUIRED_GROUPS.
 type requiredGroup struct {
@@ -140,7 +140,7 @@ func (l *login) hasName(ctx context.Context, r requiredGroup, found *groupSet) (
 			}
 			continue
 		}
-		entries, exists, err := l.lookupBase(ctx, fmt.Sprintf("group that may have the required name %q", r.text), g.dn, filter, "1.1")
+		entries, exists, err := l.lookupBase(ctx, fmt.Sprintf("group with the required name %q", r.text), g.dn, filter, "1.1")
 		if err != nil {
 			return false, err
 		}

@@ -70,10 +70,10 @@ func TestContract_SubCodesOfAD(t *testing.T) {
 			"721": {Verdict: Unavailable},
 			// Others: AD LDS' "no such object", invalid parameter, a disabled guest, nothing at
 			// all.
-			"2030":     {Verdict: WrongPassword, Notice: "AD refused a bind with the unknown sub-code 2030"},
-			"57":       {Verdict: WrongPassword, Notice: "AD refused a bind with the unknown sub-code 57"},
-			"0":        {Verdict: WrongPassword, Notice: "AD refused a bind with the unknown sub-code 0"},
-			"80090308": {Verdict: WrongPassword, Notice: "AD refused a bind with the unknown sub-code 80090308"},
+			"2030":     {Verdict: WrongPassword, Notice: "AD rejected a bind with the unknown sub-code 2030"},
+			"57":       {Verdict: WrongPassword, Notice: "AD rejected a bind with the unknown sub-code 57"},
+			"0":        {Verdict: WrongPassword, Notice: "AD rejected a bind with the unknown sub-code 0"},
+			"80090308": {Verdict: WrongPassword, Notice: "AD rejected a bind with the unknown sub-code 80090308"},
 		} {
 			r := judged(t, &ad, ldappool.Result{Code: 49, Diagnostic: fmt.Sprintf(text, code)})
 			want.SubCode = strings.ToLower(code)
@@ -93,7 +93,7 @@ func TestATextOfADWithoutASubCodeIsAWrongPasswordAndANotice(t *testing.T) {
 	} {
 		r := judged(t, &ad, ldappool.Result{Code: 49, Diagnostic: diagnostic})
 		require.Equal(t, WrongPassword, r.Verdict, "%q", diagnostic)
-		require.Equal(t, "AD refused a bind without a sub-code", r.Notice, "%q", diagnostic)
+		require.Equal(t, "AD rejected a bind without a sub-code", r.Notice, "%q", diagnostic)
 		require.Empty(t, r.SubCode)
 	}
 }

@@ -93,22 +93,22 @@ func sambaIlls(t *testing.T, s *ldaptest.Samba, at func(string, ...change) look)
 	strangers := withTLS(config.LDAP{CAFile: caFile(t, ldaptest.NewKeyed(t, ldaptest.AuthorityTemplate(t, "Other CA"), nil, nil).PEM())})
 	otherName := withTLS(config.LDAP{CAFile: s.CA().File(), TLSServerName: "dc." + ldaptest.SambaDNSName})
 	return []illness{
-		{"a plain bind is refused", at(s.URL()), "service bind", "takes no password without TLS (result code 8)", "LDAP_START_TLS=true, or ldaps://"},
-		{"the authority is not known", at(tls, strangers), "tls", "which is none of the authorities of LDAP_CA_FILE", "set LDAP_CA_FILE"},
-		{"the certificate is for another name", at(tls, otherName), "tls", "and not for dc." + ldaptest.SambaDNSName, "set LDAP_TLS_SERVER_NAME"},
+		{"a plain bind is refused", at(s.URL()), "service bind", "accepts no password without TLS (result code 8)", "LDAP_START_TLS=true, or use ldaps://"},
+		{"the authority is not known", at(tls, strangers), "tls", "which is not among the authorities of LDAP_CA_FILE", "set LDAP_CA_FILE"},
+		{"the certificate is for another name", at(tls, otherName), "tls", ", not for dc." + ldaptest.SambaDNSName, "set LDAP_TLS_SERVER_NAME"},
 		{"the service password is wrong", at(tls, withBind("service@"+ldaptest.SambaDNSName, "mistaken-password")), "service bind", "result code 49, data 52e", "correct LDAP_BIND_PASSWORD"},
-		{"the service identity is disabled", at(tls, withBind("disabled@"+ldaptest.SambaDNSName, "disabled-secret")), "service bind", "is disabled (result code 49, data 533)", "have it enabled"},
-		{"nobody searches", at(tls, withoutBind), "base DN", "lets nobody search who has not bound", "set LDAP_BIND_DN"},
-		{"the base DN does not exist", at(tls, withBase("OU=Staff,"+ldaptest.SambaBaseDN)), "base DN", "OU=Staff," + ldaptest.SambaBaseDN + " cannot be seen", "correct LDAP_BASE_DN"},
-		{"the base DN is hidden", at(tls, withBase("OU=Users,OU=Board,"+ldaptest.SambaBaseDN)), "base DN", "OU=Users,OU=Board," + ldaptest.SambaBaseDN + " cannot be seen", "let the service identity read"},
+		{"the service identity is disabled", at(tls, withBind("disabled@"+ldaptest.SambaDNSName, "disabled-secret")), "service bind", "is disabled (result code 49, data 533)", "enable the account"},
+		{"nobody searches", at(tls, withoutBind), "base DN", "does not allow anonymous searches", "set LDAP_BIND_DN"},
+		{"the base DN does not exist", at(tls, withBase("OU=Staff,"+ldaptest.SambaBaseDN)), "base DN", "OU=Staff," + ldaptest.SambaBaseDN + " is not visible", "correct LDAP_BASE_DN"},
+		{"the base DN is hidden", at(tls, withBase("OU=Users,OU=Board,"+ldaptest.SambaBaseDN)), "base DN", "OU=Users,OU=Board," + ldaptest.SambaBaseDN + " is not visible", "give the service identity read"},
 		{"the filter's attribute does not exist", at(tls, withFilter("(loginName={username})")), "user filter", "the directory's schema has no attribute loginName", "the preset's own filter finds users"},
 		{"the user does not exist", at(tls, withUser(netbios+"nobody")), "user", "status 1", "LDAP_USER_FILTER"},
-		{"the user is ambiguous", at(tls, withFilter("(department={username})"), withUser("shop")), "user", "the name matches more than one entry", "make LDAP_USER_FILTER or LDAP_BASE_DN narrower"},
-		{"the user is in no required group", at(tls, withUser("guest1")), "user", "status 8", "put the user into one of the required groups"},
+		{"the user is ambiguous", at(tls, withFilter("(department={username})"), withUser("shop")), "user", "the name matches more than one entry", "narrow LDAP_USER_FILTER or LDAP_BASE_DN"},
+		{"the user is in no required group", at(tls, withUser("guest1")), "user", "status 8", "add the user to one of the required groups"},
 		{"the account is disabled", at(tls, withUser("disabled")), "user", "status 4", "enable the account"},
-		{"the account is locked", at(tls, withUser("locked")), "user", "status 3, account locked: its entry says so", "unlock the account"},
-		{"the account has expired", at(tls, withUser("expired")), "user", "status 5, account expired: its entry says so", "prolong the account"},
-		{"the password must be changed", at(tls, withUser("new")), "user", "status 7, password must be changed: its entry says so", "must change the password"},
+		{"the account is locked", at(tls, withUser("locked")), "user", "status 3, account locked: according to the user's entry", "unlock the account"},
+		{"the account has expired", at(tls, withUser("expired")), "user", "status 5, account expired: according to the user's entry", "extend the account's expiry date"},
+		{"the password must be changed", at(tls, withUser("new")), "user", "status 7, password must be changed: according to the user's entry", "change the user's password"},
 	}
 }
 
@@ -131,7 +131,7 @@ func sambaSteps(s *ldaptest.Samba, member string, at func(string, ...change) loo
 		"a member may log in":             {at(tls, withUser(`AD\member`)), "user", doctor.OK, "is " + member, ""},
 		"one client can lock anybody out": {at(tls), "lockout", doctor.Warn, "locks an account after 5 failures within 30m0s", "AUTH_THROTTLE_FAILURES=2"},
 		"the server tells the time":       {at(tls), "clock", doctor.OK, "agree within", ""},
-		"an index is missing":             {at(tls, withFilter("(department={username})")), "user filter", doctor.Warn, "it has no index on department", "have the directory index department"},
-		"with StartTLS binds are let in":  {at(s.URL(), startTLS), "service bind", doctor.OK, "lets service@", ""},
+		"an index is missing":             {at(tls, withFilter("(department={username})")), "user filter", doctor.Warn, "it has no index on department", "add an index in the directory on department"},
+		"with StartTLS binds are let in":  {at(s.URL(), startTLS), "service bind", doctor.OK, "accepts the bind of service@", ""},
 	}
 }

@@ -37,7 +37,7 @@ func TestEveryAddressOfANameIsConnectedTo(t *testing.T) { //nolint:tparallel // 
 				Tell: func(s Step) {
 					if s.Name == "dns" {
 						got[s.Name] = s.Mark
-						assert.Equal(t, name+" is "+c.addresses[0]+", "+c.addresses[1], s.Finding)
+						assert.Equal(t, name+" resolves to "+c.addresses[0]+", "+c.addresses[1], s.Finding)
 					}
 					for _, a := range c.addresses {
 						if s.Name == "tcp" && strings.Contains(s.Finding, a+":"+port) {

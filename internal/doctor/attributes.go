@@ -34,7 +34,7 @@ func (s *target) namedAttributes() []namedAttribute {
 func (s *target) checkAttributes(ctx context.Context) finding {
 	all := s.namedAttributes()
 	if len(s.attributeNames(ctx)) == 0 {
-		return skip("the directory does not show its schema, so whether it has the attributes that are configured cannot be told")
+		return skip("the directory does not show its schema: the configured attributes cannot be checked")
 	}
 	var missing, otherNames, remedies []string
 	usual := s.usuallyMissing()
@@ -46,7 +46,7 @@ func (s *target) checkAttributes(ctx context.Context) finding {
 			missing = append(missing, fmt.Sprintf("%s (%s)", a.name, a.variable))
 			remedies = append(remedies, "correct "+a.name+" in "+a.variable+s.suggestAttribute(ctx, a.name))
 		case len(names) > 0 && !s.Logins.Dialect.EchoesAttributeNames && !ldapname.SameAttribute(withoutOptions(a.name), names[0]):
-			otherNames = append(otherNames, fmt.Sprintf("%s: the directory answers with %s, which is not taken for it: write %[2]s in %[3]s", a.name, names[0],
+			otherNames = append(otherNames, fmt.Sprintf("%s: the directory answers with %s, which authsvc does not recognize as the same attribute: write %[2]s in %[3]s", a.name, names[0],
 				a.variable))
 		}
 	}
@@ -56,11 +56,11 @@ func (s *target) checkAttributes(ctx context.Context) finding {
 		f.Details = otherNames
 		return f
 	case len(otherNames) > 0:
-		f := warn("write the directory's own name", "an attribute is asked for by another name than the directory's own")
+		f := warn("use the directory's own name for the attribute", "a configured attribute has another name in the directory's answers")
 		f.Details = otherNames
 		return f
 	}
-	return pass("the directory's schema has every attribute that is configured")
+	return pass("the directory's schema has every configured attribute")
 }
 
 // usuallyMissing returns a function that reports whether a directory may lack an attribute without
@@ -99,7 +99,7 @@ func (s *target) suggestAttribute(ctx context.Context, name string) string {
 	if best == "" {
 		return ""
 	}
-	return ": is " + best + " meant?"
+	return ": did you mean " + best + "?"
 }
 
 // preferred orders two names that are equally similar: common ones come first, the others by the

@@ -28,11 +28,11 @@ func (d *doctor) resolve(ctx context.Context, item string) (servers []string) {
 		var unknown *net.DNSError
 		switch servers, err = ldappool.LookupServers(ctx, item); {
 		case errors.As(err, &unknown) && unknown.IsNotFound:
-			return fail("ask whoever runs the DNS of the domain (dig SRV "+unknown.Name+" shows the same), or name the servers in LDAP_URL themselves",
-				"the DNS names no server: there are no records %s", unknown.Name)
+			return fail("add the records to the domain's DNS (check with dig SRV "+unknown.Name+"), or name the servers in LDAP_URL directly",
+				"the DNS has no SRV records %s", unknown.Name)
 		case err != nil:
-			return fail("ask the domain's DNS for _ldap._tcp records (dig SRV _ldap._tcp.DOMAIN), or name the servers in LDAP_URL themselves",
-				"the DNS names no server: %v", err)
+			return fail("query the domain's DNS for _ldap._tcp records (dig SRV _ldap._tcp.DOMAIN), or name the servers in LDAP_URL directly",
+				"the lookup of SRV records failed: %v", err)
 		}
 		return pass("%s", strings.Join(servers, ", "))
 	})
@@ -45,7 +45,7 @@ func (d *doctor) resolve(ctx context.Context, item string) (servers []string) {
 func (d *doctor) connect(ctx context.Context, server string) *conn {
 	addrs, ok := d.lookup(ctx, server)
 	if !ok {
-		d.report(server, "directory", 0, skip("not looked at: the server has no address"))
+		d.report(server, "directory", 0, skip("not checked: the server has no address"))
 		return nil
 	}
 	asService := !d.Pool.BindOnly && d.refused == ""
@@ -69,9 +69,9 @@ func (d *doctor) connect(ctx context.Context, server string) *conn {
 	d.reportDials(ctx, server, attempts)
 	switch {
 	case found == nil && d.refused != "" && d.refused != server:
-		d.report(server, "service bind", 0, skip("not tried: %s refused the same password, and each such try counts against the account", d.refused))
+		d.report(server, "service bind", 0, skip("not tried: %s refused the same password, and the directory may count each attempt and lock the account", d.refused))
 	case found == nil:
-		d.report(server, "directory", 0, skip("not looked at: the steps before it did not succeed"))
+		d.report(server, "directory", 0, skip("not checked: the steps before it did not succeed"))
 	}
 	return found
 }
@@ -100,21 +100,21 @@ func (d *doctor) lookup(ctx context.Context, server string) ([]string, bool) {
 		var unknown *net.DNSError
 		switch {
 		case errors.As(err, &unknown) && unknown.IsNotFound:
-			remedy := "correct the host in LDAP_URL, or have it entered in the DNS"
+			remedy := "correct the host in LDAP_URL, or add it to the DNS"
 			if !strings.Contains(host, ".") {
-				remedy += "; a short name may need its domain: " + host + ".example.org"
+				remedy += "; a short name may need its domain, as in " + host + ".example.org"
 			}
 			return fail(remedy, "the name %q does not exist in the DNS", host)
 		case err != nil:
-			return fail("see whether this machine reaches its DNS server (/etc/resolv.conf), or name the server by its address in LDAP_URL",
-				"the DNS gave no answer about %q: %v", host, err)
+			return fail("check that this machine reaches its DNS server (/etc/resolv.conf), or use the server's IP address in LDAP_URL",
+				"the DNS lookup of %q failed: %v", host, err)
 		}
 		var texts []string
 		for _, ip := range ips {
 			texts = append(texts, ip.String())
 			addrs = append(addrs, net.JoinHostPort(ip.String(), port))
 		}
-		return pass("%s is %s", host, strings.Join(texts, ", "))
+		return pass("%s resolves to %s", host, strings.Join(texts, ", "))
 	})
 	return addrs, ok
 }
@@ -142,7 +142,7 @@ func (d *doctor) reportDials(ctx context.Context, server string, attempts []atte
 			f := d.judge(ctx, server, a, step)
 			if f.Mark == Failed && step.name == "connect" && connected {
 				f.Mark = Warn
-				f.Finding += "; the next address is tried, which costs time"
+				f.Finding += "; the next address is tried, which delays the connection"
 			}
 			name := map[string]string{"connect": "tcp", "starttls": "starttls", "tls": "tls", "service bind": "service bind", "ping": "ldap"}[step.name]
 			if len(attempts) > 1 && !strings.Contains(f.Finding, a.addr) {
@@ -180,9 +180,9 @@ func (d *doctor) judge(ctx context.Context, server string, a attempt, step dialS
 		return d.explainNotLDAP(ctx, server, at, step.err)
 	}
 	if step.hungUp != "" {
-		return pass("it speaks LDAP; it does not show a stranger its root DSE (%s), and ends the connection then", step.hungUp)
+		return pass("the server speaks LDAP; it answers an anonymous read of its root DSE with %s and closes the connection", step.hungUp)
 	}
-	return pass("it speaks LDAP")
+	return pass("the server speaks LDAP")
 }
 
 // judgeTCP reports on a TCP connection.
@@ -195,17 +195,17 @@ func (d *doctor) judgeTCP(server, at string, step dialStep) finding {
 		}
 		return pass("connected to %s", at)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fail("start the directory, or correct host and port in LDAP_URL (389 is usual for ldap://, 636 for ldaps://); a firewall that refuses looks the same, and so does one that bans this machine after wrong passwords",
-			"nothing listens at %s: connection refused", at)
+		return fail("start the directory, or correct host and port in LDAP_URL (usually 389 for ldap://, 636 for ldaps://); or check the firewalls: one that rejects connections, or bans this machine after wrong passwords, looks the same",
+			"no server listens at %s: connection refused", at)
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.EACCES):
-		return fail("correct the socket's path in LDAP_URL (percent-encoded), and see whether this user may open it", "the socket cannot be opened: %v", err)
+		return fail("correct the socket's path in LDAP_URL (percent-encoded), and check that this user may open it", "the socket cannot be opened: %v", err)
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return fail("see to this machine's routes, or to the address in LDAP_URL", "there is no way to %s: %v", at, err)
+		return fail("check this machine's routes and the address in LDAP_URL", "there is no route to %s: %v", at, err)
 	case isTimeout(err):
-		return fail("have the firewalls between let this machine connect to it; see whether the host is up and the address is right; a gateway that bans this machine after wrong passwords looks the same",
-			"%s does not answer within %v: the host is down, or a firewall drops what is sent to it", at, d.dialTimeout())
+		return fail("allow this machine to connect to it in the firewalls between them; check that the host is up and the address is right; a gateway that bans this machine after wrong passwords looks the same",
+			"%s does not answer within %v: the host is down, or a firewall drops the packets", at, d.dialTimeout())
 	}
-	return fail("see to the network between this machine and the directory", "cannot connect to %s: %v", at, err)
+	return fail("check the network between this machine and the directory", "cannot connect to %s: %v", at, err)
 }
 
 // warnPlaintext warns of passwords that can be read in transit.
@@ -215,7 +215,7 @@ func (d *doctor) warnPlaintext(server, at string) (finding, bool) {
 	if err != nil || ldapurl.SchemeOf(server) != ldapurl.LDAP || d.Pool.StartTLS || ip.IsLoopback() || host == "localhost" {
 		return finding{}, false
 	}
-	return warn("set LDAP_START_TLS=true, or ldaps:// in LDAP_URL", "connected to %s without TLS: everybody's passwords can be read on the way", at), true
+	return warn("set LDAP_START_TLS=true, or use ldaps:// in LDAP_URL", "connected to %s without TLS: passwords can be read on the network", at), true
 }
 
 func isTimeout(err error) bool {
@@ -231,27 +231,27 @@ func (d *doctor) explainNotLDAP(ctx context.Context, server, at string, err erro
 	secure := ldapurl.SchemeOf(server) == ldapurl.LDAPS || d.Pool.StartTLS
 	switch detectProtocol(ctx, at, secure) {
 	case "http":
-		return fail("correct the port in LDAP_URL: 389 is usual for ldap://, 636 for ldaps://", "an HTTP server is at %s, and no directory", at)
+		return fail("correct the port in LDAP_URL: usually 389 for ldap://, 636 for ldaps://", "%s is an HTTP server, not an LDAP directory", at)
 	case "tls":
-		return fail("write ldaps:// in place of ldap:// in LDAP_URL", "%s speaks TLS from the first byte, which ldap:// does not", at)
+		return fail("use ldaps:// instead of ldap:// in LDAP_URL", "%s expects TLS from the first byte, and ldap:// begins without TLS", at)
 	}
 	if isTimeout(err) {
-		return fail("look at the directory's load and its log; a firewall may let connections begin and drop what follows; LDAP_DIAL_TIMEOUT gives it longer",
-			"%s takes the connection and does not answer within %v", at, d.dialTimeout())
+		return fail("check the directory's load and its log, and the firewalls: one may accept connections and drop the data; raise LDAP_DIAL_TIMEOUT if the directory is slow",
+			"%s accepts the connection and does not answer within %v", at, d.dialTimeout())
 	}
-	return fail("see whether a directory is at that port, and what its log says", "%s does not answer as a directory: %v", at, err)
+	return fail("check that an LDAP server listens at that port, and read its log", "%s does not answer like an LDAP server: %v", at, err)
 }
 
 // judgeStartTLS reports on the answer to StartTLS.
 func (d *doctor) judgeStartTLS(ctx context.Context, at string, step dialStep) finding {
 	switch err := step.err; {
 	case err == nil:
-		return pass("the server goes over to TLS")
+		return pass("the server starts TLS")
 	case detectProtocol(ctx, at, false) != "":
 		return d.explainNotLDAP(ctx, "", at, err)
 	case isTimeout(err):
 		return d.explainNotLDAP(ctx, "", at, err)
 	}
 	return fail("give the directory a certificate (OpenLDAP: TLSCertificateFile), or use its ldaps:// port in LDAP_URL with LDAP_START_TLS=false",
-		"the server does not do StartTLS: %v", step.err)
+		"the server does not support StartTLS: %v", step.err)
 }

@@ -37,11 +37,11 @@ func TestTheDoctorFindsAllWell(t *testing.T) { //nolint:tparallel // the group w
 				steps := examine(t, all(user0, withTLS(config.LDAP{CAFile: s.CA().File()})), urls...)
 				require.True(t, reportOf(steps).OK)
 				text := printed(steps)
-				assert.True(t, strings.HasSuffix(text, "\nall well\n"), "something is to be looked at")
+				assert.True(t, strings.HasSuffix(text, "\nno check failed\n"), "something is to be looked at")
 				said := unwrapped(text)
 				for _, want := range []string{
 					"OpenLDAP; preset openldap fits", `"user0" may log in as ` + ldaptest.UserDN(0), "groups: staff", "indexed: uid",
-					"a locked account is told as one", "agree within", "the directory takes ",
+					"it reports locked accounts", "agree within", "the directory accepts ",
 				} {
 					assert.Contains(t, said, want)
 				}
@@ -64,7 +64,7 @@ func TestTheDoctorSaysWhatADirectoryDoesNotTell(t *testing.T) {
 	require.True(t, reportOf(steps).OK)
 	said := unwrapped(printed(steps))
 	for _, want := range []string{
-		"whether the directory has an index on uid cannot be seen from here", "whether slapd has ppolicy_use_lockout cannot be seen from here",
+		"not checked: whether the directory has an index on uid", "not checked: whether slapd has ppolicy_use_lockout",
 		"skipped clock", "skipped connection limits",
 	} {
 		assert.Contains(t, said, want)
@@ -110,12 +110,12 @@ func TestTheDoctorReads389DSsConfiguration(t *testing.T) {
 		step, want string
 	}{
 		"the clock":                {service, "clock", "agree within"},
-		"the limit on connections": {service, "connection limits", "the directory takes "},
+		"the limit on connections": {service, "connection limits", "the directory accepts "},
 		"an index":                 {manager, "user filter", "indexed: uid"},
 		"no index":                 {all(manager, withFilter("(description={username})")), "user filter", "it has no index on description"},
-		"not whether there is one": {service, "user filter", "cannot be seen from here"},
+		"not whether there is one": {service, "user filter", "not checked: whether the directory has an index on uid"},
 		"when it locks":            {manager, "lockout", "locks an account after 4 failures within 10m0s"},
-		"not when it locks":        {service, "lockout", "does not tell the service identity when it locks"},
+		"not when it locks":        {service, "lockout", "does not show the service identity after how many failures it locks accounts"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -135,8 +135,8 @@ func TestTheDoctorSaysWhatTheEntryHasAgainstALogin(t *testing.T) {
 		ExtraDatabase: "overlay ppolicy\nppolicy_default \"cn=policy," + ldaptest.BaseDN + "\"",
 	})
 	for user, want := range map[string]string{
-		"locked": "would get status 3, account locked: its entry says so", "reset": "would get status 7, password must be changed: its entry says so",
-		"good": "nothing but the password would forbid a login",
+		"locked": "would get status 3, account locked: according to the user's entry", "reset": "would get status 7, password must be changed: according to the user's entry",
+		"good": "only a wrong password would prevent a login",
 	} {
 		steps := examine(t, withUser(user), s.URL())
 		assert.Contains(t, find(t, steps, "user").Finding, want)
@@ -179,11 +179,11 @@ func TestTheDoctorComparesTheDirectorysLockoutWithOurs(t *testing.T) {
 		mark     doctor.Mark
 		finding  string
 	}{
-		"one client can lock anybody out":           {all(), doctor.Warn, "one client may try 10: it can lock anybody out"},
-		"several clients can":                       {withThrottle(2, 100), doctor.Warn, "several clients together may try 100"},
+		"one client can lock anybody out":           {all(), doctor.Warn, "the throttle allows 10 failures per client: one client can lock any account"},
+		"several clients can":                       {withThrottle(2, 100), doctor.Warn, "the throttle allows 100 failures per account: several clients together can lock any account"},
 		"the throttle is off":                       {withThrottle(0, 0), doctor.Warn, "the throttle is off"},
 		"nobody can, for we stop before that":       {withThrottle(2, 2), doctor.OK, "after 3 failures"},
-		"nobody can, by the account's limit though": {withThrottle(0, 2), doctor.OK, "we stop before"},
+		"nobody can, by the account's limit though": {withThrottle(0, 2), doctor.OK, "the throttle stops attempts before that"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -73,10 +73,10 @@ func Examine(ctx context.Context, o Options) error {
 // cannot be used is an error before this step.
 func (d *doctor) checkConfiguration() finding {
 	if len(d.Warnings) > 0 {
-		return finding{Mark: Warn, Finding: "every setting can be used, and some are unwise", Details: d.Warnings,
-			Remedy: "see docs/configuration.md, or have it so if that is what you want"}
+		return finding{Mark: Warn, Finding: "every setting is valid, but some are risky", Details: d.Warnings,
+			Remedy: "change the settings named here as described in docs/configuration.md, or keep them if they are intended"}
 	}
-	return pass("every setting can be used; preset %s", d.Logins.Dialect)
+	return pass("every setting is valid; preset %s", d.Logins.Dialect)
 }
 
 // checkServer checks one server.
@@ -98,7 +98,7 @@ func (d *doctor) checkServer(ctx context.Context, url string) {
 	case readable:
 		s.checkUser(ctx)
 	case s.User != "":
-		s.skip("user", "it needs a base DN that can be read")
+		s.skip("user", "not checked: it needs a base DN that can be read")
 	}
 }
 
@@ -115,7 +115,7 @@ func (s *target) checkDirectory(ctx context.Context) bool {
 	case readable:
 		s.do("user filter", func() finding { return s.checkFilter(ctx) })
 	default:
-		s.skip("user filter", "it needs a base DN that can be read")
+		s.skip("user filter", "not checked: it needs a base DN that can be read")
 	}
 	if len(bases) > 0 {
 		s.do("attributes", func() finding { return s.checkAttributes(ctx) })
@@ -123,7 +123,7 @@ func (s *target) checkDirectory(ctx context.Context) bool {
 	switch {
 	case !s.Logins.Groups.Enabled:
 	case !readable && (s.anonymous || s.Logins.Dialect.Groups.InDomain): // for the same reason
-		s.skip("groups", "they need a base DN that can be read")
+		s.skip("groups", "not checked: they need a base DN that can be read")
 	default:
 		s.do("groups", func() finding { return s.checkGroups(ctx) })
 	}

@@ -29,20 +29,20 @@ func TestEachResultCodeOfAServiceBindIsExplained(t *testing.T) {
 	}{
 		"a wrong password":                {"openldap", 49, "", "(result code 49)", "correct LDAP_BIND_PASSWORD"},
 		"a wrong password at AD":          {"ad", 49, ad("52e"), "the password is wrong (result code 49, data 52e)", "correct LDAP_BIND_PASSWORD"},
-		"no such account at AD":           {"ad", 49, ad("525"), "there is no account", "correct LDAP_BIND_DN"},
-		"an expired password at AD":       {"ad", 49, ad("532"), "has run out", "give it a new password"},
-		"a disabled account at AD":        {"ad", 49, ad("533"), "is disabled", "have it enabled"},
-		"an expired account at AD":        {"ad", 49, ad("701"), "has expired", "have it prolonged"},
-		"a password to be changed at AD":  {"ad", 49, ad("773"), "must be changed", "give it a new password"},
-		"a locked account at AD":          {"ad", 49, ad("775"), "is locked", "have it unlocked"},
-		"a wrong hour at AD":              {"ad", 49, ad("530"), "may not log on now", "at any hour"},
-		"TLS is wanted":                   {"openldap", 8, "", "no password without TLS", "LDAP_START_TLS=true"},
-		"confidentiality is wanted":       {"openldap", 13, "", "no password without TLS", "LDAP_START_TLS=true"},
-		"the server is not willing":       {"openldap", 53, "", "is not willing", "see the directory's log"},
-		"there is no such entry":          {"openldap", 32, "", "there is no entry", "correct LDAP_BIND_DN"},
-		"the name is no DN":               {"openldap", 34, "", "is no DN", "write LDAP_BIND_DN as a DN"},
+		"no such account at AD":           {"ad", 49, ad("525"), "the account cn=service,dc=example,dc=org does not exist", "correct LDAP_BIND_DN"},
+		"an expired password at AD":       {"ad", 49, ad("532"), "has expired or must be changed", "set a new password"},
+		"a disabled account at AD":        {"ad", 49, ad("533"), "is disabled", "enable the account"},
+		"an expired account at AD":        {"ad", 49, ad("701"), "has expired", "extend the account's expiry date"},
+		"a password to be changed at AD":  {"ad", 49, ad("773"), "must be changed", "set a new password"},
+		"a locked account at AD":          {"ad", 49, ad("775"), "is locked", "unlock the account"},
+		"a wrong hour at AD":              {"ad", 49, ad("530"), "may not log on at this hour", "at any hour"},
+		"TLS is wanted":                   {"openldap", 8, "", "accepts no password without TLS", "LDAP_START_TLS=true"},
+		"confidentiality is wanted":       {"openldap", 13, "", "accepts no password without TLS", "LDAP_START_TLS=true"},
+		"the server is not willing":       {"openldap", 53, "", "is unwilling", "read the directory's log"},
+		"there is no such entry":          {"openldap", 32, "", "the entry cn=service,dc=example,dc=org does not exist", "correct LDAP_BIND_DN"},
+		"the name is no DN":               {"openldap", 34, "", "does not accept", "write LDAP_BIND_DN as a DN"},
 		"the server is busy":              {"openldap", 51, "", "is busy", "wait"},
-		"a code that nobody expects (80)": {"openldap", 80, "", "does not let", "see the directory's log"},
+		"a code that nobody expects (80)": {"openldap", 80, "", "rejects the bind of", "read the directory's log"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -72,9 +72,9 @@ func TestAFirewallThatDropsIsTold(t *testing.T) {
 	swallows.SetFaults(ldaptest.Faults{BlackHole: true})
 	impatient := func(o *doctor.Options) { o.Pool.DialTimeout, o.Pool.RequestTimeout = time.Second, time.Second }
 	steps := examine(t, impatient, closed.URL())
-	assert.Contains(t, find(t, steps, "tcp").Finding, "a firewall drops what is sent to it")
+	assert.Contains(t, find(t, steps, "tcp").Finding, "a firewall drops the packets")
 	steps = examine(t, impatient, swallows.URL())
-	assert.Contains(t, find(t, steps, "service bind").Finding, "takes the connection and does not answer within 1s")
+	assert.Contains(t, find(t, steps, "service bind").Finding, "accepts the connection and does not answer within 1s")
 }
 
 // TestATemplateNeedsNoServiceIdentity nor a base: the bind alone tells.
@@ -148,7 +148,7 @@ func TestAConnectionThatEndsWhenItIsUsedIsToldFromOneThatIsCut(t *testing.T) {
 	steps := examine(t, func(o *doctor.Options) { o.Idle = 500 * time.Millisecond }, s.URL())
 	idle := find(t, steps, "idle")
 	assert.Equal(t, doctor.Warn, idle.Mark)
-	assert.Regexp(t, "quiet for a time between 0s and [0-9]+ms, and does not say so before they are used", idle.Finding)
+	assert.Regexp(t, "idle for 0s to [0-9]+ms, and reports it only when they are used", idle.Finding)
 	assert.Regexp(t, "set LDAP_POOL_MAX_IDLE_TIME=[0-9]+ms", idle.Remedy)
 }
 
@@ -160,10 +160,10 @@ func TestTheLastLinesSayWhatFailedAndWhatIsWell(t *testing.T) {
 	up := doctor.Step{Server: other, Name: "root DSE", Mark: doctor.OK, Finding: "OpenLDAP"}
 	odd := doctor.Step{Server: other, Name: "lockout", Mark: doctor.Warn, Finding: "odd"}
 	for want, steps := range map[string][]doctor.Step{
-		"\nall well\n":                      {up},
-		"\nall well\nto look at: lockout\n": {up, odd, odd},
-		"\nFAILED ldap://one tcp: nothing listens\n       do: start it\n":                                            {down},
-		"\nFAILED ldap://one tcp: nothing listens\n       do: start it\nwell at ldap://other\nto look at: lockout\n": {down, up, odd},
+		"\nno check failed\n":                                             {up},
+		"\nno check failed\nwarnings: lockout\n":                          {up, odd, odd},
+		"\nFAILED ldap://one tcp: nothing listens\n       do: start it\n": {down},
+		"\nFAILED ldap://one tcp: nothing listens\n       do: start it\nno failures at ldap://other\nwarnings: lockout\n": {down, up, odd},
 	} {
 		var b bytes.Buffer
 		report := &doctor.Report{}

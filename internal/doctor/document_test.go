@@ -86,8 +86,8 @@ var volatile = []struct {
 	{regexp.MustCompile(`127\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.\d+\.\d+`), "127.0.0.2"}, // Samba's
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\dZ| UTC)`), "2026-01-02 15:04 UTC"},
 	{regexp.MustCompile(`\d+ (days|hours) left`), "90 days left"},
-	{regexp.MustCompile(`\d+ files may be open here`), "524288 files may be open here"},
-	{regexp.MustCompile(`the directory takes \d+ connections`), "the directory takes 4096 connections"},
+	{regexp.MustCompile(`the limit is \d+ open files`), "the limit is 524288 open files"},
+	{regexp.MustCompile(`the directory accepts \d+ connections`), "the directory accepts 4096 connections"},
 	{regexp.MustCompile(`agree within \d+s`), "agree within 2s"},
 	{regexp.MustCompile(`TLS 1\.\d, TLS_\w+`), "TLS 1.3, TLS_AES_128_GCM_SHA256"},
 	// These depend on what else is installed with the directory.

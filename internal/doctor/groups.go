@@ -21,11 +21,11 @@ func (s *target) checkGroups(ctx context.Context) finding {
 	}
 	a, err := s.authenticator(s.conn)
 	if err != nil {
-		return fail("see LDAP_GROUP_FILTER", "%v", err)
+		return fail("correct LDAP_GROUP_FILTER", "%v", err)
 	}
 	required, err := a.RequiredGroups(ctx)
 	if err != nil {
-		return fail("see the directory's log", "the required groups cannot be looked for: %v", err)
+		return fail("read the directory's log", "the search for the required groups failed: %v", err)
 	}
 	return judgeGroups(required)
 }
@@ -46,14 +46,14 @@ func judgeGroups(required []auth.RequiredGroup) finding {
 	f := passGroups(required)
 	switch {
 	case len(missing) > 0 && len(missing) == len(required):
-		return fail("correct LDAP_REQUIRED_GROUPS, or have the access rules show the groups to the service identity",
-			"none of the required groups is there, so nobody may log in: %s", strings.Join(missing, "; "))
+		return fail("correct LDAP_REQUIRED_GROUPS, or give the service identity read access to the groups in the directory",
+			"none of the required groups exists or is visible, so no user may log in: %s", strings.Join(missing, "; "))
 	case len(missing) > 0:
-		f = warn("take it out of LDAP_REQUIRED_GROUPS, or have the access rules show it to the service identity", "a required group is not there: %s", strings.Join(missing, "; "))
+		f = warn("remove it from LDAP_REQUIRED_GROUPS, or give the service identity read access to it in the directory", "a required group does not exist or is not visible: %s", strings.Join(missing, "; "))
 	case len(several) > 0:
-		f = warn("write the DN of the group that you mean into LDAP_REQUIRED_GROUPS", "a required group's name fits several entries, and the members of each may log in")
+		f = warn("write the DN of the intended group into LDAP_REQUIRED_GROUPS", "the name of a required group matches several entries, and the members of each may log in")
 	case len(otherNames) > 0:
-		f = warn("write it into LDAP_REQUIRED_GROUPS as the directory does", "a required group is not found as it is written, but under another spelling")
+		f = warn("write it in LDAP_REQUIRED_GROUPS as the directory does", "a required group has another spelling in the directory")
 	}
 	f.Details = slices.Concat(several, otherNames)
 	return f
@@ -68,7 +68,7 @@ func passGroups(required []auth.RequiredGroup) finding {
 	for i, r := range required {
 		items[i] = r.Item
 	}
-	return pass("every required group is there: %s", strings.Join(items, "; "))
+	return pass("every required group exists: %s", strings.Join(items, "; "))
 }
 
 // authenticator returns an Authenticator that uses the doctor's connection.

@@ -91,11 +91,11 @@ func (s *target) afterErrors() {
 	switch {
 	case s.hangsUp[s.url]:
 		s.report(s.url, "after errors", 0, finding{Mark: OK,
-			Finding: "the server refuses to show its root DSE to whoever has not bound, and ends the connection",
-			Details: []string{"the pool notices that by itself: see docs/directories.md"}})
+			Finding: "the server refuses an anonymous read of its root DSE and closes the connection",
+			Details: []string{"the pool detects this by itself: see docs/directories.md"}})
 	case s.conn.hangsUp:
-		s.report(s.url, "after errors", 0, finding{Mark: OK, Finding: "the server ends a connection after an error; the steps went on with others",
-			Details: []string{"the pool does so too: see docs/directories.md"}})
+		s.report(s.url, "after errors", 0, finding{Mark: OK, Finding: "the server closes a connection after an error; the checks continued on new connections",
+			Details: []string{"the pool reconnects in the same way: see docs/directories.md"}})
 	}
 }
 

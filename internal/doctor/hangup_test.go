@@ -55,11 +55,11 @@ func TestHangUp_TheStepsGoOnWithAnotherConnection(t *testing.T) {
 	for _, step := range steps {
 		assert.NotEqual(t, doctor.Failed, step.Mark, "%+v", step)
 	}
-	assert.Contains(t, find(t, steps, "base DN").Finding, "is there")
-	assert.Contains(t, find(t, steps, "user").Finding, "nothing but the password would forbid a login")
+	assert.Contains(t, find(t, steps, "base DN").Finding, "exists")
+	assert.Contains(t, find(t, steps, "user").Finding, "only a wrong password would prevent a login")
 	assert.Contains(t, find(t, steps, "password").Finding, "may log in as")
 	after := find(t, steps, "after errors")
-	assert.Contains(t, after.Finding, "ends the connection")
+	assert.Contains(t, after.Finding, "closes the connection")
 	assert.Contains(t, after.Details[0], "docs/directories.md")
 }
 
@@ -72,7 +72,7 @@ func TestHangUp_AStrangersFirstStepIsNoFailure(t *testing.T) {
 		o.Logins = auth.Config{DNTemplate: "uid={username}," + ldaptest.PeopleDN, Timeout: o.Logins.Timeout}
 		o.User, o.Password = ldaptest.Username(1), ldaptest.Password(1)
 	}, closesAfterErrors(t).URL())
-	assert.Contains(t, find(t, steps, "ldap").Finding, "it does not show a stranger its root DSE (Insufficient Access Rights (50)), and ends the connection then")
+	assert.Contains(t, find(t, steps, "ldap").Finding, "it answers an anonymous read of its root DSE with Insufficient Access Rights (50) and closes the connection")
 	assert.Contains(t, find(t, steps, "password").Finding, "may log in as")
 	for _, step := range steps {
 		assert.NotEqual(t, doctor.Failed, step.Mark, "%+v", step)
@@ -117,11 +117,11 @@ func TestBan_IsToldFromAnAccountThatMayNotBind(t *testing.T) {
 		step := find(t, steps, "service bind")
 		assert.Equal(t, doctor.Failed, step.Mark)
 		if banned {
-			assert.Contains(t, step.Finding, "it may ban this address after wrong passwords of users")
+			assert.Contains(t, step.Finding, "it may have banned this address after users' wrong passwords")
 			assert.Contains(t, step.Remedy, "docs/directories.md")
 			assert.Contains(t, step.Remedy, "AUTH_THROTTLE_FAILURES")
 		} else {
-			assert.Contains(t, step.Finding, "is not willing to let")
+			assert.Contains(t, step.Finding, "is unwilling to perform the bind of")
 		}
 	}
 }

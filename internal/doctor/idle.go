@@ -64,13 +64,13 @@ func (d *doctor) measureIdle(ctx context.Context, server string, progress func(s
 	for range idleSteps {
 		a := d.dial(ctx, server, "", false)
 		if a.conn == nil {
-			return skip("not measured: there is no connection, see above")
+			return skip("not measured: no connection could be opened, see above")
 		}
 		conns = append(conns, a.conn)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	progress("%d connections are kept quiet, and asked one after the other, the last after %v", idleSteps, d.Idle)
+	progress("%d connections are kept idle and pinged one after the other, the last after %v", idleSteps, d.Idle)
 	ends := make(chan idleResult, idleSteps)
 	for i, c := range conns {
 		go func() { ends <- pingAfterIdle(ctx, c, d.Idle*time.Duration(i+1)/idleSteps) }()
@@ -83,10 +83,10 @@ func (d *doctor) measureIdle(ctx context.Context, server string, progress func(s
 		case s.end == notTested:
 		case s.end == alive:
 			lived = max(lived, s.after)
-			progress("alive after %v of silence", s.after.Round(100*time.Millisecond))
+			progress("alive after %v idle", s.after.Round(100*time.Millisecond))
 		case end == nil:
 			end = &s
-			progress("dead after %v of silence", s.after.Round(100*time.Millisecond))
+			progress("dead after %v idle", s.after.Round(100*time.Millisecond))
 			if s.end != ended {
 				cancel() // later pings are not needed
 				break
@@ -128,28 +128,28 @@ func (d *doctor) judgeIdle(lived time.Duration, end *idleResult) finding {
 	var f finding
 	switch {
 	case end == nil && ours > lived:
-		f = pass("quiet connections live for %v at the least", lived)
-		f.Details = []string{fmt.Sprintf("whether they live for LDAP_POOL_MAX_IDLE_TIME, %v, only a longer -idle tells", ours)}
+		f = pass("idle connections live for at least %v", lived)
+		f.Details = []string{fmt.Sprintf("to find out whether they live for LDAP_POOL_MAX_IDLE_TIME (%v), run with a longer -idle", ours)}
 		return f
 	case end == nil:
-		return pass("quiet connections live for %v at the least; LDAP_POOL_MAX_IDLE_TIME, %v, is within that", lived, ours)
+		return pass("idle connections live for at least %v; LDAP_POOL_MAX_IDLE_TIME (%v) is below that", lived, ours)
 	case end.end == cut:
-		f = pass("the server, or something between, closes connections that are quiet for %v", end.after.Round(100*time.Millisecond))
-		f.Details = []string{"the pool sees that at once: no login meets such a connection"}
+		f = pass("the server or a device in between closes connections that are idle for %v", end.after.Round(100*time.Millisecond))
+		f.Details = []string{"the pool detects a closed connection immediately: no login uses one"}
 	case end.end == ended:
-		f = pass("the server, or something between, ends connections that are quiet for a time between %v and %v, and does not say so before they are used", lived, end.after.Round(100*time.Millisecond))
-		f.Details = []string{"a ping before use finds that out, and costs the login that meets it a moment"}
+		f = pass("the server or a device in between drops connections that are idle for %v to %v, and reports it only when they are used", lived, end.after.Round(100*time.Millisecond))
+		f.Details = []string{"a ping before use detects a dropped connection and delays that login by a few milliseconds"}
 	default:
-		f = pass("something between drops connections that are quiet for a time between %v and %v, and tells neither side", lived, end.after.Round(100*time.Millisecond))
-		f.Details = []string{"a ping before use finds that out, and costs the login that meets it up to half a second"}
+		f = pass("a device in between silently drops connections that are idle for %v to %v", lived, end.after.Round(100*time.Millisecond))
+		f.Details = []string{"a ping before use detects a dropped connection and delays that login by up to half a second"}
 	}
 	if ours <= lived {
-		f.Finding += fmt.Sprintf("; LDAP_POOL_MAX_IDLE_TIME, %v, is within that", ours)
+		f.Finding += fmt.Sprintf("; LDAP_POOL_MAX_IDLE_TIME (%v) is below that", ours)
 		return f
 	}
 	f.Mark = Warn
-	f.Finding += fmt.Sprintf(", and LDAP_POOL_MAX_IDLE_TIME is %v", ours)
-	f.Remedy = fmt.Sprintf("set LDAP_POOL_MAX_IDLE_TIME=%v, or nothing: the pool learns the limit after a few cuts, and keeps within it from then on", safe(lived, end.after))
+	f.Finding += fmt.Sprintf("; LDAP_POOL_MAX_IDLE_TIME is %v", ours)
+	f.Remedy = fmt.Sprintf("set LDAP_POOL_MAX_IDLE_TIME=%v; or leave it: the pool detects the limit after a few dropped connections and stays below it", safe(lived, end.after))
 	return f
 }
 

@@ -55,17 +55,17 @@ func badDirectories(t *testing.T) []illness {
 	swallows.SetFaults(ldaptest.Faults{BlackHole: true})
 	impatient := func(o *doctor.Options) { o.Pool.DialTimeout = time.Second }
 	ills := []illness{
-		{"nothing listens", at("ldap://" + ldaptest.ClosedAddr(t)), "tcp", "nothing listens at 127.0.0.1:", "start the directory, or correct host and port in LDAP_URL"},
-		{"a firewall drops what is sent to the directory", at(drops.URL(), impatient), "tcp", "does not answer within 1s: the host is down, or a firewall drops what is sent to it",
-			"have the firewalls between let this machine connect"},
-		{"a middlebox lets connections begin and drops the rest", at(swallows.URL(), impatient), "service bind", "takes the connection and does not answer within 1s",
-			"a firewall may let connections begin and drop what follows"},
-		{"an HTTP server is at the port", at("ldap://" + webAddr), "service bind", "an HTTP server is at " + webAddr, "correct the port in LDAP_URL"},
-		{"an HTTP server is at the port of ldaps", at("ldaps://" + webAddr), "tls", "an HTTP server is at " + webAddr, "correct the port in LDAP_URL"},
-		{"a port in the clear is asked for TLS", at("ldaps://" + plain.Addr()), "tls", "speaks no TLS", "write ldap:// in LDAP_URL, with LDAP_START_TLS=true"},
-		{"a TLS port is asked in the clear", at("ldap://" + s.TLSAddr()), "service bind", "speaks TLS from the first byte", "ldaps:// in place of ldap://"},
+		{"nothing listens", at("ldap://" + ldaptest.ClosedAddr(t)), "tcp", "no server listens at 127.0.0.1:", "start the directory, or correct host and port in LDAP_URL"},
+		{"a firewall drops what is sent to the directory", at(drops.URL(), impatient), "tcp", "does not answer within 1s: the host is down, or a firewall drops the packets",
+			"allow this machine to connect to it in the firewalls"},
+		{"a middlebox lets connections begin and drops the rest", at(swallows.URL(), impatient), "service bind", "accepts the connection and does not answer within 1s",
+			"one may accept connections and drop the data"},
+		{"an HTTP server is at the port", at("ldap://" + webAddr), "service bind", webAddr + " is an HTTP server", "correct the port in LDAP_URL"},
+		{"an HTTP server is at the port of ldaps", at("ldaps://" + webAddr), "tls", webAddr + " is an HTTP server", "correct the port in LDAP_URL"},
+		{"a port in the clear is asked for TLS", at("ldaps://" + plain.Addr()), "tls", "speaks LDAP without TLS", "use ldap:// in LDAP_URL and set LDAP_START_TLS=true"},
+		{"a TLS port is asked in the clear", at("ldap://" + s.TLSAddr()), "service bind", "expects TLS from the first byte", "ldaps:// instead of ldap://"},
 		{"the name does not exist", nameless(t, "ldap://nobody.invalid"), "dns", `the name "nobody.invalid" does not exist in the DNS`, "correct the host in LDAP_URL"},
-		{"the domain has no SRV records", nameless(t, "ldap+srv://nobody.invalid"), "dns SRV", "the DNS names no server", "name the servers in LDAP_URL"},
+		{"the domain has no SRV records", nameless(t, "ldap+srv://nobody.invalid"), "dns SRV", "the DNS has no SRV records _ldap._tcp.nobody.invalid", "name the servers in LDAP_URL"},
 	}
 	ills = append(ills, badCertificates(t, s, plain)...)
 	return append(ills, badSettings(s)...)
@@ -86,14 +86,14 @@ func badCertificates(t *testing.T, s, plain *ldaptest.Slapd) []illness {
 	strangers := withTLS(config.LDAP{CAFile: caFile(t, ldaptest.NewKeyed(t, ldaptest.AuthorityTemplate(t, "Other CA"), nil, nil).PEM())})
 	return []illness{
 		{"the certificate has expired", at(tlsDirectory(t, ca, ldaptest.CertConfig{NotBefore: time.Now().Add(-90 * 24 * time.Hour), NotAfter: time.Now().Add(-3 * 24 * time.Hour)}), trust),
-			"tls", "expired on ", "renew it at the directory"},
+			"tls", "expired on ", "renew the directory's certificate"},
 		{"the certificate is not valid yet", at(tlsDirectory(t, ca, ldaptest.CertConfig{NotBefore: time.Now().Add(9 * time.Hour), NotAfter: time.Now().Add(90 * time.Hour)}), trust),
-			"tls", "is not valid before ", "see to this machine's clock"},
+			"tls", "is not valid before ", "check this machine's clock"},
 		{"the certificate is for another name", at(tlsDirectory(t, ca, ldaptest.CertConfig{Hosts: []string{"ldap.example.net"}}), trust),
-			"tls", "the certificate is for ldap.example.net and not for ", "LDAP_TLS_SERVER_NAME"},
+			"tls", "the certificate is for ldap.example.net, not for ", "LDAP_TLS_SERVER_NAME"},
 		{"the authority is not known", at("ldaps://"+s.TLSAddr(), strangers), "tls",
-			`the certificate is by "CN=ldaptest CA", which is none of the authorities of LDAP_CA_FILE`, "set LDAP_CA_FILE"},
-		{"StartTLS is refused", at(plain.URL(), startTLS), "starttls", "the server does not do StartTLS", "give the directory a certificate"},
+			`the certificate was issued by "CN=ldaptest CA", which is not among the authorities of LDAP_CA_FILE`, "set LDAP_CA_FILE"},
+		{"StartTLS is refused", at(plain.URL(), startTLS), "starttls", "the server does not support StartTLS", "give the directory a certificate"},
 	}
 }
 
@@ -102,24 +102,24 @@ func badSettings(s *ldaptest.Slapd) []illness {
 	return []illness{
 		{"the service password is wrong", at(s.URL(), withBind(ldaptest.ServiceDN, "not-the-one")), "service bind",
 			"the directory refuses the service identity " + ldaptest.ServiceDN, "correct LDAP_BIND_PASSWORD"},
-		{"the service identity is no DN", at(s.URL(), withBind("service", ldaptest.ServicePassword)), "service bind", `"service" is no DN`, "write LDAP_BIND_DN as a DN"},
+		{"the service identity is no DN", at(s.URL(), withBind("service", ldaptest.ServicePassword)), "service bind", `the directory does not accept "service" as a DN`, "write LDAP_BIND_DN as a DN"},
 		{"the base DN does not exist", at(s.URL(), withBase("ou=poeple,"+ldaptest.BaseDN)), "base DN",
-			"ou=poeple," + ldaptest.BaseDN + " does not exist; " + ldaptest.BaseDN + " does", "set LDAP_BASE_DN to where the users are"},
+			"ou=poeple," + ldaptest.BaseDN + " does not exist; " + ldaptest.BaseDN + " does", "set LDAP_BASE_DN to the entry above the users"},
 		{"the base DN is of another directory", at(s.URL(), withBase("ou=people,dc=example,dc=com")), "base DN",
-			"what it holds is " + ldaptest.BaseDN, "correct LDAP_BASE_DN"},
+			"it holds " + ldaptest.BaseDN, "correct LDAP_BASE_DN"},
 		{"the base DN cannot be seen", at(s.URL(), withBase("ou=hidden,"+ldaptest.BaseDN)), "base DN",
-			"cannot be seen by " + ldaptest.ServiceDN, "let the service identity read"},
-		{"nobody searches", at(s.URL(), withoutBind), "base DN", "is not shown to who has not bound", "set LDAP_BIND_DN"},
+			"is not visible to " + ldaptest.ServiceDN, "give the service identity read"},
+		{"nobody searches", at(s.URL(), withoutBind), "base DN", "is not visible to anonymous clients", "set LDAP_BIND_DN"},
 		{"the filter's attribute does not exist", at(s.URL(), withFilter("(loginName={username})")), "user filter",
-			"the directory's schema has no attribute loginName", "LDAP_USER_FILTER=(uid={username}) would find some"},
+			"the directory's schema has no attribute loginName", "LDAP_USER_FILTER=(uid={username}) finds users"},
 		{"nobody has the filter's attribute", at(s.URL(), withFilter("(employeeNumber={username})")), "user filter",
-			"none has those attributes, or the service identity may not read them", "correct LDAP_USER_FILTER"},
+			"no entry has these attributes, or the service identity may not read them", "correct LDAP_USER_FILTER"},
 		{"no required group exists", at(s.URL(), withGroups(ldaptest.GroupsDN, "stuff")), "groups",
-			"none of the required groups is there, so nobody may log in: stuff", "correct LDAP_REQUIRED_GROUPS"},
+			"none of the required groups exists or is visible, so no user may log in: stuff", "correct LDAP_REQUIRED_GROUPS"},
 		{"the user does not exist", at(s.URL(), withUser("nobody")), "user", "status 1, invalid user: no entry matches", "LDAP_USER_FILTER"},
-		{"the user is ambiguous", at(s.URL(), withUser("user1")), "user", "the name matches more than one entry", "make LDAP_USER_FILTER or LDAP_BASE_DN narrower"},
+		{"the user is ambiguous", at(s.URL(), withUser("user1")), "user", "the name matches more than one entry", "narrow LDAP_USER_FILTER or LDAP_BASE_DN"},
 		{"the user is in no required group", at(s.URL(), withGroups(ldaptest.GroupsDN, "staff"), withUser("user2")), "user",
-			"status 8, not permitted: in none of the required groups (required: staff)", "put the user into one of the required groups"},
+			"status 8, not permitted: in none of the required groups (required: staff)", "add the user to one of the required groups"},
 	}
 }
 

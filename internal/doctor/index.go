@@ -22,12 +22,12 @@ func (s *target) indexes(ctx context.Context, base string, f *finding) {
 		f.Details = append(f.Details, "indexed: "+strings.Join(names, ", "))
 	}
 	if names := byKnowledge[dialect.Unknown]; len(names) > 0 {
-		f.Details = append(f.Details, fmt.Sprintf("whether the directory has an index on %s cannot be seen from here: the service identity may not read its configuration, as is usual", strings.Join(names, ", ")))
+		f.Details = append(f.Details, fmt.Sprintf("not checked: whether the directory has an index on %s. The service identity may not read the directory's configuration, which is usual", strings.Join(names, ", ")))
 	}
 	if names := byKnowledge[dialect.No]; len(names) > 0 {
 		f.Mark = Warn
-		f.Finding += "; it has no index on " + strings.Join(names, ", ") + ", so every login makes the directory read all entries"
-		f.Remedy = "have the directory index " + strings.Join(names, ", ")
+		f.Finding += "; it has no index on " + strings.Join(names, ", ") + ", so the directory reads all entries for every login"
+		f.Remedy = "add an index in the directory on " + strings.Join(names, ", ")
 		if advice := s.Logins.Dialect.Advice.Index; advice != "" {
 			f.Remedy += " (" + fmt.Sprintf(advice, strings.Join(names, ",")) + ")"
 		}

@@ -91,9 +91,9 @@ func (s *target) checkUser(ctx context.Context) {
 	switch {
 	case s.Password == "":
 	case outcome == auth.InvalidUser, outcome == auth.BadRequest:
-		s.skip("password", "there is nobody to try it as")
+		s.skip("password", "not tried: there is no user to bind as")
 	case s.tried:
-		s.skip("password", "it was tried at another server; a wrong one counts each time")
+		s.skip("password", "not tried again: it was tried at another server, and each wrong password counts")
 	default:
 		s.tried = true
 		s.do("password", func() finding { return s.tryLogin(ctx) })
@@ -105,11 +105,11 @@ func (s *target) explain(ctx context.Context) (finding, auth.Outcome) {
 	d := &directory{search: s.conn}
 	a, err := auth.New(s.Logins, d, discardLogins{})
 	if err != nil {
-		return fail("see the configuration", "%v", err), auth.InternalError
+		return fail("correct the configuration", "%v", err), auth.InternalError
 	}
 	r := a.Explain(ctx, s.User)
 	if r.Outcome == auth.AccountDisabled {
-		r.Cause = errors.New("its entry says so") // without a bind
+		r.Cause = errors.New("according to the user's entry") // without a bind
 	}
 	var b dialect.Blocker
 	if r.Outcome == auth.OK && s.Logins.DNTemplate == "" {
@@ -123,9 +123,9 @@ func (s *target) explain(ctx context.Context) (finding, auth.Outcome) {
 		f.Mark = Warn
 	}
 	if r.Outcome == auth.OK {
-		f = pass("%q is %s; nothing but the password would forbid a login", s.User, r.User.DN)
+		f = pass("%q is %s; only a wrong password would prevent a login", s.User, r.User.DN)
 		if s.Logins.DNTemplate != "" {
-			f.Finding = fmt.Sprintf("the template makes %s of %q; whether there is such an entry only a bind tells", r.User.DN, s.User)
+			f.Finding = fmt.Sprintf("the template gives %s for %q; only a bind shows whether that entry exists", r.User.DN, s.User)
 		}
 	}
 	f.Details = d.log
@@ -149,13 +149,13 @@ func (s *target) logins() auth.Config {
 func (s *target) tryLogin(ctx context.Context) finding {
 	a := s.dial(ctx, s.url, "", false)
 	if a.conn == nil {
-		return fail("try again", "no second connection for the user's bind: %v", a.steps[len(a.steps)-1].err)
+		return fail("try again", "cannot open a second connection for the user's bind: %v", a.steps[len(a.steps)-1].err)
 	}
 	defer a.conn.Close()
 	d := &directory{search: s.conn, bind: a.conn}
 	login, err := auth.New(s.logins(), d, discardLogins{})
 	if err != nil {
-		return fail("see the configuration", "%v", err)
+		return fail("correct the configuration", "%v", err)
 	}
 	r := login.Authenticate(ctx, auth.Credentials{Username: s.User, Password: s.Password})
 	f := s.outcome(d, r)
@@ -176,20 +176,20 @@ func (s *target) tryLogin(ctx context.Context) finding {
 // outcome explains a login that did not succeed.
 func (s *target) outcome(d *directory, r auth.Result) finding {
 	remedy := map[auth.Outcome]string{
-		auth.InvalidUser:          "see whether the name is right, and whether the filter finds the entry: LDAP_USER_FILTER, LDAP_BASE_DN, LDAP_USER_SCOPE, and what the service identity may read",
+		auth.InvalidUser:          "check the name; check that LDAP_USER_FILTER, LDAP_BASE_DN and LDAP_USER_SCOPE match the user's entry, and that the service identity may read it",
 		auth.InvalidPassword:      "try the right password",
 		auth.AccountLocked:        "unlock the account in the directory",
 		auth.AccountDisabled:      "enable the account in the directory",
-		auth.AccountExpired:       "prolong the account in the directory",
-		auth.PasswordExpired:      "the user must change the password",
-		auth.MustChangePassword:   "the user must change the password",
-		auth.NotPermitted:         "put the user into one of the required groups, or correct LDAP_REQUIRED_GROUPS",
-		auth.BadRequest:           "give another name",
-		auth.DirectoryUnavailable: "see the steps above",
-		auth.DirectoryTimeout:     "put an index on the filter's attributes; look at the directory's load",
+		auth.AccountExpired:       "extend the account's expiry date in the directory",
+		auth.PasswordExpired:      "change the user's password",
+		auth.MustChangePassword:   "change the user's password",
+		auth.NotPermitted:         "add the user to one of the required groups, or correct LDAP_REQUIRED_GROUPS",
+		auth.BadRequest:           "use a name that the service accepts",
+		auth.DirectoryUnavailable: "fix the steps that failed above",
+		auth.DirectoryTimeout:     "index the filter's attributes in the directory; check the directory's load",
 	}[r.Outcome]
 	if remedy == "" {
-		remedy = "see the directory's log"
+		remedy = "read the directory's log"
 	}
 	what := fmt.Sprintf("%q would get status %d, %s", s.User, r.Outcome.Status(), r.Outcome.Message())
 	switch {
@@ -200,16 +200,16 @@ func (s *target) outcome(d *directory, r auth.Result) finding {
 	}
 	switch {
 	case r.Outcome == auth.DirectoryUnavailable && d.bind != nil && errors.Is(r.Cause, ldappool.ErrConnLost) && !s.logins().NoPasswordPolicy:
-		remedy = "see the server's log; if it ends connections on which the password policy control arrives, set LDAP_PASSWORD_POLICY=off"
+		remedy = "read the server's log; if the server closes connections that carry the password policy control, set LDAP_PASSWORD_POLICY=off"
 	case r.Outcome == auth.InvalidUser && len(d.found) > 1:
 		what += ": " + strings.Join(d.found, "; ")
-		remedy = "make LDAP_USER_FILTER or LDAP_BASE_DN narrower, so that a name is one entry's"
+		remedy = "narrow LDAP_USER_FILTER or LDAP_BASE_DN so that a name matches one entry"
 	case r.Outcome == auth.InvalidPassword && s.Logins.DNTemplate != "":
-		remedy += "; or there is no such user, which a DN template does not tell apart"
+		remedy += "; with a DN template, an unknown user gets the same answer"
 	case r.Outcome == auth.InvalidPassword && s.Logins.Dialect.Advice.WrongPassword != "":
 		remedy += "; " + s.Logins.Dialect.Advice.WrongPassword
 	case r.Outcome == auth.NotPermitted && r.Bind.SubCode != "":
-		remedy = "let the account log on at this hour and from this machine (its logon hours and workstations)"
+		remedy = "allow the account to log on at this hour and from this machine (its logon hours and workstations)"
 	case r.Outcome == auth.NotPermitted:
 		what += " (required: " + strings.Join(s.Logins.Groups.Required, "; ") + ")"
 	}

@@ -33,9 +33,9 @@ func (s *target) read(ctx context.Context, dn string, attributes ...string) *lda
 func (s *target) checkRootDSE(ctx context.Context) finding {
 	e := s.read(ctx, "", "*", "+")
 	if e == nil {
-		f := warn("let everybody read the root DSE: OpenLDAP: access to dn.base=\"\" by * read", "the server does not tell what it is: its root DSE cannot be read")
+		f := warn("allow everyone to read the root DSE (OpenLDAP: access to dn.base=\"\" by * read)", "the server's root DSE cannot be read, so the kind of directory is unknown")
 		if s.Pool.OnlyListedControls && !s.Logins.NoPasswordPolicy {
-			f.Remedy += "; or set LDAP_PASSWORD_POLICY=on if it has password policies, which are not asked for otherwise"
+			f.Remedy += "; or set LDAP_PASSWORD_POLICY=on if it has password policies: otherwise authsvc does not request them"
 		}
 		return f
 	}
@@ -55,7 +55,7 @@ func (s *target) checkRootDSE(ctx context.Context) finding {
 func (s *target) product() finding {
 	preset, fits := s.Logins.Dialect, dialect.Recognize(s.root)
 	if fits == nil {
-		return pass("a directory of a kind that is not known; preset %s is taken as it is", preset)
+		return pass("unknown kind of directory; preset %s cannot be checked", preset)
 	}
 	product := fits.Product
 	if vendor := s.root.Vendor(); vendor != "" {
@@ -63,7 +63,7 @@ func (s *target) product() finding {
 	}
 	if fits != preset {
 		return warn(fmt.Sprintf("set LDAP_PRESET=%s", fits),
-			"%s; preset %s does not fit: what it says of locked, disabled and expired accounts is not understood", product, preset)
+			"%s; preset %s does not fit: its answers about locked, disabled and expired accounts are not understood", product, preset)
 	}
 	return pass("%s; preset %s fits", product, preset)
 }
@@ -87,16 +87,16 @@ func (r reader) NamesAny(ctx context.Context, names []string, attribute string) 
 
 func list(values []string) string {
 	if len(values) == 0 {
-		return "none told"
+		return "none listed"
 	}
 	return strings.Join(values, ", ")
 }
 
 func among(values []string, value string) string {
 	if slices.Contains(values, value) {
-		return "among them"
+		return "included"
 	}
-	return "not among them"
+	return "not included"
 }
 
 // ping returns the request of a ping: a read of the root DSE without attributes.

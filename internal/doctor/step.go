@@ -83,7 +83,7 @@ func (d *doctor) redactPasswords(text string) string {
 	}
 	for _, secret := range []string{d.Pool.BindPassword, d.Password} {
 		if redact.Tells(text, secret) {
-			return redact.Withheld + ": a password is in it"
+			return redact.Withheld + ": it contains a password"
 		}
 	}
 	return text

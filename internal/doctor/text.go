@@ -143,12 +143,12 @@ func (t *Text) Summary(r *Report) {
 		}
 	}
 	if r.Failed == 0 {
-		fmt.Fprintln(t.W, t.paint(OK, "all well"))
+		fmt.Fprintln(t.W, t.paint(OK, "no check failed"))
 	} else if servers := r.passedServers(); len(servers) > 0 {
-		t.printIndented(0, "", "well at "+strings.Join(servers, ", "))
+		t.printIndented(0, "", "no failures at "+strings.Join(servers, ", "))
 	}
 	if r.Warnings > 0 {
-		t.printIndented(0, "to look at: ", strings.Join(r.names(Warn), ", "))
+		t.printIndented(0, "warnings: ", strings.Join(r.names(Warn), ", "))
 	}
 }
 

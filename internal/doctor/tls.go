@@ -28,14 +28,14 @@ func (d *doctor) describeTLS(state tls.ConnectionState) finding {
 	left := time.Until(first.NotAfter)
 	f := pass("%s, %s; certificate for %s, %s left", tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), names(leaf), days(time.Until(leaf.NotAfter)))
 	if first != leaf {
-		f.Finding += fmt.Sprintf(", but %s left to that of %s, by which it is signed", days(left), first.Subject)
+		f.Finding += fmt.Sprintf(", but only %s left for that of %s, which signed it", days(left), first.Subject)
 	}
 	switch {
 	case d.Pool.TLS != nil && d.Pool.TLS.InsecureSkipVerify:
-		f.Mark, f.Finding = Warn, f.Finding+"; it was not verified: anybody between can read everybody's passwords"
-		f.Remedy = "LDAP_TLS_INSECURE_SKIP_VERIFY=false, and LDAP_CA_FILE with the authority that issued it"
+		f.Mark, f.Finding = Warn, f.Finding+"; it was not verified: an attacker on the network can read all passwords"
+		f.Remedy = "set LDAP_TLS_INSECURE_SKIP_VERIFY=false, and LDAP_CA_FILE to a PEM file with the authority that issued it"
 	case left < expiresSoon:
-		f.Mark, f.Remedy = Warn, "have the certificate of "+first.Subject.String()+" renewed before "+date(first.NotAfter)
+		f.Mark, f.Remedy = Warn, "renew the certificate of "+first.Subject.String()+" before "+date(first.NotAfter)
 	}
 	f.Details = describe(state.PeerCertificates)
 	return f
@@ -90,7 +90,7 @@ func names(c *x509.Certificate) string {
 		all = append(all, net.IP.String(ip))
 	}
 	if len(all) == 0 {
-		return fmt.Sprintf("no host (its common name %q does not count)", c.Subject.CommonName)
+		return fmt.Sprintf("no host (its common name %q is not accepted)", c.Subject.CommonName)
 	}
 	return strings.Join(all, ", ")
 }

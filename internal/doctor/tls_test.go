@@ -24,8 +24,8 @@ func TestTheFirstCertificateOfTheChainToExpireIsWarnedOf(t *testing.T) {
 		remedy      string
 	}{
 		"none soon":                {90 * day, 900 * day, OK, "certificate for ldap.example.org, 90 days left", ""},
-		"the server's own":         {5 * day, 900 * day, Warn, "certificate for ldap.example.org, 5 days left", "have the certificate of CN=ldap.example.org renewed"},
-		"the one that it is under": {90 * day, 5 * day, Warn, "90 days left, but 5 days left to that of CN=Example CA", "have the certificate of CN=Example CA renewed"},
+		"the server's own":         {5 * day, 900 * day, Warn, "certificate for ldap.example.org, 5 days left", "renew the certificate of CN=ldap.example.org"},
+		"the one that it is under": {90 * day, 5 * day, Warn, "90 days left, but only 5 days left for that of CN=Example CA", "renew the certificate of CN=Example CA"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

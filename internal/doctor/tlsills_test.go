@@ -19,54 +19,54 @@ import (
 
 // tlsWords are what the doctor says of each of ldaptest.TLSIlls: the cause and the remedy.
 var tlsWords = map[string][2]string{
-	"the server demands a client certificate, with TLS 1.2": {"the server demands a client certificate, and there is none: LDAP_CERT_FILE is not set: " +
+	"the server demands a client certificate, with TLS 1.2": {"the server demands a client certificate, and LDAP_CERT_FILE is not set: " +
 		"alert 40", "set LDAP_CERT_FILE and LDAP_KEY_FILE"},
-	"the server demands a client certificate, with TLS 1.3": {"the server demands a client certificate, and there is none: LDAP_CERT_FILE is not set: " +
+	"the server demands a client certificate, with TLS 1.3": {"the server demands a client certificate, and LDAP_CERT_FILE is not set: " +
 		"alert 116 (certificate required)", "set LDAP_CERT_FILE and LDAP_KEY_FILE"},
-	"the server speaks TLS 1.0 only": {"the server speaks TLS 1.0 at most, and the service TLS 1.2 or newer: alert 70",
+	"the server speaks TLS 1.0 only": {"the server speaks at most TLS 1.0, and authsvc requires TLS 1.2 or newer: alert 70",
 		"configure the directory for TLS 1.2 or newer"},
-	"the server knows no such name": {"the server fails in the handshake: alert 80 (internal error)", "see the directory's log"},
-	"the server offers RSA key exchange only": {"the server offers RSA key exchange only, such as TLS_RSA_WITH_AES_128_GCM_SHA256",
-		"GODEBUG=tlsrsakex=1 in the service's environment permits it, at a cost: an attacker who gets the server's key"},
-	"the server offers Triple DES only":                      {"the server offers Triple DES only", "GODEBUG=tls3des=1"},
-	"the server offers RSA key exchange and Triple DES only": {"the server offers RSA key exchange with Triple DES only", "GODEBUG=tlsrsakex=1,tls3des=1"},
-	"the server offers RC4 only": {"the server offers only cipher suites that are broken, such as " +
-		"TLS_ECDHE_RSA_WITH_RC4_128_SHA", "no setting here permits it"},
+	"the server knows no such name": {"the server reports an internal error in the handshake: alert 80 (internal error)", "read the directory's log"},
+	"the server offers RSA key exchange only": {"the server offers only RSA key exchange, such as TLS_RSA_WITH_AES_128_GCM_SHA256",
+		"GODEBUG=tlsrsakex=1 in the service's environment permits it. The cost: an attacker who obtains the server's key"},
+	"the server offers Triple DES only":                      {"the server offers only Triple DES", "GODEBUG=tls3des=1"},
+	"the server offers RSA key exchange and Triple DES only": {"the server offers only RSA key exchange with Triple DES", "GODEBUG=tlsrsakex=1,tls3des=1"},
+	"the server offers RC4 only": {"the server offers only insecure cipher suites, such as " +
+		"TLS_ECDHE_RSA_WITH_RC4_128_SHA", "no setting of authsvc permits it"},
 	"the serial number is negative": {"has a negative serial number", "GODEBUG=x509negativeserial=1"},
 	"the RSA key is too long":       {"RSA key has more than 8192 bits", "GODEBUG=tlsmaxrsasize=16384"},
 	"the RSA key is too short":      {"an RSA key of fewer than 1024 bits", "GODEBUG=rsa1024min=0"},
-	"the authority is not known": {`the certificate is by "CN=Example CA", which is none of the authorities of LDAP_CA_FILE, ` +
-		"and whose certificate the server does not send", "set LDAP_CA_FILE"},
-	"the authority is not known, and sent": {`the certificate is by "CN=Example CA", which is none of the authorities of LDAP_CA_FILE`,
+	"the authority is not known": {`the certificate was issued by "CN=Example CA", which is not among the authorities of LDAP_CA_FILE, ` +
+		"and the server does not send that authority's certificate", "set LDAP_CA_FILE"},
+	"the authority is not known, and sent": {`the certificate was issued by "CN=Example CA", which is not among the authorities of LDAP_CA_FILE`,
 		"set LDAP_CA_FILE"},
-	"the chain lacks the intermediate": {`the certificate is by "CN=Example Issuing CA", which is none of the authorities of LDAP_CA_FILE, ` +
-		"and whose certificate the server does not send", "configure the server to send its certificate too"},
-	"the intermediate has expired": {"the certificate of CN=Example Issuing CA expired on", "renew it at the directory"},
-	"the intermediate is no authority": {"the certificate of CN=Example Issuing CA, by which the server's is signed, is no authority",
+	"the chain lacks the intermediate": {`the certificate was issued by "CN=Example Issuing CA", which is not among the authorities of LDAP_CA_FILE, ` +
+		"and the server does not send that authority's certificate", "configure the server to send its certificate too"},
+	"the intermediate has expired": {"the certificate of CN=Example Issuing CA expired on", "renew the directory's certificate"},
+	"the intermediate is no authority": {"the certificate of CN=Example Issuing CA, which signed the server's certificate, is not a certificate authority",
 		"basicConstraints=critical,CA:TRUE"},
-	"the certificate has expired":         {"the certificate of CN=localhost expired on", "renew it at the directory"},
-	"the certificate is not valid yet":    {"the certificate of CN=localhost is not valid before", "see to this machine's clock"},
-	"the certificate is for another name": {"the certificate is for ldap.example.net and not for 127.0.0.1", "LDAP_TLS_SERVER_NAME"},
-	"the certificate has the address as a DNS name": {"the certificate has 127.0.0.1 as a DNS name, and an address counts only as an IP address",
-		"IP:127.0.0.1; or name it in LDAP_URL, or in LDAP_TLS_SERVER_NAME, by a name that its certificate has: ldap.example.org"},
-	"the certificate has a common name only": {`it has a common name only ("localhost"), which does not count`,
+	"the certificate has expired":         {"the certificate of CN=localhost expired on", "renew the directory's certificate"},
+	"the certificate is not valid yet":    {"the certificate of CN=localhost is not valid before", "check this machine's clock"},
+	"the certificate is for another name": {"the certificate is for ldap.example.net, not for 127.0.0.1", "LDAP_TLS_SERVER_NAME"},
+	"the certificate has the address as a DNS name": {"the certificate has 127.0.0.1 as a DNS name; an address is accepted only as an IP address entry",
+		"IP:127.0.0.1 on the server; or use a name of its certificate in LDAP_URL or LDAP_TLS_SERVER_NAME: ldap.example.org"},
+	"the certificate has a common name only": {`it has only a common name ("localhost"), which is not accepted`,
 		"a subjectAltName for IP:127.0.0.1"},
 	"the certificate is for clients": {"is not for servers: its extendedKeyUsage does not have serverAuth",
 		"extendedKeyUsage serverAuth"},
-	"the certificate has an unknown critical extension": {"has a critical extension that is not known", "without it"},
-	"the certificate is self-signed": {"the certificate of CN=localhost is self-signed, and it is none of the authorities of " +
+	"the certificate has an unknown critical extension": {"has a critical extension that authsvc does not know", "without that extension"},
+	"the certificate is self-signed": {"the certificate of CN=localhost is self-signed and not among the authorities of " +
 		"LDAP_CA_FILE", "put this certificate itself into LDAP_CA_FILE"},
 	"the authority has expired": {"certificate 2 of LDAP_CA_FILE (CN=Example CA) expired on",
 		"put the authority's current certificate into LDAP_CA_FILE"},
 	"the authority is not valid yet": {"certificate 2 of LDAP_CA_FILE (CN=Example CA) is not valid before",
-		"see to this machine's clock"},
-	"the authority has no basicConstraints": {"certificate 2 of LDAP_CA_FILE (CN=Example CA) is no authority: it has no basicConstraints",
+		"check this machine's clock"},
+	"the authority has no basicConstraints": {"certificate 2 of LDAP_CA_FILE (CN=Example CA) is not a certificate authority: it has no basicConstraints",
 		"basicConstraints=critical,CA:TRUE"},
-	"the authority may not sign certificates": {"certificate 2 of LDAP_CA_FILE (CN=Example CA) is no authority: its keyUsage does not have " +
+	"the authority may not sign certificates": {"certificate 2 of LDAP_CA_FILE (CN=Example CA) is not a certificate authority: its keyUsage does not have " +
 		"keyCertSign", "keyUsage keyCertSign"},
-	"the authority is for other names": {"an authority of its chain may not issue it", "by an authority that may issue one"},
+	"the authority is for other names": {"an authority of its chain may not issue it", "from an authority that may issue it"},
 	"the authority has another key": {"certificate 2 of LDAP_CA_FILE (CN=Example CA) has the name of the authority that signed the " +
-		"certificate, and another key", "put the authority's current certificate"},
+		"certificate, but another key", "put the authority's current certificate"},
 	"the certificate is signed with SHA-1": {"the certificate of CN=localhost is signed with SHA1-RSA, which is broken and not accepted, " +
 		"though its authority is certificate 2 of LDAP_CA_FILE", "put the certificate of CN=localhost itself into LDAP_CA_FILE"},
 	"the intermediate is signed with SHA-1": {"the certificate of CN=Example Issuing CA is signed with SHA1-RSA",
@@ -134,15 +134,15 @@ func TestDoctor_TellsWhichClientCertificatesAreAccepted(t *testing.T) {
 	demanding.ClientCAs.AddCert(root.Cert)
 	s := ldaptest.NewServer(t, ldaptest.NewDirectory().Handle, ldaptest.WithTLS(demanding))
 	out := unwrapped(printed(examine(t, ours, "ldaps://"+s.Addr())))
-	assert.Contains(t, out, "the server demands a client certificate, and that of LDAP_CERT_FILE is by none of the authorities that it accepts: alert 116")
-	assert.Contains(t, out, `it accepts certificates by "CN=Example CA"`)
+	assert.Contains(t, out, "the server demands a client certificate, and the one in LDAP_CERT_FILE is from none of the authorities that it accepts: alert 116")
+	assert.Contains(t, out, `it accepts certificates from "CN=Example CA"`)
 
 	picky := server.TLS()
 	picky.ClientAuth = tls.RequireAnyClientCert
 	picky.VerifyConnection = func(tls.ConnectionState) error { return errors.New("not this one") }
 	s = ldaptest.NewServer(t, ldaptest.NewDirectory().Handle, ldaptest.WithTLS(picky))
 	out = unwrapped(printed(examine(t, ours, "ldaps://"+s.Addr())))
-	assert.Contains(t, out, "the server rejects the client certificate of LDAP_CERT_FILE: alert 42 (bad certificate)")
+	assert.Contains(t, out, "the server rejects the client certificate in LDAP_CERT_FILE: alert 42 (bad certificate)")
 }
 
 // TestDoctor_TellsThatARealSlapdDemandsACertificate, in the words of GnuTLS or OpenSSL.
@@ -154,8 +154,8 @@ func TestDoctor_TellsThatARealSlapdDemandsACertificate(t *testing.T) {
 		"TLSCACertificateFile %s\nTLSCertificateFile %s\nTLSCertificateKeyFile %s\nTLSVerifyClient demand\n", ca.File(), cert.CertFile, cert.KeyFile)})
 	steps := examine(t, all(withTLS(config.LDAP{CAFile: ca.File()}), startTLS), s.URL())
 	require.False(t, reportOf(steps).OK)
-	assert.Contains(t, unwrapped(printed(steps)), "the server demands a client certificate, and there is none: LDAP_CERT_FILE is not set")
-	assert.Contains(t, unwrapped(printed(steps)), `it accepts certificates by "CN=ldaptest CA"`)
+	assert.Contains(t, unwrapped(printed(steps)), "the server demands a client certificate, and LDAP_CERT_FILE is not set")
+	assert.Contains(t, unwrapped(printed(steps)), `it accepts certificates from "CN=ldaptest CA"`)
 }
 
 // TestDoctor_TrustsACertificateThatIsItselfInTheFile, as the remedies say: one that is signed with
@@ -195,7 +195,7 @@ func TestDoctor_SaysWhichCertificateOfTheBundleIsLost(t *testing.T) {
 	warned := func(o *doctor.Options) { o.Warnings = config.LostAuthorities("LDAP_CA_FILE", file) }
 	out := unwrapped(printed(examine(t, all(withTLS(config.LDAP{CAFile: file}), warned), "ldaps://"+s.Addr())))
 	assert.Contains(t, out, "certificate 2 has a negative serial number")
-	assert.Contains(t, out, "certificate 2 of LDAP_CA_FILE cannot be used, and may be the one")
+	assert.Contains(t, out, "certificate 2 of LDAP_CA_FILE cannot be used and may be the missing one")
 }
 
 // TestDoctor_NamesWhatIsWrongUnderTheSystemsAuthorities, which it cannot look at.
@@ -207,9 +207,9 @@ func TestDoctor_NamesWhatIsWrongUnderTheSystemsAuthorities(t *testing.T) {
 		case "the certificate is signed with SHA-1":
 			want = "the certificate of CN=localhost is signed with SHA1-RSA, which is broken and not accepted"
 		case "the authority is not known":
-			want = "which is none of the authorities of this system (LDAP_CA_FILE is not set)"
+			want = "which is not among the authorities of this system (LDAP_CA_FILE is not set)"
 		case "the authority has another key":
-			want = "in the words of crypto/x509: x509: certificate signed by unknown authority (possibly because of"
+			want = "crypto/x509 reports: x509: certificate signed by unknown authority (possibly because of"
 		default:
 			continue
 		}

@@ -117,18 +117,18 @@ func (d *doctor) oldestVersion() uint16 {
 // debugSetting returns the GODEBUG setting that enables a cipher suite, and its cost.
 func debugSetting(suite uint16) (setting, offers, cost string) {
 	const (
-		rsa  = "an attacker who gets the server's key, even years later, can read every password in recorded traffic (no forward secrecy)"
+		rsa  = "an attacker who obtains the server's key, even years later, can read every password in recorded traffic (no forward secrecy)"
 		tdes = "an attacker who records some hundred gigabytes of one connection can read parts of it (Sweet32)"
 	)
 	switch suite {
 	case tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA, tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_256_GCM_SHA384:
-		return "tlsrsakex=1", "RSA key exchange only", rsa
+		return "tlsrsakex=1", "only RSA key exchange", rsa
 	case tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA:
-		return "tlsrsakex=1,tls3des=1", "RSA key exchange with Triple DES only", rsa + "; " + tdes
+		return "tlsrsakex=1,tls3des=1", "only RSA key exchange with Triple DES", rsa + "; " + tdes
 	case tls.TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA:
-		return "tls3des=1", "Triple DES only", tdes
+		return "tls3des=1", "only Triple DES", tdes
 	}
-	return "", "only cipher suites that are broken", ""
+	return "", "only insecure cipher suites", ""
 }
 
 // isOffered reports whether the service offers a cipher suite by default.

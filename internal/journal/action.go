@@ -10,17 +10,17 @@ import (
 // Servers).
 const (
 	loginsElsewhere = "logins go to other servers"
-	loginsContinue  = "logins go on over connections that work"
-	loginsRefused   = "logins get status 11 at once"
+	loginsContinue  = "logins continue on connections that work"
+	loginsRefused   = "logins get status 11 immediately"
 
 	probedSoon    = "probed again within 1 s"
 	probedRarely  = "probed again within 30 s"
-	bindRetried   = "the service identity is tried again within 15 min, at once after a reload"
+	bindRetried   = "the service identity is tried again within 15 min, immediately after a reload"
 	lookupRetried = "looked up again within 30 s"
 
-	checkedByBind = "connections for users' binds are checked by a service bind"
+	checkedByBind = "connections for users' binds begin with a service bind"
 
-	connReplaced = "the connection was closed, another takes its place"
+	connReplaced = "the connection was closed and is replaced"
 )
 
 // action returns what happens while a server is not usable.

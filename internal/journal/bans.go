@@ -23,7 +23,7 @@ const (
 	banInterval = time.Hour // the shortest time between two lines about a server
 )
 
-const actionBan = "wait for the end of the ban; let the server make an exception of this service's address, or lower AUTH_THROTTLE_FAILURES: " +
+const actionBan = "wait until the ban ends; exempt this service's address on the server, or lower AUTH_THROTTLE_FAILURES: " +
 	"see docs/directories.md"
 
 // bans recognizes servers that seem to ban this service's address after its users' wrong passwords.

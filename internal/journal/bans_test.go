@@ -156,6 +156,6 @@ func TestQuirksAreTold(t *testing.T) {
 	trace := j.Trace()
 	trace.QuirkLearned(observertest.ServerA, "hangs_up", errors.New("ping: no"))
 	assert.Equal(t, []map[string]any{
-		{"level": "INFO", "msg": "directory server quirk learnt", "server": observertest.ServerA, "quirk": "hangs_up", "error": "ping: no", "action": checkedByBind},
+		{"level": "INFO", "msg": "directory server quirk detected", "server": observertest.ServerA, "quirk": "hangs_up", "error": "ping: no", "action": checkedByBind},
 	}, logs.Lines(t))
 }

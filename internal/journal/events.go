@@ -232,9 +232,9 @@ func (ev *events) limitLearned(server string, idle, was time.Duration) {
 	}
 	attrs = withSuppressed(attrs, suppressed)
 	if idle > 0 {
-		ev.log.LogAttrs(context.Background(), slog.LevelInfo, "directory connection limit learnt", attrs...)
+		ev.log.LogAttrs(context.Background(), slog.LevelInfo, "directory connection limit detected", attrs...)
 	} else {
-		ev.log.LogAttrs(context.Background(), slog.LevelInfo, "directory connection limit forgotten", attrs...)
+		ev.log.LogAttrs(context.Background(), slog.LevelInfo, "directory connection limit discarded", attrs...)
 	}
 }
 
@@ -243,12 +243,12 @@ func (ev *events) limitLearned(server string, idle, was time.Duration) {
 func (ev *events) quirkLearned(server, quirk string, err error) {
 	attrs := []slog.Attr{slog.String("server", logsafe.Clean(server, logsafe.MaxText)), slog.String("quirk", quirk)}
 	attrs = logsafe.AppendText(attrs, "error", logsafe.ErrorText(err), logsafe.MaxText)
-	ev.log.LogAttrs(context.Background(), slog.LevelInfo, "directory server quirk learnt", append(attrs, slog.String("action", checkedByBind))...)
+	ev.log.LogAttrs(context.Background(), slog.LevelInfo, "directory server quirk detected", append(attrs, slog.String("action", checkedByBind))...)
 }
 
 // reconfigured logs that no connection from before the last reload is left.
 func (ev *events) reconfigured(took time.Duration) {
-	ev.log.LogAttrs(context.Background(), slog.LevelInfo, "directory connections renewed", durationAttr("took", took))
+	ev.log.LogAttrs(context.Background(), slog.LevelInfo, "directory connections replaced", durationAttr("took", took))
 }
 
 // debugs reports whether lines at Debug are written.

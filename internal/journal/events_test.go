@@ -274,9 +274,9 @@ func TestALimitIsToldWhenItIsLearntAndWhenItIsForgotten(t *testing.T) {
 	}
 	lines := logs.Lines(t)
 	assert.Equal(t, []map[string]any{
-		{"level": "INFO", "msg": "directory connection limit learnt", "server": observertest.ServerA, "idle": "2s"},
-		{"level": "INFO", "msg": "directory connection limit learnt", "server": observertest.ServerA, "idle": "1m0s", "was_idle": "2s"},
-		{"level": "INFO", "msg": "directory connection limit forgotten", "server": observertest.ServerA, "was_idle": "1m0s"},
+		{"level": "INFO", "msg": "directory connection limit detected", "server": observertest.ServerA, "idle": "2s"},
+		{"level": "INFO", "msg": "directory connection limit detected", "server": observertest.ServerA, "idle": "1m0s", "was_idle": "2s"},
+		{"level": "INFO", "msg": "directory connection limit discarded", "server": observertest.ServerA, "was_idle": "1m0s"},
 	}, lines[:3])
 	assert.Len(t, lines, logsafe.Burst)
 }
@@ -285,7 +285,7 @@ func TestTheEndOfAReconfigurationIsTold(t *testing.T) {
 	t.Parallel()
 	j, logs := newTest(slog.LevelInfo)
 	j.Trace().Reconfigured(40 * time.Millisecond)
-	assert.Equal(t, []map[string]any{{"level": "INFO", "msg": "directory connections renewed", "took": "40ms"}}, logs.Lines(t))
+	assert.Equal(t, []map[string]any{{"level": "INFO", "msg": "directory connections replaced", "took": "40ms"}}, logs.Lines(t))
 }
 
 func TestADroppedConnectionIsLoggedAtThePaceOfFaults(t *testing.T) {
@@ -297,7 +297,7 @@ func TestADroppedConnectionIsLoggedAtThePaceOfFaults(t *testing.T) {
 	lines := logs.Lines(t)
 	require.Len(t, lines, logsafe.Burst)
 	assert.Equal(t, map[string]any{
-		"level": "WARN", "msg": "callers' connections at their limit, those quiet for longest are closed", "limit": 4096.0, "suppressed": 0.0,
+		"level": "WARN", "msg": "callers' connections at their limit, closing the longest idle ones", "limit": 4096.0, "suppressed": 0.0,
 	}, lines[0])
 }
 

@@ -81,7 +81,7 @@ func (j *Journal) poolStat() *ldappool.Stat {
 // another one because limit were open.
 func (j *Journal) ConnectionDropped(limit int) {
 	if suppressed, ok := j.limits.Allow(logsafe.Key{What: "inbound"}); ok {
-		j.log.Warn("callers' connections at their limit, those quiet for longest are closed",
+		j.log.Warn("callers' connections at their limit, closing the longest idle ones",
 			slog.Int("limit", limit), slog.Int("suppressed", suppressed))
 	}
 }

@@ -41,13 +41,13 @@ func (ev *events) lookedUp(server string, known int, err error) {
 		attrs = append(attrs, slog.String("operation", "lookup"))
 		attrs = logsafe.AppendText(attrs, "error", logsafe.ErrorText(err), logsafe.MaxText)
 		attrs = append(attrs, slog.String("action", loginsAction(server, ev.stat())+lookupRetried))
-		ev.log.LogAttrs(context.Background(), slog.LevelWarn, "directory servers not found in the DNS", withSuppressed(attrs, suppressed)...)
+		ev.log.LogAttrs(context.Background(), slog.LevelWarn, "DNS lookup of directory servers failed", withSuppressed(attrs, suppressed)...)
 		return
 	}
 	if !began.IsZero() {
 		attrs = append(attrs, durationAttr("away", time.Since(began)))
 	}
-	ev.log.LogAttrs(context.Background(), slog.LevelInfo, "directory servers found in the DNS again", withSuppressed(attrs, suppressed)...)
+	ev.log.LogAttrs(context.Background(), slog.LevelInfo, "DNS lookup of directory servers succeeded again", withSuppressed(attrs, suppressed)...)
 }
 
 // domainLocked returns a domain's lookups. Domains beyond poolevent.MaxServers share one.

@@ -177,10 +177,10 @@ func TestALookupThatFailsIsToldOnceAndOnceWhenItWorksAgain(t *testing.T) {
 		found()
 		assert.Equal(t, []map[string]any{
 			{
-				"level": "WARN", "msg": "directory servers not found in the DNS", "server": domain, "known": 2.0,
+				"level": "WARN", "msg": "DNS lookup of directory servers failed", "server": domain, "known": 2.0,
 				"operation": "lookup", "error": "SERVFAIL", "action": lookupRetried,
 			},
-			{"level": "INFO", "msg": "directory servers found in the DNS again", "server": domain, "known": 2.0, "away": "50m0s"},
+			{"level": "INFO", "msg": "DNS lookup of directory servers succeeded again", "server": domain, "known": 2.0, "away": "50m0s"},
 		}, logs.Lines(t))
 
 		for range 1000 { // and where it comes and goes
@@ -194,6 +194,6 @@ func TestALookupThatFailsIsToldOnceAndOnceWhenItWorksAgain(t *testing.T) {
 		lost()
 		lines := logs.Lines(t)
 		require.NotEmpty(t, lines)
-		assert.Equal(t, "directory servers not found in the DNS", lines[len(lines)-1]["msg"], "the last line is true")
+		assert.Equal(t, "DNS lookup of directory servers failed", lines[len(lines)-1]["msg"], "the last line is true")
 	})
 }

@@ -34,7 +34,7 @@ func newCallerMetrics(f promauto.Factory) *callerMetrics {
 	return &callerMetrics{
 		logins: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsvc_caller_logins_total",
-			Help: "Logins that ended, by the caller that asked for them; there is no series without keys or certificates of callers.",
+			Help: "Finished logins, by the caller that requested them; there are no series unless callers have keys or certificates.",
 		}, []string{"caller", "class"}),
 		caller: map[string]*[classCount]prometheus.Counter{},
 	}

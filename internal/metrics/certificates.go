@@ -41,7 +41,7 @@ type certificates struct {
 func newCertificates() *certificates {
 	return &certificates{
 		expiry: prometheus.NewDesc("authsvc_tls_certificate_expiry_timestamp_seconds",
-			"Unix time at which a certificate in use expires: the main listener's, the one shown to the directory, and those that its servers showed last.",
+			"Unix time at which a certificate expires: the main listener's, the client certificate for the directory, and the last ones of the directory's servers.",
 			[]string{"use", "name"}, nil),
 		known: make(map[certificateKey]certificate),
 	}

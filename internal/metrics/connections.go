@@ -47,43 +47,43 @@ func newConnMetrics(f promauto.Factory, bounds []float64) *connMetrics {
 	m := &connMetrics{
 		dialTook: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "authsvc_ldap_dial_duration_seconds",
-			Help:    "Time to open a connection: TCP, TLS and first bind together. Failed attempts are not in it.",
+			Help:    "Time to open a connection: TCP, TLS and first bind together. Failed attempts are not included.",
 			Buckets: bounds,
 		}, []string{"server", "lane"}),
 		dialErrors: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsvc_ldap_dial_errors_total",
-			Help: "Attempts to open a connection that failed, background probes included.",
+			Help: "Failed attempts to open a connection, including background probes.",
 		}, []string{"server"}),
 		refused: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "authsvc_ldap_service_bind_refused",
-			Help: "1 where the server refused the service identity when it was last asked to let it in, else 0.",
+			Help: "1 if the server refused the last bind of the service identity, else 0.",
 		}, []string{"server"}),
 		pingTook: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "authsvc_ldap_ping_duration_seconds",
-			Help:    "Time to the answer of a ping. Failed pings are not in it.",
+			Help:    "Time to the answer of a ping. Failed pings are not included.",
 			Buckets: bounds,
 		}, []string{"server", "lane"}),
 		operations: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsvc_ldap_server_operations_total",
-			Help: "Requests sent to the server, by what they ended in.",
+			Help: "Requests sent to the server, by result.",
 		}, []string{"server", "result"}),
 		changes: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsvc_ldap_server_state_changes_total",
-			Help: "Changes of the server's state, by the state that it came to.",
+			Help: "Changes of the server's state, by the new state.",
 		}, []string{"server", "state"}),
 		retirements: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsvc_ldap_server_connections_retired_total",
-			Help: "Connections to the server that left the pool, by reason.",
+			Help: "Connections to the server that the pool closed or lost, by reason.",
 		}, []string{"server", "reason"}),
 		servers: make(map[string]*serverMetrics),
 	}
 	pings := f.NewCounterVec(prometheus.CounterOpts{
 		Name: "authsvc_ldap_pings_total",
-		Help: "Idle connections that were asked for a sign of life, and whether they gave it.",
+		Help: "Pings of idle connections, by result.",
 	}, []string{"lane", "result"})
 	ends := f.NewCounterVec(prometheus.CounterOpts{
 		Name: "authsvc_ldap_connections_retired_total",
-		Help: "Connections that left the pool, by reason.",
+		Help: "Connections that the pool closed or lost, by reason.",
 	}, []string{"lane", "reason"})
 	for i, lane := range lanes() {
 		m.pings[i].ok = pings.WithLabelValues(string(lane), "ok")

@@ -76,7 +76,7 @@ func New(o Options) *Metrics {
 	factory := promauto.With(o.Registry)
 	factory.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "authsvc_build_info",
-		Help: "Always 1; the labels say what is running.",
+		Help: "Always 1; the labels identify the build.",
 	}, []string{"version", "commit", "go_version"}).WithLabelValues(o.Version, o.Commit, runtime.Version()).Set(1)
 
 	bounds := durationBuckets(o.Limits...)

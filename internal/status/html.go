@@ -49,11 +49,11 @@ func summary(s snapshot) string {
 	}
 	switch s.Status {
 	case statusOK:
-		return "Logins are served; every directory server is usable."
+		return "Logins work; every directory server is usable."
 	case statusDegraded:
-		return "Logins are served; " + count(int64(usable)) + " of " + count(int64(len(s.Servers))) + " directory servers usable."
+		return "Logins work; " + count(int64(usable)) + " of " + count(int64(len(s.Servers))) + " directory servers are usable."
 	case statusDraining:
-		return "The service is about to end: it takes no new connections."
+		return "The service is shutting down: it accepts no new connections."
 	}
 	return "No directory server is usable; logins get status 11."
 }

@@ -175,7 +175,7 @@ func TestWhoWaitsTooLongIsRefused(t *testing.T) {
 			require.False(t, r.Exhausted)
 			require.Equal(t, time.Second, r.RetryAfter)
 			require.Equal(t, 2*time.Second, time.Since(began))
-			require.ErrorContains(t, r, "undecided attempts hold all of the budget")
+			require.ErrorContains(t, r, "attempts in progress hold the whole budget")
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

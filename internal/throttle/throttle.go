@@ -79,5 +79,5 @@ func (r *Refusal) Error() string {
 	if r.Exhausted {
 		return "throttled: " + r.Limit
 	}
-	return fmt.Sprintf("throttled: undecided attempts hold all of the budget (%s)", r.Limit)
+	return fmt.Sprintf("throttled: attempts in progress hold the whole budget (%s)", r.Limit)
 }

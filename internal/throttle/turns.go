@@ -65,7 +65,7 @@ func (t *Turns) Take(ctx context.Context, account Account, client string) (relea
 		return release, true, nil
 	}
 	t.queue[account] = slices.Delete(t.queue[account], i, i+1)
-	return nil, true, &Refusal{RetryAfter: time.Second, Limit: "one undecided attempt of the account at a time"}
+	return nil, true, &Refusal{RetryAfter: time.Second, Limit: "one attempt in progress per account at a time"}
 }
 
 // release passes a client's turn to the next attempt.

@@ -77,7 +77,7 @@ func (get otelEnv) otlp() (otlpSettings, error) {
 		addError("OTEL_TRACES_EXPORTER", errors.New("must be otlp or none"))
 	}
 	if variable, p := get.exporter("PROTOCOL"); p != "" && p != "http/protobuf" {
-		addError(variable, errors.New("must be http/protobuf, which collectors take at port 4318: gRPC and JSON are not built in"))
+		addError(variable, errors.New("must be http/protobuf, which collectors accept on port 4318: gRPC and JSON are not supported"))
 	}
 	variable, value := get.exporter("ENDPOINT")
 	if u, err := endpointURL(value, variable == otlpPrefix+"ENDPOINT"); err == nil {
@@ -92,7 +92,7 @@ func (get otelEnv) otlp() (otlpSettings, error) {
 	if variable, value = get.exporter("TIMEOUT"); value != "" {
 		ms, err := strconv.Atoi(value)
 		if err != nil || ms <= 0 {
-			addError(variable, errors.New("must be a number of milliseconds, as 10000"))
+			addError(variable, errors.New("must be a number of milliseconds, such as 10000"))
 		}
 		s.timeout = time.Duration(ms) * time.Millisecond
 	}
@@ -112,7 +112,7 @@ func (get otelEnv) otlp() (otlpSettings, error) {
 func endpointURL(endpoint string, common bool) (*url.URL, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, errors.New("must be a URL, as http://collector:4318")
+		return nil, errors.New("must be a URL, such as http://collector:4318")
 	}
 	if common {
 		u = u.JoinPath("v1", "traces")
@@ -130,7 +130,7 @@ func parseHeaders(list string) (http.Header, error) {
 		name, value, ok := strings.Cut(pair, "=")
 		value, err := url.PathUnescape(strings.TrimSpace(value))
 		if name = strings.TrimSpace(name); !ok || name == "" || err != nil || strings.ContainsAny(name+value, "\r\n") {
-			return nil, errors.New("must be name=value pairs separated by commas, values percent-encoded")
+			return nil, errors.New("must be name=value pairs separated by commas, with percent-encoded values")
 		}
 		headers.Set(name, value)
 	}
@@ -169,7 +169,7 @@ func (get otelEnv) tls() (*tls.Config, error) {
 			return nil, fmt.Errorf("%s: %w", variable, withoutPath(err))
 		}
 		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s: %s holds no certificate in PEM", variable, file)
+			return nil, fmt.Errorf("%s: %s contains no PEM certificate", variable, file)
 		}
 	}
 	variable, cert := get.exporter("CLIENT_CERTIFICATE")

@@ -125,7 +125,7 @@ func CompileTemplate(text string) (*FilterTemplate, error) {
 	t.size = len(packet.Bytes()) + 16
 	var found int
 	if t.root, found = newFilterNode(packet); found != places {
-		return nil, fmt.Errorf("%w: a placeholder can only stand in the value of an assertion", ErrInvalidRequest)
+		return nil, fmt.Errorf("%w: a placeholder is allowed only in the value of an assertion", ErrInvalidRequest)
 	}
 	return t, nil
 }
@@ -163,7 +163,7 @@ func (t *FilterTemplate) Names() []string { return slices.Clone(t.names) }
 // whatever it contains.
 func (t *FilterTemplate) Fill(values ...string) Filter {
 	if len(values) != len(t.names) {
-		panic(fmt.Sprintf("ldapconn: %d values for a filter with %d placeholders", len(values), len(t.names)))
+		panic(fmt.Sprintf("ldapconn: got %d values for a filter with %d placeholders", len(values), len(t.names)))
 	}
 	size := t.size
 	for _, v := range values {

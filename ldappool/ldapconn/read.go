@@ -10,7 +10,7 @@ import (
 	"authsvc/ldappool/tlscause"
 )
 
-var errPanic = errors.New("answer that makes the decoder panic")
+var errPanic = errors.New("the answer makes the decoder panic")
 
 // readBuffer is the size of a connection's buffer for what it reads. It grows with the bytes that
 // arrive.

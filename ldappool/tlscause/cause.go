@@ -82,18 +82,18 @@ func (d Diagnosis) String() string {
 	authority := fmt.Sprintf("%scertificate signed by unknown authority: authority %d of the client's has its name", verify, d.Authority)
 	switch d.Cause {
 	case ServerAlert:
-		return "the server ended the handshake: " + d.alert() + hint(d.Alert)
+		return "the server aborted the handshake: " + d.alert() + hint(d.Alert)
 	case ClientCertificateMissing:
 		if d.Alert == 0 {
-			return "the server asked for a client certificate, got none, and ended the connection"
+			return "the server requested a client certificate, got none, and closed the connection"
 		}
-		return "the server demands a client certificate, and none was sent: " + d.alert()
+		return "the server demands a client certificate, but none was sent: " + d.alert()
 	case ClientCertificateRefused:
 		return "the server refused the client certificate: " + d.alert()
 	case NotTLS:
 		return "first record does not look like a TLS handshake"
 	case OldVersion:
-		return "the server speaks only a version of TLS that is not allowed here"
+		return "the server supports only TLS versions that are not allowed here"
 	case NegativeSerial:
 		return "the server's certificate cannot be read: it has a negative serial number"
 	case UnreadableCertificate:
@@ -105,9 +105,9 @@ func (d Diagnosis) String() string {
 	case OtherName:
 		return verify + "certificate is not valid for " + d.Host
 	case CommonNameOnly:
-		return verify + "certificate is not valid for " + d.Host + ": it has a common name only, which does not count"
+		return verify + "certificate is not valid for " + d.Host + ": it has only a common name, which is not accepted"
 	case AddressInDNSName:
-		return verify + "certificate is not valid for " + d.Host + ": it has the address as a DNS name, which does not count"
+		return verify + "certificate is not valid for " + d.Host + ": it has the address as a DNS name, which is not accepted"
 	case Expired:
 		return verify + "certificate has expired"
 	case NotYetValid:
@@ -115,30 +115,30 @@ func (d Diagnosis) String() string {
 	case OtherUsage:
 		return verify + "certificate specifies an incompatible key usage"
 	case CriticalExtension:
-		return verify + "certificate has a critical extension that is not known"
+		return verify + "certificate has an unknown critical extension"
 	case NameConstraint:
-		return verify + "certificate is outside of what its authority may issue"
+		return verify + "certificate was issued by an authority that may not issue it"
 	case SelfSigned:
 		return verify + "certificate signed by unknown authority: it is self-signed"
 	case IssuerUnknown:
-		return verify + "certificate signed by unknown authority: its issuer was not sent and is not known"
+		return verify + "certificate signed by unknown authority: its issuer was not sent and is unknown"
 	case TopUnknown:
 		return verify + "certificate signed by unknown authority"
 	case WeakSignature:
 		return verify + "certificate signed by unknown authority: the signature uses a broken algorithm (SHA-1 or MD5)"
 	case AuthorityOtherKey:
-		return authority + " and another key"
+		return authority + " but another key"
 	case NotAnAuthority:
 		if d.Authority == 0 {
-			return verify + "certificate signed by unknown authority: its issuer is no authority (basicConstraints, keyUsage)"
+			return verify + "certificate signed by unknown authority: its issuer is not an authority (basicConstraints, keyUsage)"
 		}
-		return authority + " and is no authority (basicConstraints, keyUsage)"
+		return authority + " but is not an authority (basicConstraints, keyUsage)"
 	case AuthorityExpired:
-		return authority + " and has expired"
+		return authority + " but has expired"
 	case AuthorityNotYet:
-		return authority + " and is not yet valid"
+		return authority + " but is not yet valid"
 	case AuthorityOtherwise:
-		return authority + " and is not accepted"
+		return authority + " but is not accepted"
 	case NoSystemAuthorities:
 		return verify + "the system's authorities cannot be read"
 	}
@@ -166,9 +166,9 @@ const (
 func hint(a tls.AlertError) string {
 	switch a {
 	case handshakeFailure, insufficientSecurity:
-		return ": it accepts no cipher suite that is offered, such as a server that offers RSA key exchange only"
+		return ": it accepts no offered cipher suite, for example because it supports only RSA key exchange"
 	case protocolVersion:
-		return ": it speaks no version of TLS that is allowed here"
+		return ": it supports no TLS version that is allowed here"
 	}
 	return ""
 }

@@ -37,13 +37,13 @@ const verify = "tls: failed to verify certificate: x509: certificate "
 // expected is the diagnosis of each of ldaptest.TLSIlls.
 var expected = map[string]told{
 	"the server demands a client certificate, with TLS 1.2": {tlscause.ClientCertificateMissing, 0,
-		"demands a client certificate, and none was sent: alert 40 (handshake failure)"},
+		"demands a client certificate, but none was sent: alert 40 (handshake failure)"},
 	"the server demands a client certificate, with TLS 1.3": {tlscause.ClientCertificateMissing, 0,
-		"demands a client certificate, and none was sent: alert 116 (certificate required)"},
-	"the server speaks TLS 1.0 only": {tlscause.ServerAlert, 0, "alert 70 (protocol version not supported): it speaks no version"},
+		"demands a client certificate, but none was sent: alert 116 (certificate required)"},
+	"the server speaks TLS 1.0 only": {tlscause.ServerAlert, 0, "alert 70 (protocol version not supported): it supports no TLS version"},
 	"the server knows no such name":  {tlscause.ServerAlert, 0, "alert 80 (internal error)"},
 	"the server offers RSA key exchange only": {tlscause.ServerAlert, 0,
-		"alert 40 (handshake failure): it accepts no cipher suite that is offered"},
+		"alert 40 (handshake failure): it accepts no offered cipher suite"},
 	"the server offers Triple DES only":                      {tlscause.ServerAlert, 0, "alert 40 (handshake failure)"},
 	"the server offers RSA key exchange and Triple DES only": {tlscause.ServerAlert, 0, "alert 40 (handshake failure)"},
 	"the server offers RC4 only":                             {tlscause.ServerAlert, 0, "alert 40 (handshake failure)"},
@@ -54,21 +54,21 @@ var expected = map[string]told{
 	"the authority is not known, and sent":                   {tlscause.TopUnknown, 0, verify + "signed by unknown authority"},
 	"the chain lacks the intermediate":                       {tlscause.IssuerUnknown, 0, "its issuer was not sent"},
 	"the intermediate has expired":                           {tlscause.Expired, 0, verify + "has expired"},
-	"the intermediate is no authority":                       {tlscause.NotAnAuthority, 0, "its issuer is no authority"},
+	"the intermediate is no authority":                       {tlscause.NotAnAuthority, 0, "its issuer is not an authority"},
 	"the certificate has expired":                            {tlscause.Expired, 0, verify + "has expired"},
 	"the certificate is not valid yet":                       {tlscause.NotYetValid, 0, verify + "is not yet valid"},
 	"the certificate is for another name":                    {tlscause.OtherName, 0, verify + "is not valid for 127.0.0.1"},
 	"the certificate has the address as a DNS name":          {tlscause.AddressInDNSName, 0, "is not valid for 127.0.0.1: it has the address as a DNS name"},
-	"the certificate has a common name only":                 {tlscause.CommonNameOnly, 0, "is not valid for 127.0.0.1: it has a common name only"},
+	"the certificate has a common name only":                 {tlscause.CommonNameOnly, 0, "is not valid for 127.0.0.1: it has only a common name"},
 	"the certificate is for clients":                         {tlscause.OtherUsage, 0, "incompatible key usage"},
 	"the certificate has an unknown critical extension":      {tlscause.CriticalExtension, 0, "critical extension"},
 	"the certificate is self-signed":                         {tlscause.SelfSigned, 0, verify + "signed by unknown authority: it is self-signed"},
-	"the authority has expired":                              {tlscause.AuthorityExpired, 2, "authority 2 of the client's has its name and has expired"},
-	"the authority is not valid yet":                         {tlscause.AuthorityNotYet, 2, "authority 2 of the client's has its name and is not yet valid"},
-	"the authority has no basicConstraints":                  {tlscause.NotAnAuthority, 2, "authority 2 of the client's has its name and is no authority"},
-	"the authority may not sign certificates":                {tlscause.NotAnAuthority, 2, "authority 2 of the client's has its name and is no authority"},
-	"the authority is for other names":                       {tlscause.NameConstraint, 0, "outside of what its authority may issue"},
-	"the authority has another key":                          {tlscause.AuthorityOtherKey, 2, "authority 2 of the client's has its name and another key"},
+	"the authority has expired":                              {tlscause.AuthorityExpired, 2, "authority 2 of the client's has its name but has expired"},
+	"the authority is not valid yet":                         {tlscause.AuthorityNotYet, 2, "authority 2 of the client's has its name but is not yet valid"},
+	"the authority has no basicConstraints":                  {tlscause.NotAnAuthority, 2, "authority 2 of the client's has its name but is not an authority"},
+	"the authority may not sign certificates":                {tlscause.NotAnAuthority, 2, "authority 2 of the client's has its name but is not an authority"},
+	"the authority is for other names":                       {tlscause.NameConstraint, 0, "issued by an authority that may not issue it"},
+	"the authority has another key":                          {tlscause.AuthorityOtherKey, 2, "authority 2 of the client's has its name but another key"},
 	"the certificate is signed with SHA-1": {tlscause.WeakSignature, 2,
 		verify + "signed by unknown authority: the signature uses a broken algorithm (SHA-1 or MD5)"},
 	"the intermediate is signed with SHA-1": {tlscause.WeakSignature, 2,
@@ -165,7 +165,7 @@ func TestDiagnose_TakesAnEndWithoutAWordForAMissingCertificate(t *testing.T) {
 	for _, err := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, &net.OpError{Op: "write", Err: os.NewSyscallError("write", syscall.EPIPE)}} {
 		d := tlscause.Diagnose(err, tlscause.Seen{CertificateRequested: true})
 		assert.Equal(t, tlscause.ClientCertificateMissing, d.Cause)
-		assert.Equal(t, "the server asked for a client certificate, got none, and ended the connection", d.String())
+		assert.Equal(t, "the server requested a client certificate, got none, and closed the connection", d.String())
 	}
 	assert.Equal(t, tlscause.Other, tlscause.Diagnose(os.ErrDeadlineExceeded, tlscause.Seen{CertificateRequested: true}).Cause)
 }

@@ -295,11 +295,11 @@ func (r *Rejection) Unwrap() error { return r.Err }
 
 // Errors of requests and servers.
 var (
-	ErrTooManyWaiters = errors.New("too many callers wait already")
-	ErrWaitedTooLong  = errors.New("waited too long for a free connection")
+	ErrTooManyWaiters = errors.New("too many callers are waiting")
+	ErrWaitedTooLong  = errors.New("no connection became free in time")
 	ErrNoAnswer       = errors.New("no answer in time")
-	ErrDialHangs      = errors.New("a dial hangs while another server can serve the callers")
-	ErrSilent         = errors.New("no answer to anything for a second, with operations under way")
+	ErrDialHangs      = errors.New("the dial is slow and another server can serve the callers")
+	ErrSilent         = errors.New("no answer for a second with operations in progress")
 )
 
 // The operations of the pool itself that can fail at a server.

@@ -64,7 +64,7 @@ func (c *Core) admitInTime(r *Request, now time.Time) *Rejection {
 	if needs <= left {
 		return nil
 	}
-	err := fmt.Errorf("the queue needs about %v, the caller has %v", needs.Round(100*time.Millisecond), left.Round(100*time.Millisecond))
+	err := fmt.Errorf("the expected wait is about %v, and the caller has %v", needs.Round(100*time.Millisecond), left.Round(100*time.Millisecond))
 	return &Rejection{Kind: KindOverloaded, Err: err, Queue: needs}
 }
 

@@ -53,7 +53,7 @@ func (c *Core) recordOperation(s *Server, o Outcome, now time.Time) {
 	if failures == 0 || c.closed || s.removed || !s.isUsable() || c.alternative(s) == nil {
 		return
 	}
-	err := fmt.Errorf("%d of the last %d operations failed, at last %w", failures, total, o.Failed)
+	err := fmt.Errorf("%d of the last %d operations failed, the last with: %w", failures, total, o.Failed)
 	c.changeHealth(s, o.Op, err, now, func(h *health.Server) { h.Trip(now, o.Op, err) })
 }
 

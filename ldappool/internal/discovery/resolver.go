@@ -272,7 +272,7 @@ func (d *domain) update(host string, records []*net.SRV, err error, now time.Tim
 	label := "_ldap._tcp." + host
 	if len(records) == 0 { // if there are records, err is about others whose targets are not names
 		if err == nil {
-			err = errors.New("there are no such records")
+			err = errors.New("no such records")
 		}
 		d.Err = &LookupError{label, err}
 		if d.Since.IsZero() {
