@@ -58,7 +58,7 @@ func issue(t *testing.T, name string, by *issued, key *ecdsa.PrivateKey, authori
 	return &issued{cert, key}
 }
 
-func TestACertificateIsDeniedByItsFingerprintOrThatOfOneThatSignsIt(t *testing.T) {
+func TestDenies_FingerprintsOfTheCertificateAndItsSigners(t *testing.T) {
 	t.Parallel()
 	root := issue(t, "root", nil, nil, true)
 	first := issue(t, "intermediate", root, nil, true)
@@ -162,7 +162,7 @@ func TestDenies_HoldsHoweverTheHolderEncodesTheSignature(t *testing.T) {
 	}
 }
 
-func TestADeniedCertificateIsRefusedOnOpenConnectionsToo(t *testing.T) {
+func TestDenies_AppliesToOpenConnections(t *testing.T) {
 	t.Parallel()
 	callers := ldaptest.NewCA(t)
 	h := newHarness(t, func(c *api.Config) { c.Callers.ClientCAs = callers.Pool() })
@@ -180,8 +180,8 @@ func TestADeniedCertificateIsRefusedOnOpenConnectionsToo(t *testing.T) {
 	require.Equal(t, 0, *loginOver(t, client, addr, "").Status)
 }
 
-// TestNoKeyAndNoAuthorityAdmitNobody: what an emptied file leaves is no open door.
-func TestNoKeyAndNoAuthorityAdmitNobody(t *testing.T) {
+// TestKey_EmptyFilesAdmitNobody: what an emptied file leaves is no open door.
+func TestKey_EmptyFilesAdmitNobody(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]api.Callers{
 		"zero value": {}, "no key": {Keys: []api.Key{}}, "no authority": {ClientCAs: x509.NewCertPool()}, "neither": {Keys: []api.Key{}, ClientCAs: x509.NewCertPool()},

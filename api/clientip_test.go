@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheClientIsTheNearestAddressThatIsNotATrustedProxy(t *testing.T) {
+func TestClient_IsTheNearestAddressOutsideTheTrustedProxies(t *testing.T) {
 	t.Parallel()
 	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32"),
 		netip.MustParsePrefix("fe80::/10")}

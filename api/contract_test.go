@@ -286,7 +286,7 @@ func TestContract_TheQueryIsNeverRead(t *testing.T) {
 	require.Equal(t, "user0", h.auth.all()[0].Username)
 }
 
-func TestOnlyRequestsToAuthAreObserved(t *testing.T) {
+func TestObserver_SeesOnlyRequestsToAuth(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	h.get(t, http.MethodGet, "/nowhere")
@@ -296,7 +296,7 @@ func TestOnlyRequestsToAuthAreObserved(t *testing.T) {
 	require.Len(t, h.observer.all(), 1)
 }
 
-func TestAServerWorksWithoutLoggerAndObserver(t *testing.T) {
+func TestObserver_AndLoggerAreOptional(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, func(c *api.Config) { *c = api.Config{} })
 	require.Equal(t, http.StatusBadRequest, h.post(t, typeJSON, "{").Code)
@@ -309,7 +309,7 @@ type gone struct{ discarding }
 
 func (*gone) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
-func TestAnAnswerThatNobodyReadsIsNoFault(t *testing.T) {
+func TestResponse_WriteErrorIsIgnored(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	h.Handler().ServeHTTP(&gone{discarding{http.Header{}}}, newPost(typeJSON, goodJSON))

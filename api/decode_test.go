@@ -119,7 +119,7 @@ var refusedForms = []bodyCase{
 	{"the beginning of an object", `{`, looksLikeJSON},
 }
 
-func TestABodyThatCouldBeReadOtherwiseIsRefused(t *testing.T) {
+func TestBody_RejectsWhatTwoParsersCouldReadDifferently(t *testing.T) {
 	t.Parallel()
 	for contentType, cases := range map[string][]bodyCase{typeJSON: refusedJSON, typeForm: refusedForms} {
 		for _, c := range cases {
@@ -137,7 +137,7 @@ func TestABodyThatCouldBeReadOtherwiseIsRefused(t *testing.T) {
 	}
 }
 
-func TestABodyIsReadAsItIsMeant(t *testing.T) {
+func TestBody_AcceptsValidJSONAndForms(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("é", 512)
 	for _, c := range []struct{ name, contentType, body, username, password string }{
@@ -173,7 +173,7 @@ func TestABodyIsReadAsItIsMeant(t *testing.T) {
 	}
 }
 
-func TestABufferKeepsNothingOfTheRequestBefore(t *testing.T) {
+func TestBody_BufferIsClearedBetweenRequests(t *testing.T) {
 	t.Parallel()
 	require.Empty(t, api.LeftAfterWipe(goodJSON))
 	require.Empty(t, api.LeftAfterWipe(strings.Repeat("x", 20000)))
@@ -188,7 +188,7 @@ func TestABufferKeepsNothingOfTheRequestBefore(t *testing.T) {
 	}
 }
 
-func TestAContentTypeThatIsNotOneOfTheTwoIsRefused(t *testing.T) {
+func TestBody_RejectsOtherContentTypes(t *testing.T) {
 	t.Parallel()
 	const message = "Content-Type: must be application/json or application/x-www-form-urlencoded, in UTF-8"
 	for name, header := range map[string]http.Header{
@@ -216,7 +216,7 @@ func TestAContentTypeThatIsNotOneOfTheTwoIsRefused(t *testing.T) {
 	}
 }
 
-func TestAnyContentEncodingIsRefused(t *testing.T) {
+func TestBody_RejectsAnyContentEncoding(t *testing.T) {
 	t.Parallel()
 	for _, encoding := range []string{"gzip", "identity", ""} {
 		h := newHarness(t)
@@ -239,7 +239,7 @@ func (e *endless) Read(p []byte) (int, error) {
 
 func (*endless) Close() error { return nil }
 
-func TestABodyIsReadNoFurtherThanToKnowThatItIsTooLong(t *testing.T) {
+func TestBody_ReadingStopsAtTheLimit(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		contentLength int64
@@ -260,7 +260,7 @@ func TestABodyIsReadNoFurtherThanToKnowThatItIsTooLong(t *testing.T) {
 	}
 }
 
-func TestTheLongestBodyIsRead(t *testing.T) {
+func TestBody_OfTheMaximumLengthIsRead(t *testing.T) {
 	t.Parallel()
 	for _, contentLength := range []int64{16384, -1} {
 		h := newHarness(t)
@@ -271,7 +271,7 @@ func TestTheLongestBodyIsRead(t *testing.T) {
 	}
 }
 
-func TestABodyThatCannotBeReadIsRefusedWithItsCauseInTheLog(t *testing.T) {
+func TestBody_ReadErrorIsRejectedAndItsCauseLogged(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	broken := errors.New("connection reset")
@@ -286,7 +286,7 @@ type failing struct{ err error }
 
 func (f *failing) Read([]byte) (int, error) { return 0, f.err }
 
-func TestARequestIDIsTakenWhereItIsSane(t *testing.T) {
+func TestRequestID_IsAdoptedIfItIsSafe(t *testing.T) {
 	t.Parallel()
 	sane := strings.Repeat("aZ09._-x", 16)
 	for name, c := range map[string]struct {

@@ -59,7 +59,7 @@ func TestContract_Probes(t *testing.T) {
 	}
 }
 
-func TestLoginsAreServedWhileDrainingAndToldToCloseTheirConnection(t *testing.T) {
+func TestDrain_LoginsAreServedWithConnectionClose(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	before := h.post(t, typeJSON, goodJSON)
@@ -70,7 +70,7 @@ func TestLoginsAreServedWhileDrainingAndToldToCloseTheirConnection(t *testing.T)
 	require.Equal(t, "close", after.Header().Get("Connection"))
 }
 
-func TestTheAdminListenerNamesTheServers(t *testing.T) {
+func TestHealthz_NamesTheServersOnTheAdminListener(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	h.health.set(sick)
@@ -83,7 +83,7 @@ func TestTheAdminListenerNamesTheServers(t *testing.T) {
 		`{"address":"ldap://b:389","state":"suspect"}]}`+"\n", rec.Body.String())
 }
 
-func TestHealthz_TellsTheOperatorWhatIsMissing(t *testing.T) {
+func TestHealthz_ShowsTheOperatorWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	h.health.set(api.HealthStatus{Answered: true, Missing: "LDAP_BASE_DN \xff"})
@@ -96,7 +96,7 @@ func TestHealthz_TellsTheOperatorWhatIsMissing(t *testing.T) {
 	require.Equal(t, http.StatusOK, h.get(t, http.MethodGet, "/readyz").Code)
 }
 
-func TestAPanicOnTheAdminListenerIsStatus14(t *testing.T) {
+func TestPanic_OnTheAdminListenerIsStatus14(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	rec := httptest.NewRecorder()
@@ -106,7 +106,7 @@ func TestAPanicOnTheAdminListenerIsStatus14(t *testing.T) {
 	require.Empty(t, h.observer.all())
 }
 
-func TestAnAnswerThatCannotBeMadeIsStatus14(t *testing.T) {
+func TestResponse_ThatCannotBeMadeIsStatus14(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	h.health.set(api.HealthStatus{Servers: []api.ServerStatus{{Since: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}}})

@@ -37,9 +37,9 @@ func utf16Of(text string, mark, bigEndian bool) string {
 	return b.String()
 }
 
-// TestAuthorities_EachFormThatIsNoPEMIsNamed, with what makes PEM of it, for the directory's
+// TestAuthorities_ErrorNamesFormatsOtherThanPEM, with what makes PEM of it, for the directory's
 // authorities and the callers'.
-func TestAuthorities_EachFormThatIsNoPEMIsNamed(t *testing.T) {
+func TestAuthorities_ErrorNamesFormatsOtherThanPEM(t *testing.T) {
 	t.Parallel()
 	root := ldaptest.NewKeyed(t, ldaptest.AuthorityTemplate(t, "Example CA"), nil, nil)
 	negative := root.WithNegativeSerial(t, root)
@@ -77,8 +77,8 @@ func TestAuthorities_EachFormThatIsNoPEMIsNamed(t *testing.T) {
 	}
 }
 
-// TestAuthorities_OneOfABundleThatIsLostIsWarnedOf by its number, and the others are used.
-func TestAuthorities_OneOfABundleThatIsLostIsWarnedOf(t *testing.T) {
+// TestAuthorities_WarnOfALostCertificateOfABundle by its number, and the others are used.
+func TestAuthorities_WarnOfALostCertificateOfABundle(t *testing.T) {
 	t.Parallel()
 	one := ldaptest.NewKeyed(t, ldaptest.AuthorityTemplate(t, "One"), nil, nil)
 	three := ldaptest.NewKeyed(t, ldaptest.AuthorityTemplate(t, "Three"), nil, nil)
@@ -110,9 +110,9 @@ func TestAuthorities_OneOfABundleThatIsLostIsWarnedOf(t *testing.T) {
 	}
 }
 
-// TestAuthorities_AreReadHoweverTheyArePutTogether: by hand, by Windows, indented, and with words
+// TestAuthorities_AreReadInAnyArrangement: by hand, by Windows, indented, and with words
 // around them.
-func TestAuthorities_AreReadHoweverTheyArePutTogether(t *testing.T) {
+func TestAuthorities_AreReadInAnyArrangement(t *testing.T) {
 	t.Parallel()
 	one := string(ldaptest.NewKeyed(t, ldaptest.AuthorityTemplate(t, "One"), nil, nil).PEM())
 	two := string(ldaptest.NewKeyed(t, ldaptest.AuthorityTemplate(t, "Two"), nil, nil).PEM())
@@ -136,8 +136,8 @@ func TestAuthorities_AreReadHoweverTheyArePutTogether(t *testing.T) {
 	}
 }
 
-// TestKeyPair_ThatIsNoPEMIsNamed as an authority is.
-func TestKeyPair_ThatIsNoPEMIsNamed(t *testing.T) {
+// TestKeyPair_FormatOtherThanPEMIsNamed as an authority is.
+func TestKeyPair_FormatOtherThanPEMIsNamed(t *testing.T) {
 	t.Parallel()
 	cert := ldaptest.NewCA(t).Issue(t, ldaptest.CertConfig{Client: true})
 	content, err := os.ReadFile(cert.CertFile)

@@ -33,7 +33,7 @@ func denying(t *testing.T, path string) []string {
 		"HTTP_TLS_CLIENT_CA_FILE="+ca.File(), "HTTP_TLS_CLIENT_DENY_FILE="+path)
 }
 
-func TestDeniedCertificatesAreReadLineByLine(t *testing.T) {
+func TestDeniedCertificates_AreReadLineByLine(t *testing.T) {
 	t.Parallel()
 	one, two, three, four := hashed("1"), hashed("2"), hashed("3"), hashed("4")
 	content := "# stolen\n\n" + one + "\n \t" + strings.ToUpper(two) + " # till 2\r\n" + colons(three) + "#x\nsha256 Fingerprint=" + colons(four) +
@@ -47,7 +47,7 @@ func TestDeniedCertificatesAreReadLineByLine(t *testing.T) {
 	require.Equal(t, want, denied)
 }
 
-func TestOpenSSLPrintsAFingerprintAsItIsRead(t *testing.T) {
+func TestDeniedCertificates_AcceptTheFormatOfOpenSSL(t *testing.T) {
 	t.Parallel()
 	cert := ldaptest.NewCA(t).Issue(t, ldaptest.CertConfig{Client: true})
 	printed, err := exec.Command("openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", cert.CertFile).Output()
@@ -57,7 +57,7 @@ func TestOpenSSLPrintsAFingerprintAsItIsRead(t *testing.T) {
 	require.Equal(t, map[[sha256.Size]byte]bool{sha256.Sum256(cert.TLS.Certificate[0]): true}, denied)
 }
 
-func TestAFileWithAWrongFingerprintNamesTheLineAndTheRule(t *testing.T) {
+func TestDeniedCertificates_ErrorNamesLineAndRule(t *testing.T) {
 	t.Parallel()
 	const rule = "must be the SHA-256 fingerprint of a certificate: 64 hexadecimal digits, with or without colons"
 	good := hashed("one")
@@ -79,7 +79,7 @@ func TestAFileWithAWrongFingerprintNamesTheLineAndTheRule(t *testing.T) {
 	require.EqualError(t, err, "must be at most 1048576 bytes")
 }
 
-func TestAnEmptyDenyFileDeniesNothing(t *testing.T) {
+func TestDeniedCertificates_EmptyFileDeniesNothing(t *testing.T) {
 	t.Parallel()
 	c := mustLoad(t, denying(t, file(t, "")))
 	denied, err := c.HTTP.DeniedCertificates()

@@ -22,7 +22,7 @@ func hashed(key string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func TestAPIKeysAreReadLineByLine(t *testing.T) {
+func TestAPIKeys_AreReadLineByLine(t *testing.T) {
 	t.Parallel()
 	content := "# who may call\n\nshop " + hashed("one") + "\n  till.2\t \t" + strings.ToUpper(hashed("two")) + "  \r\n\t\n   # not this one\nshop " + hashed("three")
 	c := mustLoad(t, minimal("AUTH_API_KEYS_FILE="+file(t, content)))
@@ -34,7 +34,7 @@ func TestAPIKeysAreReadLineByLine(t *testing.T) {
 	}, keys)
 }
 
-func TestAFileWithAWrongAPIKeyNamesTheLineAndTheRule(t *testing.T) {
+func TestAPIKeys_ErrorNamesLineAndRule(t *testing.T) {
 	t.Parallel()
 	const (
 		line  = "must be a name and the SHA-256 of a key in hexadecimal, separated by white space"
@@ -80,7 +80,7 @@ func TestAFileWithAWrongAPIKeyNamesTheLineAndTheRule(t *testing.T) {
 	assert.Contains(t, text, "cannot be read: ")
 }
 
-func TestAKeyIsOfItsCertificateAndAuthoritiesNeedBoth(t *testing.T) {
+func TestListenerTLS_KeyFitsItsCertificateAndAuthoritiesNeedBoth(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	cert := ca.Issue(t, ldaptest.CertConfig{})
@@ -90,7 +90,7 @@ func TestAKeyIsOfItsCertificateAndAuthoritiesNeedBoth(t *testing.T) {
 	problem(t, "HTTP_TLS_CERT_FILE", minimal("HTTP_TLS_CERT_FILE="+cert.CertFile, "HTTP_TLS_KEY_FILE="+ca.Issue(t, ldaptest.CertConfig{}).KeyFile))
 }
 
-func TestAFileWithoutKeysIsAnErrorUnlessCertificatesAreAccepted(t *testing.T) {
+func TestAPIKeys_EmptyFileIsAnErrorUnlessCertificatesAreAccepted(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	cert := ca.Issue(t, ldaptest.CertConfig{})
@@ -101,7 +101,7 @@ func TestAFileWithoutKeysIsAnErrorUnlessCertificatesAreAccepted(t *testing.T) {
 	assert.Equal(t, []string{"AUTH_API_KEYS_FILE: contains no key, so only callers with a certificate are admitted"}, c.Warnings)
 }
 
-func TestTheMainListenersTLSIsMadeOfItsFiles(t *testing.T) {
+func TestListenerTLS_IsMadeOfItsFiles(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	cert := ca.Issue(t, ldaptest.CertConfig{})
@@ -126,7 +126,7 @@ func TestTheMainListenersTLSIsMadeOfItsFiles(t *testing.T) {
 	require.ErrorContains(t, err, "HTTP_TLS_CERT_FILE: ")
 }
 
-func TestKeysInTheClearAreWarnedAbout(t *testing.T) {
+func TestAPIKeys_WarnIfSentInTheClear(t *testing.T) {
 	t.Parallel()
 	keys := "AUTH_API_KEYS_FILE=" + file(t, "shop "+hashed("one"))
 	require.Contains(t, strings.Join(mustLoad(t, minimal(keys)).Warnings, "\n"), "AUTH_API_KEYS_FILE: keys and passwords are sent to :8080 without TLS")

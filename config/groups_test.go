@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestGroupsAreLookedUpWhereAVariableOfTheirsIsSet(t *testing.T) {
+func TestGroups_AreLookedUpIfAnyOfTheirVariablesIsSet(t *testing.T) {
 	t.Parallel()
 	base := "LDAP_GROUP_BASE_DN=ou=groups,dc=org"
 	assert.False(t, mustLoad(t, minimal()).LDAP.Groups)
@@ -22,7 +22,7 @@ func TestGroupsAreLookedUpWhereAVariableOfTheirsIsSet(t *testing.T) {
 	}
 }
 
-func TestPresetsKnowWhereGroupsAre(t *testing.T) {
+func TestGroups_PresetsKnowWhereTheyAre(t *testing.T) {
 	t.Parallel()
 	for preset, want := range map[string]struct {
 		bases        config.DNList
@@ -44,7 +44,7 @@ func TestPresetsKnowWhereGroupsAre(t *testing.T) {
 	problem(t, "LDAP_GROUP_BASE_DN", minimal("LDAP_PRESET=389ds", "LDAP_REQUIRED_GROUPS=staff"))
 }
 
-func TestAPlaceholderOfAGroupFilterStandsWhereAValueDoes(t *testing.T) {
+func TestGroups_PlaceholderOfAFilterStandsForAValue(t *testing.T) {
 	t.Parallel()
 	base := "LDAP_GROUP_BASE_DN=ou=groups,dc=org"
 	for _, good := range []string{"(member={dn})", "(memberUid={username})", "(member=x{dn}y{username})", "(member:1.2.840.113556.1.4.1941:={dn})"} {
@@ -58,8 +58,8 @@ func TestAPlaceholderOfAGroupFilterStandsWhereAValueDoes(t *testing.T) {
 	}
 }
 
-// TestGroupsNeedSearches: with a DN template logins do without, but for groups.
-func TestGroupsNeedSearches(t *testing.T) {
+// TestGroups_NeedASearchIdentity: with a DN template logins do without, but for groups.
+func TestGroups_NeedASearchIdentity(t *testing.T) {
 	t.Parallel()
 	one := template("LDAP_POOL_MAX_CONNS=1")
 	assert.True(t, mustLoad(t, one).LDAP.BindOnly())

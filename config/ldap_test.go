@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestServersAreTakenInOneSpelling(t *testing.T) {
+func TestServers_AreNormalized(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]config.List{
 		"ldap://ldap.example.org":                 {"ldap://ldap.example.org"},
@@ -42,7 +42,7 @@ func TestServersAreTakenInOneSpelling(t *testing.T) {
 	}
 }
 
-func TestServersThatCannotBeMeantAreRefused(t *testing.T) {
+func TestServers_RejectInvalidURLs(t *testing.T) {
 	t.Parallel()
 	const shape = "must have only a scheme, a host and a port"
 	const socket = "must have its socket's path percent-encoded, as in ldapi://%2frun%2fslapd%2fldapi"
@@ -87,7 +87,7 @@ func TestServersThatCannotBeMeantAreRefused(t *testing.T) {
 	}
 }
 
-func TestWhatAURLHoldsBeforeItsHostIsNotPrinted(t *testing.T) {
+func TestServers_ErrorHidesTheUserPart(t *testing.T) {
 	t.Parallel()
 	for given, shown := range map[string]string{
 		"ldap://admin:" + password + "@h":          `"ldap://[redacted]@h" must not contain a user or a password`,
@@ -111,7 +111,7 @@ func TestWhatAURLHoldsBeforeItsHostIsNotPrinted(t *testing.T) {
 	}
 }
 
-func TestStartTLSNeedsAServerThatCanDoIt(t *testing.T) {
+func TestTLS_StartTLSNeedsAnLDAPURL(t *testing.T) {
 	t.Parallel()
 	assert.True(t, mustLoad(t, minimal("LDAP_START_TLS=true", "LDAP_URL=ldaps://a,ldap://b")).LDAP.StartTLS)
 	assert.True(t, mustLoad(t, minimal("LDAP_START_TLS=true", "LDAP_URL=ldap+srv://example.org")).LDAP.StartTLS)
@@ -122,7 +122,7 @@ func TestStartTLSNeedsAServerThatCanDoIt(t *testing.T) {
 	problem(t, "LDAP_URL", minimal("LDAP_START_TLS=true", "LDAP_URL="))
 }
 
-func TestTLSFilesAreReadAtTheStart(t *testing.T) {
+func TestTLS_FilesAreReadAtTheStart(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	one, other := ca.Issue(t, ldaptest.CertConfig{Client: true}), ca.Issue(t, ldaptest.CertConfig{Client: true})
@@ -150,7 +150,7 @@ func TestTLSFilesAreReadAtTheStart(t *testing.T) {
 	}
 }
 
-func TestTLSConfigHoldsWhatWasAskedFor(t *testing.T) {
+func TestTLS_ConfigHoldsTheSettings(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	client := ca.Issue(t, ldaptest.CertConfig{Client: true})
@@ -174,7 +174,7 @@ func TestTLSConfigHoldsWhatWasAskedFor(t *testing.T) {
 	assert.EqualValues(t, tls.VersionTLS13, full.MinVersion)
 }
 
-func TestTLSFilesThatWentAwaySinceAreNamed(t *testing.T) {
+func TestTLS_ErrorNamesTheVariableOfARemovedFile(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	client := ca.Issue(t, ldaptest.CertConfig{Client: true})
@@ -189,7 +189,7 @@ func TestTLSFilesThatWentAwaySinceAreNamed(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
-func TestHalfAnIdentityIsRefused(t *testing.T) {
+func TestServiceIdentity_NeedsDNAndPassword(t *testing.T) {
 	t.Parallel()
 	assert.Contains(t, problem(t, "LDAP_BIND_PASSWORD", minimal("LDAP_BIND_PASSWORD=")),
 		"is required with LDAP_BIND_DN, either this variable or LDAP_BIND_PASSWORD_FILE")
@@ -201,7 +201,7 @@ func TestHalfAnIdentityIsRefused(t *testing.T) {
 	assert.Empty(t, c.LDAP.BindPassword.Reveal())
 }
 
-func TestBaseDNsStandBetweenSemicolonsThatAreNotEscaped(t *testing.T) {
+func TestBaseDN_ListIsSplitAtUnescapedSemicolons(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]config.DNList{
 		`dc=x`:                           {`dc=x`},
@@ -223,7 +223,7 @@ func TestBaseDNsStandBetweenSemicolonsThatAreNotEscaped(t *testing.T) {
 	}
 }
 
-func TestBaseDNsThatAreNoneAreRefused(t *testing.T) {
+func TestBaseDN_RejectsInvalidDNs(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]string{
 		``:             "is required unless LDAP_USER_DN_TEMPLATE is set",
@@ -245,7 +245,7 @@ func TestBaseDNsThatAreNoneAreRefused(t *testing.T) {
 	}
 }
 
-func TestAFilterTakesTheNameAsAValue(t *testing.T) {
+func TestUserFilter_AcceptsThePlaceholderAsAValue(t *testing.T) {
 	t.Parallel()
 	for _, filter := range []string{
 		"(uid={username})", "(&(objectClass=person)(|(uid={username})(mail={username})))", "(!(uid={username}))",
@@ -257,7 +257,7 @@ func TestAFilterTakesTheNameAsAValue(t *testing.T) {
 	}
 }
 
-func TestAFilterThatTakesTheNameElsewhereIsRefused(t *testing.T) {
+func TestUserFilter_RejectsThePlaceholderElsewhere(t *testing.T) {
 	t.Parallel()
 	const none, place, filter = " has no {username}", " has {username} outside of a value", " is not a filter (RFC 4515): "
 	for given, want := range map[string]string{
@@ -275,7 +275,7 @@ func TestAFilterThatTakesTheNameElsewhereIsRefused(t *testing.T) {
 	}
 }
 
-func TestATemplateTakesTheNameAsAValue(t *testing.T) {
+func TestDNTemplate_AcceptsThePlaceholderAsAValue(t *testing.T) {
 	t.Parallel()
 	for _, dn := range []string{
 		"uid={username}", "uid={username},ou=people,dc=example,dc=org", "cn=a{username}b,dc=org", "uid={username}+cn=x,dc=org",
@@ -287,7 +287,7 @@ func TestATemplateTakesTheNameAsAValue(t *testing.T) {
 	}
 }
 
-func TestATemplateThatTakesTheNameElsewhereIsRefused(t *testing.T) {
+func TestDNTemplate_RejectsThePlaceholderElsewhere(t *testing.T) {
 	t.Parallel()
 	const none, place, dn = " has no {username}", " has {username} outside of a value", " is not a DN (RFC 4514) with {username} in a value"
 	for given, want := range map[string]string{
@@ -303,7 +303,7 @@ func TestATemplateThatTakesTheNameElsewhereIsRefused(t *testing.T) {
 	}
 }
 
-func TestATemplateExcludesWhatOnlyASearchHeeds(t *testing.T) {
+func TestDNTemplate_ExcludesSettingsOfTheSearch(t *testing.T) {
 	t.Parallel()
 	for variable, value := range map[string]string{
 		"LDAP_BASE_DN": "dc=org", "LDAP_USER_FILTER": "(uid={username})", "LDAP_USER_SCOPE": "sub",
@@ -316,7 +316,7 @@ func TestATemplateExcludesWhatOnlyASearchHeeds(t *testing.T) {
 	}
 }
 
-func TestAttributesHaveNamesOptionsOrNumbers(t *testing.T) {
+func TestAttributes_AreNamesOrOIDsWithOptions(t *testing.T) {
 	t.Parallel()
 	c := mustLoad(t, minimal("LDAP_ATTRIBUTES=cn,displayName;lang-de,2.5.4.4", "LDAP_USER_NAME_ATTRIBUTE=0.9.2342.19200300.100.1.1"))
 	assert.Equal(t, config.List{"cn", "displayName;lang-de", "2.5.4.4"}, c.LDAP.Attributes)
@@ -342,8 +342,8 @@ func TestAttributes_MayBeAskedForInBase64(t *testing.T) {
 	assert.Contains(t, problem(t, "LDAP_USER_NAME_ATTRIBUTE", minimal("LDAP_USER_NAME_ATTRIBUTE=cn:base64")), "is not an attribute name")
 }
 
-// TestAServiceBindForUsersNeedsAnIdentity: there would be nobody to bind as.
-func TestAServiceBindForUsersNeedsAnIdentity(t *testing.T) {
+// TestServiceIdentity_IsNeededForServiceBinds: there would be nobody to bind as.
+func TestServiceIdentity_IsNeededForServiceBinds(t *testing.T) {
 	t.Parallel()
 	template := "LDAP_USER_DN_TEMPLATE=uid={username},ou=people,dc=example,dc=org"
 	_, err := config.Load([]string{"LDAP_URL=ldap://localhost", template, "LDAP_BIND_LANE_SERVICE_BIND=true"})

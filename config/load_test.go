@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestEveryProblemIsReportedAtOnce(t *testing.T) {
+func TestLoad_ReportsEveryProblemAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := config.Load([]string{
 		"LDAP_URL=ldap.example.org", "LDAP_USER_FILTER=(uid=name)", "LDAP_BIND_DN=cn=service", "LDAP_DIAL_TIMEOUT=5",
@@ -30,7 +30,7 @@ func TestEveryProblemIsReportedAtOnce(t *testing.T) {
   HTTP_ADDR: "8080" must be host:port with a port from 0 to 65535; for example HTTP_ADDR=:8080`)
 }
 
-func TestEveryVariableCanBeWrongAtOnce(t *testing.T) {
+func TestLoad_EveryVariableCanBeWrongAtOnce(t *testing.T) {
 	t.Parallel()
 	var environ, want, got []string
 	for variable, c := range variableCases(t) {
@@ -47,7 +47,7 @@ func TestEveryVariableCanBeWrongAtOnce(t *testing.T) {
 	assert.ElementsMatch(t, want, got)
 }
 
-func TestNothingSetIsTwoProblems(t *testing.T) {
+func TestLoad_EmptyEnvironmentHasTwoProblems(t *testing.T) {
 	t.Parallel()
 	all := problems(t, nil)
 	require.Len(t, all, 2)
@@ -55,7 +55,7 @@ func TestNothingSetIsTwoProblems(t *testing.T) {
 	assert.Equal(t, "LDAP_BASE_DN", all[1].Variable)
 }
 
-func TestTheProcessesOwnEnvironmentIsNotRead(t *testing.T) {
+func TestLoad_IgnoresTheEnvironmentOfTheProcess(t *testing.T) {
 	for _, v := range minimal("LDAP_BIND_PASSWORD_FILE=/nonexistent", "LDAP_URI=x", "AUTH_TIMEOUT=5") {
 		name, value := cut(v)
 		t.Setenv(name, value)
@@ -68,7 +68,7 @@ func TestTheProcessesOwnEnvironmentIsNotRead(t *testing.T) {
 	assert.Empty(t, mustLoad(t, template()).LDAP.BindDN)
 }
 
-func TestAnEmptyVariableCountsAsNotSet(t *testing.T) {
+func TestLoad_EmptyVariableCountsAsUnset(t *testing.T) {
 	t.Parallel()
 	want := mustLoad(t, minimal())
 	var empty []string
@@ -81,14 +81,14 @@ func TestAnEmptyVariableCountsAsNotSet(t *testing.T) {
 	assert.Equal(t, want, mustLoad(t, append(empty, minimal()...)))
 }
 
-func TestTheLastOfSeveralValuesCounts(t *testing.T) {
+func TestLoad_LastOfSeveralValuesCounts(t *testing.T) {
 	t.Parallel()
 	c := mustLoad(t, minimal("LOG_FORMAT=xml", "no equals sign", "=", "", "LOG_FORMAT=text"))
 	assert.Equal(t, "text", c.Log.Format)
 	assert.Equal(t, "json", mustLoad(t, minimal("LOG_FORMAT=text", "LOG_FORMAT=")).Log.Format)
 }
 
-func TestASecretIsReadFromAFile(t *testing.T) {
+func TestSecret_IsReadFromAFile(t *testing.T) {
 	t.Parallel()
 	for content, want := range map[string]string{
 		password: password, password + "\n": password, password + "\r\n": password,
@@ -99,7 +99,7 @@ func TestASecretIsReadFromAFile(t *testing.T) {
 	}
 }
 
-func TestASecretsFileThatGivesNoneIsRefused(t *testing.T) {
+func TestSecret_RejectsAnUnusableFile(t *testing.T) {
 	t.Parallel()
 	missing, folder := filepath.Join(t.TempDir(), "missing"), t.TempDir()
 	for name, c := range map[string]struct{ path, text string }{
@@ -117,14 +117,14 @@ func TestASecretsFileThatGivesNoneIsRefused(t *testing.T) {
 	}
 }
 
-func TestASecretAndItsFileExcludeEachOther(t *testing.T) {
+func TestSecret_AndItsFileExcludeEachOther(t *testing.T) {
 	t.Parallel()
 	text := problem(t, "LDAP_BIND_PASSWORD_FILE", minimal("LDAP_BIND_PASSWORD_FILE="+file(t, password+"-too")))
 	assert.Equal(t, "LDAP_BIND_PASSWORD_FILE: is set, and so is LDAP_BIND_PASSWORD: remove one of them", text)
 	problem(t, "LDAP_BIND_PASSWORD_FILE", minimal("LDAP_BIND_PASSWORD_FILE=/nonexistent"))
 }
 
-func TestTheMainListenersAddressIsReadAlone(t *testing.T) {
+func TestLoad_ReadsTheListenAddressAlone(t *testing.T) {
 	t.Parallel()
 	for want, environ := range map[string][]string{
 		":8080":          nil,

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestPlaceholder_ThatIsNoneIsRefusedWithThoseThatExist(t *testing.T) {
+func TestPlaceholder_ErrorListsTheValidOnes(t *testing.T) {
 	t.Parallel()
 	const braces = `; write a literal brace as \7b or \7d`
 	users := " is not a placeholder: the only placeholder is {username}" + braces

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestHostsAreNames(t *testing.T) {
+func TestHosts_AreNames(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]config.HostList{
 		"authsvc": {"authsvc"}, "Login.Example.ORG. , auth_svc": {"login.example.org", "auth_svc"}, "authsvc.ns.svc.cluster.local": {"authsvc.ns.svc.cluster.local"},
@@ -22,7 +22,7 @@ func TestHostsAreNames(t *testing.T) {
 	}
 }
 
-func TestAHostThatIsNoNameIsRefusedAndTheReasonSaid(t *testing.T) {
+func TestHosts_ErrorSaysWhyANameIsInvalid(t *testing.T) {
 	t.Parallel()
 	for value, reason := range map[string]string{
 		"authsvc:8080": "remove the port", "https://authsvc": "is a URL", "authsvc/": "is a URL", "*.example.org": "wildcards are not supported", "*": "wildcards are not supported",

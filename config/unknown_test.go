@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestAMisspellingNamesWhatWasMeant(t *testing.T) {
+func TestUnknown_MisspellingNamesTheLikelyVariable(t *testing.T) {
 	t.Parallel()
 	for given, meant := range map[string]string{
 		"LDAP_URI":                       "LDAP_URL",
@@ -93,7 +93,7 @@ func serviceLinks(service string) []string {
 	return links
 }
 
-func TestWhatOthersSetStopsNoStart(t *testing.T) {
+func TestUnknown_IgnoresVariablesOfOtherPrograms(t *testing.T) {
 	t.Parallel()
 	services := []string{
 		"ldap", "auth", "http", "admin", "ldap-pool", "ldap-tls", "ldap-user", "ldap-bind", "ldap-base", "ldap-server", "ldap-admin",
@@ -109,7 +109,7 @@ func TestWhatOthersSetStopsNoStart(t *testing.T) {
 	}
 }
 
-func TestVariablesOfVersionsToComeAreRefused(t *testing.T) {
+func TestUnknown_RejectsFutureVariables(t *testing.T) {
 	t.Parallel()
 	for _, variable := range []string{
 		"AUTH_THROTTLE_REDIS_URL",
@@ -141,7 +141,7 @@ func TestUnknown_NamesWhatWasMeantInAWarning(t *testing.T) {
 	assert.Empty(t, mustLoad(t, quiet("LDAP_TIMEOUT=", "NOT_LDAP_TIMEOUT=x", "HTTP_HOST=x", "HTTP_PROXY=x")).Warnings)
 }
 
-func TestUnknown_StopsTheStartWhereLessWouldBeProtected(t *testing.T) {
+func TestUnknown_StopsTheStartIfLessWouldBeProtected(t *testing.T) {
 	t.Parallel()
 	for given, meant := range map[string]string{
 		"LDAP_GROUPS=staff": "LDAP_REQUIRED_GROUPS", "LDAP_GROUP=staff": "LDAP_REQUIRED_GROUPS", "LDAP_ALLOWED_GROUPS=staff": "LDAP_REQUIRED_GROUPS",

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestThePoolsNumbersFitEachOther(t *testing.T) {
+func TestValidate_PoolNumbersFitEachOther(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		environ        []string
@@ -37,7 +37,7 @@ func TestThePoolsNumbersFitEachOther(t *testing.T) {
 	}
 }
 
-func TestNumbersOutOfBoundsAreRefusedWithTheirBounds(t *testing.T) {
+func TestValidate_ErrorNamesTheBoundsOfANumber(t *testing.T) {
 	t.Parallel()
 	const wait = "LDAP_POOL_MAX_WAITERS"
 	for name, c := range map[string]struct {
@@ -68,7 +68,7 @@ func TestNumbersOutOfBoundsAreRefusedWithTheirBounds(t *testing.T) {
 	}
 }
 
-func TestDurationsHaveBounds(t *testing.T) {
+func TestValidate_DurationsHaveBounds(t *testing.T) {
 	t.Parallel()
 	least := map[string]time.Duration{
 		"LDAP_DIAL_TIMEOUT": time.Millisecond, "LDAP_REQUEST_TIMEOUT": time.Millisecond, "LDAP_POOL_MAX_IDLE_TIME": time.Millisecond,
@@ -104,7 +104,7 @@ func TestDurationsHaveBounds(t *testing.T) {
 	}
 }
 
-func TestAddressesAreHostAndPort(t *testing.T) {
+func TestAddress_IsHostAndPort(t *testing.T) {
 	t.Parallel()
 	for _, variable := range []string{"HTTP_ADDR", "ADMIN_ADDR"} {
 		for _, good := range []string{":1", "127.0.0.1:0", "[::]:65535", "localhost:81", "[fe80::1%eth0]:82"} {
@@ -116,20 +116,20 @@ func TestAddressesAreHostAndPort(t *testing.T) {
 	}
 }
 
-func TestTheTwoListenersHaveAddressesOfTheirOwn(t *testing.T) {
+func TestAddress_OfEachListenerIsItsOwn(t *testing.T) {
 	t.Parallel()
 	assert.Contains(t, problem(t, "ADMIN_ADDR", minimal("ADMIN_ADDR=:8080")), `":8080" must differ from HTTP_ADDR`)
 	mustLoad(t, minimal("ADMIN_ADDR=127.0.0.1:0", "HTTP_ADDR=127.0.0.1:0"))
 	problem(t, "HTTP_ADDR", minimal("ADMIN_ADDR=", "HTTP_ADDR=none"))
 }
 
-func TestAnEmptyAdminAddressTurnsTheListenerOff(t *testing.T) {
+func TestAddress_EmptyOneTurnsTheAdminListenerOff(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, "127.0.0.1:9090", mustLoad(t, minimal()).Admin.Addr)
 	assert.Empty(t, mustLoad(t, minimal("ADMIN_ADDR=")).Admin.Addr)
 }
 
-func TestNetworksAndAddressesAreTrusted(t *testing.T) {
+func TestTrustedProxies_AreNetworksOrAddresses(t *testing.T) {
 	t.Parallel()
 	c := mustLoad(t, minimal("HTTP_TRUSTED_PROXIES=10.1.2.3/8, 192.0.2.1,2001:db8::1/32,::1,::ffff:192.0.2.9,::ffff:127.0.0.0/104,::ffff:198.51.100.7/128,::ffff:0:0/90"))
 	want := config.PrefixList{
@@ -144,7 +144,7 @@ func TestNetworksAndAddressesAreTrusted(t *testing.T) {
 	assert.Contains(t, problem(t, "HTTP_TRUSTED_PROXIES", minimal("HTTP_TRUSTED_PROXIES=::1,")), "has an empty item between commas")
 }
 
-func TestLevelsAndBooleansAreReadInAnyCase(t *testing.T) {
+func TestValidate_LevelsAndBooleansIgnoreCase(t *testing.T) {
 	t.Parallel()
 	for _, level := range []string{"debug", "INFO", "Warn", "error"} {
 		assert.True(t, strings.EqualFold(level, mustLoad(t, minimal("LOG_LEVEL="+level)).Log.Level.String()))
@@ -154,7 +154,7 @@ func TestLevelsAndBooleansAreReadInAnyCase(t *testing.T) {
 	}
 }
 
-func TestWhatIsAllowedAndUnwiseIsWarnedAbout(t *testing.T) {
+func TestValidate_WarnsOfUnwiseSettings(t *testing.T) {
 	t.Parallel()
 	const unveiled, anonymous, open = "without TLS", "searches are anonymous", "is reachable from other machines"
 	for name, c := range map[string]struct {
@@ -207,7 +207,7 @@ func TestWhatIsAllowedAndUnwiseIsWarnedAbout(t *testing.T) {
 	}
 }
 
-func TestTheDecoyIsAnEntryOfItsOwnInUniformMode(t *testing.T) {
+func TestDecoy_IsAnEntryOfItsOwnInUniformMode(t *testing.T) {
 	t.Parallel()
 	const variable = "AUTH_UNIFORM_DECOY_DN"
 	uniform := func(more ...string) []string { return minimal(append(more, "AUTH_FAILURE_DETAIL=uniform")...) }
@@ -230,7 +230,7 @@ func TestTheDecoyIsAnEntryOfItsOwnInUniformMode(t *testing.T) {
 	mustLoad(t, template(variable+"=cn=decoy,dc=x", "AUTH_FAILURE_DETAIL=uniform", "LDAP_PRESET=389ds"))
 }
 
-func TestAddress_ThatIsMappedIsTheIPv4Address(t *testing.T) {
+func TestAddress_MappedOneIsTheIPv4Address(t *testing.T) {
 	t.Parallel()
 	const own = "[::ffff:127.0.0.1]"
 	assert.Contains(t, problem(t, "ADMIN_ADDR", minimal("ADMIN_ADDR="+own+":80", "HTTP_ADDR=127.0.0.1:80")), "must differ from HTTP_ADDR")
@@ -238,7 +238,7 @@ func TestAddress_ThatIsMappedIsTheIPv4Address(t *testing.T) {
 	assert.Empty(t, mustLoad(t, minimal("LDAP_URL=ldap://"+own, "ADMIN_ADDR="+own+":80", "HTTP_ADDR="+own+":81")).Warnings)
 }
 
-func TestClearText_OfCallersIsWarnedAboutUnlessTheyAreOnThisMachine(t *testing.T) {
+func TestClearText_WarnsUnlessCallersAreOnThisMachine(t *testing.T) {
 	t.Parallel()
 	pair := ldaptest.NewCA(t).Issue(t, ldaptest.CertConfig{})
 	keys := "AUTH_API_KEYS_FILE=" + file(t, "shop "+hashed("key")+"\n")

@@ -268,7 +268,7 @@ func variableCases(t *testing.T) map[string]variableCase {
 	}
 }
 
-func TestEveryVariableHasADefaultTakesAValueAndSaysWhatIsWrongWithAnother(t *testing.T) {
+func TestVariables_HaveDefaultsAndExplainWrongValues(t *testing.T) {
 	t.Parallel()
 	cases := variableCases(t)
 	for _, variable := range config.Variables() {

@@ -107,7 +107,7 @@ func TestAddresses_TwoOfSixThatAreSilentLoseNoLogin(t *testing.T) {
 	})
 }
 
-func TestAddresses_AnotherOrderInTheDNSMovesNothing(t *testing.T) {
+func TestAddresses_OtherOrderInTheDNSChangesNothing(t *testing.T) {
 	t.Parallel()
 	sixAddresses(t, func(*fakeNet) {}, func(t *testing.T, m *fakeNet, p *Pool) {
 		t.Helper()

@@ -91,7 +91,7 @@ func loginSucceeds(p *Pool) bool {
 	return err == nil && r.Code == ldap.LDAPResultSuccess
 }
 
-func TestAServerThatAnswersAndDoesNotServeGivesWayToTheSecond(t *testing.T) {
+func TestBreaker_FailingServerGivesWayToTheSecond(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
@@ -169,7 +169,7 @@ func TestAServerThatAnswersAndDoesNotServeGivesWayToTheSecond(t *testing.T) {
 	}
 }
 
-func TestABusyServerUnderLoadLosesNoLogin(t *testing.T) {
+func TestBreaker_BusyServerLosesNoLogin(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{2, 4, 32} {
 		synctest.Test(t, func(t *testing.T) {
@@ -193,7 +193,7 @@ func TestABusyServerUnderLoadLosesNoLogin(t *testing.T) {
 	}
 }
 
-func TestWhatOneServerDeclinesAnotherIsAskedOnce(t *testing.T) {
+func TestBreaker_BusyAnswerIsRetriedOnceElsewhere(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name string
@@ -265,7 +265,7 @@ func TestWhatOneServerDeclinesAnotherIsAskedOnce(t *testing.T) {
 }
 
 // A second server that cannot be reached is none: the caller gets what the first one said.
-func TestABusyServersAnswerStandsWhereTheOtherTurnsOutToBeAway(t *testing.T) {
+func TestBreaker_BusyAnswerIsReturnedIfTheOtherServerIsDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet("one", "two")
@@ -280,7 +280,7 @@ func TestABusyServersAnswerStandsWhereTheOtherTurnsOutToBeAway(t *testing.T) {
 	})
 }
 
-func TestAnUnwillingAnswerToABindDoesNotPutTheServerInDoubt(t *testing.T) {
+func TestBreaker_UnwillingAnswerToABindLeavesTheServerUsable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet("one", "two")
@@ -298,7 +298,7 @@ func TestAnUnwillingAnswerToABindDoesNotPutTheServerInDoubt(t *testing.T) {
 }
 
 // Without another server, the caller gets this server's answer, and at once.
-func TestTheOnlyServerStaysInUseWhateverItAnswers(t *testing.T) {
+func TestBreaker_OnlyServerStaysInUse(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name  string
@@ -339,7 +339,7 @@ func TestTheOnlyServerStaysInUseWhateverItAnswers(t *testing.T) {
 	}
 }
 
-func TestAServerThatIsOutForItsAnswersIsBackAtOnceWhenTheOtherGoes(t *testing.T) {
+func TestBreaker_ClosesWhenTheOtherServerFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet("one", "two")
@@ -367,7 +367,7 @@ func TestAServerThatIsOutForItsAnswersIsBackAtOnceWhenTheOtherGoes(t *testing.T)
 }
 
 // Each time that a probe is mistaken, the next one waits twice as long, up to half a minute.
-func TestAServerThatOnlyProbesFindWellIsTriedEverMoreRarely(t *testing.T) {
+func TestBreaker_BackoffGrowsIfOnlyProbesSucceed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet("one", "two")

@@ -20,7 +20,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
-func TestCloseMayBeCalledByManyAndAgain(t *testing.T) {
+func TestClose_IsIdempotentAndConcurrent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -39,7 +39,7 @@ func TestCloseMayBeCalledByManyAndAgain(t *testing.T) {
 	})
 }
 
-func TestAPoolThatIsClosedAtOnceLeavesNothing(t *testing.T) {
+func TestClose_RightAfterNewLeavesNothing(t *testing.T) {
 	t.Parallel()
 	for range 50 {
 		m := newFakeNet()
@@ -50,7 +50,7 @@ func TestAPoolThatIsClosedAtOnceLeavesNothing(t *testing.T) {
 
 // The connections that lie idle are the pool's to end and to count, however soon the lanes' stores
 // are closed behind it.
-func TestIdleConnectionsAreRetiredBeforeTheStoresClose(t *testing.T) {
+func TestClose_RetiresIdleConnectionsFirst(t *testing.T) {
 	t.Parallel()
 	for range 200 {
 		synctest.Test(t, func(t *testing.T) {
@@ -64,7 +64,7 @@ func TestIdleConnectionsAreRetiredBeforeTheStoresClose(t *testing.T) {
 	}
 }
 
-func TestOperationsOnAClosedPoolEndWithErrClosed(t *testing.T) {
+func TestClose_LaterOperationsEndWithErrClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -81,7 +81,7 @@ func TestOperationsOnAClosedPoolEndWithErrClosed(t *testing.T) {
 	})
 }
 
-func TestCloseLetsOperationsUnderWayEnd(t *testing.T) {
+func TestClose_LetsOperationsFinish(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -106,7 +106,7 @@ func TestCloseLetsOperationsUnderWayEnd(t *testing.T) {
 	})
 }
 
-func TestCloseTurnsCallersThatWaitAwayAtOnce(t *testing.T) {
+func TestClose_RejectsWaitingCallersAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -130,7 +130,7 @@ func TestCloseTurnsCallersThatWaitAwayAtOnce(t *testing.T) {
 	})
 }
 
-func TestCloseReturnsByItsDeadlineAndCutsWhatIsStuck(t *testing.T) {
+func TestClose_ReturnsByItsDeadlineAndCutsWhatIsStuck(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -151,7 +151,7 @@ func TestCloseReturnsByItsDeadlineAndCutsWhatIsStuck(t *testing.T) {
 	})
 }
 
-func TestCloseWithAContextThatIsOverCutsEverything(t *testing.T) {
+func TestClose_WithAnExpiredContextCutsEverything(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -170,7 +170,7 @@ func TestCloseWithAContextThatIsOverCutsEverything(t *testing.T) {
 	})
 }
 
-func TestCloseEndsADial(t *testing.T) {
+func TestClose_EndsADial(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -185,7 +185,7 @@ func TestCloseEndsADial(t *testing.T) {
 	})
 }
 
-func TestCloseEndsTheFirstExchangeOnAConnection(t *testing.T) {
+func TestClose_EndsTheFirstExchangeOnAConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -199,7 +199,7 @@ func TestCloseEndsTheFirstExchangeOnAConnection(t *testing.T) {
 	})
 }
 
-func TestCloseEndsAPingOfUpkeep(t *testing.T) {
+func TestClose_EndsAPingOfMaintenance(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -221,7 +221,7 @@ func TestCloseEndsAPingOfUpkeep(t *testing.T) {
 	})
 }
 
-func TestCloseEndsAPingBeforeUse(t *testing.T) {
+func TestClose_EndsAPingBeforeUse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -238,7 +238,7 @@ func TestCloseEndsAPingBeforeUse(t *testing.T) {
 }
 
 // What comes back to a pool that closes in the same moment must still be counted and named.
-func TestReturningAgainstClosingLosesNothing(t *testing.T) {
+func TestClose_RacingReleasesLosesNothing(t *testing.T) {
 	t.Parallel()
 	for range 30 {
 		m := newFakeNet()
@@ -261,7 +261,7 @@ func TestReturningAgainstClosingLosesNothing(t *testing.T) {
 	}
 }
 
-func TestCloseLeavesNoSocketAtTheServer(t *testing.T) {
+func TestClose_LeavesNoSocketAtTheServer(t *testing.T) {
 	t.Parallel()
 	server := ldaptest.NewServer(t, nil)
 	p, err := New(Config{Servers: []string{server.URL()}, BindDN: ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword})

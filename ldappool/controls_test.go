@@ -48,7 +48,7 @@ func withControl(h *host) (with, without int) {
 
 func serviceFirst(c *Config) { c.BindOnly, c.BindLaneServiceBind = true, ServiceBindAlways }
 
-func TestControls_AreSentWhereTheRootDSEListsThem(t *testing.T) {
+func TestControls_AreSentIfTheRootDSEListsThem(t *testing.T) {
 	t.Parallel()
 	other := "1.2.840.113556.1.4.319"
 	for name, c := range map[string]struct {

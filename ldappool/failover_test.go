@@ -80,7 +80,7 @@ func bindOnly(c *Config) { c.BindOnly = true }
 
 // The idle connections tell that the server hangs, half a second before anybody's wait is over. A
 // caller that waits for a dial to it, and not for a ping, must profit from that.
-func TestDialsThatHangAtAServerInDoubtHoldNobodyUp(t *testing.T) {
+func TestFailover_HungDialsToASuspectServerDelayNobody(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		size, callers int
@@ -126,7 +126,7 @@ func TestDialsThatHangAtAServerInDoubtHoldNobodyUp(t *testing.T) {
 	}
 }
 
-func TestTheOnlyServersHungDialsAreGivenUpForTheProbeThatTells(t *testing.T) {
+func TestFailover_HungDialsToTheOnlyServerGiveWayToTheProbe(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -146,7 +146,7 @@ func TestTheOnlyServersHungDialsAreGivenUpForTheProbeThatTells(t *testing.T) {
 	})
 }
 
-func TestIdleConnectionsToAServerInDoubtAreSkippedWhereAnotherIsNot(t *testing.T) {
+func TestFailover_SkipsIdleConnectionsToASuspectServer(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		kind  string
@@ -200,7 +200,7 @@ func (l *leaving) servers() []string {
 	return slices.Clone(l.from)
 }
 
-func TestConnectionsGoHomeToTheFirstChoiceWhenThatHasBeenWellForAWhile(t *testing.T) {
+func TestFailback_StartsWhenTheFirstServerIsStable(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		size, idle int
@@ -254,7 +254,7 @@ func TestConnectionsGoHomeToTheFirstChoiceWhenThatHasBeenWellForAWhile(t *testin
 }
 
 // A first choice that comes and goes is left alone until it stays.
-func TestConnectionsDoNotGoHomeToAServerThatComesAndGoes(t *testing.T) {
+func TestFailback_WaitsWhileTheFirstServerFlaps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet("one", "two")
@@ -286,7 +286,7 @@ func TestConnectionsDoNotGoHomeToAServerThatComesAndGoes(t *testing.T) {
 	})
 }
 
-func TestAProbesConnectionToALesserServerIsGivenUpAndOneToABetterIsKept(t *testing.T) {
+func TestFailover_KeepsTheProbesConnectionOnlyToABetterServer(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{3, 4, 32} {
 		t.Run(fmt.Sprintf("MaxConns %d", size), func(t *testing.T) {
@@ -319,7 +319,7 @@ func TestAProbesConnectionToALesserServerIsGivenUpAndOneToABetterIsKept(t *testi
 
 // Each place has a connection that works, and a caller for it. A probe of a server that lets dials
 // hang would hold a place for seconds, again and again.
-func TestProbesOfAnAbsentServerDoNotTakeThePlacesOfConnectionsThatWork(t *testing.T) {
+func TestFailover_ProbesLeaveWorkingConnectionsTheirSlots(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		size    int
@@ -368,7 +368,7 @@ func TestProbesOfAnAbsentServerDoNotTakeThePlacesOfConnectionsThatWork(t *testin
 
 // Nobody asks anything of the second of two, and that it is gone is to be known before it is
 // needed.
-func TestAServerThatIsNotUsedIsLookedAt(t *testing.T) {
+func TestFailover_StandbyIsChecked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet("one", "two")
@@ -392,7 +392,7 @@ func TestAServerThatIsNotUsedIsLookedAt(t *testing.T) {
 }
 
 // A server that ends the last connection to it may be going away.
-func TestAServerThatEndsTheLastConnectionToItIsLookedAtAtOnce(t *testing.T) {
+func TestFailover_StandbyThatEndsItsLastConnectionIsCheckedAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet("one", "two")
@@ -416,7 +416,7 @@ func TestAServerThatEndsTheLastConnectionToItIsLookedAtAtOnce(t *testing.T) {
 }
 
 // A look needs room, and is no reason to take anybody's.
-func TestAServerThatIsNotUsedIsNotLookedAtWhereThereIsNoRoom(t *testing.T) {
+func TestFailover_FullPoolSkipsTheStandbyCheck(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet("one", "two")

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestField_NoPlaceIsLostWhenAReplacementCannotBeDialled(t *testing.T) {
+func TestField_FailedReplacementKeepsItsSlot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()

@@ -510,7 +510,7 @@ func TestHazard18_TheControlsOfARefusalAreReturned(t *testing.T) {
 	require.Equal(t, []Control{{OID: locked.OID, Value: locked.Value}}, r.Controls)
 }
 
-func TestHazard19_ThePoolIsToldOfAResetAndDoesNotHaveToAsk(t *testing.T) {
+func TestHazard19_ThePoolNoticesAResetAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*ldaptest.Server){"reset": (*ldaptest.Server).ResetAll, "closed": (*ldaptest.Server).CloseAll} {
 		t.Run(name, func(t *testing.T) {

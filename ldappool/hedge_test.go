@@ -38,7 +38,7 @@ func quietBinds(t *testing.T, m *fakeNet, n int, changes ...func(*Config)) (*Poo
 	return p, func(p *peer) bool { return p.number <= last }
 }
 
-func TestACallerWhosePingIsSlowIsServedByADialBesideIt(t *testing.T) {
+func TestHedge_SlowPingIsHedgedByADial(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -55,7 +55,7 @@ func TestACallerWhosePingIsSlowIsServedByADialBesideIt(t *testing.T) {
 	})
 }
 
-func TestAPingThatIsNotSlowHasNothingDialledBesideIt(t *testing.T) {
+func TestHedge_FastPingGetsNoDial(t *testing.T) {
 	t.Parallel()
 	for name, far := range map[string]bool{"a server nearby": false, "a server far away": true} {
 		t.Run(name, func(t *testing.T) {
@@ -79,7 +79,7 @@ func TestAPingThatIsNotSlowHasNothingDialledBesideIt(t *testing.T) {
 	}
 }
 
-func TestConnectionsThatAllDiedUnnoticedCostTheirCallerOnePing(t *testing.T) {
+func TestHedge_DeadConnectionsCostTheirCallerOnePing(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name  string
@@ -101,7 +101,7 @@ func TestConnectionsThatAllDiedUnnoticedCostTheirCallerOnePing(t *testing.T) {
 	}
 }
 
-func TestAConnectionThatWasJustUsedServesACallerWhosePingIsSlow(t *testing.T) {
+func TestHedge_ReleasedConnectionServesACallerWithASlowPing(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name string
@@ -140,7 +140,7 @@ func TestAConnectionThatWasJustUsedServesACallerWhosePingIsSlow(t *testing.T) {
 	}
 }
 
-func TestACallerThatGoesAwayDuringItsPingReturnsAtOnceAndCostsNoConnection(t *testing.T) {
+func TestHedge_CanceledCallerReturnsAtOnceAndKeepsTheConnection(t *testing.T) {
 	t.Parallel()
 	for name, after := range map[string]time.Duration{"before it is slow": hedgeAfter / 2, "while it is slow": 2 * hedgeAfter} {
 		t.Run(name, func(t *testing.T) {
@@ -165,7 +165,7 @@ func TestACallerThatGoesAwayDuringItsPingReturnsAtOnceAndCostsNoConnection(t *te
 	}
 }
 
-func TestCloseDoesNotWaitForASlowPing(t *testing.T) {
+func TestHedge_CloseEndsASlowPing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -178,7 +178,7 @@ func TestCloseDoesNotWaitForASlowPing(t *testing.T) {
 	})
 }
 
-func TestAServerThatIsSlowToTakeAConnectionHasTheNextOneDialledBesideIt(t *testing.T) {
+func TestHedge_SlowServerIsHedgedByTheNext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet("one", "two")
@@ -217,7 +217,7 @@ func TestAServerThatIsSlowToTakeAConnectionHasTheNextOneDialledBesideIt(t *testi
 	})
 }
 
-func TestASlowDialHasOneBesideItAndAnotherAfterASecond(t *testing.T) {
+func TestHedge_SlowDialGetsASecondAndAThirdAfterASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet("one", "two")

@@ -67,7 +67,7 @@ func searchLater(ctx context.Context, p *Pool) <-chan error {
 	return done
 }
 
-func TestTheConnectionUsedLastIsUsedNext(t *testing.T) {
+func TestIdle_LastUsedConnectionIsUsedNext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -83,7 +83,7 @@ func TestTheConnectionUsedLastIsUsedNext(t *testing.T) {
 	})
 }
 
-func TestUpkeepsPingsLeaveTheOrderOfUseAlone(t *testing.T) {
+func TestIdle_MaintenancePingsKeepTheOrderOfUse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -132,7 +132,7 @@ func lastUser(h *host) int {
 	return binds[len(binds)-1].peer
 }
 
-func TestAConnectionIsPingedBeforeUseOnlyIfItWasQuietForMoreThanASecond(t *testing.T) {
+func TestIdle_PingBeforeUseAfterASecondOfSilence(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name  string
@@ -162,7 +162,7 @@ func TestAConnectionIsPingedBeforeUseOnlyIfItWasQuietForMoreThanASecond(t *testi
 	}
 }
 
-func TestAConnectionDialledForACallerIsNotPingedAgain(t *testing.T) {
+func TestIdle_FreshlyDialedConnectionNeedsNoPing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -173,7 +173,7 @@ func TestAConnectionDialledForACallerIsNotPingedAgain(t *testing.T) {
 	})
 }
 
-func TestAnIdleConnectionThatDiedUnnoticedIsReplacedBehindTheCaller(t *testing.T) {
+func TestIdle_DeadConnectionIsReplacedInTheBackground(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name   string
@@ -226,7 +226,7 @@ func TestAnIdleConnectionThatDiedUnnoticedIsReplacedBehindTheCaller(t *testing.T
 	}
 }
 
-func TestCallersOfBothLanesShareAnyNumberOfConnections(t *testing.T) {
+func TestLane_BothShareAnyNumberOfConnections(t *testing.T) {
 	t.Parallel()
 	for _, conns := range []int{1, 2, 3, 4, 32} {
 		t.Run("MaxConns "+itoa(conns), func(t *testing.T) {
@@ -261,7 +261,7 @@ func TestCallersOfBothLanesShareAnyNumberOfConnections(t *testing.T) {
 
 func itoa(n int) string { return string(rune('0'+n/10)) + string(rune('0'+n%10)) }
 
-func TestALaneUnderConstantLoadLeavesTheOtherItsShare(t *testing.T) {
+func TestLane_UnderConstantLoadLeavesTheOtherItsShare(t *testing.T) {
 	t.Parallel()
 	for _, conns := range []int{1, 2, 3, 4, 8} {
 		for _, greedy := range []string{"searches", "binds"} {
@@ -302,7 +302,7 @@ func TestALaneUnderConstantLoadLeavesTheOtherItsShare(t *testing.T) {
 	}
 }
 
-func TestIdleConnectionsOfOneLaneMakeRoomForTheOther(t *testing.T) {
+func TestLane_IdleConnectionsMakeRoomForTheOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -329,7 +329,7 @@ func TestIdleConnectionsOfOneLaneMakeRoomForTheOther(t *testing.T) {
 	})
 }
 
-func TestWhatALaneUsedAMomentAgoIsTakenOnlyUpToTheOthersShare(t *testing.T) {
+func TestLane_RecentlyUsedConnectionsAreTakenUpToTheShare(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -361,7 +361,7 @@ func exhaust(t *testing.T, m *fakeNet, p *Pool) (*gate, <-chan error) {
 	return g, done
 }
 
-func TestAWaitEndsWithErrOverloadedAfterMaxWait(t *testing.T) {
+func TestQueue_WaitEndsWithErrOverloadedAfterMaxWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -381,7 +381,7 @@ func TestAWaitEndsWithErrOverloadedAfterMaxWait(t *testing.T) {
 	})
 }
 
-func TestALaneThatGetsNoPlaceIsOverloadedAndNotUnavailable(t *testing.T) {
+func TestQueue_LaneWithoutASlotIsOverloaded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -402,7 +402,7 @@ func TestALaneThatGetsNoPlaceIsOverloadedAndNotUnavailable(t *testing.T) {
 	})
 }
 
-func TestOnlyMaxWaitersMayWait(t *testing.T) {
+func TestQueue_HoldsMaxWaiters(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -425,7 +425,7 @@ func TestOnlyMaxWaitersMayWait(t *testing.T) {
 	})
 }
 
-func TestWithoutWaitersAnIdleConnectionIsStillGiven(t *testing.T) {
+func TestQueue_ZeroWaitersStillGetAnIdleConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -440,7 +440,7 @@ func TestWithoutWaitersAnIdleConnectionIsStillGiven(t *testing.T) {
 	})
 }
 
-func TestCallersAreServedInTheOrderInWhichTheyCame(t *testing.T) {
+func TestQueue_ServesCallersInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -469,7 +469,7 @@ func TestCallersAreServedInTheOrderInWhichTheyCame(t *testing.T) {
 	})
 }
 
-func TestACallerThatGoesAwayWhileItWaitsReturnsAtOnce(t *testing.T) {
+func TestQueue_CanceledCallerReturnsAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -489,7 +489,7 @@ func TestACallerThatGoesAwayWhileItWaitsReturnsAtOnce(t *testing.T) {
 	})
 }
 
-func TestACallerThatGoesAwayInTheMiddleReturnsAtOnceAndCostsOneConnection(t *testing.T) {
+func TestCancel_DuringARequestReturnsAtOnceAndCostsOneConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -512,7 +512,7 @@ func TestACallerThatGoesAwayInTheMiddleReturnsAtOnceAndCostsOneConnection(t *tes
 	})
 }
 
-func TestACallersDeadlineBoundsItsWaitAndItsRequest(t *testing.T) {
+func TestCancel_DeadlineBoundsWaitAndRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -540,7 +540,7 @@ func TestACallersDeadlineBoundsItsWaitAndItsRequest(t *testing.T) {
 	})
 }
 
-func TestACallerWhoseContextIsOverGetsNothing(t *testing.T) {
+func TestCancel_ExpiredContextGetsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -557,7 +557,7 @@ func TestACallerWhoseContextIsOverGetsNothing(t *testing.T) {
 
 // A caller that is granted a connection and cancelled in the same moment may get either, and
 // nothing may be lost.
-func TestCancellingAgainstGrantingLosesNothing(t *testing.T) {
+func TestCancel_RacingAGrantLosesNothing(t *testing.T) {
 	t.Parallel()
 	m := newFakeNet()
 	p := m.start(t, sizes(2, -1), func(c *Config) { c.MaxWait = 10 * time.Second })

@@ -82,7 +82,7 @@ func (c *cutter) stop() {
 // limitOf is what the pool knows of the first server's limits.
 func limitOf(p *Pool) time.Duration { return p.Stat().Servers[0].IdleLimit }
 
-func TestAnIdleLimitIsLearntAndTheServerCutsNoMore(t *testing.T) {
+func TestLimit_IsLearnedAndThenRespected(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name        string
@@ -151,7 +151,7 @@ func TestAnIdleLimitIsLearntAndTheServerCutsNoMore(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoLimitIsNotTakenForOne(t *testing.T) {
+func TestLimit_RandomCutsTeachNothing(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]func(*host, *rand.Rand){
 		"restarts that refuse connections": func(h *host, _ *rand.Rand) {

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestNoMalformedAnswerIsAVerdictAndNoneOutlivesItsConnection(t *testing.T) {
+func TestMalformed_AnswersAreFaultsThatEndTheirConnection(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	secure := ca.ServerTLS(t)

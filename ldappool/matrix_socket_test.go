@@ -25,9 +25,9 @@ func (c cell) needsNoKernel() string {
 	return ""
 }
 
-// TestMatrixOfFaultsOverSockets plays the cells whose faults the kernel has a part in, by the same
+// TestMatrix_OfFaultsOverSockets plays the cells whose faults the kernel has a part in, by the same
 // rule.
-func TestMatrixOfFaultsOverSockets(t *testing.T) {
+func TestMatrix_OfFaultsOverSockets(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	secure, trust := ca.ServerTLS(t), ca.ClientTLS("localhost")

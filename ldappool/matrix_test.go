@@ -128,10 +128,10 @@ func cells() (all []cell, impossible map[string]int) {
 	return all, impossible
 }
 
-// TestMatrixOfFaults injects each fault at each moment over each transport. A rule derives the
+// TestMatrix_OfFaults injects each fault at each moment over each transport. A rule derives the
 // expected outcome of a cell from the effect of the fault on an exchange, and from the moment. No
 // outcome is written down for a single cell.
-func TestMatrixOfFaults(t *testing.T) {
+func TestMatrix_OfFaults(t *testing.T) {
 	t.Parallel()
 	certs := newMatrixCerts(t)
 	all, impossible := cells()

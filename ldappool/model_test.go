@@ -19,11 +19,11 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestWhateverHappensNoVerdictIsWrongAndNothingIsLost has several callers and several faults at the
+// TestModel_VerdictsStayRightUnderAnyFaults has several callers and several faults at the
 // same time, as rapid makes them up: -rapid.checks says how often. What fails is made smaller and
 // written to testdata/rapid, from where every later run tries it first; -rapid.failfile tries
 // another file, -rapid.seed a number.
-func TestWhateverHappensNoVerdictIsWrongAndNothingIsLost(t *testing.T) {
+func TestModel_VerdictsStayRightUnderAnyFaults(t *testing.T) {
 	t.Parallel()
 	kept, err := filepath.Glob(filepath.Join("testdata", "rapid", t.Name(), "*.fail"))
 	require.NoError(t, err)

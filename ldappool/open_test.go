@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestADirectoryThatRefusesTheServiceAndConnectionsIsNotDialledInALoop(t *testing.T) {
+func TestDial_IsPacedIfTheServiceAndConnectionsAreRejected(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -34,7 +34,7 @@ func TestADirectoryThatRefusesTheServiceAndConnectionsIsNotDialledInALoop(t *tes
 	})
 }
 
-func TestACallerIsDialledForOnceWhereTheServiceIsRefused(t *testing.T) {
+func TestDial_HappensOncePerCallerIfTheServiceIsRejected(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -58,7 +58,7 @@ func TestACallerIsDialledForOnceWhereTheServiceIsRefused(t *testing.T) {
 	})
 }
 
-func TestWhereOneServerRefusesTheServiceBindsGoToTheOther(t *testing.T) {
+func TestFailover_BindsGoToTheServerThatAcceptsTheService(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet("one", "two")
@@ -75,7 +75,7 @@ func TestWhereOneServerRefusesTheServiceBindsGoToTheOther(t *testing.T) {
 	})
 }
 
-func TestASearchThatTookLongerThanMaxWaitIsStillSentAgain(t *testing.T) {
+func TestRetry_AlsoAfterASearchLongerThanMaxWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -95,7 +95,7 @@ func TestASearchThatTookLongerThanMaxWaitIsStillSentAgain(t *testing.T) {
 	})
 }
 
-func TestAShortPingDoesNotPutTheServerInDoubt(t *testing.T) {
+func TestHealth_ShortPingTimeoutLeavesTheServerUsable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -111,7 +111,7 @@ func TestAShortPingDoesNotPutTheServerInDoubt(t *testing.T) {
 	})
 }
 
-func TestWithoutWaitersALaneGetsTheOthersIdleConnections(t *testing.T) {
+func TestLane_ZeroWaitersStillGetTheOthersIdleConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -124,7 +124,7 @@ func TestWithoutWaitersALaneGetsTheOthersIdleConnections(t *testing.T) {
 	})
 }
 
-func TestTheErrorOfADeadlineThatPassedDuringADialSaysSo(t *testing.T) {
+func TestError_NamesADeadlineThatPassedDuringADial(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -138,7 +138,7 @@ func TestTheErrorOfADeadlineThatPassedDuringADialSaysSo(t *testing.T) {
 	})
 }
 
-func TestARefusedServicePasswordAtTheStartChangesTheStateOnce(t *testing.T) {
+func TestServicePassword_RejectedAtTheStartChangesTheStateOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -152,7 +152,7 @@ func TestARefusedServicePasswordAtTheStartChangesTheStateOnce(t *testing.T) {
 	})
 }
 
-func TestAFullPoolFindsItsFirstChoiceAgain(t *testing.T) {
+func TestFailback_HappensWithAFullPool(t *testing.T) {
 	t.Parallel()
 	for _, only := range []bool{false, true} {
 		for size := 1; size <= 4; size++ {
@@ -180,7 +180,7 @@ func TestAFullPoolFindsItsFirstChoiceAgain(t *testing.T) {
 	}
 }
 
-func TestAProbeOfAnAbsentServerGivesItsPlaceToACaller(t *testing.T) {
+func TestFailover_ProbeYieldsItsSlotToACaller(t *testing.T) {
 	t.Parallel()
 	for size := 1; size <= 4; size++ {
 		t.Run(fmt.Sprintf("MaxConns %d", size), func(t *testing.T) {

@@ -30,7 +30,7 @@ func bindsLater(ctx context.Context, p *Pool, n int) (done []<-chan error) {
 	return done
 }
 
-func TestACallerThatTheQueueCannotServeInTimeIsRefusedAtOnce(t *testing.T) {
+func TestPace_CallersBeyondTheirDeadlineAreRejectedAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -61,7 +61,7 @@ func TestACallerThatTheQueueCannotServeInTimeIsRefusedAtOnce(t *testing.T) {
 	})
 }
 
-func TestWhileNothingIsKnownOfThePaceEveryCallerIsLetIn(t *testing.T) {
+func TestPace_UnknownOneAdmitsEveryCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -78,7 +78,7 @@ func TestWhileNothingIsKnownOfThePaceEveryCallerIsLetIn(t *testing.T) {
 	})
 }
 
-func TestAQueueThatIsGoneSaysNothingOfTheNext(t *testing.T) {
+func TestPace_OfAnEarlierQueueIsForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -95,7 +95,7 @@ func TestAQueueThatIsGoneSaysNothingOfTheNext(t *testing.T) {
 	})
 }
 
-func TestAQueueThatGetsFasterLetsCallersInAgain(t *testing.T) {
+func TestPace_FasterQueueAdmitsCallersAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()

@@ -16,7 +16,7 @@ func roundRobin(c *Config) { c.Policy = RoundRobin }
 // userBinds counts the users' binds that a directory got.
 func (h *host) userBinds() int { return len(h.bindsOf(ldaptest.UserDN(1))) }
 
-func TestRoundRobinSpreadsLoginsEvenly(t *testing.T) {
+func TestRoundRobin_SpreadsLoginsEvenly(t *testing.T) {
 	t.Parallel()
 	two, three := []string{"one", "two"}, []string{"one", "three", "two"}
 	for _, c := range []struct {
@@ -46,7 +46,7 @@ func TestRoundRobinSpreadsLoginsEvenly(t *testing.T) {
 	}
 }
 
-func TestRoundRobinSkipsTheServerThatIsAwayAndGivesItItsShareAgain(t *testing.T) {
+func TestRoundRobin_SkipsADownServerAndRestoresItsShare(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{4, 32} {
 		synctest.Test(t, func(t *testing.T) {
@@ -92,7 +92,7 @@ func TestRoundRobinSkipsTheServerThatIsAwayAndGivesItItsShareAgain(t *testing.T)
 }
 
 // Which server is at home is Failover's to know.
-func TestRoundRobinLeavesConnectionsToEveryServerWhereTheyAre(t *testing.T) {
+func TestRoundRobin_LeavesConnectionsWhereTheyAre(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet("one", "two")

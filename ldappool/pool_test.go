@@ -38,7 +38,7 @@ func halfAnswer(p *peer, r *request) {
 	p.cut()
 }
 
-func TestALostBindIsSentAgainAsBindRetrySays(t *testing.T) {
+func TestRetry_OfALostBindFollowsBindRetry(t *testing.T) {
 	t.Parallel()
 	const unsent, unanswered, half = "no byte was sent", "sent and not answered", "half an answer"
 	for _, c := range []struct {
@@ -114,7 +114,7 @@ func breakWrite(h *host, kept bool) {
 	})
 }
 
-func TestABindIsNeverSentAgainAfterATimeout(t *testing.T) {
+func TestRetry_ExcludesBindsThatTimedOut(t *testing.T) {
 	t.Parallel()
 	for _, rule := range []BindRetry{RetryNoResponse, RetryUnsent} {
 		synctest.Test(t, func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestABindIsNeverSentAgainAfterATimeout(t *testing.T) {
 	}
 }
 
-func TestAnAnswerIsAResultWhateverItsCode(t *testing.T) {
+func TestResult_AnyCodeIsOne(t *testing.T) {
 	t.Parallel()
 	for _, code := range []uint16{1, 8, 19, 32, 49, 50, 51, 52, 53, 80, 118} {
 		synctest.Test(t, func(t *testing.T) {
@@ -170,7 +170,7 @@ func TestAnAnswerIsAResultWhateverItsCode(t *testing.T) {
 	}
 }
 
-func TestALostSearchIsSentAgainOnce(t *testing.T) {
+func TestRetry_OfALostSearchHappensOnce(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name string
@@ -208,7 +208,7 @@ func TestALostSearchIsSentAgainOnce(t *testing.T) {
 
 // A reset takes a connection that is in use and one whose dial has just ended: the retry must not
 // go to the second for being new.
-func TestARetryIsNotLostWithAConnectionThatWasDialedBeforeTheLoss(t *testing.T) {
+func TestRetry_AvoidsConnectionsDialedBeforeTheLoss(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -246,7 +246,7 @@ func TestARetryIsNotLostWithAConnectionThatWasDialedBeforeTheLoss(t *testing.T) 
 	})
 }
 
-func TestASearchIsNotSentAgainAfterATimeout(t *testing.T) {
+func TestRetry_ExcludesSearchesThatTimedOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -262,7 +262,7 @@ func TestASearchIsNotSentAgainAfterATimeout(t *testing.T) {
 
 // All idle connections die at the same moment, unnoticed: the one retry must not go to another dead
 // one.
-func TestARetryGoesToAConnectionThatIsKnownToLive(t *testing.T) {
+func TestRetry_UsesAConnectionKnownToBeAlive(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"bind", "search"} {
 		t.Run(kind, func(t *testing.T) {
@@ -292,7 +292,7 @@ func TestARetryGoesToAConnectionThatIsKnownToLive(t *testing.T) {
 	}
 }
 
-func TestAnEmptyNameOrPasswordNeverReachesTheDirectory(t *testing.T) {
+func TestBind_EmptyNameOrPasswordIsNeverSent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -307,7 +307,7 @@ func TestAnEmptyNameOrPasswordNeverReachesTheDirectory(t *testing.T) {
 	})
 }
 
-func TestARequestThatCannotBeSentCostsNothing(t *testing.T) {
+func TestRequest_ThatCannotBeEncodedCostsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -327,7 +327,7 @@ func TestARequestThatCannotBeSentCostsNothing(t *testing.T) {
 
 // No search on a connection that carried a user, no user on one that searches, whatever goes wrong
 // meanwhile.
-func TestTheLanesNeverMixIdentities(t *testing.T) {
+func TestLane_NeverMixesIdentities(t *testing.T) {
 	t.Parallel()
 	m := newFakeNet()
 	h := m.hosts["one"]

@@ -103,7 +103,7 @@ func overload(t *testing.T, conns, searchers, binders int) (searches, binds *tal
 	return searches, binds
 }
 
-func TestFiveHundredCallersOnAFewConnectionsAreServedOrToldHonestlyInBothLanes(t *testing.T) {
+func TestPressure_FiveHundredCallersInBothLanesAreServedOrOverloaded(t *testing.T) {
 	t.Parallel()
 	for _, conns := range []int{2, 3, 4} {
 		t.Run("MaxConns "+itoa(conns), func(t *testing.T) {
@@ -125,7 +125,7 @@ func TestFiveHundredCallersOnAFewConnectionsAreServedOrToldHonestlyInBothLanes(t
 	}
 }
 
-func TestFiveHundredCallersAtOneTimeOverSocketsAreServedOrToldHonestly(t *testing.T) {
+func TestPressure_FiveHundredCallersOverSocketsAreServedOrOverloaded(t *testing.T) {
 	t.Parallel()
 	for _, conns := range []int{2, 3, 4} {
 		t.Run("MaxConns "+itoa(conns), func(t *testing.T) {
@@ -152,7 +152,7 @@ func TestFiveHundredCallersAtOneTimeOverSocketsAreServedOrToldHonestly(t *testin
 	}
 }
 
-func TestAHerdOfCallersAfterACutIsMetByAFewDialsAtATimeAndServedByTheFirst(t *testing.T) {
+func TestPressure_ManyCallersAfterACutGetFewDialsAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const takes = 100 * time.Millisecond // a dial, of which the ping is the part that takes time

@@ -94,7 +94,7 @@ func TestPuddle_CloseDoesNotWaitForAcquiredConnections(t *testing.T) {
 	})
 }
 
-func TestPuddle_UpkeepHoldsOneIdleConnectionAtATime(t *testing.T) {
+func TestPuddle_MaintenanceHoldsOneIdleConnectionAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()

@@ -212,7 +212,7 @@ func servers(names ...string) func(*Config) {
 
 func password(is string) func(*Config) { return func(c *Config) { c.BindPassword = is } }
 
-func TestANewPasswordBesideTheOldIsTakenUpWithoutAWait(t *testing.T) {
+func TestReconfigure_NewPasswordBesideTheOldIsAdoptedAtOnce(t *testing.T) {
 	t.Parallel()
 	underLoad(t, func(t *testing.T, s *loadedPool) {
 		t.Helper()
@@ -233,7 +233,7 @@ func TestANewPasswordBesideTheOldIsTakenUpWithoutAWait(t *testing.T) {
 	})
 }
 
-func TestAPasswordThatTheDirectoryHasFirstFailsNoLogin(t *testing.T) {
+func TestReconfigure_PasswordChangedFirstInTheDirectoryFailsNoLogin(t *testing.T) {
 	t.Parallel()
 	underLoad(t, func(t *testing.T, s *loadedPool) {
 		t.Helper()
@@ -255,7 +255,7 @@ func TestAPasswordThatTheDirectoryHasFirstFailsNoLogin(t *testing.T) {
 	}, func(c *Config) { c.MaxLifetime, c.MaxIdleTime = time.Minute, 30*time.Second })
 }
 
-func TestAPasswordThatThePoolHasFirstIsTriedRarelyAndFailsNoLogin(t *testing.T) {
+func TestReconfigure_PasswordChangedFirstInThePoolIsTriedRarely(t *testing.T) {
 	t.Parallel()
 	underLoad(t, func(t *testing.T, s *loadedPool) {
 		t.Helper()
@@ -287,7 +287,7 @@ func TestAPasswordThatThePoolHasFirstIsTriedRarelyAndFailsNoLogin(t *testing.T) 
 	}, func(c *Config) { c.MaxLifetime, c.MaxIdleTime = time.Minute, 30*time.Second })
 }
 
-func TestAPasswordRefusedByTwoServersFailsNoLogin(t *testing.T) {
+func TestReconfigure_PasswordRejectedByTwoServersFailsNoLogin(t *testing.T) {
 	t.Parallel()
 	underLoad(t, func(t *testing.T, s *loadedPool) {
 		t.Helper()
@@ -306,7 +306,7 @@ func TestAPasswordRefusedByTwoServersFailsNoLogin(t *testing.T) {
 	})
 }
 
-func TestConnectionsMoveToAnotherServer(t *testing.T) {
+func TestReconfigure_MovesConnectionsToAnotherServer(t *testing.T) {
 	t.Parallel()
 	underLoad(t, func(t *testing.T, s *loadedPool) {
 		t.Helper()
@@ -335,7 +335,7 @@ func TestConnectionsMoveToAnotherServer(t *testing.T) {
 	})
 }
 
-func TestANewServerThatDoesNotWorkCostsNoLogin(t *testing.T) {
+func TestReconfigure_BrokenNewServerFailsNoLogin(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]func(h *host){
 		"refuses": func(h *host) { h.refuse(false) },
@@ -366,7 +366,7 @@ func TestANewServerThatDoesNotWorkCostsNoLogin(t *testing.T) {
 	}
 }
 
-func TestOtherAuthoritiesAreTakenUpAndWrongOnesAreNamed(t *testing.T) {
+func TestReconfigure_AdoptsAuthoritiesAndNamesWrongOnes(t *testing.T) {
 	t.Parallel()
 	old, next, wrong := ldaptest.NewCA(t), ldaptest.NewCA(t), ldaptest.NewCA(t)
 	now := time.Now() // a bubble begins in another century
@@ -412,7 +412,7 @@ func TestOtherAuthoritiesAreTakenUpAndWrongOnesAreNamed(t *testing.T) {
 	}
 }
 
-func TestLimitsHoldAtOnceAndReplaceNothing(t *testing.T) {
+func TestReconfigure_LimitsApplyAtOnceAndKeepConnections(t *testing.T) {
 	t.Parallel()
 	underLoad(t, func(t *testing.T, s *loadedPool) {
 		t.Helper()
@@ -435,7 +435,7 @@ func TestLimitsHoldAtOnceAndReplaceNothing(t *testing.T) {
 	})
 }
 
-func TestReconfiguredFiftyTimesInARowUnderLoad(t *testing.T) {
+func TestReconfigure_FiftyTimesUnderLoad(t *testing.T) {
 	t.Parallel()
 	underLoad(t, func(t *testing.T, s *loadedPool) {
 		t.Helper()
@@ -459,7 +459,7 @@ func TestReconfiguredFiftyTimesInARowUnderLoad(t *testing.T) {
 	})
 }
 
-func TestClose_IsNoEndOfAReconfiguration(t *testing.T) {
+func TestClose_ReportsNoEndOfAReconfiguration(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet("one")
@@ -473,7 +473,7 @@ func TestClose_IsNoEndOfAReconfiguration(t *testing.T) {
 	})
 }
 
-func TestReconfigureRacesClose(t *testing.T) {
+func TestReconfigure_RacesClose(t *testing.T) {
 	t.Parallel()
 	for i := range 50 {
 		synctest.Test(t, func(t *testing.T) {
@@ -498,7 +498,7 @@ func TestReconfigureRacesClose(t *testing.T) {
 	}
 }
 
-func TestAWrongConfigurationChangesNothing(t *testing.T) {
+func TestReconfigure_WrongConfigurationChangesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -519,7 +519,7 @@ func TestAWrongConfigurationChangesNothing(t *testing.T) {
 	})
 }
 
-func TestAServerInBothConfigurationsKeepsWhatIsKnownOfIt(t *testing.T) {
+func TestReconfigure_ServerInBothKeepsItsState(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet("one", "two")
@@ -549,7 +549,7 @@ func TestAServerInBothConfigurationsKeepsWhatIsKnownOfIt(t *testing.T) {
 	})
 }
 
-func TestACallerThatWaitsIsServedByTheNewConfiguration(t *testing.T) {
+func TestReconfigure_ServesWaitingCallers(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(c *Config){
 		"another server":        servers("two"),
@@ -580,7 +580,7 @@ func TestACallerThatWaitsIsServedByTheNewConfiguration(t *testing.T) {
 	}
 }
 
-func TestUpkeepTakesItsNewPaceAtOnce(t *testing.T) {
+func TestReconfigure_MaintenanceTakesItsNewIntervalAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()

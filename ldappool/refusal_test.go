@@ -18,7 +18,7 @@ func (h *host) refuseService() {
 	h.set(func(h *host) { h.passwords[ldaptest.ServiceDN] = "another" })
 }
 
-func TestARefusedServicePasswordIsTriedEverMoreRarely(t *testing.T) {
+func TestServicePassword_RejectedOneIsTriedWithBackoff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -43,7 +43,7 @@ func TestARefusedServicePasswordIsTriedEverMoreRarely(t *testing.T) {
 	})
 }
 
-func TestAServicePasswordThatIsRightAgainIsFoundByTheNextTry(t *testing.T) {
+func TestServicePassword_CorrectedOneIsFoundByTheNextTry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -63,7 +63,7 @@ func TestAServicePasswordThatIsRightAgainIsFoundByTheNextTry(t *testing.T) {
 	})
 }
 
-func TestConnectionsGoOnAfterTheServicePasswordWasChanged(t *testing.T) {
+func TestServicePassword_ChangeKeepsOpenConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -98,7 +98,7 @@ func TestConnectionsGoOnAfterTheServicePasswordWasChanged(t *testing.T) {
 	})
 }
 
-func TestABusyDirectoryIsProbedSoonAndNotTakenForARefusal(t *testing.T) {
+func TestServicePassword_BusyAnswerIsProbedSoon(t *testing.T) {
 	t.Parallel()
 	for _, code := range []uint16{ldap.LDAPResultBusy, ldap.LDAPResultUnavailable, ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultStrongAuthRequired} {
 		t.Run(ldap.LDAPResultCodeMap[code], func(t *testing.T) {

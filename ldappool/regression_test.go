@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestConnectionsThatEndDoNotKeepTheOthersFromBeingPinged(t *testing.T) {
+func TestMaintenance_PingsGoOnWhenConnectionsEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -41,7 +41,7 @@ func TestConnectionsThatEndDoNotKeepTheOthersFromBeingPinged(t *testing.T) {
 	})
 }
 
-func TestPingsThatTakeLongerThanTheirPaceKeepUpkeepFromNothing(t *testing.T) {
+func TestMaintenance_GoesOnDuringSlowPings(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -94,7 +94,7 @@ func refusedSearcher(t *testing.T, m *fakeNet, changes ...func(*Config)) *Pool {
 	return p
 }
 
-func TestARefusedServicePasswordDoesNotKeepUsersBindsFromNewConnections(t *testing.T) {
+func TestServicePassword_RejectedOneLeavesUsersBindsTheirDials(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -121,7 +121,7 @@ func TestARefusedServicePasswordDoesNotKeepUsersBindsFromNewConnections(t *testi
 	})
 }
 
-func TestARefusedServicePasswordIsAnOutageWhenNoConnectionThatSearchesIsLeft(t *testing.T) {
+func TestServicePassword_RejectedOneIsAnOutageWithoutSearchConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -156,7 +156,7 @@ func TestARefusedServicePasswordIsAnOutageWhenNoConnectionThatSearchesIsLeft(t *
 	})
 }
 
-func TestAPoolIsReadyWhenTheDirectoryHasLetItIn(t *testing.T) {
+func TestReady_AfterTheServiceBind(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -180,7 +180,7 @@ func TestAPoolIsReadyWhenTheDirectoryHasLetItIn(t *testing.T) {
 	})
 }
 
-func TestAPoolWithoutAServiceIdentityIsReadyWhenTheDirectoryAnswers(t *testing.T) {
+func TestReady_AfterTheFirstAnswerWithoutAServiceIdentity(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*Config){
 		"anonymous": func(c *Config) { c.BindDN, c.BindPassword = "", "" },
@@ -200,7 +200,7 @@ func TestAPoolWithoutAServiceIdentityIsReadyWhenTheDirectoryAnswers(t *testing.T
 	}
 }
 
-func TestWithoutWaitersThePoolGrowsToItsSize(t *testing.T) {
+func TestQueue_ZeroWaitersStillGrowThePool(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -232,7 +232,7 @@ func TestWithoutWaitersThePoolGrowsToItsSize(t *testing.T) {
 	})
 }
 
-func TestTheErrorOfACallersDeadlineSaysSo(t *testing.T) {
+func TestError_NamesTheCallersDeadline(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name  string
@@ -305,7 +305,7 @@ func hang(t *testing.T, m *fakeNet, _ *Pool) {
 	t.Cleanup(m.hosts["one"].resume)
 }
 
-func TestMaxWaitBoundsAnOperationsWaitsTogether(t *testing.T) {
+func TestQueue_MaxWaitBoundsAllWaitsOfAnOperation(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		kind  string
@@ -355,7 +355,7 @@ func TestMaxWaitBoundsAnOperationsWaitsTogether(t *testing.T) {
 
 // The dial of a bind's connection failed, the probe found the server well, and so on for as long as
 // callers would wait.
-func TestAServerThatCutsEveryConnectionButTheServicesIsNotDialledInALoop(t *testing.T) {
+func TestDial_IsPacedIfOnlyServiceConnectionsLive(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()

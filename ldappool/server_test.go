@@ -59,7 +59,7 @@ func requireUnavailable(t *testing.T, err error, server string) {
 	require.NotErrorAs(t, err, &answer, "a fault must not look like an answer of the directory")
 }
 
-func TestAnAbsentDirectoryIsToldAtOnceAndWithItsAddress(t *testing.T) {
+func TestServer_AbsentOneIsReportedAtOnceWithItsAddress(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -80,7 +80,7 @@ func TestAnAbsentDirectoryIsToldAtOnceAndWithItsAddress(t *testing.T) {
 	})
 }
 
-func TestAPoolMadeWithEverythingAbsentServesAsSoonAsAnythingIsThere(t *testing.T) {
+func TestServer_PoolStartsWhileAllAreAbsent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet("one", "two")
@@ -100,7 +100,7 @@ func TestAPoolMadeWithEverythingAbsentServesAsSoonAsAnythingIsThere(t *testing.T
 	})
 }
 
-func TestASlowServerAtTheStartIsWaitedFor(t *testing.T) {
+func TestServer_SlowOneIsAwaitedAtTheStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -110,7 +110,7 @@ func TestASlowServerAtTheStartIsWaitedFor(t *testing.T) {
 	})
 }
 
-func TestADirectoryThatEndsTakesItsConnectionsAlongAndIsBackAfterItsRestart(t *testing.T) {
+func TestServer_RestartReplacesItsConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -143,7 +143,7 @@ func TestADirectoryThatEndsTakesItsConnectionsAlongAndIsBackAfterItsRestart(t *t
 	})
 }
 
-func TestProbesFollowATenthOfTheOutageFromATenthOfASecondToASecond(t *testing.T) {
+func TestProbe_IntervalIsATenthOfTheOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -167,7 +167,7 @@ func TestProbesFollowATenthOfTheOutageFromATenthOfASecondToASecond(t *testing.T)
 	})
 }
 
-func TestCallersNeverProbe(t *testing.T) {
+func TestProbe_RunsWithoutACaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -184,7 +184,7 @@ func TestCallersNeverProbe(t *testing.T) {
 	})
 }
 
-func TestServersAreUsedInTheirOrder(t *testing.T) {
+func TestFailover_UsesServersInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet("one", "two")
@@ -212,7 +212,7 @@ func TestServersAreUsedInTheirOrder(t *testing.T) {
 	})
 }
 
-func TestAnAbsentFirstServerCostsNoCallerAnything(t *testing.T) {
+func TestFailover_AbsentFirstServerDelaysNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet("one", "two")
@@ -227,7 +227,7 @@ func TestAnAbsentFirstServerCostsNoCallerAnything(t *testing.T) {
 	})
 }
 
-func TestAProbeOfAnAbsentServerIsNoConnectionThatACallerWaitsFor(t *testing.T) {
+func TestProbe_CallersUseTheWorkingServerMeanwhile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet("one", "two")
@@ -254,7 +254,7 @@ func TestAProbeOfAnAbsentServerIsNoConnectionThatACallerWaitsFor(t *testing.T) {
 	})
 }
 
-func TestACallerDoesNotWaitForADialToAServerThatCameInDoubt(t *testing.T) {
+func TestFailover_CallerLeavesADialToASuspectServer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet("one", "two")
@@ -274,7 +274,7 @@ func TestACallerDoesNotWaitForADialToAServerThatCameInDoubt(t *testing.T) {
 	})
 }
 
-func TestAPausedDirectoryIsFoundOutAndComesBack(t *testing.T) {
+func TestServer_PausedOneIsDetectedAndRecovers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -321,7 +321,7 @@ func TestAPausedDirectoryIsFoundOutAndComesBack(t *testing.T) {
 	})
 }
 
-func TestAServerThatIsDownTakesItsIdleConnectionsAlong(t *testing.T) {
+func TestServer_DownRetiresItsIdleConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -341,7 +341,7 @@ func TestAServerThatIsDownTakesItsIdleConnectionsAlong(t *testing.T) {
 	})
 }
 
-func TestAConnectionToAServerInDoubtIsPingedHoweverShortItWasQuiet(t *testing.T) {
+func TestIdle_ConnectionToASuspectServerIsAlwaysPinged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -360,7 +360,7 @@ func TestAConnectionToAServerInDoubtIsPingedHoweverShortItWasQuiet(t *testing.T)
 	})
 }
 
-func TestAPausedFirstServerGivesWayToTheSecond(t *testing.T) {
+func TestFailover_PausedFirstServerGivesWayToTheSecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet("one", "two")
@@ -383,7 +383,7 @@ func TestAPausedFirstServerGivesWayToTheSecond(t *testing.T) {
 }
 
 // A directory that has no more room for connections serves those that it has.
-func TestADirectoryAtItsConnectionLimitIsNoOutage(t *testing.T) {
+func TestServer_AtItsConnectionLimitStaysUsable(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name string
@@ -436,7 +436,7 @@ func TestADirectoryAtItsConnectionLimitIsNoOutage(t *testing.T) {
 	}
 }
 
-func TestAnImpatientCallerDoesNotPutTheServerInDoubt(t *testing.T) {
+func TestHealth_ImpatientCallerLeavesTheServerUsable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -456,7 +456,7 @@ func TestAnImpatientCallerDoesNotPutTheServerInDoubt(t *testing.T) {
 	})
 }
 
-func TestADirectoryThatGivesUpEveryConnectionItAcceptsIsNotDialledInALoop(t *testing.T) {
+func TestDial_IsPacedIfAcceptedConnectionsEndAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -477,7 +477,7 @@ func TestADirectoryThatGivesUpEveryConnectionItAcceptsIsNotDialledInALoop(t *tes
 	})
 }
 
-func TestADirectoryThatEndsEachConnectionAfterItsFirstAnswerIsNotDialledInALoop(t *testing.T) {
+func TestDial_IsPacedIfConnectionsEndAfterTheFirstAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -500,7 +500,7 @@ func TestADirectoryThatEndsEachConnectionAfterItsFirstAnswerIsNotDialledInALoop(
 	})
 }
 
-func TestTheStateOfAServerIsToldWithItsError(t *testing.T) {
+func TestServer_StateComesWithItsError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -524,7 +524,7 @@ func TestTheStateOfAServerIsToldWithItsError(t *testing.T) {
 }
 
 // A stranger on the directory's port is not a directory.
-func TestAPortThatSpeaksNoLDAPIsNoDirectory(t *testing.T) {
+func TestServer_WithoutLDAPIsUnavailable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -540,7 +540,7 @@ func TestAPortThatSpeaksNoLDAPIsNoDirectory(t *testing.T) {
 	})
 }
 
-func TestAServerWithoutConnectionsForBindsIsNoHelpToALogin(t *testing.T) {
+func TestServer_WithSearchConnectionsAloneServesNoLogin(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()

@@ -77,7 +77,7 @@ func loginsUntil(t *testing.T, p *Pool, over func() bool) {
 	}
 }
 
-func TestSlapdsIdleLimitIsLearntAcrossItsCutsAndSlapdCutsNoMore(t *testing.T) {
+func TestSlapd_IdleLimitIsLearnedAndThenRespected(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name   string
@@ -126,7 +126,7 @@ func TestSlapdsIdleLimitIsLearntAcrossItsCutsAndSlapdCutsNoMore(t *testing.T) {
 	}
 }
 
-func TestConnectionsThatAreDroppedSilentlyFailNoLoginAndCostItAPingAtMost(t *testing.T) {
+func TestSlapd_SilentlyDroppedConnectionsCostOnePing(t *testing.T) {
 	t.Parallel()
 	const dropped = 1500 * time.Millisecond
 	for _, secure := range []bool{false, true} {

@@ -74,7 +74,7 @@ func urlsOf(p *Pool) (urls []string) {
 	return urls
 }
 
-func TestTheServersOfADomainAreFoundAndKeptUpToDate(t *testing.T) {
+func TestSRV_ServersOfADomainAreKeptUpToDate(t *testing.T) {
 	t.Parallel()
 	n := &names{takes: 20 * time.Millisecond}
 	n.are(nil, "Two.", "one.")
@@ -101,7 +101,7 @@ func TestTheServersOfADomainAreFoundAndKeptUpToDate(t *testing.T) {
 	})
 }
 
-func TestALookupThatFindsNothingChangesNothing(t *testing.T) {
+func TestSRV_EmptyLookupChangesNothing(t *testing.T) {
 	t.Parallel()
 	n := &names{}
 	n.are(nil, "one.")
@@ -127,7 +127,7 @@ type lookup struct {
 	Err    error
 }
 
-func TestEachLookupIsTold(t *testing.T) {
+func TestSRV_EachLookupIsTraced(t *testing.T) {
 	t.Parallel()
 	n := &names{}
 	n.are(nil, "one.")
@@ -168,7 +168,7 @@ func TestEachLookupIsTold(t *testing.T) {
 	})
 }
 
-func TestADomainThatIsNotFoundIsNamedAndLookedUpSoonAgain(t *testing.T) {
+func TestSRV_UnknownDomainIsNamedAndLookedUpAgainSoon(t *testing.T) {
 	t.Parallel()
 	n := &names{}
 	n.are(errors.New("no such host"))
@@ -191,7 +191,7 @@ func TestADomainThatIsNotFoundIsNamedAndLookedUpSoonAgain(t *testing.T) {
 	})
 }
 
-func TestADomainWithoutTheServiceHasNoServer(t *testing.T) {
+func TestSRV_DomainWithoutTheServiceHasNoServer(t *testing.T) {
 	t.Parallel()
 	n := &names{}
 	n.are(nil, "one.")
@@ -209,7 +209,7 @@ func TestADomainWithoutTheServiceHasNoServer(t *testing.T) {
 	}, "ldap://three")
 }
 
-func TestTheOrderOfEqualServersIsDrawnOnce(t *testing.T) {
+func TestSRV_OrderOfEqualServersIsDrawnOnce(t *testing.T) {
 	t.Parallel()
 	n := &names{}
 	n.are(nil, "one.", "two.", "three.")
@@ -239,7 +239,7 @@ func TestTheOrderOfEqualServersIsDrawnOnce(t *testing.T) {
 	})
 }
 
-func TestADomainComesAndGoesWithTheConfiguration(t *testing.T) {
+func TestSRV_DomainComesAndGoesWithTheConfiguration(t *testing.T) {
 	t.Parallel()
 	n := &names{takes: time.Second}
 	n.are(nil, "two.")
@@ -263,7 +263,7 @@ func TestADomainComesAndGoesWithTheConfiguration(t *testing.T) {
 	})
 }
 
-func TestADomainsURLIsADomainAndNothingElse(t *testing.T) {
+func TestSRV_URLIsADomainAlone(t *testing.T) {
 	t.Parallel()
 	for _, raw := range []string{"ldap+srv://", "ldap+srv://example.org:389", "ldap+srv://example.org/dc=org", "ldap+srv://a b", "ldaps+srv://example.org"} {
 		_, err := New(Config{Servers: []string{raw}})

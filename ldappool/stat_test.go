@@ -58,7 +58,7 @@ func (j *journal) start(t *testing.T, m *fakeNet, changes ...func(*Config)) *Poo
 	return p
 }
 
-func TestTraceTellsOfALoginStepByStep(t *testing.T) {
+func TestTrace_ShowsALoginStepByStep(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -89,7 +89,7 @@ func TestTraceTellsOfALoginStepByStep(t *testing.T) {
 	})
 }
 
-func TestTraceTellsOfPingsAndRetirements(t *testing.T) {
+func TestTrace_ShowsPingsAndRetirements(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -117,7 +117,7 @@ func TestTraceTellsOfPingsAndRetirements(t *testing.T) {
 	})
 }
 
-func TestTraceTellsOfARetryTwice(t *testing.T) {
+func TestTrace_ShowsBothTriesOfARetry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -134,7 +134,7 @@ func TestTraceTellsOfARetryTwice(t *testing.T) {
 	})
 }
 
-func TestTraceTellsOfFailures(t *testing.T) {
+func TestTrace_ShowsFailures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -155,7 +155,7 @@ func TestTraceTellsOfFailures(t *testing.T) {
 	})
 }
 
-func TestAPoolWithoutHooksWorks(t *testing.T) {
+func TestTrace_IsOptional(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -171,7 +171,7 @@ func TestAPoolWithoutHooksWorks(t *testing.T) {
 	})
 }
 
-func TestAStatIsASnapshot(t *testing.T) {
+func TestStat_IsASnapshot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -193,7 +193,7 @@ func TestAStatIsASnapshot(t *testing.T) {
 	})
 }
 
-func TestEveryReasonIsInAStat(t *testing.T) {
+func TestStat_HasEveryReason(t *testing.T) {
 	t.Parallel()
 	m := newFakeNet()
 	p := m.start(t)
@@ -203,7 +203,7 @@ func TestEveryReasonIsInAStat(t *testing.T) {
 	require.Zero(t, reflect.ValueOf(s.Bind).FieldByName("Waiting").Int())
 }
 
-func TestCountersAddUp(t *testing.T) {
+func TestStat_CountersAddUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet("one", "two")
@@ -239,7 +239,7 @@ func TestCountersAddUp(t *testing.T) {
 	})
 }
 
-func TestRefusedCountsCallersThatLeftWithoutAConnection(t *testing.T) {
+func TestStat_RefusedCountsCallersThatLeftWithoutAConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -260,7 +260,7 @@ func TestRefusedCountsCallersThatLeftWithoutAConnection(t *testing.T) {
 	})
 }
 
-func TestServerStatesHaveNames(t *testing.T) {
+func TestServerState_HasNames(t *testing.T) {
 	t.Parallel()
 	for state, name := range map[ServerState]string{ServerSuspect: "suspect", ServerUsable: "usable", ServerDown: "down", 9: "unknown"} {
 		require.Equal(t, name, state.String())

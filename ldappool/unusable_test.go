@@ -15,7 +15,7 @@ import (
 
 // Whatever is wrong with the first server, from the start or later: the pool reports it, and logins
 // go to the second and lose nothing by it.
-func TestAServerThatCannotBeUsedIsNamedAndTheOtherServes(t *testing.T) {
+func TestFailover_NamesAnUnusableServerAndUsesTheOther(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name string
@@ -80,7 +80,7 @@ func TestAServerThatCannotBeUsedIsNamedAndTheOtherServes(t *testing.T) {
 	}
 }
 
-func TestAServerWithoutTheRightCertificateIsNamedAndTheOtherServes(t *testing.T) {
+func TestFailover_NamesAServerWithAWrongCertificateAndUsesTheOther(t *testing.T) {
 	t.Parallel()
 	ca, another := ldaptest.NewCA(t), ldaptest.NewCA(t)
 	handle := ldaptest.NewDirectory().Handle

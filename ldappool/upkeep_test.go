@@ -38,7 +38,7 @@ func (r *retirements) of(reason RetireReason) []RetireEvent {
 	return found
 }
 
-func TestMinIdleConnsAreKeptWarmInEachLane(t *testing.T) {
+func TestMaintenance_KeepsMinIdleConnsInEachLane(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name            string
@@ -70,7 +70,7 @@ func TestMinIdleConnsAreKeptWarmInEachLane(t *testing.T) {
 	}
 }
 
-func TestAnUnusedConnectionLivesForMaxIdleTime(t *testing.T) {
+func TestMaintenance_MaxIdleTimeEndsAnUnusedConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -95,7 +95,7 @@ func TestAnUnusedConnectionLivesForMaxIdleTime(t *testing.T) {
 	})
 }
 
-func TestAWarmConnectionThatIdledTooLongIsReplaced(t *testing.T) {
+func TestMaintenance_ReplacesAMinIdleConnectionAfterMaxIdleTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -113,7 +113,7 @@ func TestAWarmConnectionThatIdledTooLongIsReplaced(t *testing.T) {
 	})
 }
 
-func TestEachConnectionLivesForMaxLifetimeLessUpToATenth(t *testing.T) {
+func TestMaintenance_MaxLifetimeHasATenthOfJitter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -139,7 +139,7 @@ func TestEachConnectionLivesForMaxLifetimeLessUpToATenth(t *testing.T) {
 	})
 }
 
-func TestMoreThanAFewMissingConnectionsAreDialledWithinSeconds(t *testing.T) {
+func TestMaintenance_DialsMissingConnectionsWithinSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -150,7 +150,7 @@ func TestMoreThanAFewMissingConnectionsAreDialledWithinSeconds(t *testing.T) {
 	})
 }
 
-func TestAConnectionInUseIsNotCutAtItsAgeButRetiredAfterwards(t *testing.T) {
+func TestMaintenance_RetiresAnExpiredConnectionAfterUse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -169,7 +169,7 @@ func TestAConnectionInUseIsNotCutAtItsAgeButRetiredAfterwards(t *testing.T) {
 	})
 }
 
-func TestQuietConnectionsArePingedOneAtATime(t *testing.T) {
+func TestMaintenance_PingsIdleConnectionsOneAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -209,7 +209,7 @@ func TestQuietConnectionsArePingedOneAtATime(t *testing.T) {
 	})
 }
 
-func TestConnectionsInUseAreNotPinged(t *testing.T) {
+func TestMaintenance_PingsOnlyIdleConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -228,7 +228,7 @@ func TestConnectionsInUseAreNotPinged(t *testing.T) {
 	})
 }
 
-func TestADeadIdleConnectionIsRetiredAtOnce(t *testing.T) {
+func TestIdle_DeadConnectionIsRetiredAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, kill := range map[RetireReason]func(p *peer){
 		RetiredPeerClosed: func(p *peer) { p.cut() },
@@ -259,7 +259,7 @@ func TestADeadIdleConnectionIsRetiredAtOnce(t *testing.T) {
 	}
 }
 
-func TestAServerThatClosesEveryIdleConnectionIsDialledOnceASecond(t *testing.T) {
+func TestMaintenance_DialsOnceASecondIfEveryIdleConnectionIsClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -275,7 +275,7 @@ func TestAServerThatClosesEveryIdleConnectionIsDialledOnceASecond(t *testing.T) 
 	})
 }
 
-func TestABlackHoledConnectionIsFoundByUpkeep(t *testing.T) {
+func TestMaintenance_FindsABlackHoledConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -294,7 +294,7 @@ func TestABlackHoledConnectionIsFoundByUpkeep(t *testing.T) {
 	})
 }
 
-func TestUpkeepHoldsNobodyUpWhileItPings(t *testing.T) {
+func TestMaintenance_PingsDelayNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()
@@ -323,7 +323,7 @@ func TestUpkeepHoldsNobodyUpWhileItPings(t *testing.T) {
 	})
 }
 
-func TestACallerWhomNobodyIsAheadOfWaitsForThePoolsOwnPing(t *testing.T) {
+func TestMaintenance_FirstCallerMayWaitForItsPing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet()

@@ -61,7 +61,7 @@ func streamOf(p *Pool, every, total time.Duration) []outcomeOf {
 
 // Only binds that the server has when it falls silent are lost: they may not be sent twice. What is
 // searched is searched elsewhere, and who comes later goes elsewhere.
-func TestAServerThatFallsSilentUnderLoadCostsNoLoginButTheBindsItHas(t *testing.T) {
+func TestWatchdog_SilentServerUnderLoadCostsOnlyBindsUnderWay(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
@@ -127,7 +127,7 @@ func TestAServerThatFallsSilentUnderLoadCostsNoLoginButTheBindsItHas(t *testing.
 	}
 }
 
-func TestASlowOperationIsNoSignOfASilentServer(t *testing.T) {
+func TestWatchdog_IgnoresASlowOperation(t *testing.T) {
 	t.Parallel()
 	for _, idle := range []int{-1, 2} {
 		for _, size := range []int{2, 32} {
@@ -155,7 +155,7 @@ func TestASlowOperationIsNoSignOfASilentServer(t *testing.T) {
 }
 
 // A search that takes long at a server that goes on answering others stays where it is.
-func TestASearchUnderWayIsLeftAloneWhileItsServerAnswersOthers(t *testing.T) {
+func TestWatchdog_KeepsASearchWhileItsServerAnswersOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet("one", "two")
@@ -175,7 +175,7 @@ func TestASearchUnderWayIsLeftAloneWhileItsServerAnswersOthers(t *testing.T) {
 	})
 }
 
-func TestTheOnlyServerIsWaitedForWhenItStandsStill(t *testing.T) {
+func TestWatchdog_KeepsTheOnlyServer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newFakeNet("one", "two")

@@ -136,7 +136,7 @@ const (
 	fewerLine       = "file of callers invalid, empty or missing"
 )
 
-func TestKeysAreTakenOverWhileTheServiceRuns(t *testing.T) {
+func TestReload_AdoptsNewKeys(t *testing.T) {
 	t.Parallel()
 	f := startFrontage(t)
 	c := f.client(f.ca)
@@ -173,9 +173,9 @@ func TestKeysAreTakenOverWhileTheServiceRuns(t *testing.T) {
 	assert.Zero(t, f.p.end(t))
 }
 
-// TestARemovedKeyIsRefusedWhateverIsWrongWithOtherFiles: each other file that is watched is made
+// TestReload_RemovedKeyIsRejectedDespiteOtherBadFiles: each other file that is watched is made
 // unreadable first.
-func TestARemovedKeyIsRefusedWhateverIsWrongWithOtherFiles(t *testing.T) {
+func TestReload_RemovedKeyIsRejectedDespiteOtherBadFiles(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10, TLS: true})
 	secrets := t.TempDir()
@@ -206,7 +206,7 @@ func TestARemovedKeyIsRefusedWhateverIsWrongWithOtherFiles(t *testing.T) {
 	assert.Zero(t, f.p.end(t))
 }
 
-func TestADeniedCertificateIsRefusedWhileTheServiceRuns(t *testing.T) {
+func TestReload_DeniesACertificate(t *testing.T) {
 	t.Parallel()
 	f := startFrontage(t)
 	cert := f.callers.Issue(t, ldaptest.CertConfig{CommonName: "till 1", Client: true})
@@ -234,9 +234,9 @@ func TestADeniedCertificateIsRefusedWhileTheServiceRuns(t *testing.T) {
 	assert.Zero(t, f.p.end(t))
 }
 
-// TestARestartWithAnEmptiedFileOpensNoDoor: it starts where certificates are accepted too, and not
+// TestStart_WithAnEmptyKeyFileAdmitsNobody: it starts where certificates are accepted too, and not
 // at all where nobody could call.
-func TestARestartWithAnEmptiedFileOpensNoDoor(t *testing.T) {
+func TestStart_WithAnEmptyKeyFileAdmitsNobody(t *testing.T) {
 	t.Parallel()
 	f := startFrontage(t)
 	assert.Zero(t, f.p.end(t))
@@ -257,7 +257,7 @@ func TestARestartWithAnEmptiedFileOpensNoDoor(t *testing.T) {
 	}
 }
 
-func TestTheListenersCertificateIsTakenOverWhileTheServiceRuns(t *testing.T) {
+func TestReload_AdoptsTheListenersCertificate(t *testing.T) {
 	t.Parallel()
 	f := startFrontage(t)
 	open, next := f.client(f.ca), ldaptest.NewCA(t)
@@ -275,7 +275,7 @@ func TestTheListenersCertificateIsTakenOverWhileTheServiceRuns(t *testing.T) {
 	assert.Zero(t, f.p.end(t))
 }
 
-func TestCallersAuthoritiesAreTakenOverWhileTheServiceRuns(t *testing.T) {
+func TestReload_AdoptsCallersAuthorities(t *testing.T) {
 	t.Parallel()
 	f := startFrontage(t)
 	next := ldaptest.NewCA(t)
@@ -299,7 +299,7 @@ func TestCallersAuthoritiesAreTakenOverWhileTheServiceRuns(t *testing.T) {
 	assert.Zero(t, f.p.end(t))
 }
 
-func TestAChainThatIsTooLongEndsTheHandshake(t *testing.T) {
+func TestTLS_LongChainEndsTheHandshake(t *testing.T) {
 	t.Parallel()
 	f := startFrontage(t)
 	cert := f.callers.Issue(t, ldaptest.CertConfig{CommonName: "till 1", Client: true})
@@ -321,7 +321,7 @@ func (f *frontage) saidPart(text string) {
 	ldaptest.Eventually(f.t, text, func() bool { return strings.Contains(f.p.logged(), text) })
 }
 
-func TestHealthcheckAsksOverHTTPSWithoutKeyOrCertificate(t *testing.T) {
+func TestHealthcheck_AsksOverHTTPSWithoutKeyOrCertificate(t *testing.T) {
 	t.Parallel()
 	f := startFrontage(t)
 	var errs strings.Builder
@@ -333,7 +333,7 @@ func TestHealthcheckAsksOverHTTPSWithoutKeyOrCertificate(t *testing.T) {
 	assert.Equal(t, exitFailed, p.run(t.Context(), []string{"healthcheck"}), "without TLS it asks in the clear")
 }
 
-func TestAPipeInPlaceOfAFileHoldsUpNeitherARevocationNorTheEnd(t *testing.T) {
+func TestReload_PipeDelaysNeitherRevocationNorExit(t *testing.T) {
 	t.Parallel()
 	f := startFrontage(t)
 	c := f.client(f.ca)

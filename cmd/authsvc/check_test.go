@@ -129,8 +129,8 @@ func TestCheck_ExaminesWithTheServicesEnvironment(t *testing.T) {
 	}
 }
 
-// TestAWrongConfigurationIsAReportToo: each variable with its remedy.
-func TestAWrongConfigurationIsAReportToo(t *testing.T) {
+// TestDoctor_ReportsAWrongConfiguration: each variable with its remedy.
+func TestDoctor_ReportsAWrongConfiguration(t *testing.T) {
 	t.Parallel()
 	r := runCheck(t, "http://ldap.example.org", []string{"LDAP_BASE_DN=people"}, "", "-json")
 	require.Equal(t, exitUsage, r.code)
@@ -143,7 +143,7 @@ func TestAWrongConfigurationIsAReportToo(t *testing.T) {
 	}
 }
 
-func TestTheDoctorsUsage(t *testing.T) {
+func TestDoctor_Usage(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		environ []string

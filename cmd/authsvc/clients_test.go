@@ -163,9 +163,9 @@ func TestCallersGuide_ShowsTheClientsThatAreTested(t *testing.T) {
 	assert.Len(t, files, len(exampleClients), "a file of examples/clients is not tested")
 }
 
-// TestExampleClients compiles the clients once and runs them against the service and against what
-// could stand in its place.
-func TestExampleClients(t *testing.T) {
+// TestClients_ExamplesHandleEveryAnswer compiles the clients once and runs them against the service
+// and against what could stand in its place.
+func TestClients_ExamplesHandleEveryAnswer(t *testing.T) {
 	t.Parallel()
 	clients := buildClients(t, func(source string) string { return source })
 	for name, test := range map[string]func(*testing.T, builtClients){

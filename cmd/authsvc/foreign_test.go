@@ -95,9 +95,9 @@ func (p *process) count(t *testing.T, metric string) string {
 	return value
 }
 
-// TestAForeignPageInARealBrowserGuessesNoPassword lets a page try one account's password by every
+// TestBrowser_ForeignPageGuessesNoPassword lets a page try one account's password by every
 // means that a page has.
-func TestAForeignPageInARealBrowserGuessesNoPassword(t *testing.T) {
+func TestBrowser_ForeignPageGuessesNoPassword(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
 	p := startProgram(t, slapd.URL(), "AUTH_THROTTLE_FAILURES=10", "AUTH_THROTTLE_ACCOUNT_FAILURES=100", "HTTP_HOSTS=login.example")
@@ -128,7 +128,7 @@ func TestAForeignPageInARealBrowserGuessesNoPassword(t *testing.T) {
 	assert.Zero(t, p.end(t))
 }
 
-func TestAForeignPageInARealBrowserStartsNothing(t *testing.T) {
+func TestBrowser_ForeignPageStartsNothing(t *testing.T) {
 	t.Parallel()
 	server := ldaptest.NewServer(t, nil)
 	p := startProgram(t, server.URL(), "ADMIN_HOSTS=status.example")
@@ -150,9 +150,9 @@ func TestAForeignPageInARealBrowserStartsNothing(t *testing.T) {
 	assert.Zero(t, p.end(t))
 }
 
-// TestAReboundPageInARealBrowserReadsNothing looks at both listeners from a document that the
+// TestBrowser_ReboundPageReadsNothing looks at both listeners from a document that the
 // browser has from rebound.example, and whose requests go to this machine.
-func TestAReboundPageInARealBrowserReadsNothing(t *testing.T) {
+func TestBrowser_ReboundPageReadsNothing(t *testing.T) {
 	t.Parallel()
 	server := ldaptest.NewServer(t, nil)
 	p := startProgram(t, server.URL(), "ADMIN_HOSTS=status.example", "HTTP_HOSTS=login.example")
@@ -183,7 +183,7 @@ func TestAReboundPageInARealBrowserReadsNothing(t *testing.T) {
 	assert.Zero(t, p.end(t))
 }
 
-func TestTheStatusPageWorksByAddressLocalhostAndAListedName(t *testing.T) {
+func TestBrowser_ShowsTheStatusPageByAddressLocalhostAndListedName(t *testing.T) {
 	t.Parallel()
 	server := ldaptest.NewServer(t, nil)
 	p := startProgram(t, server.URL(), "ADMIN_HOSTS=status.example")

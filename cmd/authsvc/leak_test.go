@@ -50,10 +50,10 @@ func misplaced(secret string) map[string]func(*http.Request) {
 	}
 }
 
-// TestNoSecretIsInAnythingThatTheServiceWrites asks in every way that comes to a line in the log,
+// TestSecrets_AreInNothingThatTheServiceWrites asks in every way that comes to a line in the log,
 // at debug, and reads all that the service can be asked for. The search is of everything that
 // services wrote in this run, up to here; at the end of the run it is done again.
-func TestNoSecretIsInAnythingThatTheServiceWrites(t *testing.T) {
+func TestSecrets_AreInNothingThatTheServiceWrites(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"json", "text"} {
 		t.Run(format, func(t *testing.T) {

@@ -35,9 +35,9 @@ func openTerminal(t *testing.T) (person, program *os.File) {
 	return person, program
 }
 
-// TestAPasswordIsNotShownWhileItIsTyped, and the terminal shows again what is typed after that,
+// TestTerminal_HidesATypedPassword, and the terminal shows again what is typed after that,
 // however it ended.
-func TestAPasswordIsNotShownWhileItIsTyped(t *testing.T) {
+func TestTerminal_HidesATypedPassword(t *testing.T) {
 	t.Parallel()
 	const typed = "typed-secret"
 	everything.Secret(typed)
@@ -86,8 +86,8 @@ func TestAPasswordIsNotShownWhileItIsTyped(t *testing.T) {
 	}
 }
 
-// TestTheDoctorKeepsToATerminal in its width and with colours, but for NO_COLOR.
-func TestTheDoctorKeepsToATerminal(t *testing.T) {
+// TestTerminal_DoctorAdaptsToIt in its width and with colours, but for NO_COLOR.
+func TestTerminal_DoctorAdaptsToIt(t *testing.T) {
 	t.Parallel()
 	self, err := os.Executable()
 	require.NoError(t, err)

@@ -12,9 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheServiceThrottlesByAccountAndClient: by the settings' numbers, on the client that
+// TestThrottle_ByAccountAndClient: by the settings' numbers, on the client that
 // X-Forwarded-For tells of.
-func TestTheServiceThrottlesByAccountAndClient(t *testing.T) {
+func TestThrottle_ByAccountAndClient(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 2})
 	p := startProgram(t, s.URL(), "AUTH_THROTTLE_FAILURES=3", "AUTH_THROTTLE_ACCOUNT_FAILURES=5", "AUTH_THROTTLE_WINDOW=1h",
@@ -69,9 +69,9 @@ func TestTheServiceThrottlesByAccountAndClient(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(p.logged(), `"cause":"throttled: 5 failures of the account in 1h0m0s"`))
 }
 
-// TestTheServiceThrottlesAClientOverAllAccounts: and names the limit in the log, in the metrics and
+// TestThrottle_ClientOverAllAccounts: and names the limit in the log, in the metrics and
 // on the status page.
-func TestTheServiceThrottlesAClientOverAllAccounts(t *testing.T) {
+func TestThrottle_ClientOverAllAccounts(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 20})
 	p := startProgram(t, s.URL(), "AUTH_THROTTLE_FAILURES=2", "AUTH_THROTTLE_CLIENT_FAILURES=5", "AUTH_THROTTLE_WINDOW=1h",

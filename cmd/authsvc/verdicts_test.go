@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestThePasswordPolicysVerdictsAndWarningsReachTheCaller through the whole service.
-func TestThePasswordPolicysVerdictsAndWarningsReachTheCaller(t *testing.T) {
+// TestPolicy_VerdictsAndWarningsReachTheCaller through the whole service.
+func TestPolicy_VerdictsAndWarningsReachTheCaller(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
 		ExtraGlobal:   "moduleload ppolicy",

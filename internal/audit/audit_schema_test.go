@@ -71,9 +71,9 @@ func (code answering) Bind(context.Context, string, string, ...ldappool.Control)
 	return &ldappool.BindResult{Result: ldappool.Result{Server: observertest.ServerA, Code: uint16(code)}}, nil
 }
 
-// TestTheAuditLineIsAsDocumented has logins of every kind end, those too that a real Authenticator
-// decides, and holds what is logged against docs/audit.md, both ways.
-func TestTheAuditLineIsAsDocumented(t *testing.T) {
+// TestAudit_LinesFollowTheDocumentation has logins of every kind end, those too that a real
+// Authenticator decides, and holds what is logged against docs/audit.md, both ways.
+func TestAudit_LinesFollowTheDocumentation(t *testing.T) {
 	t.Parallel()
 	log, logs := newTest(slog.LevelInfo)
 	logger, tracedLogs := observertest.NewLogger(slog.LevelInfo)
@@ -127,9 +127,9 @@ func TestTheAuditLineIsAsDocumented(t *testing.T) {
 	}
 }
 
-// TestAnOperatorIsToldOfWhatIsOdd: a sub-code of AD's that nobody knows is a wrong password, and a
+// TestAudit_WarnsOfUnknownSubCodes: a sub-code of AD's that nobody knows is a wrong password, and a
 // warning.
-func TestAnOperatorIsToldOfWhatIsOdd(t *testing.T) {
+func TestAudit_WarnsOfUnknownSubCodes(t *testing.T) {
 	t.Parallel()
 	log, logs := newTest(slog.LevelInfo)
 	ad, err := dialect.Named("ad")
@@ -143,7 +143,7 @@ func TestAnOperatorIsToldOfWhatIsOdd(t *testing.T) {
 	assert.Equal(t, "AD rejected a bind without a sub-code", line["notice"])
 }
 
-func TestTheResultCodeIsThatOfTheDecisiveAnswer(t *testing.T) {
+func TestAudit_ResultCodeIsThatOfTheDecisiveAnswer(t *testing.T) {
 	t.Parallel()
 	log, logs := newTest(slog.LevelInfo)
 	for _, code := range []uint16{ldap.LDAPResultSuccess, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultBusy} {
@@ -158,7 +158,7 @@ func TestTheResultCodeIsThatOfTheDecisiveAnswer(t *testing.T) {
 	assert.InDelta(t, 51, lines[2]["result_code"], 0)
 }
 
-func TestRefusedRequestsOfStrangersHaveABoundedNumberOfLines(t *testing.T) {
+func TestAudit_LimitsTheLinesOfRejectedStrangers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log, logs := newTest(slog.LevelInfo)

@@ -34,7 +34,7 @@ func byADName(attributes ...string) auth.Config {
 	return cfg
 }
 
-func TestWhatTheEntrySaysOfAnAccountOfADCounts(t *testing.T) {
+func TestAccount_StateInTheEntryOfADCounts(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		attributes map[string][]string
@@ -65,7 +65,7 @@ func TestWhatTheEntrySaysOfAnAccountOfADCounts(t *testing.T) {
 	}
 }
 
-func TestIdentifiersOfADAreText(t *testing.T) {
+func TestAttributes_IdentifiersOfADAreText(t *testing.T) {
 	t.Parallel()
 	s, _ := startAD(t, map[string][]string{
 		"objectGUID": {"\x33\x22\x11\x00\x55\x44\x77\x66\x88\x99\xaa\xbb\xcc\xdd\xee\xff"},
@@ -105,7 +105,7 @@ func TestContract_APrincipalIsBoundAsItIs(t *testing.T) {
 	require.Len(t, seen.all(), before, "none of these was tried")
 }
 
-func TestAPrincipalIsForADAlone(t *testing.T) {
+func TestPrincipal_IsForADAlone(t *testing.T) {
 	t.Parallel()
 	for _, template := range []string{"{username}@example.org", "{username}@", "x{username}@example.org", "{username}@a@b", `{username}@a\b`} {
 		for _, preset := range dialect.All() {
@@ -126,9 +126,9 @@ attributetype ( 2.16.840.1.113730.3.8.3.1 NAME 'ipaUniqueID' EQUALITY caseIgnore
 objectclass ( 2.16.840.1.113730.3.8.4.1 NAME 'ipaObject' AUXILIARY MUST ipaUniqueID MAY nsAccountLock )
 objectclass ( 2.16.840.1.113730.3.8.12.30 NAME 'ipaOverrideTarget' STRUCTURAL MAY ( uid $ cn $ userPassword ) )`
 
-// TestFreeIPAsCompatibilityTreeMakesNobodyAmbiguous: it has each user again, as an entry of another
+// TestFreeIPA_CompatibilityTreeLeavesUsersUnique: it has each user again, as an entry of another
 // class.
-func TestFreeIPAsCompatibilityTreeMakesNobodyAmbiguous(t *testing.T) {
+func TestFreeIPA_CompatibilityTreeLeavesUsersUnique(t *testing.T) {
 	t.Parallel()
 	user := func(uid, lock string) string {
 		dn := "uid=" + uid + ",cn=users,cn=accounts," + ldaptest.BaseDN
@@ -156,8 +156,8 @@ func TestFreeIPAsCompatibilityTreeMakesNobodyAmbiguous(t *testing.T) {
 	requireOutcome(t, auth.InvalidUser, authenticate(t, plain, p, "alice", "secret"))
 }
 
-// TestWrongPasswordsLockAnAccountAndAreToldSo goes the way from the first try to the lock.
-func TestWrongPasswordsLockAnAccountAndAreToldSo(t *testing.T) {
+// TestAccount_IsReportedLockedAfterWrongPasswords goes the way from the first try to the lock.
+func TestAccount_IsReportedLockedAfterWrongPasswords(t *testing.T) {
 	t.Parallel()
 	for preset, start := range map[*dialect.Dialect]func(*testing.T) string{
 		named("openldap"): func(t *testing.T) string { t.Helper(); return startPolicySlapd(t, true) },
@@ -181,9 +181,9 @@ func TestWrongPasswordsLockAnAccountAndAreToldSo(t *testing.T) {
 	}
 }
 
-// TestALoginGoesOnAfterOneThatMustChange on the same connection: slapd and 389 DS refuse all but a
-// bind there.
-func TestALoginGoesOnAfterOneThatMustChange(t *testing.T) {
+// TestAccount_LoginSucceedsAfterAMustChange on the same connection: slapd and 389 DS refuse all but
+// a bind there.
+func TestAccount_LoginSucceedsAfterAMustChange(t *testing.T) {
 	t.Parallel()
 	for preset, start := range map[*dialect.Dialect]func(*testing.T) string{
 		named("openldap"): func(t *testing.T) string { t.Helper(); return startPolicySlapd(t, true) },

@@ -66,8 +66,8 @@ func TestJudgeBind_NamesThePolicysErrorAndTakesItsWarnings(t *testing.T) {
 	}
 }
 
-// TestText_IsBase64IfItIsNoText and if the directory has no text form for it.
-func TestText_IsBase64IfItIsNoText(t *testing.T) {
+// TestText_IsBase64IfTheValueIsBinary and if the directory has no text form for it.
+func TestText_IsBase64IfTheValueIsBinary(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[[2]string]string{
 		{"objectGUID", "abcdefghijklmnop"}:                    "64636261-6665-6867-696a-6b6c6d6e6f70",

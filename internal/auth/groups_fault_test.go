@@ -36,9 +36,9 @@ func isAD(h hook) hook {
 	}
 }
 
-// TestWhatADirectoryDoesNotTellOfGroupsIsAFault uses answers that no directory here can be made to
+// TestGroups_UnusableAnswerIsAFault uses answers that no directory here can be made to
 // give.
-func TestWhatADirectoryDoesNotTellOfGroupsIsAFault(t *testing.T) {
+func TestGroups_UnusableAnswerIsAFault(t *testing.T) {
 	t.Parallel()
 	ad, ipa := inGroups("staff"), inGroups("staff")
 	ad.Dialect, ad.Groups.Filter = named("ad"), ""

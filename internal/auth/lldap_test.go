@@ -69,9 +69,9 @@ func startLLDAP(t *testing.T) string {
 	}).URL()
 }
 
-// TestLLDAP_AGroupOfTheSameNameIsNoUser, though lldap gives it the same uid; and the group is found
+// TestLLDAP_GroupOfTheSameNameIsIgnored, though lldap gives it the same uid; and the group is found
 // with one search.
-func TestLLDAP_AGroupOfTheSameNameIsNoUser(t *testing.T) {
+func TestLLDAP_GroupOfTheSameNameIsIgnored(t *testing.T) {
 	t.Parallel()
 	lldap := named("lldap")
 	cfg := byPreset(lldap)

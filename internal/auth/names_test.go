@@ -32,9 +32,9 @@ func hostileNames() []string {
 	return slices.Compact(names)
 }
 
-// TestAnyNameLogsInAsItself: every user has a password of its own, so one that is OK is the one
-// that was meant.
-func TestAnyNameLogsInAsItself(t *testing.T) {
+// TestName_LogsInAsExactlyOneUser: every user has a password of its own, so one that is OK is the
+// one that was meant.
+func TestName_LogsInAsExactlyOneUser(t *testing.T) {
 	t.Parallel()
 	names := hostileNames()
 	password := func(i int) string { return fmt.Sprintf("of number %d", i) }
@@ -57,8 +57,8 @@ func TestAnyNameLogsInAsItself(t *testing.T) {
 	}
 }
 
-// TestANameThatTriesToBeMoreThanAValueIsNobody: user0 is there, with the password that is tried.
-func TestANameThatTriesToBeMoreThanAValueIsNobody(t *testing.T) {
+// TestName_WithFilterSyntaxMatchesNobody: user0 is there, with the password that is tried.
+func TestName_WithFilterSyntaxMatchesNobody(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
 	p := newPool(t, s.URL())
@@ -82,9 +82,9 @@ func TestANameThatTriesToBeMoreThanAValueIsNobody(t *testing.T) {
 	}
 }
 
-// TestADirectoryReadsTheWholeNameInADN asks for entries by the DNs that a template makes, those
+// TestName_InADNIsReadWhole asks for entries by the DNs that a template makes, those
 // included that Validate would not let pass.
-func TestADirectoryReadsTheWholeNameInADN(t *testing.T) {
+func TestName_InADNIsReadWhole(t *testing.T) {
 	t.Parallel()
 	names := append(hostileNames(), "line\nfeed", "linefeed", "tab\tbed", "tabbed", "bell\ax", "bellx", "car\rriage", "carriage", " led", "trailed ", "  both  ", "dele\x7fte")
 	var ldif strings.Builder

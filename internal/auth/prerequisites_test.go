@@ -23,7 +23,7 @@ func requireMissing(t *testing.T, want string, cfg auth.Config, d auth.Directory
 	}
 }
 
-// testADMissing is of TestActiveDirectory.
+// testADMissing is of TestActiveDirectory_Logins.
 func testADMissing(t *testing.T, p *ldappool.Pool) {
 	t.Helper()
 	absent := "OU=absent," + ldaptest.SambaBaseDN

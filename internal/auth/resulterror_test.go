@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestResultOf_AnErrorThatDecidesNothingLetsNobodyIn(t *testing.T) {
+func TestResultOf_UndecidedErrorAdmitsNobody(t *testing.T) {
 	t.Parallel()
 	odd := errors.New("odd")
 	require.Equal(t, Result{Outcome: InternalError, Cause: odd}, resultOf(odd))

@@ -192,7 +192,7 @@ func rdns(t *testing.T, text string) [][]pair {
 	return all
 }
 
-func TestAValueOfADNIsEscapedAsRFC4514HasIt(t *testing.T) {
+func TestDNTemplate_EscapesValuesByRFC4514(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]string{
 		"user0":                    "user0",
@@ -211,7 +211,7 @@ func TestAValueOfADNIsEscapedAsRFC4514HasIt(t *testing.T) {
 	}
 }
 
-func TestATemplateThatIsNoneIsRefusedWhenItIsRead(t *testing.T) {
+func TestDNTemplate_RejectsAnInvalidTemplate(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ filter, dn, want string }{
 		"a filter without the placeholder":       {filter: "(uid=user0)", want: "has no {username}"},

@@ -26,9 +26,9 @@ func withClientLimit(t testing.TB, cfg auth.Config, failures int) auth.Config {
 	return cfg
 }
 
-// TestOnePasswordOnAThousandAccountsIsAsManyTriesAsTheClientsLimit: half of the names exist. By a
+// TestThrottle_OnePasswordOnAThousandAccountsMeetsTheClientsLimit: half of the names exist. By a
 // filter and by a template, in both modes.
-func TestOnePasswordOnAThousandAccountsIsAsManyTriesAsTheClientsLimit(t *testing.T) {
+func TestThrottle_OnePasswordOnAThousandAccountsMeetsTheClientsLimit(t *testing.T) {
 	t.Parallel()
 	const users, limit = 500, 20
 	uniform := byFilter()
@@ -62,9 +62,9 @@ func TestOnePasswordOnAThousandAccountsIsAsManyTriesAsTheClientsLimit(t *testing
 	}
 }
 
-// TestASuccessDoesNotClearTheClientsCountOverAllAccounts: whoever has an account of their own gains
-// no tries by it.
-func TestASuccessDoesNotClearTheClientsCountOverAllAccounts(t *testing.T) {
+// TestThrottle_SuccessKeepsTheClientsCountOverAllAccounts: whoever has an account of their own
+// gains no tries by it.
+func TestThrottle_SuccessKeepsTheClientsCountOverAllAccounts(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 30})
 	a, _ := newAuthenticator(t, withClientLimit(t, byFilter(), 5), newPool(t, s.URL()))
@@ -80,9 +80,9 @@ func TestASuccessDoesNotClearTheClientsCountOverAllAccounts(t *testing.T) {
 	requireOutcome(t, auth.InvalidPassword, from(a, "192.0.2.2", "user6", "wrong"))
 }
 
-// TestFaultsAreGivenBackToTheClient: an application whose users all log in from one address is not
-// shut out by a directory that fails, nor made to log them in one at a time.
-func TestFaultsAreGivenBackToTheClient(t *testing.T) {
+// TestThrottle_FaultsAreRefundedToTheClient: an application whose users all log in from one address
+// is not shut out by a directory that fails, nor made to log them in one at a time.
+func TestThrottle_FaultsAreRefundedToTheClient(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 30})
 	d := &counting{Directory: newPool(t, s.URL())}

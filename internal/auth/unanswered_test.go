@@ -57,11 +57,11 @@ func failuresCounted(t *testing.T, s *ldaptest.Slapd, dn string) int {
 	return len(r.Entries[0].GetAttributeValues("pwdFailureTime"))
 }
 
-// TestAFloodAtASlowDirectoryLocksNobodyPastTheLimits: slapd counts a wrong password whose bind was
+// TestThrottle_UnansweredBindsStayWithinTheLimits: slapd counts a wrong password whose bind was
 // given up and its connection closed. So as many binds as the limit leave at once, and one at a
 // time from then on; and none of them counts against the user, who is let in as soon as the
 // directory answers.
-func TestAFloodAtASlowDirectoryLocksNobodyPastTheLimits(t *testing.T) {
+func TestThrottle_UnansweredBindsStayWithinTheLimits(t *testing.T) {
 	t.Parallel()
 	const limit, flood, timeout, wait = 3, 60, 400 * time.Millisecond, 500 * time.Millisecond
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{

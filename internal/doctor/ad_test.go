@@ -15,9 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheDoctorAtActiveDirectory runs the doctor on Samba's domain, first with faults, most of
+// TestDoctor_AtActiveDirectory runs the doctor on Samba's domain, first with faults, most of
 // which exist only there, and then without. Its output is in docs/doctor.md.
-func TestTheDoctorAtActiveDirectory(t *testing.T) { //nolint:tparallel // the group waits for its parallel ones
+func TestDoctor_AtActiveDirectory(t *testing.T) { //nolint:tparallel // the group waits for its parallel ones
 	t.Parallel()
 	s := ldaptest.StartSamba(t, ldaptest.SambaConfig{LockoutThreshold: 5, StrongAuth: true})
 	member := s.AddUser("member", "member-secret", "mail", "member@example.org")

@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestEveryAddressOfANameIsConnectedTo, with one service bind among them; one that is dead is no
+// TestAddresses_AllOfANameAreDialed, with one service bind among them; one that is dead is no
 // failure while another is not.
-func TestEveryAddressOfANameIsConnectedTo(t *testing.T) { //nolint:tparallel // one after the other, for their binds are counted
+func TestAddresses_AllOfANameAreDialed(t *testing.T) { //nolint:tparallel // one after the other, for their binds are counted
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{})
 	_, port, ok := hostPort(s.URL())

@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestAttributes_ThatTheSchemaDoesNotHaveAreToldWithTheLikelyOne, wherever the configuration names
+// TestAttributes_MissingInTheSchemaAreNamedWithTheLikelyOne, wherever the configuration names
 // them.
-func TestAttributes_ThatTheSchemaDoesNotHaveAreToldWithTheLikelyOne(t *testing.T) {
+func TestAttributes_MissingInTheSchemaAreNamedWithTheLikelyOne(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
 	groups := func(o *doctor.Options) {
@@ -63,8 +63,8 @@ func TestAttributes_ThatTheSchemaDoesNotHaveAreToldWithTheLikelyOne(t *testing.T
 	}
 }
 
-// TestAttributes_AreUnknownWhereTheSchemaIsHidden: nothing is said of them.
-func TestAttributes_AreUnknownWhereTheSchemaIsHidden(t *testing.T) {
+// TestAttributes_AreUnknownIfTheSchemaIsHidden: nothing is said of them.
+func TestAttributes_AreUnknownIfTheSchemaIsHidden(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.NewServer(t, ldaptest.NewDirectory().Handle)
 	step := find(t, examine(t, func(o *doctor.Options) { o.Logins.Attributes = []string{"mial"} }, s.URL()), "attributes")
@@ -107,8 +107,8 @@ func TestUserFilter_IsNotBlamedForThePlace(t *testing.T) {
 	}
 }
 
-// TestUserFilter_ThatIsSetIsNotProposed where nobody has what it compares.
-func TestUserFilter_ThatIsSetIsNotProposed(t *testing.T) {
+// TestUserFilter_ProposalOmitsTheCurrentOne where nobody has what it compares.
+func TestUserFilter_ProposalOmitsTheCurrentOne(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{})
 	for _, oneLevel := range []bool{false, true} {

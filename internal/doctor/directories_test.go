@@ -18,7 +18,7 @@ import (
 const openConfig = "\ndatabase config\naccess to * by dn.exact=\"" + ldaptest.ServiceDN + "\" read\n" +
 	"database monitor\naccess to * by dn.exact=\"" + ldaptest.ServiceDN + "\" read\n"
 
-func TestTheDoctorFindsAllWell(t *testing.T) { //nolint:tparallel // the group waits for its parallel ones
+func TestDoctor_FindsAHealthySetupHealthy(t *testing.T) { //nolint:tparallel // the group waits for its parallel ones
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
 		Users: 2, TLS: true, CertLife: 90 * 24 * time.Hour,
@@ -52,9 +52,9 @@ func TestTheDoctorFindsAllWell(t *testing.T) { //nolint:tparallel // the group w
 	documented(t, "openldap-well", output(t, "authsvc check -user user0 -password-stdin", steps))
 }
 
-// TestTheDoctorSaysWhatADirectoryDoesNotTell expects a skipped step for an unknown fact, or a
+// TestDoctor_SkipsWhatTheDirectoryHides expects a skipped step for an unknown fact, or a
 // remark next to what the directory tells.
-func TestTheDoctorSaysWhatADirectoryDoesNotTell(t *testing.T) {
+func TestDoctor_SkipsWhatTheDirectoryHides(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
 		Users: 1, ExtraGlobal: "moduleload ppolicy", LDIF: ldaptest.PolicyLDIF(),
@@ -71,8 +71,8 @@ func TestTheDoctorSaysWhatADirectoryDoesNotTell(t *testing.T) {
 	}
 }
 
-// TestTheDoctorReadsOpenLDAPsConfiguration if the service identity may read it.
-func TestTheDoctorReadsOpenLDAPsConfiguration(t *testing.T) {
+// TestDoctor_ReadsTheConfigurationOfOpenLDAP if the service identity may read it.
+func TestDoctor_ReadsTheConfigurationOfOpenLDAP(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
 		Users: 1, ExtraGlobal: "moduleload ppolicy\nmoduleload back_monitor", LDIF: ldaptest.PolicyLDIF(),
@@ -96,9 +96,9 @@ func TestTheDoctorReadsOpenLDAPsConfiguration(t *testing.T) {
 	}
 }
 
-// TestTheDoctorReads389DSsConfiguration if the service identity may read it, as the directory
+// TestDoctor_ReadsTheConfigurationOf389DS if the service identity may read it, as the directory
 // manager may.
-func TestTheDoctorReads389DSsConfiguration(t *testing.T) {
+func TestDoctor_ReadsTheConfigurationOf389DS(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartDS389(t)
 	s.Add("uid=user0,"+ldaptest.PeopleDN, map[string][]string{"objectClass": {"inetOrgPerson"}, "cn": {"x"}, "sn": {"x"}, "description": {"user0"}})
@@ -127,8 +127,8 @@ func TestTheDoctorReads389DSsConfiguration(t *testing.T) {
 	}
 }
 
-// TestTheDoctorSaysWhatTheEntryHasAgainstALogin, which a login would learn only from the bind.
-func TestTheDoctorSaysWhatTheEntryHasAgainstALogin(t *testing.T) {
+// TestDoctor_SaysWhatInTheEntryBlocksALogin, which a login would learn only from the bind.
+func TestDoctor_SaysWhatInTheEntryBlocksALogin(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
 		ExtraGlobal: "moduleload ppolicy", LDIF: ldaptest.PolicyLDIF(),
@@ -144,7 +144,7 @@ func TestTheDoctorSaysWhatTheEntryHasAgainstALogin(t *testing.T) {
 	}
 }
 
-func TestTheDoctorTriesAPasswordOnceAndExplainsTheVerdict(t *testing.T) {
+func TestDoctor_TriesAPasswordOnceAndExplainsTheVerdict(t *testing.T) {
 	t.Parallel()
 	first, second := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1}), ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
 	steps := examine(t, withPassword("user0", "mistaken-password"), first.URL(), second.URL())
@@ -154,9 +154,9 @@ func TestTheDoctorTriesAPasswordOnceAndExplainsTheVerdict(t *testing.T) {
 	assert.Equal(t, 1, binds, "binds as the user")
 }
 
-// TestTheDoctorTriesAServicePasswordOnce if it is wrong, because each try counts against the
+// TestDoctor_TriesTheServicePasswordOnce if it is wrong, because each try counts against the
 // account.
-func TestTheDoctorTriesAServicePasswordOnce(t *testing.T) {
+func TestDoctor_TriesTheServicePasswordOnce(t *testing.T) {
 	t.Parallel()
 	first, second := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{}), ldaptest.StartSlapd(t, ldaptest.SlapdConfig{})
 	steps := examine(t, all(withBind(ldaptest.ServiceDN, "not-the-one"), withUser("user0"), func(o *doctor.Options) { o.Idle = 50 * time.Millisecond }),
@@ -167,7 +167,7 @@ func TestTheDoctorTriesAServicePasswordOnce(t *testing.T) {
 	assert.Contains(t, unwrapped(printed(steps)), "not tried: "+first.URL()+" refused the same password")
 }
 
-func TestTheDoctorComparesTheDirectorysLockoutWithOurs(t *testing.T) {
+func TestDoctor_ComparesTheLockoutOfTheDirectoryWithTheThrottle(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
 		ExtraGlobal:   "moduleload ppolicy",

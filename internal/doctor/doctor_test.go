@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestEachResultCodeOfAServiceBindIsExplained in words, with its number and what to do.
-func TestEachResultCodeOfAServiceBindIsExplained(t *testing.T) {
+// TestServiceBind_EveryResultCodeIsExplained in words, with its number and what to do.
+func TestServiceBind_EveryResultCodeIsExplained(t *testing.T) {
 	t.Parallel()
 	ad := func(data string) string {
 		return "80090308: LdapErr: DSID-0C090446, comment: AcceptSecurityContext error, data " + data + ", v3839"
@@ -62,9 +62,9 @@ func TestEachResultCodeOfAServiceBindIsExplained(t *testing.T) {
 	}
 }
 
-// TestAFirewallThatDropsIsTold from a server that is not there: at once, and after it let the
-// connection begin.
-func TestAFirewallThatDropsIsTold(t *testing.T) {
+// TestConnect_FirewallThatDropsIsDistinguished from a server that is not there: at once, and after
+// it let the connection begin.
+func TestConnect_FirewallThatDropsIsDistinguished(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
 	closed, swallows := ldaptest.NewProxy(t, s.Addr()), ldaptest.NewProxy(t, s.Addr())
@@ -77,8 +77,8 @@ func TestAFirewallThatDropsIsTold(t *testing.T) {
 	assert.Contains(t, find(t, steps, "service bind").Finding, "accepts the connection and does not answer within 1s")
 }
 
-// TestATemplateNeedsNoServiceIdentity nor a base: the bind alone tells.
-func TestATemplateNeedsNoServiceIdentity(t *testing.T) {
+// TestDNTemplate_NeedsNoServiceIdentity nor a base: the bind alone tells.
+func TestDNTemplate_NeedsNoServiceIdentity(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
 	steps := examine(t, func(o *doctor.Options) {
@@ -93,8 +93,8 @@ func TestATemplateNeedsNoServiceIdentity(t *testing.T) {
 	assert.Zero(t, s.LogCount(`BIND dn="`+ldaptest.ServiceDN))
 }
 
-// TestTheDoctorChangesNothing: all that it sends are binds, searches, and goodbyes.
-func TestTheDoctorChangesNothing(t *testing.T) {
+// TestDoctor_ChangesNothing: all that it sends are binds, searches, and goodbyes.
+func TestDoctor_ChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
 	examine(t, func(o *doctor.Options) { o.User, o.Idle = "user0", 50*time.Millisecond }, s.URL())
@@ -105,8 +105,8 @@ func TestTheDoctorChangesNothing(t *testing.T) {
 	assert.Zero(t, s.LogCount(`BIND dn="`+ldaptest.UserDN(0)), "binds as a user whose password is not known")
 }
 
-// TestWordsOfTheDirectoryDoNothingToATerminal: they are in findings.
-func TestWordsOfTheDirectoryDoNothingToATerminal(t *testing.T) {
+// TestReport_EscapesWordsOfTheDirectory: they are in findings.
+func TestReport_EscapesWordsOfTheDirectory(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
 	text := doctor.Text{W: &b}
@@ -120,7 +120,7 @@ func TestWordsOfTheDirectoryDoNothingToATerminal(t *testing.T) {
 	assert.False(t, report.OK)
 }
 
-func TestColoursAreThereWhereTheyAreWanted(t *testing.T) {
+func TestReport_ColoursFollowTheOption(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
 	text := doctor.Text{W: &b, Colour: true}
@@ -128,8 +128,8 @@ func TestColoursAreThereWhereTheyAreWanted(t *testing.T) {
 	assert.Contains(t, b.String(), "\x1b[32mok ")
 }
 
-// TestAConnectionThatEndsWhenItIsUsedIsToldFromOneThatIsCut before: the pool sees only the second.
-func TestAConnectionThatEndsWhenItIsUsedIsToldFromOneThatIsCut(t *testing.T) {
+// TestIdleLimit_EndOnUseDiffersFromACut before: the pool sees only the second.
+func TestIdleLimit_EndOnUseDiffersFromACut(t *testing.T) {
 	t.Parallel()
 	tree := ldaptest.NewDirectory()
 	var mu sync.Mutex
@@ -152,8 +152,8 @@ func TestAConnectionThatEndsWhenItIsUsedIsToldFromOneThatIsCut(t *testing.T) {
 	assert.Regexp(t, "set LDAP_POOL_MAX_IDLE_TIME=[0-9]+ms", idle.Remedy)
 }
 
-// TestTheLastLinesSayWhatFailedAndWhatIsWell: what somebody looks at first.
-func TestTheLastLinesSayWhatFailedAndWhatIsWell(t *testing.T) {
+// TestReport_EndsWithASummary: what somebody looks at first.
+func TestReport_EndsWithASummary(t *testing.T) {
 	t.Parallel()
 	const one, other = "ldap://one", "ldap://other"
 	down := doctor.Step{Server: one, Name: "tcp", Mark: doctor.Failed, Finding: "nothing listens", Remedy: "start it"}
@@ -175,9 +175,9 @@ func TestTheLastLinesSayWhatFailedAndWhatIsWell(t *testing.T) {
 	}
 }
 
-// TestLinesAreWrappedBelowWhereTheirTextBegins, but for words that are longer than a line, which
+// TestReport_WrappedLinesAreIndented, but for words that are longer than a line, which
 // are to be copied.
-func TestLinesAreWrappedBelowWhereTheirTextBegins(t *testing.T) {
+func TestReport_WrappedLinesAreIndented(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
 	long := "uid=somebody,ou=people,dc=example,dc=org"

@@ -63,8 +63,8 @@ func TestHangUp_TheStepsGoOnWithAnotherConnection(t *testing.T) {
 	assert.Contains(t, after.Details[0], "docs/directories.md")
 }
 
-// TestHangUp_AStrangersFirstStepIsNoFailure where logins have no service identity.
-func TestHangUp_AStrangersFirstStepIsNoFailure(t *testing.T) {
+// TestHangUp_FirstStepOfAStrangerSucceeds where logins have no service identity.
+func TestHangUp_FirstStepOfAStrangerSucceeds(t *testing.T) {
 	t.Parallel()
 	steps := examine(t, func(o *doctor.Options) {
 		o.Pool.BindOnly, o.Pool.BindDN, o.Pool.BindPassword = true, "", ""
@@ -97,8 +97,8 @@ func TestHangUp_WhatAlwaysClosesFails(t *testing.T) {
 	assert.LessOrEqual(t, searches.Load(), int64(40))
 }
 
-// TestBan_IsToldFromAnAccountThatMayNotBind, by asking as nobody.
-func TestBan_IsToldFromAnAccountThatMayNotBind(t *testing.T) {
+// TestBan_DiffersFromAnAccountThatMayNotBind, by asking as nobody.
+func TestBan_DiffersFromAnAccountThatMayNotBind(t *testing.T) {
 	t.Parallel()
 	for _, banned := range []bool{true, false} {
 		directory := ldaptest.NewDirectory()

@@ -123,9 +123,9 @@ func badSettings(s *ldaptest.Slapd) []illness {
 	}
 }
 
-// TestTheDoctorNamesTheCauseAndTheRemedy of everything that usually is wrong, in its last lines and
+// TestDoctor_NamesCauseAndRemedy of everything that usually is wrong, in its last lines and
 // in its report. Its words are those in docs/doctor.md.
-func TestTheDoctorNamesTheCauseAndTheRemedy(t *testing.T) { //nolint:tparallel // the group waits for its parallel ones
+func TestDoctor_NamesCauseAndRemedy(t *testing.T) { //nolint:tparallel // the group waits for its parallel ones
 	t.Parallel()
 	ills := badDirectories(t)
 	rows := make([]string, len(ills))

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestTheFirstCertificateOfTheChainToExpireIsWarnedOf: with it the whole chain is worth nothing.
-func TestTheFirstCertificateOfTheChainToExpireIsWarnedOf(t *testing.T) {
+// TestTLS_WarnsOfTheFirstCertificateToExpire: with it the whole chain is worth nothing.
+func TestTLS_WarnsOfTheFirstCertificateToExpire(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour
 	certificate := func(name string, left time.Duration) *x509.Certificate {

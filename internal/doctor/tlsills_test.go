@@ -120,9 +120,9 @@ func TestDoctor_NamesWhatIsWrongWithStartTLS(t *testing.T) {
 	}
 }
 
-// TestDoctor_TellsWhichClientCertificatesAreAccepted, and one that is refused from one that is not
+// TestDoctor_SaysWhichClientCertificatesAreAccepted, and one that is refused from one that is not
 // sent.
-func TestDoctor_TellsWhichClientCertificatesAreAccepted(t *testing.T) {
+func TestDoctor_SaysWhichClientCertificatesAreAccepted(t *testing.T) {
 	t.Parallel()
 	client := ldaptest.NewCA(t).Issue(t, ldaptest.CertConfig{Client: true})
 	root := ldaptest.NewKeyed(t, ldaptest.AuthorityTemplate(t, "Example CA"), nil, nil)
@@ -145,8 +145,8 @@ func TestDoctor_TellsWhichClientCertificatesAreAccepted(t *testing.T) {
 	assert.Contains(t, out, "the server rejects the client certificate in LDAP_CERT_FILE: alert 42 (bad certificate)")
 }
 
-// TestDoctor_TellsThatARealSlapdDemandsACertificate, in the words of GnuTLS or OpenSSL.
-func TestDoctor_TellsThatARealSlapdDemandsACertificate(t *testing.T) {
+// TestDoctor_SaysThatSlapdDemandsACertificate, in the words of GnuTLS or OpenSSL.
+func TestDoctor_SaysThatSlapdDemandsACertificate(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	cert := ca.Issue(t, ldaptest.CertConfig{})

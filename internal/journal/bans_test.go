@@ -40,9 +40,9 @@ func banLines(t *testing.T, logs *observertest.Buffer) (found []map[string]any) 
 	return found
 }
 
-// TestBans_AreToldOnceWithTheServersWords after three wrong passwords and no right one, by whatever
-// they show first.
-func TestBans_AreToldOnceWithTheServersWords(t *testing.T) {
+// TestBans_AreLoggedOnceWithTheServersText after three wrong passwords and no right one, by
+// whatever they show first.
+func TestBans_AreLoggedOnceWithTheServersText(t *testing.T) {
 	t.Parallel()
 	refused := errors.New("service bind: the service identity was refused: Unwilling To Perform (Source is in a timeout)")
 	for name, c := range map[string]struct {
@@ -83,8 +83,8 @@ func TestBans_AreToldOnceWithTheServersWords(t *testing.T) {
 	}
 }
 
-// TestBans_ALoginThatIsRefusedTells what the server said to its search or bind.
-func TestBans_ALoginThatIsRefusedTells(t *testing.T) {
+// TestBans_RejectedLoginReports what the server said to its search or bind.
+func TestBans_RejectedLoginReports(t *testing.T) {
 	t.Parallel()
 	for _, bind := range []bool{false, true} {
 		j, logs := newTest(slog.LevelWarn)
@@ -149,8 +149,8 @@ func TestBans_KeepABoundedNumberOfServers(t *testing.T) {
 	assert.Len(t, b.servers, poolevent.MaxServers)
 }
 
-// TestQuirksAreTold once, with what is done about them.
-func TestQuirksAreTold(t *testing.T) {
+// TestQuirks_AreLogged once, with what is done about them.
+func TestQuirks_AreLogged(t *testing.T) {
 	t.Parallel()
 	j, logs := newTest(slog.LevelInfo)
 	trace := j.Trace()

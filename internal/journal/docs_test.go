@@ -47,7 +47,7 @@ func row(rows []string, message string) string {
 	return ""
 }
 
-func TestTheDocumentHasEachLineOfTheDirectoryWithItsFields(t *testing.T) {
+func TestDocs_ListEachDirectoryMessageWithItsFields(t *testing.T) {
 	t.Parallel()
 	rows := logTable(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -110,9 +110,9 @@ func writeEveryLine(t *testing.T, trace ldappool.Trace) {
 	trace.Reconfigured(time.Second)
 }
 
-// TestTheDocumentHasEachMessageOfTheSource looks for the messages that stand in the source as they
+// TestDocs_ListEachMessageOfTheSource looks for the messages that stand in the source as they
 // are.
-func TestTheDocumentHasEachMessageOfTheSource(t *testing.T) {
+func TestDocs_ListEachMessageOfTheSource(t *testing.T) {
 	t.Parallel()
 	rows := logTable(t)
 	written := regexp.MustCompile(`\b(?:log|logger)\.(?:Info|Warn|Error)\("([^":]+)`)

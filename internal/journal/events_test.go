@@ -38,7 +38,7 @@ func probe(tr ldappool.Trace) {
 	tr.Dialed(ldappool.DialEvent{Server: observertest.ServerA, Lane: ldappool.SearchLane, Err: errRefused, Probe: true})
 }
 
-func TestAnOutageIsToldByItsChangesOfState(t *testing.T) {
+func TestJournal_LogsAnOutageByItsChangesOfState(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, logs := newTest(slog.LevelInfo)
@@ -70,7 +70,7 @@ func TestAnOutageIsToldByItsChangesOfState(t *testing.T) {
 	})
 }
 
-func TestAServerThatIsDownFromTheStartIsTold(t *testing.T) {
+func TestJournal_LogsAServerThatIsDownFromTheStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, logs := newTest(slog.LevelInfo)
@@ -84,7 +84,7 @@ func TestAServerThatIsDownFromTheStartIsTold(t *testing.T) {
 	})
 }
 
-func TestAServerThatFlapsForAnHourMakesFewLinesAndTheLastOneIsTrue(t *testing.T) {
+func TestJournal_FlappingServerLogsFewLinesAndEndsWithTheTruth(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, logs := newTest(slog.LevelInfo)
@@ -114,7 +114,7 @@ func TestAServerThatFlapsForAnHourMakesFewLinesAndTheLastOneIsTrue(t *testing.T)
 	})
 }
 
-func TestASuppressedLineIsMadeUpForByTheNextPing(t *testing.T) {
+func TestJournal_NextPingLogsASuppressedLine(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, logs := newTest(slog.LevelInfo)
@@ -140,7 +140,7 @@ func TestASuppressedLineIsMadeUpForByTheNextPing(t *testing.T) {
 	})
 }
 
-func TestChangesThatArriveInTheWrongOrderAreTakenInTheRightOne(t *testing.T) {
+func TestJournal_ReordersChangesThatArriveOutOfOrder(t *testing.T) {
 	t.Parallel()
 	started := []map[string]any{{"level": "INFO", "msg": "directory server usable", "server": observertest.ServerA}}
 	warned := map[string]any{
@@ -179,7 +179,7 @@ func TestChangesThatArriveInTheWrongOrderAreTakenInTheRightOne(t *testing.T) {
 	}
 }
 
-func TestAChangeThatFollowsFromNothingIsToldWithTheNextSign(t *testing.T) {
+func TestJournal_LogsAnImpossibleChangeWithTheNextEvent(t *testing.T) {
 	t.Parallel()
 	j, logs := newTest(slog.LevelInfo)
 	change(j.Trace(), suspect, usable)
@@ -192,7 +192,7 @@ func TestAChangeThatFollowsFromNothingIsToldWithTheNextSign(t *testing.T) {
 	}, logs.Lines(t))
 }
 
-func TestGarbageOnEveryDialMakesABoundedNumberOfLines(t *testing.T) {
+func TestJournal_GarbageOnEveryDialLogsFewLines(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, logs := newTest(slog.LevelInfo)
@@ -218,7 +218,7 @@ func TestGarbageOnEveryDialMakesABoundedNumberOfLines(t *testing.T) {
 	})
 }
 
-func TestOneServersNoiseDoesNotHideAnothers(t *testing.T) {
+func TestJournal_LimitsLinesPerServer(t *testing.T) {
 	t.Parallel()
 	j, logs := newTest(slog.LevelInfo)
 	for range 100 {
@@ -231,7 +231,7 @@ func TestOneServersNoiseDoesNotHideAnothers(t *testing.T) {
 	assert.Len(t, logs.Lines(t), 3)
 }
 
-func TestSingleFailuresAreDebugLines(t *testing.T) {
+func TestJournal_SingleFailuresAreDebugLines(t *testing.T) {
 	t.Parallel()
 	drive := func(tr ldappool.Trace) {
 		tr.Dialed(ldappool.DialEvent{Server: observertest.ServerA, Lane: ldappool.BindLane, Took: 3 * time.Second, Err: errRefused, Probe: true})
@@ -262,7 +262,7 @@ func TestSingleFailuresAreDebugLines(t *testing.T) {
 	}, logs.Lines(t))
 }
 
-func TestALimitIsToldWhenItIsLearntAndWhenItIsForgotten(t *testing.T) {
+func TestJournal_LogsALimitWhenLearnedAndForgotten(t *testing.T) {
 	t.Parallel()
 	j, logs := newTest(slog.LevelInfo)
 	trace := j.Trace()
@@ -281,14 +281,14 @@ func TestALimitIsToldWhenItIsLearntAndWhenItIsForgotten(t *testing.T) {
 	assert.Len(t, lines, logsafe.Burst)
 }
 
-func TestTheEndOfAReconfigurationIsTold(t *testing.T) {
+func TestJournal_LogsTheEndOfAReconfiguration(t *testing.T) {
 	t.Parallel()
 	j, logs := newTest(slog.LevelInfo)
 	j.Trace().Reconfigured(40 * time.Millisecond)
 	assert.Equal(t, []map[string]any{{"level": "INFO", "msg": "directory connections replaced", "took": "40ms"}}, logs.Lines(t))
 }
 
-func TestADroppedConnectionIsLoggedAtThePaceOfFaults(t *testing.T) {
+func TestJournal_LimitsLinesAboutDroppedConnections(t *testing.T) {
 	t.Parallel()
 	j, logs := newTest(slog.LevelInfo)
 	for range 1000 {

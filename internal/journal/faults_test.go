@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestFaultsThatAreAlikeAreCountedAndTheLatestComesFirst(t *testing.T) {
+func TestFaults_AlikeOnesAreCountedLatestFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, _ := newTest(slog.LevelError)
@@ -41,7 +41,7 @@ func TestFaultsThatAreAlikeAreCountedAndTheLatestComesFirst(t *testing.T) {
 	})
 }
 
-func TestEachKindOfFaultIsKeptAndNothingElse(t *testing.T) {
+func TestFaults_KeepEachKindAndNothingElse(t *testing.T) {
 	t.Parallel()
 	lost := &ldappool.OpError{Op: "bind", Server: observertest.ServerA, Kind: ldappool.ErrConnLost, Err: errors.New("a word with the pass-word in it")}
 	gone := &ldappool.OpError{Op: "bind", Server: observertest.ServerA, Kind: context.Canceled}
@@ -88,7 +88,7 @@ func TestEachKindOfFaultIsKeptAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestFaultsAreBoundedInNumberAndLength(t *testing.T) {
+func TestFaults_AreBoundedInNumberAndLength(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, _ := newTest(slog.LevelError)
@@ -107,7 +107,7 @@ func TestFaultsAreBoundedInNumberAndLength(t *testing.T) {
 	})
 }
 
-func TestTextsAreAlikeWhereTheyDifferInNumbersAlone(t *testing.T) {
+func TestFaults_TextsThatDifferOnlyInNumbersAreAlike(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		a, b string

@@ -30,7 +30,7 @@ func summaries(lines []map[string]any) (all []string) {
 	return all
 }
 
-func TestAnotherCauseOfAnOutageIsToldAtOnce(t *testing.T) {
+func TestOutage_NewCauseIsLoggedAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, logs := newTest(slog.LevelInfo)
@@ -52,7 +52,7 @@ func TestAnotherCauseOfAnOutageIsToldAtOnce(t *testing.T) {
 	})
 }
 
-func TestAnotherPortInTheErrorIsNoOtherCause(t *testing.T) {
+func TestOutage_AnotherPortInTheErrorIsTheSameCause(t *testing.T) {
 	t.Parallel()
 	j, logs := newTest(slog.LevelInfo)
 	change(j.Trace(), suspect, down)
@@ -62,7 +62,7 @@ func TestAnotherPortInTheErrorIsNoOtherCause(t *testing.T) {
 	assert.Empty(t, logs.Lines(t))
 }
 
-func TestACauseThatChangesAllTheTimeMakesFewLines(t *testing.T) {
+func TestOutage_ChangingCauseLogsFewLines(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, logs := newTest(slog.LevelInfo)
@@ -77,7 +77,7 @@ func TestACauseThatChangesAllTheTimeMakesFewLines(t *testing.T) {
 	})
 }
 
-func TestAServerInDoubtIsToldOfAnotherCauseUnlessItsNextStateSaysIt(t *testing.T) {
+func TestOutage_SuspectServerLogsANewCauseUnlessItsNextStateDoes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, logs := newTest(slog.LevelInfo)
@@ -103,7 +103,7 @@ func TestAServerInDoubtIsToldOfAnotherCauseUnlessItsNextStateSaysIt(t *testing.T
 	})
 }
 
-func TestWhatFailedWhileAServerIsAwayIsCountedByOperation(t *testing.T) {
+func TestOutage_CountsFailuresByOperation(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, logs := newTest(slog.LevelInfo)
@@ -127,7 +127,7 @@ func TestWhatFailedWhileAServerIsAwayIsCountedByOperation(t *testing.T) {
 	})
 }
 
-func TestTheActionSaysWhatBecomesOfLogins(t *testing.T) {
+func TestOutage_ActionSaysWhatHappensToLogins(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
@@ -159,7 +159,7 @@ func TestTheActionSaysWhatBecomesOfLogins(t *testing.T) {
 	}
 }
 
-func TestALookupThatFailsIsToldOnceAndOnceWhenItWorksAgain(t *testing.T) {
+func TestLookup_FailureAndRecoveryAreLoggedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, logs := newTest(slog.LevelInfo)

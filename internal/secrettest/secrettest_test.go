@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheSearchForSecretsFindsWhatIsPlanted: without it nobody knows whether the search at the end
+// TestSecrets_SearchFindsPlantedOnes: without it nobody knows whether the search at the end
 // can find anything.
-func TestTheSearchForSecretsFindsWhatIsPlanted(t *testing.T) {
+func TestSecrets_SearchFindsPlantedOnes(t *testing.T) {
 	t.Parallel()
 	const secret = "Pl\"anted/sécret+=?"
 	for _, spelling := range spellings(secret) {
@@ -33,8 +33,8 @@ func TestTheSearchForSecretsFindsWhatIsPlanted(t *testing.T) {
 	require.NotEmpty(t, found, "one that cannot be looked for is told")
 }
 
-// TestTheSearchSeesWhatTheServiceWrites: what is not collected is not searched.
-func TestTheSearchSeesWhatTheServiceWrites(t *testing.T) {
+// TestSecrets_SearchCoversWhatTheServiceWrites: what is not collected is not searched.
+func TestSecrets_SearchCoversWhatTheServiceWrites(t *testing.T) {
 	t.Parallel()
 	e := New()
 	_, err := io.WriteString(e.Writer("log", io.Discard), "a line with a-planted-secret in it\n")

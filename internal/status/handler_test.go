@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestEveryAnswerIsUnderAStrictPolicy(t *testing.T) {
+func TestHandler_SendsAStrictSecurityPolicy(t *testing.T) {
 	t.Parallel()
 	p := New(newTestService().config())
 	for path, contentType := range map[string]string{
@@ -44,7 +44,7 @@ func TestEveryAnswerIsUnderAStrictPolicy(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, get(t, p, "/status").Code)
 }
 
-func TestThePageHasNothingInlineAndLoadsNothingFromElsewhere(t *testing.T) {
+func TestPage_LoadsOnlyItsOwnFiles(t *testing.T) {
 	t.Parallel()
 	page := get(t, New(newTestService().config()), pathPage).Body.String()
 	require.Equal(t, []string{`<script src="/status.js" defer>`}, regexp.MustCompile(`<script[^>]*>`).FindAllString(page, -1))
@@ -54,7 +54,7 @@ func TestThePageHasNothingInlineAndLoadsNothingFromElsewhere(t *testing.T) {
 }
 
 // Whatever a directory, a caller or an operator said comes out as text, in the page and in JSON.
-func TestWhatOthersSayIsTextAndBounded(t *testing.T) {
+func TestPage_ForeignTextIsEscapedAndBounded(t *testing.T) {
 	t.Parallel()
 	hostile := "</script><script>alert(1)</script>\"'`&\x00\x1b[31m\u202e\u2028\xff\n\nevent: x\ndata: y" + strings.Repeat("long ", 1000)
 	w := newTestService()
@@ -122,7 +122,7 @@ func next(t *testing.T, s *bufio.Scanner) (got snapshot, ok bool) {
 	return got, false
 }
 
-func TestAStreamOutlivesTheListenersLimitsAndBringsASnapshotASecond(t *testing.T) {
+func TestStream_OutlivesTheListenersTimeoutsWithASnapshotASecond(t *testing.T) {
 	t.Parallel()
 	w := newTestService()
 	_, url := serving(t, w)
@@ -145,7 +145,7 @@ func TestAStreamOutlivesTheListenersLimitsAndBringsASnapshotASecond(t *testing.T
 	}
 }
 
-func TestDrainingEndsEveryStreamAndBeginsNone(t *testing.T) {
+func TestStream_DrainEndsAllAndBeginsNone(t *testing.T) {
 	t.Parallel()
 	p, url := serving(t, newTestService())
 	var all []*bufio.Scanner
@@ -169,7 +169,7 @@ func TestDrainingEndsEveryStreamAndBeginsNone(t *testing.T) {
 	require.Contains(t, get(t, p, pathPage).Body.String(), "<title>draining - authsvc</title>")
 }
 
-func TestStreamsAreBoundedAndThosePastGiveTheirPlace(t *testing.T) {
+func TestStream_NumberIsBoundedAndEndedOnesFreeTheirSlot(t *testing.T) {
 	t.Parallel()
 	p, url := serving(t, newTestService())
 	var bodies []io.Closer
@@ -212,7 +212,7 @@ func (s *stuck) Write(b []byte) (int, error) {
 
 func (s *stuck) Flush() {}
 
-func TestOneThatReadsNothingHoldsUpNobody(t *testing.T) {
+func TestStream_ReaderThatStallsDelaysNobody(t *testing.T) {
 	t.Parallel()
 	w := newTestService()
 	p, url := serving(t, w)
@@ -233,9 +233,9 @@ func TestOneThatReadsNothingHoldsUpNobody(t *testing.T) {
 	<-ended
 }
 
-// TestThePageIsWholeWithoutAScriptWhereNoneIsWanted: a browser with a virtual clock, as for a
+// TestPage_IsWholeWithoutAScript: a browser with a virtual clock, as for a
 // picture, waits for a stream for ever.
-func TestThePageIsWholeWithoutAScriptWhereNoneIsWanted(t *testing.T) {
+func TestPage_IsWholeWithoutAScript(t *testing.T) {
 	t.Parallel()
 	p := New(newTestService().config())
 	live := get(t, p, pathPage).Body.String()

@@ -20,7 +20,7 @@ func running(t *testing.T, w *testService) *Page {
 	return p
 }
 
-func TestTheLastMinutesAreKeptInSteps(t *testing.T) {
+func TestHistory_KeepsTheLastMinutesInSteps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newTestService()
@@ -44,7 +44,7 @@ func TestTheLastMinutesAreKeptInSteps(t *testing.T) {
 	})
 }
 
-func TestTheLastStepShowsWhatHasJustHappened(t *testing.T) {
+func TestHistory_LastStepShowsTheLatestEvents(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newTestService()
@@ -63,7 +63,7 @@ func TestTheLastStepShowsWhatHasJustHappened(t *testing.T) {
 	})
 }
 
-func TestAQuantileIsEstimatedAsPrometheusDoes(t *testing.T) {
+func TestHistory_EstimatesQuantilesLikePrometheus(t *testing.T) {
 	t.Parallel()
 	bounds := []float64{0.001, 0.01, 0.1}
 	for _, c := range []struct {
@@ -84,9 +84,9 @@ func TestAQuantileIsEstimatedAsPrometheusDoes(t *testing.T) {
 	}
 }
 
-// TestPage_TellsWaitsThatRanIntoTheirLimitAsJustAboveIt: the bounds of the histogram are made of
+// TestPage_ShowsWaitsThatTimedOutAsJustAboveTheLimit: the bounds of the histogram are made of
 // the limits.
-func TestPage_TellsWaitsThatRanIntoTheirLimitAsJustAboveIt(t *testing.T) {
+func TestPage_ShowsWaitsThatTimedOutAsJustAboveTheLimit(t *testing.T) {
 	t.Parallel()
 	m := metrics.New(metrics.Options{Limits: []time.Duration{2 * time.Second}})
 	c := newTestService().config()

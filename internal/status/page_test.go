@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestASnapshotIsMadeOnlyWhereSomebodyAsks(t *testing.T) {
+func TestSnapshot_IsMadeOnlyOnRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newTestService()
@@ -29,7 +29,7 @@ func TestASnapshotIsMadeOnlyWhereSomebodyAsks(t *testing.T) {
 	})
 }
 
-func TestASnapshotTellsOfServersAndConnections(t *testing.T) {
+func TestSnapshot_HasServersAndConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newTestService()

@@ -34,7 +34,7 @@ func TestAccounts_OfDifferentKindsDiffer(t *testing.T) {
 	require.NotEqual(t, throttle.ByName("user0"), throttle.ByName("user1"))
 }
 
-func TestAClientIsAnIPv4AddressOrAnIPv6Network(t *testing.T) {
+func TestClient_IsAnIPv4AddressOrAnIPv6Network(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		one, another string
@@ -67,7 +67,7 @@ func TestAClientIsAnIPv4AddressOrAnIPv6Network(t *testing.T) {
 	}
 }
 
-func TestSpellingsAreRememberedWithinBounds(t *testing.T) {
+func TestSpellings_AreBounded(t *testing.T) {
 	t.Parallel()
 	s := throttle.NewExhaustedNames()
 	_, ok := s.Get("User")

@@ -19,7 +19,7 @@ var (
 	other = throttle.ByName("other")
 )
 
-func TestFailuresUpToTheLimitAreCountedAndOneMoreIsRefused(t *testing.T) {
+func TestBudget_FailureBeyondTheLimitIsRejected(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t, usual())
@@ -46,7 +46,7 @@ func TestFailuresUpToTheLimitAreCountedAndOneMoreIsRefused(t *testing.T) {
 	})
 }
 
-func TestAnAccountHasALimitOverAllClients(t *testing.T) {
+func TestBudget_OfAnAccountSpansAllClients(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t, usual())
@@ -59,7 +59,7 @@ func TestAnAccountHasALimitOverAllClients(t *testing.T) {
 	})
 }
 
-func TestWhatIsNoFailureIsGivenBack(t *testing.T) {
+func TestBudget_RefundsOtherOutcomes(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t, throttle.Config{Failures: 1, AccountFailures: 1, Window: time.Hour})
 	for range 100 {
@@ -69,7 +69,7 @@ func TestWhatIsNoFailureIsGivenBack(t *testing.T) {
 	require.Zero(t, m.Stat().Entries, "and nothing is kept of it")
 }
 
-func TestASuccessClearsTheClientsCountAndNotTheAccounts(t *testing.T) {
+func TestBudget_SuccessClearsTheClientsCountAndKeepsTheAccounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := usual()
@@ -87,7 +87,7 @@ func TestASuccessClearsTheClientsCountAndNotTheAccounts(t *testing.T) {
 	})
 }
 
-func TestALimitOfZeroIsNone(t *testing.T) {
+func TestBudget_ZeroDisablesALimit(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		cfg  throttle.Config
@@ -142,7 +142,7 @@ func crowdFrom(t *testing.T, m *throttle.Memory, n int, client string, v throttl
 	return made, most
 }
 
-func TestManyAtOnceAreNoMoreThanTheBudget(t *testing.T) {
+func TestBudget_ConcurrentAttemptsStayWithinIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t, usual())
@@ -161,7 +161,7 @@ func TestManyAtOnceAreNoMoreThanTheBudget(t *testing.T) {
 	})
 }
 
-func TestWhoWaitsTooLongIsRefused(t *testing.T) {
+func TestQueue_LongWaitIsRejected(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t, throttle.Config{Failures: 1, AccountFailures: 2, Window: time.Hour, MaxWait: 2 * time.Second})
@@ -193,8 +193,9 @@ func TestWhoWaitsTooLongIsRefused(t *testing.T) {
 	})
 }
 
-// TestWhoIsRefusedGivesBackWhatItHolds: the part of the client's budget that it holds comes back.
-func TestWhoIsRefusedGivesBackWhatItHolds(t *testing.T) {
+// TestBudget_RejectedAttemptRefundsWhatItHolds: the part of the client's budget that it holds comes
+// back.
+func TestBudget_RejectedAttemptRefundsWhatItHolds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t, throttle.Config{Failures: 1, AccountFailures: 1, Window: time.Hour, MaxWait: time.Minute})
@@ -218,7 +219,7 @@ func TestWhoIsRefusedGivesBackWhatItHolds(t *testing.T) {
 	})
 }
 
-func TestAnExhaustedAccountIsNotFreedByTryingOthers(t *testing.T) {
+func TestBudget_OtherAccountsLeaveAnExhaustedOneExhausted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := usual()
@@ -248,7 +249,7 @@ func TestAnExhaustedAccountIsNotFreedByTryingOthers(t *testing.T) {
 	})
 }
 
-func TestWhoCameFirstGoesFirst(t *testing.T) {
+func TestQueue_IsServedInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t, throttle.Config{Failures: 1, Window: 10 * time.Second, MaxWait: time.Minute})
@@ -270,7 +271,7 @@ func TestWhoCameFirstGoesFirst(t *testing.T) {
 	})
 }
 
-func TestASuccessInAFloodTakesNoRoom(t *testing.T) {
+func TestMemory_SuccessInAFloodTakesNoRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := usual()
@@ -287,7 +288,7 @@ func TestASuccessInAFloodTakesNoRoom(t *testing.T) {
 	})
 }
 
-func TestAMemoryThatMakesNoSenseIsNotMade(t *testing.T) {
+func TestNewMemory_RejectsInvalidLimits(t *testing.T) {
 	t.Parallel()
 	for name, cfg := range map[string]throttle.Config{
 		"a negative limit":           {Failures: -1, Window: time.Hour},
@@ -305,7 +306,7 @@ func TestAMemoryThatMakesNoSenseIsNotMade(t *testing.T) {
 	}
 }
 
-func TestAClientHasALimitOverAllAccounts(t *testing.T) {
+func TestClient_HasABudgetOverAllAccounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := usual()
@@ -337,7 +338,7 @@ func TestAClientHasALimitOverAllAccounts(t *testing.T) {
 	})
 }
 
-func TestNoLimitOverAllAccountsIsTheDefault(t *testing.T) {
+func TestClient_HasNoBudgetOverAllAccountsByDefault(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t, usual())
 	for range 1000 {
@@ -347,8 +348,8 @@ func TestNoLimitOverAllAccountsIsTheDefault(t *testing.T) {
 	require.Zero(t, m.Stat())
 }
 
-// TestClientsOfOneSiteHaveALimitTogether: 65,536 networks of one /48 do not have as many budgets.
-func TestClientsOfOneSiteHaveALimitTogether(t *testing.T) {
+// TestClient_NetworksOfOneSiteShareABudget: 65,536 networks of one /48 do not have as many budgets.
+func TestClient_NetworksOfOneSiteShareABudget(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t, throttle.Config{ClientFailures: 5, Window: 5 * time.Minute})
@@ -369,9 +370,9 @@ func TestClientsOfOneSiteHaveALimitTogether(t *testing.T) {
 	})
 }
 
-// TestAFloodOfAccountsFreesNoClient: a client that tries one password on very many accounts fills
-// the table with them, and is not forgotten itself.
-func TestAFloodOfAccountsFreesNoClient(t *testing.T) {
+// TestClient_StaysExhaustedInAFloodOfAccounts: a client that tries one password on very many
+// accounts fills the table with them, and is not forgotten itself.
+func TestClient_StaysExhaustedInAFloodOfAccounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := usual()
@@ -393,7 +394,7 @@ func TestAFloodOfAccountsFreesNoClient(t *testing.T) {
 	})
 }
 
-func TestAttemptsThatAreNotAnsweredAreMadeOneAtATime(t *testing.T) {
+func TestUnanswered_AttemptsAreMadeOneAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t, usual())
@@ -426,7 +427,7 @@ func TestAttemptsThatAreNotAnsweredAreMadeOneAtATime(t *testing.T) {
 	})
 }
 
-func TestUnansweredAttemptsAreLimitedOverAllClientsToo(t *testing.T) {
+func TestUnanswered_AttemptsAreLimitedOverAllClients(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t, usual())

@@ -258,7 +258,7 @@ func runModel(t *rapid.T, cfg throttle.Config, accounts int) {
 	}
 }
 
-func TestItDoesWhatTheModelDoes(t *testing.T) {
+func TestModel_MemoryAgreesWithIt(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		failures := rapid.IntRange(1, 4).Draw(t, "failures")
@@ -271,9 +271,9 @@ func TestItDoesWhatTheModelDoes(t *testing.T) {
 	})
 }
 
-// TestWhatIsForgottenFreesNobody: with room for one count a shard, and a hundred accounts, no
+// TestModel_EvictionFreesNobody: with room for one count a shard, and a hundred accounts, no
 // attempt is let in that a throttle with all the memory of the world would refuse.
-func TestWhatIsForgottenFreesNobody(t *testing.T) {
+func TestModel_EvictionFreesNobody(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := throttle.Config{Failures: 2, AccountFailures: 4, ClientFailures: 5, Window: 20 * time.Second, MaxWait: 2 * time.Second, Entries: 64}

@@ -344,7 +344,7 @@ func TestConn_AContextThatEndsAfterTheAnswerHarmsNothing(t *testing.T) {
 	}
 }
 
-func TestConn_AnAnswerThatArrivedCountsWhateverEndsTheWait(t *testing.T) {
+func TestConn_ArrivedAnswerCountsHoweverTheWaitEnds(t *testing.T) {
 	t.Parallel()
 	c := &Conn{answered: make(chan struct{}, 1), done: make(chan struct{})}
 	ours, theirs := net.Pipe()

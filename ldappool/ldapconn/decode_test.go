@@ -138,7 +138,7 @@ func TestDecode_AnAnswerIsReadHoweverItIsWritten(t *testing.T) {
 	}
 }
 
-func TestDecode_WhatIsNoLDAPIsRefused(t *testing.T) {
+func TestDecode_RejectsWhatIsNotLDAP(t *testing.T) {
 	t.Parallel()
 	control := func(elements ...[]byte) []byte {
 		return bindAnswer(nil, around(tagControls, around(tagSequence, elements...)))

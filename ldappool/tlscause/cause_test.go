@@ -124,8 +124,8 @@ func diagnoseHandshake(t *testing.T, s *ldaptest.Server, caFile []byte, certs ..
 	return err
 }
 
-// TestDiagnose_TellsARefusedClientCertificateFromAMissingOne by what was sent.
-func TestDiagnose_TellsARefusedClientCertificateFromAMissingOne(t *testing.T) {
+// TestDiagnose_SeparatesARejectedClientCertificateFromAMissingOne by what was sent.
+func TestDiagnose_SeparatesARejectedClientCertificateFromAMissingOne(t *testing.T) {
 	t.Parallel()
 	root := ldaptest.NewKeyed(t, ldaptest.AuthorityTemplate(t, "Example CA"), nil, nil)
 	client := ldaptest.NewCA(t).Issue(t, ldaptest.CertConfig{Client: true})
