@@ -10,6 +10,8 @@ import (
 
 	"authsvc/api"
 	"authsvc/internal/auth"
+
+	"github.com/stretchr/testify/require"
 )
 
 // fixed answers every login with the same result, at once.
@@ -24,6 +26,9 @@ func (d *discarding) Header() http.Header         { return d.header }
 func (d *discarding) Write(p []byte) (int, error) { return len(p), nil }
 func (d *discarding) WriteHeader(int)             {}
 
+// open admits every caller.
+var open = api.Config{Callers: api.Callers{Anybody: true}}
+
 // BenchmarkPostAuth measures what this package costs one login: no network, no directory.
 func BenchmarkPostAuth(b *testing.B) {
 	ok := okResult(auth.Credentials{Username: "user0"})
@@ -36,7 +41,8 @@ func BenchmarkPostAuth(b *testing.B) {
 		{"JSON_invalid_password", typeJSON, goodJSON, auth.Result{Outcome: auth.InvalidPassword}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			handler := api.New(api.Config{}, &fixed{c.result}, &fakeHealth{}).Handler()
+			handler := api.New(open, &fixed{c.result}, &fakeHealth{}).Handler()
+			requireAnswer(b, handler, c.contentType, c.body, c.result.Outcome)
 			req := newPost(c.contentType, c.body)
 			body := strings.NewReader(c.body)
 			req.Body = io.NopCloser(body)
@@ -51,9 +57,18 @@ func BenchmarkPostAuth(b *testing.B) {
 	}
 }
 
+// requireAnswer checks that what is measured is the answer that is meant.
+func requireAnswer(b *testing.B, handler http.Handler, contentType, body string, want auth.Outcome) {
+	b.Helper()
+	rec := httptest.NewRecorder()
+	handler.ServeHTTP(rec, newPost(contentType, body))
+	require.Equal(b, want.Status(), *decodeAnswer(b, rec.Body.Bytes()).Status)
+}
+
 // BenchmarkServedPostAuth measures a login over a kept connection, client and all.
 func BenchmarkServedPostAuth(b *testing.B) {
-	s := api.New(api.Config{}, &fixed{okResult(auth.Credentials{Username: "user0"})}, &fakeHealth{})
+	s := api.New(open, &fixed{okResult(auth.Credentials{Username: "user0"})}, &fakeHealth{})
+	requireAnswer(b, s.Handler(), typeJSON, goodJSON, auth.OK)
 	srv := httptest.NewUnstartedServer(nil)
 	srv.Config = s.HTTPServer()
 	srv.Start()

@@ -119,20 +119,8 @@ func (b *browserRules) middleware(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// The refusals of the main listener.
-var (
-	errBrowserHost = badRequest("Host: for browsers it must be an IP address, localhost or a name listed in HTTP_HOSTS")
-	errOtherOrigin = badRequest("Origin: pages of other origins are not served")
-)
-
 // mainBrowserRules are those of the main listener. Its GETs cost nothing, so that all of them are
 // open.
 func mainBrowserRules(hosts []string) *browserRules {
 	return &browserRules{hosts: hosts, host: errBrowserHost, origin: errOtherOrigin}
 }
-
-// pageRefusal is a refusal that people read, with HTTP 403.
-type pageRefusal string
-
-// Error is the text of the answer.
-func (r pageRefusal) Error() string { return string(r) }

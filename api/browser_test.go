@@ -42,7 +42,7 @@ var programs = map[string]string{
 	"Node.js":    "Accept: */*\nAccept-Language: *\nSec-Fetch-Mode: cors\nUser-Agent: node\nAccept-Encoding: gzip, deflate",
 }
 
-func TestProgramsMayUseAnyName(t *testing.T) {
+func TestOrigin_ProgramsMayUseAnyHostName(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	for name, headers := range programs {
@@ -82,21 +82,21 @@ var foreign = map[string]string{
 	"no URL":                    "Origin: http://%zz",
 }
 
-func TestAForeignPageGuessesNoPassword(t *testing.T) {
+func TestOrigin_LoginsOfForeignPagesAreRejected(t *testing.T) {
 	t.Parallel()
 	for name, headers := range foreign {
 		for _, host := range []string{"127.0.0.1:8080", "localhost:8080", "[::1]:8080", "login.example.org"} {
 			h := newHarness(t, keyed("shop"), func(c *api.Config) { c.Hosts = []string{"login.example.org"} })
 			rec := h.do(t, sent{"POST", host, "/auth", headers + "\nAuthorization: Bearer shop-key"}.request())
-			h.requireRefused(t, rec, 400, "Origin: pages of other origins are not served")
+			h.requireRefused(t, rec, 400, "Origin: must be the origin of this service")
 			require.Equal(t, "close", rec.Header().Get("Connection"), "%s: its body was not read", name)
 			require.Empty(t, h.observer.all()[0].creds.Caller.Name, "not even the key was looked at")
 		}
 	}
 }
 
-// TestAPreflightPermitsNothing: the browser then does not send what it asked for.
-func TestAPreflightPermitsNothing(t *testing.T) {
+// TestOrigin_PreflightPermitsNothing: the browser then does not send what it asked for.
+func TestOrigin_PreflightPermitsNothing(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	rec := h.do(t, sent{"OPTIONS", "127.0.0.1", "/auth", foreign["fetch"] + "\nAccess-Control-Request-Method: POST\nAccess-Control-Request-Private-Network: true"}.request())
@@ -106,7 +106,7 @@ func TestAPreflightPermitsNothing(t *testing.T) {
 	}
 }
 
-func TestAPageOfTheSameOriginIsServed(t *testing.T) {
+func TestOrigin_SameOriginIsServed(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]sent{
 		"behind a proxy that passes Host":     {"POST", "app.example.org", "/auth", "Origin: https://app.example.org\nSec-Fetch-Site: same-origin\nSec-Fetch-Mode: cors"},
@@ -139,7 +139,7 @@ var rebound = map[string]sent{
 	"one bit of news":               {"GET", "", "/healthz", "Sec-Fetch-User: ?1"},
 }
 
-func TestAPageUnderAReboundNameReadsNothing(t *testing.T) {
+func TestOrigin_ReboundNameIsRejected(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, func(c *api.Config) { c.Hosts = []string{"login.example.org"} })
 	h.adminHosts = []string{"login.example.org"}
@@ -153,7 +153,7 @@ func TestAPageUnderAReboundNameReadsNothing(t *testing.T) {
 			rec := httptest.NewRecorder()
 			h.Handler().ServeHTTP(rec, asked.request())
 			require.Equal(t, http.StatusBadRequest, rec.Code, "%s at %q", name, host)
-			require.Equal(t, "Host: for browsers it must be an IP address, localhost or a name listed in HTTP_HOSTS", decodeAnswer(t, rec.Body.Bytes()).Message)
+			require.Equal(t, "Host: must be an IP address, localhost or a name listed in HTTP_HOSTS for requests from browsers", decodeAnswer(t, rec.Body.Bytes()).Message)
 			require.Empty(t, h.auth.all())
 			admin := h.admin(asked)
 			require.Equal(t, http.StatusForbidden, admin.Code, "%s at %q", name, host)
@@ -163,7 +163,7 @@ func TestAPageUnderAReboundNameReadsNothing(t *testing.T) {
 	}
 }
 
-func TestABrowserMayUseAddressesLocalhostAndListedNames(t *testing.T) {
+func TestOrigin_AddressesLocalhostAndListedNamesAreServed(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, func(c *api.Config) { c.Hosts = []string{"main_svc"} })
 	h.adminHosts = []string{"status.example.org"}
@@ -179,7 +179,7 @@ func TestABrowserMayUseAddressesLocalhostAndListedNames(t *testing.T) {
 	require.Equal(t, http.StatusOK, h.admin(sent{"GET", "status.example.org:9090", "/", headers}).Code)
 }
 
-func TestAForeignPageStartsNothingOnTheAdminListener(t *testing.T) {
+func TestOrigin_ForeignPagesAreRejectedOnTheAdminListener(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	paths := []string{"/metrics", "/api/status", "/api/status/events", "/debug/pprof/", "/debug/pprof/profile", "/debug/pprof/trace?seconds=60", "/debug/pprof/heap?gc=1", "/healthz", "/openapi.yaml", "/status.js"}
@@ -203,10 +203,10 @@ func TestAForeignPageStartsNothingOnTheAdminListener(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, h.admin(sent{"GET", "127.0.0.1:9090", "/", strings.ReplaceAll(link, "document", "iframe")}).Code)
 }
 
-// TestABrowserThatDoesNotSayWhichSiteAsksGetsNothingThatCosts: on plain HTTP to an address that is
+// TestOrigin_BrowserWithoutASiteGetsOnlyCheapAnswers: on plain HTTP to an address that is
 // not loopback's, browsers send neither Sec-Fetch-Site nor, with a GET, Origin, and a page can
 // suppress Referer.
-func TestABrowserThatDoesNotSayWhichSiteAsksGetsNothingThatCosts(t *testing.T) {
+func TestOrigin_BrowserWithoutASiteGetsOnlyCheapAnswers(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	const silent = "Accept-Language: en\nUpgrade-Insecure-Requests: 1"

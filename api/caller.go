@@ -5,7 +5,6 @@ import (
 	"crypto/subtle"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -43,10 +42,10 @@ func (s *Server) SetCallers(c Callers) { s.callers.Store(&c) }
 
 // The causes of a refused caller, for the log: the caller itself is given no hint.
 var (
-	errNoCredential = errors.New("the caller shows neither a key nor a certificate")
-	errNoBearer     = errors.New("the caller's Authorization header is not one Bearer key")
+	errNoCredential = errors.New("the caller presents neither a key nor a certificate")
+	errNoBearer     = errors.New("the caller's Authorization header must be one Bearer key")
 	errTwoKeys      = errors.New("the caller's Authsvc-Key header is not one key")
-	errUnknownKey   = errors.New("the caller's key is none of those in the file")
+	errUnknownKey   = errors.New("the caller's key is not in AUTH_API_KEYS_FILE")
 )
 
 // callerKey is where the caller is kept for whoever tells of its request.
@@ -140,20 +139,4 @@ func (a *Callers) byKey(key string) (string, error) {
 		return "", errUnknownKey
 	}
 	return a.Keys[found].Name, nil
-}
-
-// certName is what a certificate calls its owner: the common name, or the first of its other names,
-// or else its number.
-func certName(c *x509.Certificate) string {
-	switch {
-	case c.Subject.CommonName != "":
-		return c.Subject.CommonName
-	case len(c.DNSNames) > 0:
-		return c.DNSNames[0]
-	case len(c.URIs) > 0:
-		return c.URIs[0].String()
-	case len(c.EmailAddresses) > 0:
-		return c.EmailAddresses[0]
-	}
-	return fmt.Sprintf("serial %x", c.SerialNumber)
 }

@@ -55,7 +55,7 @@ func (h *harness) requireCallerRefused(t testing.TB, rec *httptest.ResponseRecor
 	require.Equal(t, "192.0.2.1", last.creds.Client)
 }
 
-func TestACallerWithAKeyIsServedAndNamed(t *testing.T) {
+func TestKey_ValidOneIsServedAndNamed(t *testing.T) {
 	t.Parallel()
 	for header, want := range map[string]string{
 		"Bearer shop-key": "shop", "bearer till-key": "till", "BEARER  shop-key": "shop", "Bearer last-key": "last",
@@ -66,9 +66,9 @@ func TestACallerWithAKeyIsServedAndNamed(t *testing.T) {
 	}
 }
 
-func TestACallerWithoutAKeyThatFitsIsRefusedWithoutAHint(t *testing.T) {
+func TestKey_RejectionGivesNoReason(t *testing.T) {
 	t.Parallel()
-	const none, bearer, unknown = "neither a key nor a certificate", "not one Bearer key", "none of those in the file"
+	const none, bearer, unknown = "neither a key nor a certificate", "must be one Bearer key", "not in AUTH_API_KEYS_FILE"
 	for name, c := range map[string]struct {
 		headers []string
 		cause   string
@@ -100,7 +100,7 @@ func TestACallerWithoutAKeyThatFitsIsRefusedWithoutAHint(t *testing.T) {
 	}
 }
 
-func TestOnlyLoginsNeedAKey(t *testing.T) {
+func TestKey_OnlyLoginsNeedOne(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, keyed("shop"))
 	for _, path := range []string{"/livez", "/readyz", "/healthz", "/openapi.yaml"} {
@@ -114,7 +114,7 @@ func TestOnlyLoginsNeedAKey(t *testing.T) {
 	}
 }
 
-func TestACallersBadRequestNamesIt(t *testing.T) {
+func TestKey_BadRequestIsObservedWithItsCaller(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, keyed("shop"))
 	req := newPost(typeJSON, "{")
@@ -123,19 +123,19 @@ func TestACallersBadRequestNamesIt(t *testing.T) {
 	require.Equal(t, "shop", h.observer.all()[0].creds.Caller.Name)
 }
 
-func TestNewKeysHoldAtOnce(t *testing.T) {
+func TestKey_NewOnesApplyAtOnce(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, keyed("shop"))
 	h.SetCallers(api.Callers{Keys: keysOf("till")})
-	h.requireCallerRefused(t, h.do(t, authorized("Bearer shop-key")), "none of those")
+	h.requireCallerRefused(t, h.do(t, authorized("Bearer shop-key")), "is not in AUTH_API_KEYS_FILE")
 	require.Equal(t, http.StatusOK, h.do(t, authorized("Bearer till-key")).Code)
 }
 
-// TestTheTimeOfAKeyTellsNothing looks for an early end. Of a thousand keys the first, the last and
-// one that is none take the same: a comparison that stopped at the first would take less than a
-// hundredth of the last's time, while chance makes no difference that the quickest of many tries
-// would show.
-func TestTheTimeOfAKeyTellsNothing(t *testing.T) {
+// TestKey_ComparisonTakesTheSameTimeForAll looks for an early end. Of a thousand keys the first,
+// the last and one that is none take the same: a comparison that stopped at the first would take
+// less than a hundredth of the last's time, while chance makes no difference that the quickest of
+// many tries would show.
+func TestKey_ComparisonTakesTheSameTimeForAll(t *testing.T) {
 	var names []string
 	for i := range 1024 {
 		names = append(names, fmt.Sprint("caller", i))
@@ -203,7 +203,7 @@ func clientWith(t *testing.T, ca *ldaptest.CA, certs ...*ldaptest.Cert) *http.Cl
 	return &http.Client{Transport: transport}
 }
 
-func TestACallersCertificateIsAsGoodAsAKey(t *testing.T) {
+func TestCertificate_ServesAsAKey(t *testing.T) {
 	t.Parallel()
 	callers, strangers := ldaptest.NewCA(t), ldaptest.NewCA(t)
 	day := 24 * time.Hour
@@ -247,7 +247,7 @@ func TestACallersCertificateIsAsGoodAsAKey(t *testing.T) {
 	}
 }
 
-func TestAnAuthorityThatIsTakenOutHoldsForOpenConnections(t *testing.T) {
+func TestCertificate_RemovedAuthorityAppliesToOpenConnections(t *testing.T) {
 	t.Parallel()
 	callers, others := ldaptest.NewCA(t), ldaptest.NewCA(t)
 	h := newHarness(t, func(c *api.Config) { c.Callers.ClientCAs = callers.Pool() })
@@ -260,7 +260,7 @@ func TestAnAuthorityThatIsTakenOutHoldsForOpenConnections(t *testing.T) {
 	require.Equal(t, 0, *loginOver(t, client, addr, "").Status)
 }
 
-func TestACertificateWithoutACommonNameNamesItsOwnerByWhatItHas(t *testing.T) {
+func TestCertificate_WithoutACommonNameIsNamedByItsOtherNames(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	full := ca.Issue(t, ldaptest.CertConfig{Client: true, Hosts: []string{"till.example.org"}}).TLS.Leaf
@@ -273,7 +273,7 @@ func TestACertificateWithoutACommonNameNamesItsOwnerByWhatItHas(t *testing.T) {
 	require.Equal(t, fmt.Sprintf("serial %x", full.SerialNumber), api.CertName(&bare))
 }
 
-func TestTheListenerOffersHTTP11Alone(t *testing.T) {
+func TestHTTP_TLSOffersOnlyHTTP11(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	addr, ca := h.listenTLS(t)
@@ -296,8 +296,8 @@ func TestTheListenerOffersHTTP11Alone(t *testing.T) {
 	require.ErrorContains(t, err, "protocol version")
 }
 
-// TestASlowHandshakeIsCut sends the beginning of a ClientHello and then nothing.
-func TestASlowHandshakeIsCut(t *testing.T) {
+// TestTimeout_CutsASlowHandshake sends the beginning of a ClientHello and then nothing.
+func TestTimeout_CutsASlowHandshake(t *testing.T) {
 	t.Parallel()
 	for name, hello := range map[string]string{"nothing": "", "half a ClientHello": "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"} {
 		t.Run(name, func(t *testing.T) {

@@ -2,9 +2,14 @@ package api
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/asn1"
+	"errors"
 	"fmt"
+	"math/big"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -21,7 +26,7 @@ const (
 )
 
 // errChainTooLong is the cause of a refusal.
-var errChainTooLong = fmt.Errorf("more than %d certificates or %d bytes of them", maxChain, maxChainBytes)
+var errChainTooLong = fmt.Errorf("the chain must have at most %d certificates and %d bytes", maxChain, maxChainBytes)
 
 // VerifyConnection is for the [tls.Config] of a listener that asks for callers' certificates: it
 // ends a handshake in which more certificates were shown than a caller may, so that their memory is
@@ -142,4 +147,96 @@ func (a *Callers) chains(shown []*x509.Certificate) ([][]*x509.Certificate, erro
 	}
 	options.KeyUsages = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	return shown[0].Verify(options)
+}
+
+var errDenied = errors.New("its fingerprint, or that of a certificate that signed it, is in HTTP_TLS_CLIENT_DENY_FILE")
+
+// denies returns an error if any certificate of any verified chain is denied. One denied chain is
+// enough: the caller chooses which intermediates it shows, and could show another way to an
+// authority.
+func (a *Callers) denies(chains [][]*x509.Certificate) error {
+	if len(a.Denied) == 0 {
+		return nil
+	}
+	for _, chain := range chains {
+		for i, cert := range chain {
+			signer := chain[min(i+1, len(chain)-1)] // a root signs itself
+			encodings, err := encodingsOf(cert, signer)
+			if err != nil {
+				return err
+			}
+			for _, der := range encodings {
+				if a.Denied[sha256.Sum256(der)] {
+					return errDenied
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// certificate is a Certificate of RFC 5280 section 4.1, of which only the signature is decoded.
+type certificate struct {
+	TBS, Algorithm asn1.RawValue
+	Signature      asn1.BitString
+}
+
+// encodingsOf returns cert in every encoding that is as valid as its own, its own first. The
+// signature does not cover its own bytes, so the holder can change the fingerprint of a
+// certificate: in an ECDSA signature (r, s) the value s can be replaced by n-s, and the bits of any
+// signature that begins with zeros can be moved within their BIT STRING.
+func encodingsOf(cert, signer *x509.Certificate) ([][]byte, error) {
+	encodings := [][]byte{cert.Raw}
+	var c certificate
+	if _, err := asn1.Unmarshal(cert.Raw, &c); err != nil {
+		return nil, err
+	}
+	signatures := [][]byte{cert.Signature}
+	if other := otherECDSASignature(cert.Signature, signer); other != nil {
+		signatures = append(signatures, other)
+	}
+	for _, signature := range signatures {
+		c.Signature = asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)}
+		der, err := asn1.Marshal(c)
+		if err != nil {
+			return nil, err
+		}
+		encodings = append(encodings, der)
+	}
+	return encodings, nil
+}
+
+// otherECDSASignature returns the other signature that the signer's key verifies for the same
+// message; nil if the key is of another kind.
+func otherECDSASignature(signature []byte, signer *x509.Certificate) []byte {
+	key, ok := signer.PublicKey.(*ecdsa.PublicKey)
+	if !ok {
+		return nil
+	}
+	var pair struct{ R, S *big.Int }
+	if _, err := asn1.Unmarshal(signature, &pair); err != nil {
+		return nil // no signature of that key
+	}
+	pair.S.Sub(key.Params().N, pair.S)
+	other, err := asn1.Marshal(pair)
+	if err != nil {
+		return nil
+	}
+	return other
+}
+
+// certName is what a certificate calls its owner: the common name, or the first of its other names,
+// or else its number.
+func certName(c *x509.Certificate) string {
+	switch {
+	case c.Subject.CommonName != "":
+		return c.Subject.CommonName
+	case len(c.DNSNames) > 0:
+		return c.DNSNames[0]
+	case len(c.URIs) > 0:
+		return c.URIs[0].String()
+	case len(c.EmailAddresses) > 0:
+		return c.EmailAddresses[0]
+	}
+	return fmt.Sprintf("serial %x", c.SerialNumber)
 }

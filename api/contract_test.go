@@ -219,6 +219,28 @@ func TestContract_TheBodyIsInOrderAndLeavesOutWhatIsAbsent(t *testing.T) {
 	}
 }
 
+// TestContract_ClientsMayUseTheTypes, with the standard library's decoder.
+func TestContract_ClientsMayUseTheTypes(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	days := int64(86400)
+	r := okResult(auth.Credentials{Username: "user0"})
+	r.User.Groups, r.Warnings = []string{"staff"}, []auth.Warning{{Code: auth.PasswordExpiring, Count: days}}
+	h.answering(r)
+	rec := h.post(t, typeJSON, goodJSON)
+	want := api.Answer{
+		Status: 0, Code: "ok", Message: "auth ok", RequestID: rec.Header().Get("X-Request-ID"),
+		User: &api.User{
+			Username: "user0", DN: "uid=user0,ou=people,dc=example,dc=org", Groups: []string{"staff"},
+			Attributes: map[string][]string{"mail": {"user0@example.org"}, "cn": {"A \"quoted\" name", "é"}},
+		},
+		Warnings: []api.Warning{{Code: "password_expiring", Seconds: &days}},
+	}
+	var got api.Answer
+	require.NoError(t, json.Unmarshal(rec.Body.Bytes(), &got))
+	require.Equal(t, want, got)
+}
+
 func TestContract_EveryPathAndMethod(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
@@ -264,7 +286,7 @@ func TestContract_TheQueryIsNeverRead(t *testing.T) {
 	require.Equal(t, "user0", h.auth.all()[0].Username)
 }
 
-func TestOnlyRequestsToAuthAreObserved(t *testing.T) {
+func TestObserver_SeesOnlyRequestsToAuth(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	h.get(t, http.MethodGet, "/nowhere")
@@ -274,7 +296,7 @@ func TestOnlyRequestsToAuthAreObserved(t *testing.T) {
 	require.Len(t, h.observer.all(), 1)
 }
 
-func TestAServerWorksWithoutLoggerAndObserver(t *testing.T) {
+func TestObserver_AndLoggerAreOptional(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t, func(c *api.Config) { *c = api.Config{} })
 	require.Equal(t, http.StatusBadRequest, h.post(t, typeJSON, "{").Code)
@@ -287,7 +309,7 @@ type gone struct{ discarding }
 
 func (*gone) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
-func TestAnAnswerThatNobodyReadsIsNoFault(t *testing.T) {
+func TestResponse_WriteErrorIsIgnored(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	h.Handler().ServeHTTP(&gone{discarding{http.Header{}}}, newPost(typeJSON, goodJSON))

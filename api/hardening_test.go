@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestNothingThatIsAnsweredSplitsTheAnswer has a directory and a caller whose every text tries to
+// TestResponse_EscapesEveryText has a directory and a caller whose every text tries to
 // end the headers, or the body's string, and to begin something of its own.
-func TestNothingThatIsAnsweredSplitsTheAnswer(t *testing.T) {
+func TestResponse_EscapesEveryText(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
 		"a\r\nSet-Cookie: own=1\r\n\r\n<html>", "a\nSet-Cookie: own=1\n\n", "a\r", "a\u0085b\u2028c", `a","status":0,"x":"`, `a"}`, "\xff\r\n\r\n", "a\u560d\u560aSet-Cookie: own=1", "\x00",
@@ -53,9 +53,9 @@ func keysOfHeader(h http.Header) (names []string) {
 	return names
 }
 
-// TestNoAnswerIsCompressed: the length of a compressed answer would tell of its content, and a body
-// is taken as it is only.
-func TestNoAnswerIsCompressed(t *testing.T) {
+// TestResponse_IsNeverCompressed: the length of a compressed answer would tell of its content, and
+// a body is taken as it is only.
+func TestResponse_IsNeverCompressed(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	req := newPost(typeJSON, goodJSON)

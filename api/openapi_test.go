@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheDescriptionAndTheRoutesAreTheSame(t *testing.T) {
+func TestOpenAPI_HasExactlyTheRoutes(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	var ofMain, described []string
@@ -39,7 +39,7 @@ func TestTheDescriptionAndTheRoutesAreTheSame(t *testing.T) {
 	require.ElementsMatch(t, own, described)
 }
 
-func TestTheDescriptionNamesEveryOutcome(t *testing.T) {
+func TestOpenAPI_NamesEveryOutcome(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	schema := h.doc.root["components"].(object)["schemas"].(object)["Answer"].(object)
@@ -58,9 +58,9 @@ func TestTheDescriptionNamesEveryOutcome(t *testing.T) {
 	require.Equal(t, codes, properties["code"].(object)["enum"])
 }
 
-// TestTheDescriptionHasNoUnions: of them, and of constants, generators of clients make types
+// TestOpenAPI_HasNoUnions: of them, and of constants, generators of clients make types
 // without names and fields without types.
-func TestTheDescriptionHasNoUnions(t *testing.T) {
+func TestOpenAPI_HasNoUnions(t *testing.T) {
 	t.Parallel()
 	var walk func(node any, at string)
 	walk = func(node any, at string) {
@@ -84,8 +84,9 @@ func TestTheDescriptionHasNoUnions(t *testing.T) {
 	walk(newHarness(t).doc.root, "#")
 }
 
-// TestTheStatusMayGetMembers: no schema that /api/status uses forbids what its description permits.
-func TestTheStatusMayGetMembers(t *testing.T) {
+// TestOpenAPI_AllowsNewMembersOfTheStatus: no schema that /api/status uses forbids what its
+// description permits.
+func TestOpenAPI_AllowsNewMembersOfTheStatus(t *testing.T) {
 	t.Parallel()
 	doc := newHarness(t).doc
 	seen := map[string]bool{}
@@ -113,7 +114,7 @@ func TestTheStatusMayGetMembers(t *testing.T) {
 
 // Every documented answer can be had. That no other comes is checked wherever the tests serve a
 // request.
-func TestEveryDescribedAnswerIsGiven(t *testing.T) {
+func TestOpenAPI_EveryDocumentedAnswerOccurs(t *testing.T) {
 	t.Parallel()
 	given := map[string]bool{}
 	h := newHarness(t)
@@ -151,7 +152,7 @@ func TestEveryDescribedAnswerIsGiven(t *testing.T) {
 	}
 }
 
-func TestEveryExampleFitsItsSchema(t *testing.T) {
+func TestOpenAPI_EveryExampleFitsItsSchema(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	examples := 0
@@ -183,7 +184,7 @@ func TestEveryExampleFitsItsSchema(t *testing.T) {
 	require.Greater(t, examples, 15)
 }
 
-func TestTheDescriptionIsServedAsYAML(t *testing.T) {
+func TestOpenAPI_IsServedAsYAML(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	rec := h.get(t, http.MethodGet, "/openapi.yaml")
@@ -195,7 +196,7 @@ func TestTheDescriptionIsServedAsYAML(t *testing.T) {
 }
 
 // The checker itself must be able to fail.
-func TestTheSchemaCheckerSeesWhatIsWrong(t *testing.T) {
+func TestOpenAPI_CheckerFindsWrongAnswers(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	answerSchema := object{"$ref": "#/components/schemas/Answer"}

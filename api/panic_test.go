@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAPanicIsStatus14AndTheServiceLivesOn(t *testing.T) {
+func TestPanic_IsStatus14AndTheServiceGoesOn(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]func(auth.Credentials) any{
 		"a string":          func(c auth.Credentials) any { return "bad password " + c.Password },
@@ -53,7 +53,7 @@ func requireInternalError(t *testing.T, rec *httptest.ResponseRecorder) {
 	require.Equal(t, "internal error", a.Message)
 }
 
-func TestARuntimeErrorIsLoggedWithItsText(t *testing.T) {
+func TestPanic_RuntimeErrorIsLoggedWithItsText(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	h.auth.answer = func(_ context.Context, c auth.Credentials) auth.Result {
@@ -65,7 +65,7 @@ func TestARuntimeErrorIsLoggedWithItsText(t *testing.T) {
 	require.Contains(t, h.log.String(), "assignment to entry in nil map")
 }
 
-func TestAPanicOfTheObserverIsStatus14(t *testing.T) {
+func TestPanic_OfTheObserverIsStatus14(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	h.observer.panics = "the observer is broken"
@@ -74,7 +74,7 @@ func TestAPanicOfTheObserverIsStatus14(t *testing.T) {
 	require.Equal(t, http.StatusOK, h.get(t, http.MethodGet, "/livez").Code)
 }
 
-func TestAPanicOfTheHealthIsStatus14AndNoLogin(t *testing.T) {
+func TestPanic_OfTheHealthCheckIsStatus14AndNotObserved(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	s := api.New(api.Config{Observer: h.observer}, h.auth, nil)
@@ -84,7 +84,7 @@ func TestAPanicOfTheHealthIsStatus14AndNoLogin(t *testing.T) {
 	require.Empty(t, h.observer.all())
 }
 
-func TestAPanicAfterTheFirstByteEndsTheConnection(t *testing.T) {
+func TestPanic_AfterTheFirstByteClosesTheConnection(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	h.AddRoute("/half", func(w http.ResponseWriter, _ *http.Request) {
@@ -103,7 +103,7 @@ func TestAPanicAfterTheFirstByteEndsTheConnection(t *testing.T) {
 	require.Contains(t, h.log.String(), "panic in a handler")
 }
 
-func TestAHandlerMayAbort(t *testing.T) {
+func TestPanic_ErrAbortHandlerPassesThrough(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	h.AddRoute("/abort", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -45,6 +46,15 @@ type Config struct {
 	AuthTimeout time.Duration
 }
 
+// The paths that are served.
+const (
+	PathLogin   = "/auth"
+	PathHealth  = "/healthz"
+	pathLive    = "/livez"
+	pathReady   = "/readyz"
+	pathOpenAPI = "/openapi.yaml"
+)
+
 // Server serves logins on the main listener. A Router serves another listener; see NewRouter. The
 // caller opens and closes both.
 type Server struct {
@@ -62,7 +72,7 @@ type Server struct {
 	trusted       []netip.Prefix
 	draining      atomic.Bool
 	requests      sync.Pool // of *requestBuffer
-	answers       sync.Pool // of *[]byte
+	answers       sync.Pool // of *bytes.Buffer
 }
 
 // New returns a Server that asks a about logins and h about the directory's health.
@@ -78,7 +88,7 @@ func New(cfg Config, a Authenticator, h Health) *Server {
 		forwarding:    cfg.Forward,
 		limits:        defaultLimits(cfg.AuthTimeout),
 		requests:      sync.Pool{New: func() any { return new(requestBuffer) }},
-		answers:       sync.Pool{New: func() any { return new([]byte) }},
+		answers:       sync.Pool{New: func() any { return new(bytes.Buffer) }},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -86,7 +96,7 @@ func New(cfg Config, a Authenticator, h Health) *Server {
 	s.SetCallers(cfg.Callers)
 	s.main = s.newEcho(mainBrowserRules(cfg.Hosts))
 	s.routeCommon(s.main, s.healthz)
-	route(s.main, pathAuth, s.postAuth, http.MethodPost)
+	route(s.main, PathLogin, s.postAuth, http.MethodPost)
 	if cfg.Forward.Verifier != nil {
 		s.forwards = s.newForward()
 	}
@@ -114,10 +124,10 @@ func (s *Server) newEcho(browsers *browserRules) *echo.Echo {
 
 // routeCommon adds what both listeners serve.
 func (s *Server) routeCommon(e *echo.Echo, healthz echo.HandlerFunc) {
-	route(e, "/livez", s.livez, http.MethodGet, http.MethodHead)
-	route(e, "/readyz", s.readyz, http.MethodGet, http.MethodHead)
-	route(e, "/healthz", healthz, http.MethodGet, http.MethodHead)
-	route(e, "/openapi.yaml", openAPI, http.MethodGet, http.MethodHead)
+	route(e, pathLive, s.livez, http.MethodGet, http.MethodHead)
+	route(e, pathReady, s.readyz, http.MethodGet, http.MethodHead)
+	route(e, PathHealth, healthz, http.MethodGet, http.MethodHead)
+	route(e, pathOpenAPI, openAPI, http.MethodGet, http.MethodHead)
 }
 
 // route serves path with h for methods, and refuses every other method by name. Left to itself,

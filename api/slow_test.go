@@ -16,7 +16,7 @@ import (
 
 const short = 50 * time.Millisecond
 
-func TestTheLimitsAreThoseOfTheContract(t *testing.T) {
+func TestTimeout_ValuesAreThoseOfTheContract(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	for _, srv := range []*http.Server{h.HTTPServer(), h.AdminHandler(nil, nil).HTTPServer()} {
@@ -28,7 +28,7 @@ func TestTheLimitsAreThoseOfTheContract(t *testing.T) {
 	}
 }
 
-func TestASlowHeaderIsCut(t *testing.T) {
+func TestTimeout_CutsASlowHeader(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	h.SetReadLimits(short, time.Minute, time.Minute)
@@ -40,7 +40,7 @@ func TestASlowHeaderIsCut(t *testing.T) {
 	require.Empty(t, h.auth.all())
 }
 
-func TestASlowBodyIsCutAndAnswered(t *testing.T) {
+func TestTimeout_AnswersASlowBodyAndCutsIt(t *testing.T) {
 	t.Parallel()
 	for name, headers := range map[string]string{"with a length": "Content-Length: 1000", "chunked": "Transfer-Encoding: chunked"} {
 		t.Run(name, func(t *testing.T) {
@@ -57,13 +57,13 @@ func TestASlowBodyIsCutAndAnswered(t *testing.T) {
 			require.Empty(t, h.auth.all())
 			seen := h.observer.all()
 			require.Len(t, seen, 1)
-			require.Equal(t, "body: must be complete, and in time", seen[0].result.Detail)
+			require.Equal(t, "body: must arrive complete and in time", seen[0].result.Detail)
 			require.Error(t, seen[0].result.Cause)
 		})
 	}
 }
 
-func TestAnIdleConnectionIsClosed(t *testing.T) {
+func TestTimeout_ClosesAnIdleConnection(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	h.SetReadLimits(time.Minute, time.Minute, short)
@@ -78,7 +78,7 @@ func TestAnIdleConnectionIsClosed(t *testing.T) {
 
 // The read limit is about the request. It passes while the login still runs, and must neither cut
 // the connection nor the next request on it.
-func TestALoginMayTakeLongerThanARequest(t *testing.T) {
+func TestTimeout_LoginMayTakeLongerThanItsRequest(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	h.SetReadLimits(time.Minute, short, time.Minute)

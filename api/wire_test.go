@@ -94,7 +94,7 @@ func rawPost(headers, body string) string {
 // chunked is body as one chunk.
 func chunked(body string) string { return fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body) }
 
-func TestNoSecondRequestIsSmuggledIn(t *testing.T) {
+func TestHTTP_RejectsASmuggledRequest(t *testing.T) {
 	t.Parallel()
 	length := fmt.Sprint("Content-Length: ", len(goodJSON))
 	next := rawPost(length, goodJSON)
@@ -175,7 +175,7 @@ func TestNoSecondRequestIsSmuggledIn(t *testing.T) {
 	}
 }
 
-func TestAChunkedRequestIsToldThatTheConnectionEnds(t *testing.T) {
+func TestHTTP_ChunkedRequestGetsConnectionClose(t *testing.T) {
 	t.Parallel()
 	_, all := newHarness(t).listen(t).send(t, rawPost("Transfer-Encoding: chunked", chunked(goodJSON)))
 	require.Contains(t, all, "\r\nConnection: close\r\n")
@@ -183,7 +183,7 @@ func TestAChunkedRequestIsToldThatTheConnectionEnds(t *testing.T) {
 	require.NotContains(t, all, "Connection:")
 }
 
-func TestRequestsInAPipelineAreAnsweredInTheirOrder(t *testing.T) {
+func TestHTTP_PipelineIsAnsweredInOrder(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	var raw strings.Builder
@@ -200,7 +200,7 @@ func TestRequestsInAPipelineAreAnsweredInTheirOrder(t *testing.T) {
 	}
 }
 
-func TestHTTP10IsAnsweredAndTheConnectionClosed(t *testing.T) {
+func TestHTTP_Version10IsAnsweredAndClosed(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	raw := fmt.Sprintf("POST /auth HTTP/1.0\r\nConnection: keep-alive\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
@@ -210,7 +210,7 @@ func TestHTTP10IsAnsweredAndTheConnectionClosed(t *testing.T) {
 	require.True(t, strings.HasPrefix(all, "HTTP/1.0 200 OK\r\n"))
 }
 
-func TestABodyIsAskedForWithContinue(t *testing.T) {
+func TestHTTP_ExpectGetsContinue(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	srv := h.listen(t)
@@ -247,7 +247,7 @@ func readStatus(t *testing.T, r *bufio.Reader) int {
 	return res.StatusCode
 }
 
-func TestTargetsThatAreNoPathsAreAnsweredToo(t *testing.T) {
+func TestHTTP_AnswersTargetsOtherThanPaths(t *testing.T) {
 	t.Parallel()
 	for target, want := range map[string]int{
 		"OPTIONS *": 404, "OPTIONS /auth": 405, "CONNECT x:80": 404, "GET http://x/livez": 200, "GET /livez?q=%zz": 200,
@@ -261,7 +261,7 @@ func TestTargetsThatAreNoPathsAreAnsweredToo(t *testing.T) {
 	}
 }
 
-func TestHeadersThatAreTooLongAreRefused(t *testing.T) {
+func TestHTTP_RejectsLongHeaders(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	srv := h.listen(t)
@@ -275,7 +275,7 @@ func TestHeadersThatAreTooLongAreRefused(t *testing.T) {
 	require.Len(t, h.auth.all(), 1)
 }
 
-func TestAnAttemptOutlivesItsCaller(t *testing.T) {
+func TestHTTP_LoginGoesOnWhenItsCallerHangsUp(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	entered, finished := make(chan struct{}), make(chan struct{})
@@ -297,7 +297,7 @@ func TestAnAttemptOutlivesItsCaller(t *testing.T) {
 	require.Empty(t, h.observer.all())
 }
 
-func TestManyLoginsAtOnceDoNotMix(t *testing.T) {
+func TestHTTP_ConcurrentLoginsGetTheirOwnAnswers(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	srv := h.listen(t)
@@ -329,7 +329,7 @@ func TestManyLoginsAtOnceDoNotMix(t *testing.T) {
 	}
 }
 
-func TestHTTP2KeepsItsConnection(t *testing.T) {
+func TestHTTP_Version2KeepsItsConnection(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	srv := httptest.NewUnstartedServer(h.Handler()) // the server's own limits have no HTTP/2

@@ -42,9 +42,9 @@ func readAuthorities(file string) (a authorities, readable bool, err error) {
 	case len(a.certs) > len(a.lost):
 		return a, true, nil
 	case len(a.lost) == 0:
-		return a, true, fmt.Errorf("%s holds no certificate in PEM form", file)
+		return a, true, fmt.Errorf("%s contains no PEM certificate", file)
 	}
-	return a, true, fmt.Errorf("%s holds no certificate in PEM form that can be used: %s", file, strings.Join(a.lost, "; "))
+	return a, true, fmt.Errorf("%s contains no usable PEM certificate: %s", file, strings.Join(a.lost, "; "))
 }
 
 // LostAuthorities returns a warning for each block that cannot be used in a file that also has
@@ -59,7 +59,7 @@ func LostAuthorities(variable, file string) (warnings []string) {
 		return nil
 	}
 	for _, lost := range a.lost {
-		warnings = append(warnings, fmt.Sprintf("%s: not all of %s is used: %s", variable, file, lost))
+		warnings = append(warnings, fmt.Sprintf("%s: %s is used only in part: %s", variable, file, lost))
 	}
 	return warnings
 }
@@ -94,21 +94,21 @@ func parseAuthority(text []byte) (*x509.Certificate, error) {
 	}
 	switch {
 	case block == nil:
-		return nil, errors.New("is damaged: its END line is missing, or what stands before it is no base64")
+		return nil, errors.New("is damaged: its END line is missing, or its content is not base64")
 	case strings.HasSuffix(block.Type, "PRIVATE KEY"):
-		return nil, errors.New("is a private key, which does not belong here: take it out")
+		return nil, errors.New("is a private key, which does not belong here: remove it")
 	case block.Type == "TRUSTED CERTIFICATE":
-		return nil, errors.New("is a TRUSTED CERTIFICATE, a form of OpenSSL's own: openssl x509 -in FILE -out FILE.pem makes a CERTIFICATE of it")
+		return nil, errors.New("is a TRUSTED CERTIFICATE, a format of OpenSSL: convert it with openssl x509 -in FILE -out FILE.pem")
 	case block.Type == "PKCS7":
-		return nil, errors.New("is PKCS7: openssl pkcs7 -print_certs -in FILE -out FILE.pem makes CERTIFICATEs of it")
+		return nil, errors.New("is PKCS7: convert it with openssl pkcs7 -print_certs -in FILE -out FILE.pem")
 	case block.Type != "CERTIFICATE":
-		return nil, fmt.Errorf("is of type %q and not CERTIFICATE", block.Type)
+		return nil, fmt.Errorf("is of type %q: it must be CERTIFICATE", block.Type)
 	}
 	cert, err := x509.ParseCertificate(block.Bytes)
 	switch {
 	case err != nil && strings.Contains(err.Error(), "negative serial number"): // crypto/x509 has no error type for it
-		return nil, errors.New("has a negative serial number, which RFC 5280 forbids: get another one, or start the service with " +
-			"GODEBUG=x509negativeserial=1, which accepts such certificates, from servers and callers too")
+		return nil, errors.New("has a negative serial number, which RFC 5280 forbids: replace it, or start the service with " +
+			"GODEBUG=x509negativeserial=1, which accepts such certificates from servers and callers too")
 	case err != nil:
 		return nil, fmt.Errorf("cannot be parsed: %w", err)
 	}
@@ -131,22 +131,22 @@ func notPEM(file string, data []byte) error {
 		bytes.Contains(data, []byte("-\x00-\x00-\x00B\x00")) || bytes.Contains(data, []byte("\x00-\x00-\x00-\x00B"))
 	switch {
 	case utf16:
-		return fmt.Errorf("%s is text in UTF-16, and PEM is ASCII: save it as UTF-8 without a byte order mark, or iconv -f utf-16 -t ascii %[1]s >FILE.pem",
+		return fmt.Errorf("%s is UTF-16 text, and PEM must be ASCII: convert it with iconv -f utf-16 -t ascii %[1]s >FILE.pem, or save it as UTF-8 without a byte order mark",
 			file)
 	case bytes.HasPrefix(data, []byte("\xef\xbb\xbf")):
-		return fmt.Errorf(`%s begins with a byte order mark (BOM), and PEM is ASCII: save it without one, or sed -i '1s/^\xef\xbb\xbf//' %[1]s`, file)
+		return fmt.Errorf(`%s begins with a byte order mark (BOM), and PEM must be ASCII: remove it with sed -i '1s/^\xef\xbb\xbf//' %[1]s, or save the file without one`, file)
 	case bytes.Contains(data, pemBegin):
 		return nil
 	case bytes.HasPrefix(data, []byte{0x30}):
 		if _, err := x509.ParseCertificates(data); err == nil {
-			return fmt.Errorf("%s is a certificate in DER and not in PEM form: openssl x509 -inform der -in %[1]s -out FILE.pem", file)
+			return fmt.Errorf("%s is a DER certificate, and PEM is required: convert it with openssl x509 -inform der -in %[1]s -out FILE.pem", file)
 		}
-		return fmt.Errorf("%s is binary (DER) and not in PEM form: if it is PKCS #7 (.p7b), openssl pkcs7 -inform der -print_certs -in %[1]s -out FILE.pem; "+
-			"if it is PKCS #12 (.p12, .pfx), openssl pkcs12 -nokeys -in %[1]s -out FILE.pem", file)
+		return fmt.Errorf("%s is binary (DER), and PEM is required: if it is PKCS #7 (.p7b), convert it with openssl pkcs7 -inform der -print_certs -in %[1]s -out FILE.pem; "+
+			"if it is PKCS #12 (.p12, .pfx), with openssl pkcs12 -nokeys -in %[1]s -out FILE.pem", file)
 	}
 	bare, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(string(data)), ""))
 	if err == nil && bytes.HasPrefix(bare, []byte{0x30}) {
-		return fmt.Errorf("%s is base64 without the lines -----BEGIN CERTIFICATE----- and -----END CERTIFICATE----- around it: it needs them to be PEM", file)
+		return fmt.Errorf("%s is base64 without the PEM lines: add -----BEGIN CERTIFICATE----- before it and -----END CERTIFICATE----- after it", file)
 	}
 	return nil
 }

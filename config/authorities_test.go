@@ -37,35 +37,35 @@ func utf16Of(text string, mark, bigEndian bool) string {
 	return b.String()
 }
 
-// TestAuthorities_EachFormThatIsNoPEMIsNamed, with what makes PEM of it, for the directory's
+// TestAuthorities_ErrorNamesFormatsOtherThanPEM, with what makes PEM of it, for the directory's
 // authorities and the callers'.
-func TestAuthorities_EachFormThatIsNoPEMIsNamed(t *testing.T) {
+func TestAuthorities_ErrorNamesFormatsOtherThanPEM(t *testing.T) {
 	t.Parallel()
 	root := ldaptest.NewKeyed(t, ldaptest.AuthorityTemplate(t, "Example CA"), nil, nil)
 	negative := root.WithNegativeSerial(t, root)
 	good := string(root.PEM())
 	server := ldaptest.NewCA(t).Issue(t, ldaptest.CertConfig{})
 	for name, c := range map[string]struct{ content, want string }{
-		"nothing":                           {"", "holds no certificate in PEM form"},
-		"words":                             {"the authority", "holds no certificate in PEM form"},
-		"DER":                               {string(root.DER), "is a certificate in DER and not in PEM form: openssl x509 -inform der -in "},
-		"two in DER":                        {string(root.DER) + string(root.DER), "is a certificate in DER"},
-		"other DER":                         {"\x30\x03\x02\x01\x01", "is binary (DER) and not in PEM form: if it is PKCS #7"},
-		"UTF-16, little-endian":             {utf16Of(good, true, false), "is text in UTF-16, and PEM is ASCII"},
-		"UTF-16, big-endian":                {utf16Of(good, true, true), "is text in UTF-16, and PEM is ASCII"},
-		"UTF-16 without a mark":             {utf16Of(good, false, false), "is text in UTF-16, and PEM is ASCII"},
-		"UTF-16, big-endian without a mark": {utf16Of(good, false, true), "is text in UTF-16, and PEM is ASCII"},
+		"nothing":                           {"", "contains no PEM certificate"},
+		"words":                             {"the authority", "contains no PEM certificate"},
+		"DER":                               {string(root.DER), "is a DER certificate, and PEM is required: convert it with openssl x509 -inform der -in "},
+		"two in DER":                        {string(root.DER) + string(root.DER), "is a DER certificate"},
+		"other DER":                         {"\x30\x03\x02\x01\x01", "is binary (DER), and PEM is required: if it is PKCS #7"},
+		"UTF-16, little-endian":             {utf16Of(good, true, false), "is UTF-16 text, and PEM must be ASCII"},
+		"UTF-16, big-endian":                {utf16Of(good, true, true), "is UTF-16 text, and PEM must be ASCII"},
+		"UTF-16 without a mark":             {utf16Of(good, false, false), "is UTF-16 text, and PEM must be ASCII"},
+		"UTF-16, big-endian without a mark": {utf16Of(good, false, true), "is UTF-16 text, and PEM must be ASCII"},
 		"a byte order mark":                 {"\ufeff" + good, "begins with a byte order mark (BOM)"},
 		"a mark and two":                    {"\ufeff" + good + good, "begins with a byte order mark (BOM)"},
-		"base64 alone":                      {base64.StdEncoding.EncodeToString(root.DER), "is base64 without the lines -----BEGIN CERTIFICATE-----"},
+		"base64 alone":                      {base64.StdEncoding.EncodeToString(root.DER), "is base64 without the PEM lines: add -----BEGIN CERTIFICATE-----"},
 		"a private key":                     {pemOf("EC PRIVATE KEY", []byte("k")), "certificate 1 is a private key"},
 		"OpenSSL's own form":                {pemOf("TRUSTED CERTIFICATE", root.DER), "certificate 1 is a TRUSTED CERTIFICATE"},
 		"PKCS #7":                           {pemOf("PKCS7", []byte("k")), "openssl pkcs7 -print_certs"},
 		"a request":                         {pemOf("CERTIFICATE REQUEST", []byte("k")), `certificate 1 is of type "CERTIFICATE REQUEST"`},
 		"half a certificate":                {good[:len(good)/2], "certificate 1 is damaged"},
 		"no certificate within":             {pemOf("CERTIFICATE", []byte("k")), "certificate 1 cannot be parsed"},
-		"a negative serial number": {pemOf("CERTIFICATE", negative.DER), "certificate 1 has a negative serial number, which RFC 5280 forbids: get " +
-			"another one, or start the service with GODEBUG=x509negativeserial=1"},
+		"a negative serial number": {pemOf("CERTIFICATE", negative.DER), "certificate 1 has a negative serial number, which RFC 5280 forbids: " +
+			"replace it, or start the service with GODEBUG=x509negativeserial=1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -77,8 +77,8 @@ func TestAuthorities_EachFormThatIsNoPEMIsNamed(t *testing.T) {
 	}
 }
 
-// TestAuthorities_OneOfABundleThatIsLostIsWarnedOf by its number, and the others are used.
-func TestAuthorities_OneOfABundleThatIsLostIsWarnedOf(t *testing.T) {
+// TestAuthorities_WarnOfALostCertificateOfABundle by its number, and the others are used.
+func TestAuthorities_WarnOfALostCertificateOfABundle(t *testing.T) {
 	t.Parallel()
 	one := ldaptest.NewKeyed(t, ldaptest.AuthorityTemplate(t, "One"), nil, nil)
 	three := ldaptest.NewKeyed(t, ldaptest.AuthorityTemplate(t, "Three"), nil, nil)
@@ -94,7 +94,7 @@ func TestAuthorities_OneOfABundleThatIsLostIsWarnedOf(t *testing.T) {
 			t.Parallel()
 			at := file(t, first+c.second+third)
 			cfg := mustLoad(t, minimal("LDAP_CA_FILE="+at, "LDAP_URL=ldaps://localhost"))
-			assert.Contains(t, strings.Join(cfg.Warnings, "\n"), "LDAP_CA_FILE: not all of "+at+" is used: "+c.want)
+			assert.Contains(t, strings.Join(cfg.Warnings, "\n"), "LDAP_CA_FILE: "+at+" is used only in part: "+c.want)
 			authorities := cfg.LDAP.Authorities()
 			require.Len(t, authorities, 3)
 			assert.Equal(t, "One", authorities[0].Subject.CommonName)
@@ -110,9 +110,9 @@ func TestAuthorities_OneOfABundleThatIsLostIsWarnedOf(t *testing.T) {
 	}
 }
 
-// TestAuthorities_AreReadHoweverTheyArePutTogether: by hand, by Windows, indented, and with words
+// TestAuthorities_AreReadInAnyArrangement: by hand, by Windows, indented, and with words
 // around them.
-func TestAuthorities_AreReadHoweverTheyArePutTogether(t *testing.T) {
+func TestAuthorities_AreReadInAnyArrangement(t *testing.T) {
 	t.Parallel()
 	one := string(ldaptest.NewKeyed(t, ldaptest.AuthorityTemplate(t, "One"), nil, nil).PEM())
 	two := string(ldaptest.NewKeyed(t, ldaptest.AuthorityTemplate(t, "Two"), nil, nil).PEM())
@@ -136,17 +136,17 @@ func TestAuthorities_AreReadHoweverTheyArePutTogether(t *testing.T) {
 	}
 }
 
-// TestKeyPair_ThatIsNoPEMIsNamed as an authority is.
-func TestKeyPair_ThatIsNoPEMIsNamed(t *testing.T) {
+// TestKeyPair_FormatOtherThanPEMIsNamed as an authority is.
+func TestKeyPair_FormatOtherThanPEMIsNamed(t *testing.T) {
 	t.Parallel()
 	cert := ldaptest.NewCA(t).Issue(t, ldaptest.CertConfig{Client: true})
 	content, err := os.ReadFile(cert.CertFile)
 	require.NoError(t, err)
 	for content, want := range map[string]string{
-		string(cert.TLS.Certificate[0]):        "is a certificate in DER and not in PEM form",
+		string(cert.TLS.Certificate[0]):        "is a DER certificate, and PEM is required",
 		"\ufeff" + string(content):             "begins with a byte order mark",
-		utf16Of(string(content), true, false):  "is text in UTF-16",
-		utf16Of(string(content), false, false): "is text in UTF-16",
+		utf16Of(string(content), true, false):  "is UTF-16 text",
+		utf16Of(string(content), false, false): "is UTF-16 text",
 	} {
 		assert.Contains(t, problem(t, "LDAP_CERT_FILE", minimal("LDAP_CERT_FILE="+file(t, content), "LDAP_KEY_FILE="+cert.KeyFile)), want)
 	}

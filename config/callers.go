@@ -26,11 +26,11 @@ const (
 
 // Errors of a line. They never repeat its text, which may be a key.
 var (
-	errKeyLine  = errors.New("must be a name and the SHA-256 of a key, in hexadecimal, with white space between")
-	errKeyName  = fmt.Errorf("the name must be 1 to %d of A-Z a-z 0-9 . _ -", maxCallerName)
+	errKeyLine  = errors.New("must be a name and the SHA-256 of a key in hexadecimal, separated by white space")
+	errKeyName  = fmt.Errorf("the name must be 1 to %d characters of A-Z a-z 0-9 . _ -", maxCallerName)
 	errKeyHash  = errors.New("the SHA-256 must be 64 hexadecimal digits")
-	errKeyEmpty = errors.New("the SHA-256 is that of nothing: whatever made it was given no key")
-	errKeyTwice = errors.New("the key is there twice: nobody could tell whose it is")
+	errKeyEmpty = errors.New("the SHA-256 is that of an empty key: compute it from the key")
+	errKeyTwice = errors.New("the key occurs twice: each caller needs its own")
 )
 
 // APIKeys reads the keys from their file at each call. It returns none if no file is named or the
@@ -56,7 +56,7 @@ func (a *Auth) APIKeys() ([]APIKey, error) {
 func parseAPIKeys(content []byte) (keys []APIKey, wrong error) {
 	keys = []APIKey{}
 	if len(content) > maxAPIKeysFile {
-		wrong = fmt.Errorf("is longer than %d bytes", maxAPIKeysFile)
+		wrong = fmt.Errorf("must be at most %d bytes", maxAPIKeysFile)
 	}
 	seen := map[[sha256.Size]byte]bool{}
 	number := 0
@@ -73,7 +73,7 @@ func parseAPIKeys(content []byte) (keys []APIKey, wrong error) {
 			err = errKeyTwice
 		default:
 			if len(keys) == maxAPIKeys {
-				err = fmt.Errorf("there are more than %d keys", maxAPIKeys)
+				err = fmt.Errorf("the file must have at most %d keys", maxAPIKeys)
 			}
 			seen[key.SHA256] = true
 			keys = append(keys, key)
@@ -93,9 +93,9 @@ func (c *Config) validateCallers(wrong *problems) {
 	// If certificates are accepted too, a file without keys refuses only callers with keys. The
 	// other callers are still admitted after a restart.
 	case c.Auth.APIKeysFile != "" && len(keys) == 0 && c.HTTP.TLSClientCAFile == "":
-		wrong.add("AUTH_API_KEYS_FILE", "%s: holds no key, so that nobody could call", c.Auth.APIKeysFile)
+		wrong.add("AUTH_API_KEYS_FILE", "%s: contains no key, so every caller would be refused", c.Auth.APIKeysFile)
 	case c.Auth.APIKeysFile != "" && len(keys) == 0:
-		c.Warnings = append(c.Warnings, "AUTH_API_KEYS_FILE: holds no key, so that only callers with a certificate are admitted")
+		c.Warnings = append(c.Warnings, "AUTH_API_KEYS_FILE: contains no key, so only callers with a certificate are admitted")
 	}
 	switch _, err := c.HTTP.DeniedCertificates(); {
 	case err != nil:
@@ -193,4 +193,78 @@ func (h *HTTP) ClientCAs() (*x509.CertPool, error) {
 		err = fmt.Errorf("HTTP_TLS_CLIENT_CA_FILE: %w", err)
 	}
 	return pool, err
+}
+
+// maxDenyFile bounds the file with denied certificates, in bytes: more than ten thousand lines.
+const maxDenyFile = 1 << 20
+
+var errFingerprint = errors.New("must be the SHA-256 fingerprint of a certificate: 64 hexadecimal digits, with or without colons")
+
+// DeniedCertificates reads the SHA-256 fingerprints of denied certificates at each call. It returns
+// none if no file is named or the file has none. An error names the line and the rule. The
+// fingerprints returned with an error are those of the valid lines.
+func (h *HTTP) DeniedCertificates() (map[[sha256.Size]byte]bool, error) {
+	if h.TLSClientDenyFile == "" {
+		return nil, nil
+	}
+	content, err := readFile(h.TLSClientDenyFile)
+	if err != nil {
+		return nil, err
+	}
+	denied, err := parseFingerprints(content)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", h.TLSClientDenyFile, err)
+	}
+	return denied, err
+}
+
+// parseFingerprints parses one fingerprint a line; # begins a comment. The error is about the first
+// wrong line, and the fingerprints are those of the valid lines.
+func parseFingerprints(content []byte) (denied map[[sha256.Size]byte]bool, wrong error) {
+	if len(content) > maxDenyFile {
+		wrong = fmt.Errorf("must be at most %d bytes", maxDenyFile)
+	}
+	denied = map[[sha256.Size]byte]bool{}
+	number := 0
+	for line := range bytes.Lines(content) {
+		number++
+		text, _, _ := strings.Cut(string(line), "#")
+		if text = strings.Trim(text, " \t\r\n"); text == "" {
+			continue
+		}
+		fingerprint, err := parseFingerprint(text)
+		if err != nil {
+			if wrong == nil {
+				wrong = fmt.Errorf("line %d: %w", number, err)
+			}
+			continue
+		}
+		denied[fingerprint] = true
+	}
+	return denied, wrong
+}
+
+// parseFingerprint parses pairs of hexadecimal digits, with a colon between all pairs or between
+// none. OpenSSL's label "sha256 Fingerprint=" may precede them.
+func parseFingerprint(text string) (fingerprint [sha256.Size]byte, err error) {
+	if label, digits, ok := strings.Cut(text, "="); ok && strings.EqualFold(label, "sha256 Fingerprint") {
+		text = digits
+	}
+	pairs := text
+	if strings.Contains(text, ":") {
+		pairs = strings.ReplaceAll(text, ":", "")
+		for i := 2; i < len(text); i += 3 {
+			if text[i] != ':' {
+				return fingerprint, errFingerprint
+			}
+		}
+		if len(text) != 3*sha256.Size-1 {
+			return fingerprint, errFingerprint
+		}
+	}
+	sum, err := hex.DecodeString(pairs)
+	if err != nil || len(sum) != sha256.Size {
+		return fingerprint, errFingerprint
+	}
+	return [sha256.Size]byte(sum), nil
 }

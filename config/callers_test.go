@@ -22,7 +22,7 @@ func hashed(key string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func TestAPIKeysAreReadLineByLine(t *testing.T) {
+func TestAPIKeys_AreReadLineByLine(t *testing.T) {
 	t.Parallel()
 	content := "# who may call\n\nshop " + hashed("one") + "\n  till.2\t \t" + strings.ToUpper(hashed("two")) + "  \r\n\t\n   # not this one\nshop " + hashed("three")
 	c := mustLoad(t, minimal("AUTH_API_KEYS_FILE="+file(t, content)))
@@ -34,18 +34,18 @@ func TestAPIKeysAreReadLineByLine(t *testing.T) {
 	}, keys)
 }
 
-func TestAFileWithAWrongAPIKeyNamesTheLineAndTheRule(t *testing.T) {
+func TestAPIKeys_ErrorNamesLineAndRule(t *testing.T) {
 	t.Parallel()
 	const (
-		line  = "must be a name and the SHA-256 of a key, in hexadecimal, with white space between"
-		name  = "the name must be 1 to 64 of A-Z a-z 0-9 . _ -"
+		line  = "must be a name and the SHA-256 of a key in hexadecimal, separated by white space"
+		name  = "the name must be 1 to 64 characters of A-Z a-z 0-9 . _ -"
 		hash  = "the SHA-256 must be 64 hexadecimal digits"
-		empty = "the SHA-256 is that of nothing: whatever made it was given no key"
+		empty = "the SHA-256 is that of an empty key: compute it from the key"
 	)
 	good := "shop " + hashed("one") + "\n"
 	for content, want := range map[string]string{
-		"":                     ": holds no key, so that nobody could call",
-		"\n# no key\n \t\r\n":  ": holds no key, so that nobody could call",
+		"":                     ": contains no key, so every caller would be refused",
+		"\n# no key\n \t\r\n":  ": contains no key, so every caller would be refused",
 		password:               ": line 1: " + line,
 		good + password + "\n": ": line 2: " + line,
 		"\n#\n" + good + "shop " + hashed("two") + " x\n": ": line 4: " + line,
@@ -62,8 +62,8 @@ func TestAFileWithAWrongAPIKeyNamesTheLineAndTheRule(t *testing.T) {
 		"shop " + hashed("one") + "00":                    ": line 1: " + hash,
 		"shop " + hashed("one")[1:] + "g":                 ": line 1: " + hash,
 		"shop " + hashed(""):                              ": line 1: " + empty,
-		good + "\ntill " + hashed("one"):                  ": line 3: the key is there twice: nobody could tell whose it is",
-		good + strings.Repeat("#\n", 1<<19):               ": is longer than 1048576 bytes",
+		good + "\ntill " + hashed("one"):                  ": line 3: the key occurs twice: each caller needs its own",
+		good + strings.Repeat("#\n", 1<<19):               ": must be at most 1048576 bytes",
 		good + "shop " + hashed("two") + "\r" + good:      ": line 2: " + line,
 	} {
 		path := file(t, content)
@@ -80,7 +80,7 @@ func TestAFileWithAWrongAPIKeyNamesTheLineAndTheRule(t *testing.T) {
 	assert.Contains(t, text, "cannot be read: ")
 }
 
-func TestAKeyIsOfItsCertificateAndAuthoritiesNeedBoth(t *testing.T) {
+func TestListenerTLS_KeyFitsItsCertificateAndAuthoritiesNeedBoth(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	cert := ca.Issue(t, ldaptest.CertConfig{})
@@ -90,18 +90,18 @@ func TestAKeyIsOfItsCertificateAndAuthoritiesNeedBoth(t *testing.T) {
 	problem(t, "HTTP_TLS_CERT_FILE", minimal("HTTP_TLS_CERT_FILE="+cert.CertFile, "HTTP_TLS_KEY_FILE="+ca.Issue(t, ldaptest.CertConfig{}).KeyFile))
 }
 
-func TestAFileWithoutKeysIsAnErrorUnlessCertificatesAreAccepted(t *testing.T) {
+func TestAPIKeys_EmptyFileIsAnErrorUnlessCertificatesAreAccepted(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	cert := ca.Issue(t, ldaptest.CertConfig{})
 	tls := []string{"HTTP_TLS_CERT_FILE=" + cert.CertFile, "HTTP_TLS_KEY_FILE=" + cert.KeyFile}
 	keys := "AUTH_API_KEYS_FILE=" + file(t, "# none any more\n")
-	assert.Contains(t, problem(t, "AUTH_API_KEYS_FILE", minimal(append(tls, keys)...)), "holds no key, so that nobody could call")
+	assert.Contains(t, problem(t, "AUTH_API_KEYS_FILE", minimal(append(tls, keys)...)), "contains no key, so every caller would be refused")
 	c := mustLoad(t, minimal(append(tls, keys, "HTTP_TLS_CLIENT_CA_FILE="+ca.File())...))
-	assert.Equal(t, []string{"AUTH_API_KEYS_FILE: holds no key, so that only callers with a certificate are admitted"}, c.Warnings)
+	assert.Equal(t, []string{"AUTH_API_KEYS_FILE: contains no key, so only callers with a certificate are admitted"}, c.Warnings)
 }
 
-func TestTheMainListenersTLSIsMadeOfItsFiles(t *testing.T) {
+func TestListenerTLS_IsMadeOfItsFiles(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	cert := ca.Issue(t, ldaptest.CertConfig{})
@@ -126,10 +126,10 @@ func TestTheMainListenersTLSIsMadeOfItsFiles(t *testing.T) {
 	require.ErrorContains(t, err, "HTTP_TLS_CERT_FILE: ")
 }
 
-func TestKeysInTheClearAreWarnedAbout(t *testing.T) {
+func TestAPIKeys_WarnIfSentInTheClear(t *testing.T) {
 	t.Parallel()
 	keys := "AUTH_API_KEYS_FILE=" + file(t, "shop "+hashed("one"))
-	require.Contains(t, strings.Join(mustLoad(t, minimal(keys)).Warnings, "\n"), "AUTH_API_KEYS_FILE: keys and passwords travel to :8080 in the clear")
+	require.Contains(t, strings.Join(mustLoad(t, minimal(keys)).Warnings, "\n"), "AUTH_API_KEYS_FILE: keys and passwords are sent to :8080 without TLS")
 	require.Empty(t, mustLoad(t, minimal(keys, "HTTP_ADDR=127.0.0.1:8080")).Warnings)
 	cert := ldaptest.NewCA(t).Issue(t, ldaptest.CertConfig{})
 	require.Empty(t, mustLoad(t, minimal(keys, "HTTP_TLS_CERT_FILE="+cert.CertFile, "HTTP_TLS_KEY_FILE="+cert.KeyFile)).Warnings)

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"authsvc/internal/readfile"
 )
@@ -21,7 +20,7 @@ func shownPath(path string) string {
 	if _, err := os.Lstat(path); err == nil || looksLikePath(path) {
 		return path
 	}
-	return "that it names"
+	return "named by it"
 }
 
 // looksLikePath reports whether s is written as people write paths to such files, and seldom
@@ -44,12 +43,9 @@ func fileReason(err error) error {
 	return err
 }
 
-// pipeWait is how long the writer of a pipe in a file's place may take to write all of it.
-const pipeWait = 5 * time.Second
-
 // readFile reads a file that a variable names. Its error names the file, if that looks like one.
 func readFile(path string) ([]byte, error) {
-	content, err := readfile.Read(path, pipeWait)
+	content, err := readfile.Read(path, readfile.PipeWait)
 	if err != nil {
 		return nil, fmt.Errorf("the file %s cannot be read: %w", shownPath(path), fileReason(err))
 	}
@@ -97,16 +93,16 @@ func exposed(path string, secret bool) string {
 		return "" // it was read a moment ago; the next reload says what is wrong
 	}
 	if file.Mode()&(groupWrites|othersWrite) != 0 {
-		return fmt.Sprintf("%s may be changed by others than its owner (mode %04o): chmod go-w", target, file.Mode().Perm())
+		return fmt.Sprintf("%s can be changed by users other than its owner (mode %04o): run chmod go-w on it", target, file.Mode().Perm())
 	}
 	for _, at := range append(linksOf(path), target) {
 		folder, err := os.Stat(filepath.Dir(at))
 		if err == nil && folder.Mode()&othersWrite != 0 && folder.Mode()&os.ModeSticky == 0 {
-			return fmt.Sprintf("%s may be replaced by anybody, who may write to its folder (mode %04o): chmod o-w", at, folder.Mode().Perm())
+			return fmt.Sprintf("%s can be replaced by any user, because its folder is writable (mode %04o): run chmod o-w on the folder", at, folder.Mode().Perm())
 		}
 	}
 	if secret && file.Mode()&othersRead != 0 {
-		return fmt.Sprintf("%s may be read by everybody (mode %04o): chmod o-r", target, file.Mode().Perm())
+		return fmt.Sprintf("%s can be read by any user (mode %04o): run chmod o-r on it", target, file.Mode().Perm())
 	}
 	return ""
 }

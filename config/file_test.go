@@ -19,7 +19,7 @@ var fileVariables = []string{
 	"HTTP_TLS_CERT_FILE", "HTTP_TLS_KEY_FILE", "HTTP_TLS_CLIENT_CA_FILE", "HTTP_TLS_CLIENT_DENY_FILE", "AUTH_API_KEYS_FILE",
 }
 
-func TestASecretInPlaceOfAPathIsNotRepeated(t *testing.T) {
+func TestFileVariables_ErrorHidesASecretGivenAsAPath(t *testing.T) {
 	t.Parallel()
 	pair := ldaptest.NewCA(t).Issue(t, ldaptest.CertConfig{})
 	wrong := func(variable, value string) string {
@@ -32,13 +32,13 @@ func TestASecretInPlaceOfAPathIsNotRepeated(t *testing.T) {
 		for _, secret := range []string{password, "hunter2", "/hunter2", "hun/ter2", "/9j/4AAQ+Sk=", "/a b/c", "./secret", "correct horse", "../$ecret/x"} {
 			text := wrong(variable, secret)
 			assert.NotContains(t, text, secret, variable)
-			assert.Contains(t, text, "the file that it names cannot be read: no such file or directory", variable)
+			assert.Contains(t, text, "the file named by it cannot be read: no such file or directory", variable)
 		}
 		assert.Contains(t, wrong(variable, "/run/secrets/is-missing"), "the file /run/secrets/is-missing cannot be read", "what looks like a path helps to find the mistake")
 	}
 }
 
-func TestAUserInAnAddressIsNotRepeated(t *testing.T) {
+func TestAddress_ErrorHidesTheUserPart(t *testing.T) {
 	t.Parallel()
 	for _, s := range []string{"HTTP_ADDR=me:hunter2@host", "ADMIN_ADDR=http://me:hunter2@host", "LDAP_URL=me:hunter2@host", "LDAP_URL=ldap://me:hun%zzter2@h"} {
 		name, _, _ := strings.Cut(s, "=")
@@ -48,7 +48,7 @@ func TestAUserInAnAddressIsNotRepeated(t *testing.T) {
 	}
 }
 
-func TestFilesThatOthersMayChangeAreWarnedAbout(t *testing.T) {
+func TestFileVariables_WarnIfOthersMayChangeTheFile(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	pair := ca.Issue(t, ldaptest.CertConfig{Client: true})

@@ -25,7 +25,7 @@ func flaw(value string) string {
 		return fmt.Sprintf("has a control character %s: %s", place(value, i, size), characterName(r))
 	}
 	if strings.TrimSpace(value) == "" {
-		return strconv.Quote(value) + " is not a value: there is only white space"
+		return strconv.Quote(value) + " contains only white space"
 	}
 	if first, _ := utf8.DecodeRuneInString(value); invisible(first) {
 		return "begins with white space: " + characterName(first)
@@ -34,7 +34,7 @@ func flaw(value string) string {
 		return "ends with white space: " + characterName(last)
 	}
 	if quoted(value) {
-		return "is in quotes, which would be part of the value: remove them"
+		return "is in quotes, which would become part of the value: remove them"
 	}
 	return ""
 }

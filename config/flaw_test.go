@@ -24,7 +24,7 @@ func texts() map[string][]string {
 	}
 }
 
-func TestText_RefusesWhatNobodySees(t *testing.T) {
+func TestText_RejectsInvisibleCharacters(t *testing.T) {
 	t.Parallel()
 	for given, with := range texts() {
 		name, value := cut(given)
@@ -44,8 +44,8 @@ func TestText_RefusesWhatNobodySees(t *testing.T) {
 				value + "\u3000":               "ends with white space: U+3000",
 				"\ufeff" + value:               "begins with white space: a byte order mark",
 				"\u200b" + value:               "begins with white space: a zero width space",
-				`"` + value + `"`:              "is in quotes, which would be part of the value: remove them",
-				"'" + value + "'":              "is in quotes, which would be part of the value: remove them",
+				`"` + value + `"`:              "is in quotes, which would become part of the value: remove them",
+				"'" + value + "'":              "is in quotes, which would become part of the value: remove them",
 				value[:1] + "\xff" + value[1:]: "is not valid UTF-8",
 			} {
 				text := problem(t, name, append(minimal(with...), name+"="+bad))
@@ -64,7 +64,7 @@ func TestText_KeepsAnEscapedSpaceAtTheEnd(t *testing.T) {
 	}
 }
 
-func TestText_OfAListIsLookedAtItemByItem(t *testing.T) {
+func TestText_OfAListIsCheckedItemByItem(t *testing.T) {
 	t.Parallel()
 	c := mustLoad(t, minimal("LDAP_URL=ldaps://a,\n ldaps://b\n", "LDAP_BASE_DN=dc=x;\n dc=y"))
 	assert.Equal(t, config.List{"ldaps://a", "ldaps://b"}, c.LDAP.URLs)
@@ -81,7 +81,7 @@ func TestText_OfAListIsLookedAtItemByItem(t *testing.T) {
 	}
 }
 
-func TestText_OfAFileIsLookedAt(t *testing.T) {
+func TestText_OfAFileIsChecked(t *testing.T) {
 	t.Parallel()
 	path := file(t, "x")
 	for _, variable := range fileVariables {
@@ -91,7 +91,7 @@ func TestText_OfAFileIsLookedAt(t *testing.T) {
 	}
 }
 
-func TestAddress_RefusesWhatNobodySees(t *testing.T) {
+func TestAddress_RejectsInvisibleCharacters(t *testing.T) {
 	t.Parallel()
 	for _, variable := range []string{"HTTP_ADDR", "ADMIN_ADDR"} {
 		for _, bad := range []string{" 127.0.0.1:80", "127.0.0.1\n:80", "\u00a0:80"} {
@@ -100,7 +100,7 @@ func TestAddress_RefusesWhatNobodySees(t *testing.T) {
 	}
 }
 
-func TestSecret_IsUsedAsGivenAndWarnedAbout(t *testing.T) {
+func TestSecret_IsUsedAsGivenWithAWarning(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]string{
 		"a b\tc\"d": "", "\x00b": "begins with NUL", "a\nb": "",
@@ -116,7 +116,7 @@ func TestSecret_IsUsedAsGivenAndWarnedAbout(t *testing.T) {
 			continue
 		}
 		if assert.Len(t, c.Warnings, 1, "%q", value) {
-			assert.Equal(t, "LDAP_BIND_PASSWORD: the secret "+want+", which is used as a part of it; remove that if it is none", c.Warnings[0])
+			assert.Equal(t, "LDAP_BIND_PASSWORD: the secret "+want+", which is used as part of the secret; remove it if it does not belong there", c.Warnings[0])
 		}
 	}
 }

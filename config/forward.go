@@ -13,7 +13,7 @@ func (c *Config) validateForward(wrong *problems) {
 		address(wrong, "HTTP_FORWARD_ADDR", addr)
 		for _, other := range []struct{ variable, addr string }{{"HTTP_ADDR", c.HTTP.Addr}, {"ADMIN_ADDR", c.Admin.Addr}} {
 			if unmapped(addr) == unmapped(other.addr) && !strings.HasSuffix(addr, ":0") {
-				wrong.add("HTTP_FORWARD_ADDR", "%q is the address of %s too", addr, other.variable)
+				wrong.add("HTTP_FORWARD_ADDR", "%q must differ from %s", addr, other.variable)
 			}
 		}
 	}

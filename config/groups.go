@@ -12,7 +12,7 @@ func (l *LDAP) validateGroups(sources map[string]source, wrong *problems) {
 	}
 	l.Groups = l.Groups || l.GroupNested
 	if !ldapname.IsDescription(l.GroupNameAttribute) {
-		wrong.add("LDAP_GROUP_NAME_ATTRIBUTE", "%q is not an attribute's name", l.GroupNameAttribute)
+		wrong.add("LDAP_GROUP_NAME_ATTRIBUTE", "%q is not an attribute name", l.GroupNameAttribute)
 	}
 	for _, dn := range l.GroupBaseDNs {
 		if refuseInDN(wrong, "LDAP_GROUP_BASE_DN", dn) {
@@ -34,7 +34,7 @@ func (l *LDAP) validateGroups(sources map[string]source, wrong *problems) {
 		return
 	}
 	if l.bindsByPrincipal() {
-		wrong.note("LDAP_USER_DN_TEMPLATE", "", "gives no DN, by which alone a user's groups can be found")
+		wrong.note("LDAP_USER_DN_TEMPLATE", "", "must give a DN: a user's groups cannot be found without it")
 	}
 	kind := l.dialect().Groups
 	if len(l.GroupBaseDNs) == 0 && len(l.BaseDNs) > 0 {
@@ -43,6 +43,6 @@ func (l *LDAP) validateGroups(sources map[string]source, wrong *problems) {
 		}
 	}
 	if !kind.InDomain && len(l.GroupBaseDNs) == 0 {
-		wrong.add("LDAP_GROUP_BASE_DN", "is required with LDAP_REQUIRED_GROUPS or any other of LDAP_GROUP_*")
+		wrong.add("LDAP_GROUP_BASE_DN", "is required with LDAP_REQUIRED_GROUPS and with every other LDAP_GROUP_* variable")
 	}
 }

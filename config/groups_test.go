@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestGroupsAreLookedUpWhereAVariableOfTheirsIsSet(t *testing.T) {
+func TestGroups_AreLookedUpIfAnyOfTheirVariablesIsSet(t *testing.T) {
 	t.Parallel()
 	base := "LDAP_GROUP_BASE_DN=ou=groups,dc=org"
 	assert.False(t, mustLoad(t, minimal()).LDAP.Groups)
@@ -22,7 +22,7 @@ func TestGroupsAreLookedUpWhereAVariableOfTheirsIsSet(t *testing.T) {
 	}
 }
 
-func TestPresetsKnowWhereGroupsAre(t *testing.T) {
+func TestGroups_PresetsKnowWhereTheyAre(t *testing.T) {
 	t.Parallel()
 	for preset, want := range map[string]struct {
 		bases        config.DNList
@@ -44,30 +44,30 @@ func TestPresetsKnowWhereGroupsAre(t *testing.T) {
 	problem(t, "LDAP_GROUP_BASE_DN", minimal("LDAP_PRESET=389ds", "LDAP_REQUIRED_GROUPS=staff"))
 }
 
-func TestAPlaceholderOfAGroupFilterStandsWhereAValueDoes(t *testing.T) {
+func TestGroups_PlaceholderOfAFilterStandsForAValue(t *testing.T) {
 	t.Parallel()
 	base := "LDAP_GROUP_BASE_DN=ou=groups,dc=org"
 	for _, good := range []string{"(member={dn})", "(memberUid={username})", "(member=x{dn}y{username})", "(member:1.2.840.113556.1.4.1941:={dn})"} {
 		assert.Equal(t, good, mustLoad(t, minimal(base, "LDAP_GROUP_FILTER="+good)).LDAP.GroupFilter)
 	}
 	for bad, why := range map[string]string{
-		"({dn}=member)": "where no value stands", "(a{username}={dn})": "where no value stands",
+		"({dn}=member)": "outside of a value", "(a{username}={dn})": "outside of a value",
 		"(member={dn}": "is not a filter", "{dn}": "is not a filter",
 	} {
 		assert.Contains(t, problem(t, "LDAP_GROUP_FILTER", minimal(base, "LDAP_GROUP_FILTER="+bad)), why, bad)
 	}
 }
 
-// TestGroupsNeedSearches: with a DN template logins do without, but for groups.
-func TestGroupsNeedSearches(t *testing.T) {
+// TestGroups_NeedASearchIdentity: with a DN template logins do without, but for groups.
+func TestGroups_NeedASearchIdentity(t *testing.T) {
 	t.Parallel()
 	one := template("LDAP_POOL_MAX_CONNS=1")
 	assert.True(t, mustLoad(t, one).LDAP.BindOnly())
 	groups := []string{"LDAP_REQUIRED_GROUPS=staff", "LDAP_GROUP_BASE_DN=ou=groups,dc=org"}
-	assert.Contains(t, problem(t, "LDAP_POOL_MAX_CONNS", append(one, groups...)), "is not between 2 and")
+	assert.Contains(t, problem(t, "LDAP_POOL_MAX_CONNS", append(one, groups...)), "must be between 2 and")
 	c := mustLoad(t, append(template(), groups...))
 	assert.False(t, c.LDAP.BindOnly())
 	assert.NotContains(t, strings.Join(c.Warnings, " "), "not used")
 	const upn = "LDAP_USER_DN_TEMPLATE={username}@example.org"
-	assert.Contains(t, problem(t, "LDAP_USER_DN_TEMPLATE", append(template("LDAP_PRESET=ad", upn), groups...)), "gives no DN")
+	assert.Contains(t, problem(t, "LDAP_USER_DN_TEMPLATE", append(template("LDAP_PRESET=ad", upn), groups...)), "must give a DN")
 }

@@ -35,25 +35,25 @@ func (l *LDAP) validate(sources map[string]source, wrong *problems) {
 	oneOf(wrong, "LDAP_PASSWORD_POLICY", l.PasswordPolicy, "auto", "on", "off")
 	l.validateAttributes(wrong)
 	if !ldapname.IsDescription(l.UserNameAttribute) {
-		wrong.add("LDAP_USER_NAME_ATTRIBUTE", "%q is not an attribute's name", l.UserNameAttribute)
+		wrong.add("LDAP_USER_NAME_ATTRIBUTE", "%q is not an attribute name", l.UserNameAttribute)
 	}
 }
 
-// validateAttributes checks the attributes to return of a user: NAME or NAME:base64.
+// validateAttributes checks the attributes to return of a user.
 func (l *LDAP) validateAttributes(wrong *problems) {
-	forms := map[string]string{}
+	forms := map[string]bool{}
 	for _, item := range l.Attributes {
-		name, form, hasForm := strings.Cut(item, ":")
+		name, asBase64, known := dialect.CutForm(item)
 		before, again := forms[name]
 		switch {
 		case !ldapname.IsDescription(name):
-			wrong.add("LDAP_ATTRIBUTES", "%q is not an attribute's name", item)
-		case hasForm && form != "base64":
-			wrong.add("LDAP_ATTRIBUTES", "%q has a form that there is not: behind an attribute's name may be :base64", item)
-		case again && before != form:
-			wrong.add("LDAP_ATTRIBUTES", "%q is in the list in two forms: with and without :base64", name)
+			wrong.add("LDAP_ATTRIBUTES", "%q is not an attribute name", item)
+		case !known:
+			wrong.add("LDAP_ATTRIBUTES", "%q has an unknown form: only :base64 may follow an attribute name", item)
+		case again && before != asBase64:
+			wrong.add("LDAP_ATTRIBUTES", "%q is listed twice, with and without :base64: keep one", name)
 		}
-		forms[name] = form
+		forms[name] = asBase64
 	}
 }
 
@@ -68,7 +68,7 @@ func (l *LDAP) validateURLs(wrong *problems) {
 	}
 	if slices.ContainsFunc(l.URLs, ldapurl.HoldsUser) {
 		// A password may contain commas, so no single item shows where the password begins.
-		wrong.add("LDAP_URL", "%q must not hold a user or a password: those are LDAP_BIND_DN and LDAP_BIND_PASSWORD",
+		wrong.add("LDAP_URL", "%q must not contain a user or a password: set LDAP_BIND_DN and LDAP_BIND_PASSWORD instead",
 			ldapurl.WithoutUser(strings.Join(l.URLs, ",")))
 		return
 	}
@@ -81,14 +81,14 @@ func (l *LDAP) validateURLs(wrong *problems) {
 			wrong.add("LDAP_URL", "%q %v", raw, err)
 			return
 		case slices.Contains(seen, u.String()):
-			wrong.add("LDAP_URL", "%q is in the list twice", u)
+			wrong.add("LDAP_URL", "%q is listed twice", u)
 			return
 		}
 		seen, plain = append(seen, u.String()), plain || u.BeginsInTheClear()
 	}
 	l.URLs = seen
 	if l.StartTLS && !plain {
-		wrong.note("LDAP_START_TLS", "", "is for ldap:// servers, and LDAP_URL has none")
+		wrong.note("LDAP_START_TLS", "", "applies only to ldap:// servers, and LDAP_URL has none")
 	}
 }
 
@@ -96,7 +96,7 @@ func (l *LDAP) validateURLs(wrong *problems) {
 func (l *LDAP) validateTLS(wrong *problems) {
 	oneOf(wrong, "LDAP_TLS_MIN_VERSION", l.TLSMinVersion, "1.2", "1.3")
 	if n := l.TLSServerName; strings.ContainsAny(n, ":/ ") && net.ParseIP(n) == nil {
-		wrong.add("LDAP_TLS_SERVER_NAME", "%q is not a host's name", n)
+		wrong.add("LDAP_TLS_SERVER_NAME", "%q is not a host name", n)
 	}
 	if _, err := roots(l.CAFile); err != nil {
 		wrong.add("LDAP_CA_FILE", "%v", err)
@@ -194,7 +194,7 @@ func keyPair(certFile, keyFile string) ([]tls.Certificate, error) {
 	}
 	cert, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
-		return nil, fmt.Errorf("%s and %s are not a certificate and its key: %w", certFile, keyFile, err)
+		return nil, fmt.Errorf("%s and %s must be a certificate and its private key: %w", certFile, keyFile, err)
 	}
 	return []tls.Certificate{cert}, nil
 }
@@ -206,7 +206,7 @@ func (l *LDAP) validateIdentity(wrong *problems) {
 	password := l.BindPassword.Reveal() != ""
 	switch {
 	case l.BindDN != "" && !password && !wrong.has("LDAP_BIND_PASSWORD_FILE"):
-		wrong.add("LDAP_BIND_PASSWORD", "is required with LDAP_BIND_DN, here or as LDAP_BIND_PASSWORD_FILE")
+		wrong.add("LDAP_BIND_PASSWORD", "is required with LDAP_BIND_DN, either this variable or LDAP_BIND_PASSWORD_FILE")
 	case l.BindDN == "" && password:
 		wrong.add("LDAP_BIND_DN", "is required with LDAP_BIND_PASSWORD")
 	case l.BindDN == "" && l.BindLaneServiceBind == "true":
@@ -217,7 +217,7 @@ func (l *LDAP) validateIdentity(wrong *problems) {
 // validateSearch checks the base DNs and the filter.
 func (l *LDAP) validateSearch(wrong *problems) {
 	if len(l.BaseDNs) == 0 {
-		wrong.add("LDAP_BASE_DN", "is required, or LDAP_USER_DN_TEMPLATE in its place")
+		wrong.add("LDAP_BASE_DN", "is required unless LDAP_USER_DN_TEMPLATE is set")
 	}
 	for _, dn := range l.BaseDNs {
 		if refuseInDN(wrong, "LDAP_BASE_DN", dn) {
@@ -236,7 +236,7 @@ func (l *LDAP) validateSearch(wrong *problems) {
 		return
 	}
 	if !assertedOnly(filter) {
-		wrong.add("LDAP_USER_FILTER", "%q has %s where no value stands", filter, placeholder)
+		wrong.add("LDAP_USER_FILTER", "%q has %s outside of a value", filter, placeholder)
 	}
 }
 
@@ -263,13 +263,13 @@ func (l *LDAP) validateTemplate(sources map[string]source, wrong *problems) {
 	case refusePlaceholders(wrong, "LDAP_USER_DN_TEMPLATE", t):
 	case l.bindsByPrincipal():
 	case err != nil || len(dn.RDNs) == 0:
-		wrong.add("LDAP_USER_DN_TEMPLATE", "%q is not a DN (RFC 4514) with %s in it", t, placeholder)
+		wrong.add("LDAP_USER_DN_TEMPLATE", "%q is not a DN (RFC 4514) with %s in a value", t, placeholder)
 	case !valuesOnly(t):
-		wrong.add("LDAP_USER_DN_TEMPLATE", "%q has %s where no value stands", t, placeholder)
+		wrong.add("LDAP_USER_DN_TEMPLATE", "%q has %s outside of a value", t, placeholder)
 	}
 	for _, v := range []string{"LDAP_BASE_DN", "LDAP_USER_FILTER", "LDAP_USER_SCOPE", "LDAP_USER_NAME_ATTRIBUTE", "LDAP_ATTRIBUTES"} {
 		if _, set := sources[v]; set {
-			wrong.note(v, "", "is for a search, and LDAP_USER_DN_TEMPLATE does without: only one of the two can be meant")
+			wrong.note(v, "", "applies only to searches, which LDAP_USER_DN_TEMPLATE replaces: remove this variable or the template")
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestServersAreTakenInOneSpelling(t *testing.T) {
+func TestServers_AreNormalized(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]config.List{
 		"ldap://ldap.example.org":                 {"ldap://ldap.example.org"},
@@ -42,15 +42,15 @@ func TestServersAreTakenInOneSpelling(t *testing.T) {
 	}
 }
 
-func TestServersThatCannotBeMeantAreRefused(t *testing.T) {
+func TestServers_RejectInvalidURLs(t *testing.T) {
 	t.Parallel()
-	const shape = "must be scheme, host and port and nothing else"
+	const shape = "must have only a scheme, a host and a port"
 	const socket = "must have its socket's path percent-encoded, as in ldapi://%2frun%2fslapd%2fldapi"
 	for given, want := range map[string]string{
 		"ldap.example.org:389":           `"ldap.example.org:389" is not a URL`,
 		"http://h":                       `"http://h" must begin with ldap://, ldaps://, ldapi:// or ldap+srv://`,
-		"ldap+srv://example.org:389":     `"ldap+srv://example.org:389" must have a domain and nothing else`,
-		"ldap+srv://192.0.2.1":           `"ldap+srv://192.0.2.1" must have a domain and nothing else`,
+		"ldap+srv://example.org:389":     `"ldap+srv://example.org:389" must have only a domain`,
+		"ldap+srv://192.0.2.1":           `"ldap+srv://192.0.2.1" must have only a domain`,
 		"ldap+srv://":                    `"ldap+srv://" has no host`,
 		"ldap+srv://example.org/dc=org":  `"ldap+srv://example.org/dc=org" ` + shape,
 		"ldaps+srv://example.org":        `"ldaps+srv://example.org" must begin with ldap://`,
@@ -71,10 +71,10 @@ func TestServersThatCannotBeMeantAreRefused(t *testing.T) {
 		"ldapi:///":                      `"ldapi:///" ` + socket,
 		"ldapi://run/slapd":              `"ldapi://run/slapd" ` + socket,
 		"ldapi://%2":                     `"ldapi://%2" ` + socket,
-		"ldap://a,ldap://b,ldap://A":     `"ldap://a" is in the list twice`,
-		"ldapi://%2fa,ldapi://%2fa/":     `"ldapi://%2fa" is in the list twice`,
-		"ldap://a,,ldap://b":             `"ldap://a,,ldap://b" has an empty item between its commas`,
-		"ldap://a,":                      `"ldap://a," has an empty item between its commas`,
+		"ldap://a,ldap://b,ldap://A":     `"ldap://a" is listed twice`,
+		"ldapi://%2fa,ldapi://%2fa/":     `"ldapi://%2fa" is listed twice`,
+		"ldap://a,,ldap://b":             `"ldap://a,,ldap://b" has an empty item between commas`,
+		"ldap://a,":                      `"ldap://a," has an empty item between commas`,
 		" ":                              "is required",
 		"":                               "is required",
 		"ldap://good,ldap://bad:0":       `"ldap://bad:0" must have`,
@@ -87,18 +87,18 @@ func TestServersThatCannotBeMeantAreRefused(t *testing.T) {
 	}
 }
 
-func TestWhatAURLHoldsBeforeItsHostIsNotPrinted(t *testing.T) {
+func TestServers_ErrorHidesTheUserPart(t *testing.T) {
 	t.Parallel()
 	for given, shown := range map[string]string{
-		"ldap://admin:" + password + "@h":          `"ldap://[redacted]@h" must not hold a user or a password`,
-		"ldap://admin:" + password + "@h:389/x?y":  `"ldap://[redacted]@h:389/x?y" must not hold`,
-		"ldap://" + password + "@":                 `"ldap://[redacted]@" must not hold`,
-		"ldap://good,ldaps://u:" + password + "@h": `"ldap://[redacted]@h" must not hold`,
-		"ldap://u:" + password + ",x@h":            `"ldap://[redacted]@h" must not hold`,
-		"ldap://u:x," + password + "@h":            `"ldap://[redacted]@h" must not hold`,
-		"ldap://u:p@" + password + "@h":            `"ldap://[redacted]@h" must not hold`,
-		"ldap://u:" + password + "/#?@h":           `"ldap://[redacted]@h" must not hold`,
-		"http://u:" + password + "@h":              `"http://[redacted]@h" must not hold`,
+		"ldap://admin:" + password + "@h":          `"ldap://[redacted]@h" must not contain a user or a password`,
+		"ldap://admin:" + password + "@h:389/x?y":  `"ldap://[redacted]@h:389/x?y" must not contain`,
+		"ldap://" + password + "@":                 `"ldap://[redacted]@" must not contain`,
+		"ldap://good,ldaps://u:" + password + "@h": `"ldap://[redacted]@h" must not contain`,
+		"ldap://u:" + password + ",x@h":            `"ldap://[redacted]@h" must not contain`,
+		"ldap://u:x," + password + "@h":            `"ldap://[redacted]@h" must not contain`,
+		"ldap://u:p@" + password + "@h":            `"ldap://[redacted]@h" must not contain`,
+		"ldap://u:" + password + "/#?@h":           `"ldap://[redacted]@h" must not contain`,
+		"http://u:" + password + "@h":              `"http://[redacted]@h" must not contain`,
 		"ldap://u:" + password + "@h,":             `"ldap://[redacted]@h," has an empty item`,
 		"ldap://u:" + password + ",,@h":            `"ldap://[redacted]@h" has an empty item`,
 	} {
@@ -111,18 +111,18 @@ func TestWhatAURLHoldsBeforeItsHostIsNotPrinted(t *testing.T) {
 	}
 }
 
-func TestStartTLSNeedsAServerThatCanDoIt(t *testing.T) {
+func TestTLS_StartTLSNeedsAnLDAPURL(t *testing.T) {
 	t.Parallel()
 	assert.True(t, mustLoad(t, minimal("LDAP_START_TLS=true", "LDAP_URL=ldaps://a,ldap://b")).LDAP.StartTLS)
 	assert.True(t, mustLoad(t, minimal("LDAP_START_TLS=true", "LDAP_URL=ldap+srv://example.org")).LDAP.StartTLS)
 	for _, servers := range []string{"ldaps://a", "ldapi://%2fs,ldaps://b"} {
 		assert.Contains(t, problem(t, "LDAP_START_TLS", minimal("LDAP_START_TLS=true", "LDAP_URL="+servers)),
-			"is for ldap:// servers, and LDAP_URL has none")
+			"applies only to ldap:// servers, and LDAP_URL has none")
 	}
 	problem(t, "LDAP_URL", minimal("LDAP_START_TLS=true", "LDAP_URL="))
 }
 
-func TestTLSFilesAreReadAtTheStart(t *testing.T) {
+func TestTLS_FilesAreReadAtTheStart(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	one, other := ca.Issue(t, ldaptest.CertConfig{Client: true}), ca.Issue(t, ldaptest.CertConfig{Client: true})
@@ -132,16 +132,16 @@ func TestTLSFilesAreReadAtTheStart(t *testing.T) {
 		variable, text string
 	}{
 		"no CA file":               {[]string{"LDAP_CA_FILE=" + missing}, "LDAP_CA_FILE", "the file " + missing + " cannot be read: no such file or directory"},
-		"an empty CA file":         {[]string{"LDAP_CA_FILE=" + file(t, "")}, "LDAP_CA_FILE", "holds no certificate in PEM form"},
+		"an empty CA file":         {[]string{"LDAP_CA_FILE=" + file(t, "")}, "LDAP_CA_FILE", "contains no PEM certificate"},
 		"a folder for a CA file":   {[]string{"LDAP_CA_FILE=" + t.TempDir()}, "LDAP_CA_FILE", "cannot be read: "},
 		"a certificate alone":      {[]string{"LDAP_CERT_FILE=" + one.CertFile}, "LDAP_KEY_FILE", "is required with LDAP_CERT_FILE"},
 		"a key alone":              {[]string{"LDAP_KEY_FILE=" + one.KeyFile}, "LDAP_CERT_FILE", "is required with LDAP_KEY_FILE"},
 		"another's key":            {[]string{"LDAP_CERT_FILE=" + one.CertFile, "LDAP_KEY_FILE=" + other.KeyFile}, "LDAP_CERT_FILE", "private key does not match"},
 		"no certificate file":      {[]string{"LDAP_CERT_FILE=" + missing, "LDAP_KEY_FILE=" + one.KeyFile}, "LDAP_CERT_FILE", "no such file"},
-		"certificate for key":      {[]string{"LDAP_CERT_FILE=" + one.CertFile, "LDAP_KEY_FILE=" + one.CertFile}, "LDAP_CERT_FILE", "are not a certificate and its key"},
-		"a URL for a name":         {[]string{"LDAP_TLS_SERVER_NAME=ldaps://h"}, "LDAP_TLS_SERVER_NAME", `"ldaps://h" is not a host's name`},
-		"an old version of TLS":    {[]string{"LDAP_TLS_MIN_VERSION=1.0"}, "LDAP_TLS_MIN_VERSION", `"1.0" is none of 1.2, 1.3`},
-		"a version with its words": {[]string{"LDAP_TLS_MIN_VERSION=TLS1.2"}, "LDAP_TLS_MIN_VERSION", `"TLS1.2" is none of 1.2, 1.3`},
+		"certificate for key":      {[]string{"LDAP_CERT_FILE=" + one.CertFile, "LDAP_KEY_FILE=" + one.CertFile}, "LDAP_CERT_FILE", "must be a certificate and its private key"},
+		"a URL for a name":         {[]string{"LDAP_TLS_SERVER_NAME=ldaps://h"}, "LDAP_TLS_SERVER_NAME", `"ldaps://h" is not a host name`},
+		"an old version of TLS":    {[]string{"LDAP_TLS_MIN_VERSION=1.0"}, "LDAP_TLS_MIN_VERSION", `"1.0" is not one of 1.2, 1.3`},
+		"a version with its words": {[]string{"LDAP_TLS_MIN_VERSION=TLS1.2"}, "LDAP_TLS_MIN_VERSION", `"TLS1.2" is not one of 1.2, 1.3`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -150,7 +150,7 @@ func TestTLSFilesAreReadAtTheStart(t *testing.T) {
 	}
 }
 
-func TestTLSConfigHoldsWhatWasAskedFor(t *testing.T) {
+func TestTLS_ConfigHoldsTheSettings(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	client := ca.Issue(t, ldaptest.CertConfig{Client: true})
@@ -174,7 +174,7 @@ func TestTLSConfigHoldsWhatWasAskedFor(t *testing.T) {
 	assert.EqualValues(t, tls.VersionTLS13, full.MinVersion)
 }
 
-func TestTLSFilesThatWentAwaySinceAreNamed(t *testing.T) {
+func TestTLS_ErrorNamesTheVariableOfARemovedFile(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	client := ca.Issue(t, ldaptest.CertConfig{Client: true})
@@ -189,10 +189,10 @@ func TestTLSFilesThatWentAwaySinceAreNamed(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
-func TestHalfAnIdentityIsRefused(t *testing.T) {
+func TestServiceIdentity_NeedsDNAndPassword(t *testing.T) {
 	t.Parallel()
 	assert.Contains(t, problem(t, "LDAP_BIND_PASSWORD", minimal("LDAP_BIND_PASSWORD=")),
-		"is required with LDAP_BIND_DN, here or as LDAP_BIND_PASSWORD_FILE")
+		"is required with LDAP_BIND_DN, either this variable or LDAP_BIND_PASSWORD_FILE")
 	text := problem(t, "LDAP_BIND_DN", minimal("LDAP_BIND_DN="))
 	assert.Contains(t, text, "is required with LDAP_BIND_PASSWORD")
 	assert.NotContains(t, text, password)
@@ -201,7 +201,7 @@ func TestHalfAnIdentityIsRefused(t *testing.T) {
 	assert.Empty(t, c.LDAP.BindPassword.Reveal())
 }
 
-func TestBaseDNsStandBetweenSemicolonsThatAreNotEscaped(t *testing.T) {
+func TestBaseDN_ListIsSplitAtUnescapedSemicolons(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]config.DNList{
 		`dc=x`:                           {`dc=x`},
@@ -223,11 +223,11 @@ func TestBaseDNsStandBetweenSemicolonsThatAreNotEscaped(t *testing.T) {
 	}
 }
 
-func TestBaseDNsThatAreNoneAreRefused(t *testing.T) {
+func TestBaseDN_RejectsInvalidDNs(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]string{
-		``:             "is required, or LDAP_USER_DN_TEMPLATE in its place",
-		` `:            `" " has an empty name between its semicolons`,
+		``:             "is required unless LDAP_USER_DN_TEMPLATE is set",
+		` `:            `" " has an empty name between semicolons`,
 		`;`:            `";" has an empty name`,
 		`dc=x;`:        `"dc=x;" has an empty name`,
 		`dc=x;;dc=y`:   `"dc=x;;dc=y" has an empty name`,
@@ -245,7 +245,7 @@ func TestBaseDNsThatAreNoneAreRefused(t *testing.T) {
 	}
 }
 
-func TestAFilterTakesTheNameAsAValue(t *testing.T) {
+func TestUserFilter_AcceptsThePlaceholderAsAValue(t *testing.T) {
 	t.Parallel()
 	for _, filter := range []string{
 		"(uid={username})", "(&(objectClass=person)(|(uid={username})(mail={username})))", "(!(uid={username}))",
@@ -257,9 +257,9 @@ func TestAFilterTakesTheNameAsAValue(t *testing.T) {
 	}
 }
 
-func TestAFilterThatTakesTheNameElsewhereIsRefused(t *testing.T) {
+func TestUserFilter_RejectsThePlaceholderElsewhere(t *testing.T) {
 	t.Parallel()
-	const none, place, filter = " has no {username}", " has {username} where no value stands", " is not a filter (RFC 4515): "
+	const none, place, filter = " has no {username}", " has {username} outside of a value", " is not a filter (RFC 4515): "
 	for given, want := range map[string]string{
 		"(uid=name)": none, "(uid={user})": none, "(uid={Username})": none, "(uid={ username })": none,
 		"({username}=x)": place, "(u{username}=x)": place, "(cn;{username}=x)": place, "(cn:{username}:=x)": place,
@@ -275,7 +275,7 @@ func TestAFilterThatTakesTheNameElsewhereIsRefused(t *testing.T) {
 	}
 }
 
-func TestATemplateTakesTheNameAsAValue(t *testing.T) {
+func TestDNTemplate_AcceptsThePlaceholderAsAValue(t *testing.T) {
 	t.Parallel()
 	for _, dn := range []string{
 		"uid={username}", "uid={username},ou=people,dc=example,dc=org", "cn=a{username}b,dc=org", "uid={username}+cn=x,dc=org",
@@ -287,9 +287,9 @@ func TestATemplateTakesTheNameAsAValue(t *testing.T) {
 	}
 }
 
-func TestATemplateThatTakesTheNameElsewhereIsRefused(t *testing.T) {
+func TestDNTemplate_RejectsThePlaceholderElsewhere(t *testing.T) {
 	t.Parallel()
-	const none, place, dn = " has no {username}", " has {username} where no value stands", " is not a DN (RFC 4514) with {username} in it"
+	const none, place, dn = " has no {username}", " has {username} outside of a value", " is not a DN (RFC 4514) with {username} in a value"
 	for given, want := range map[string]string{
 		"uid=name,dc=org": none, "uid=%s,dc=org": none, "people": none,
 		"{username}=x,dc=org": place, "u{username}=x": place, "uid=x,{username}=y": place, "uid=x+{username}=y": place,
@@ -303,7 +303,7 @@ func TestATemplateThatTakesTheNameElsewhereIsRefused(t *testing.T) {
 	}
 }
 
-func TestATemplateExcludesWhatOnlyASearchHeeds(t *testing.T) {
+func TestDNTemplate_ExcludesSettingsOfTheSearch(t *testing.T) {
 	t.Parallel()
 	for variable, value := range map[string]string{
 		"LDAP_BASE_DN": "dc=org", "LDAP_USER_FILTER": "(uid={username})", "LDAP_USER_SCOPE": "sub",
@@ -311,18 +311,18 @@ func TestATemplateExcludesWhatOnlyASearchHeeds(t *testing.T) {
 	} {
 		t.Run(variable, func(t *testing.T) {
 			t.Parallel()
-			assert.Contains(t, problem(t, variable, template(variable+"="+value)), "only one of the two can be meant")
+			assert.Contains(t, problem(t, variable, template(variable+"="+value)), "remove this variable or the template")
 		})
 	}
 }
 
-func TestAttributesHaveNamesOptionsOrNumbers(t *testing.T) {
+func TestAttributes_AreNamesOrOIDsWithOptions(t *testing.T) {
 	t.Parallel()
 	c := mustLoad(t, minimal("LDAP_ATTRIBUTES=cn,displayName;lang-de,2.5.4.4", "LDAP_USER_NAME_ATTRIBUTE=0.9.2342.19200300.100.1.1"))
 	assert.Equal(t, config.List{"cn", "displayName;lang-de", "2.5.4.4"}, c.LDAP.Attributes)
 	for _, bad := range []string{"c n", "*", "cn=x", "größe", "a_b", "(cn)"} {
-		assert.Contains(t, problem(t, "LDAP_ATTRIBUTES", minimal("LDAP_ATTRIBUTES="+bad)), "is not an attribute's name")
-		assert.Contains(t, problem(t, "LDAP_USER_NAME_ATTRIBUTE", minimal("LDAP_USER_NAME_ATTRIBUTE="+bad)), "is not an attribute's name")
+		assert.Contains(t, problem(t, "LDAP_ATTRIBUTES", minimal("LDAP_ATTRIBUTES="+bad)), "is not an attribute name")
+		assert.Contains(t, problem(t, "LDAP_USER_NAME_ATTRIBUTE", minimal("LDAP_USER_NAME_ATTRIBUTE="+bad)), "is not an attribute name")
 	}
 }
 
@@ -332,18 +332,18 @@ func TestAttributes_MayBeAskedForInBase64(t *testing.T) {
 	c := mustLoad(t, minimal("LDAP_ATTRIBUTES=cn, mS-DS-ConsistencyGuid:base64,userCertificate;binary:base64"))
 	assert.Equal(t, config.List{"cn", "mS-DS-ConsistencyGuid:base64", "userCertificate;binary:base64"}, c.LDAP.Attributes)
 	for bad, want := range map[string]string{
-		":base64": "is not an attribute's name", "c n:base64": "is not an attribute's name",
-		"cn:": "has a form that there is not", "cn:hex": "has a form that there is not", "cn:BASE64": "has a form that there is not",
-		"cn:base64:base64": "has a form that there is not", "cn:base64;binary": "has a form that there is not",
-		"cn,mail,cn:base64": "in two forms", "cn:base64,cn": "in two forms",
+		":base64": "is not an attribute name", "c n:base64": "is not an attribute name",
+		"cn:": "has an unknown form", "cn:hex": "has an unknown form", "cn:BASE64": "has an unknown form",
+		"cn:base64:base64": "has an unknown form", "cn:base64;binary": "has an unknown form",
+		"cn,mail,cn:base64": "with and without :base64", "cn:base64,cn": "with and without :base64",
 	} {
 		assert.Contains(t, problem(t, "LDAP_ATTRIBUTES", minimal("LDAP_ATTRIBUTES="+bad)), want, bad)
 	}
-	assert.Contains(t, problem(t, "LDAP_USER_NAME_ATTRIBUTE", minimal("LDAP_USER_NAME_ATTRIBUTE=cn:base64")), "is not an attribute's name")
+	assert.Contains(t, problem(t, "LDAP_USER_NAME_ATTRIBUTE", minimal("LDAP_USER_NAME_ATTRIBUTE=cn:base64")), "is not an attribute name")
 }
 
-// TestAServiceBindForUsersNeedsAnIdentity: there would be nobody to bind as.
-func TestAServiceBindForUsersNeedsAnIdentity(t *testing.T) {
+// TestServiceIdentity_IsNeededForServiceBinds: there would be nobody to bind as.
+func TestServiceIdentity_IsNeededForServiceBinds(t *testing.T) {
 	t.Parallel()
 	template := "LDAP_USER_DN_TEMPLATE=uid={username},ou=people,dc=example,dc=org"
 	_, err := config.Load([]string{"LDAP_URL=ldap://localhost", template, "LDAP_BIND_LANE_SERVICE_BIND=true"})

@@ -114,7 +114,7 @@ func read(given map[string]string, wrong *problems) map[string]source {
 			continue
 		}
 		if _, both := sources[v.name]; both {
-			wrong.note(v.name+fileSuffix, "", "is set and "+v.name+" is too: only one of them can be meant")
+			wrong.note(v.name+fileSuffix, "", "is set, and so is "+v.name+": remove one of them")
 			continue
 		}
 		if value, ok := readSecret(v.name+fileSuffix, path, wrong); ok {
@@ -195,18 +195,18 @@ func tagOf(group any, field string) string {
 func notA(p env.ParseError) string {
 	switch {
 	case p.Type == reflect.TypeFor[time.Duration]():
-		return "is not a duration with a unit"
+		return "is not a duration with a unit, such as 5s or 2m"
 	case p.Type.Kind() == reflect.Bool:
-		return "is neither true nor false"
+		return "must be true or false"
 	case p.Type == reflect.TypeFor[List](), p.Type == reflect.TypeFor[DNList](), p.Type == reflect.TypeFor[PrefixList](),
 		p.Type == reflect.TypeFor[HostList]():
 		return p.Err.Error()
 	case p.Type.Kind() == reflect.Int && p.Type.PkgPath() == "":
 		return "is not a whole number"
 	case p.Type == reflect.TypeFor[slog.Level]():
-		return "is none of debug, info, warn, error"
+		return "must be debug, info, warn or error"
 	}
-	return "is not one of the values that it can have"
+	return "is not an allowed value"
 }
 
 // describe records every variable's effective value and source.

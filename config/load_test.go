@@ -11,26 +11,26 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestEveryProblemIsReportedAtOnce(t *testing.T) {
+func TestLoad_ReportsEveryProblemAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := config.Load([]string{
 		"LDAP_URL=ldap.example.org", "LDAP_USER_FILTER=(uid=name)", "LDAP_BIND_DN=cn=service", "LDAP_DIAL_TIMEOUT=5",
 		"LDAP_POOL_MAX_CONNS=0", "HTTP_ADDR=8080", "LOG_FORMAT=xml", "LDAP_STARTTLS=true", "AUTH_THROTTLE_REDIS_URL=x",
 	})
-	assert.EqualError(t, err, `the configuration is wrong:
+	assert.EqualError(t, err, `invalid configuration:
   AUTH_THROTTLE_REDIS_URL: is not supported by this version
-  LDAP_STARTTLS: there is no such variable; LDAP_START_TLS was probably meant
-  LDAP_DIAL_TIMEOUT: "5" is not a duration with a unit; for example LDAP_DIAL_TIMEOUT=3s
+  LDAP_STARTTLS: unknown variable; did you mean LDAP_START_TLS?
+  LDAP_DIAL_TIMEOUT: "5" is not a duration with a unit, such as 5s or 2m; for example LDAP_DIAL_TIMEOUT=3s
   LDAP_URL: "ldap.example.org" is not a URL; for example LDAP_URL=ldap://ldap1.example.org,ldaps://ldap2.example.org
-  LDAP_BIND_PASSWORD: is required with LDAP_BIND_DN, here or as LDAP_BIND_PASSWORD_FILE; for example LDAP_BIND_PASSWORD=the service identity's password
-  LDAP_BASE_DN: is required, or LDAP_USER_DN_TEMPLATE in its place; for example LDAP_BASE_DN=ou=people,dc=example,dc=org
+  LDAP_BIND_PASSWORD: is required with LDAP_BIND_DN, either this variable or LDAP_BIND_PASSWORD_FILE; for example LDAP_BIND_PASSWORD=the service identity's password
+  LDAP_BASE_DN: is required unless LDAP_USER_DN_TEMPLATE is set; for example LDAP_BASE_DN=ou=people,dc=example,dc=org
   LDAP_USER_FILTER: "(uid=name)" has no {username}; for example LDAP_USER_FILTER=(&(objectClass=person)(uid={username}))
-  LDAP_POOL_MAX_CONNS: "0" is not between 2 and 10000; for example LDAP_POOL_MAX_CONNS=32
-  LOG_FORMAT: "xml" is none of json, text; for example LOG_FORMAT=text
-  HTTP_ADDR: "8080" is not host:port with a port of 0 to 65535; for example HTTP_ADDR=:8080`)
+  LDAP_POOL_MAX_CONNS: "0" must be between 2 and 10000; for example LDAP_POOL_MAX_CONNS=32
+  LOG_FORMAT: "xml" is not one of json, text; for example LOG_FORMAT=text
+  HTTP_ADDR: "8080" must be host:port with a port from 0 to 65535; for example HTTP_ADDR=:8080`)
 }
 
-func TestEveryVariableCanBeWrongAtOnce(t *testing.T) {
+func TestLoad_EveryVariableCanBeWrongAtOnce(t *testing.T) {
 	t.Parallel()
 	var environ, want, got []string
 	for variable, c := range variableCases(t) {
@@ -47,7 +47,7 @@ func TestEveryVariableCanBeWrongAtOnce(t *testing.T) {
 	assert.ElementsMatch(t, want, got)
 }
 
-func TestNothingSetIsTwoProblems(t *testing.T) {
+func TestLoad_EmptyEnvironmentHasTwoProblems(t *testing.T) {
 	t.Parallel()
 	all := problems(t, nil)
 	require.Len(t, all, 2)
@@ -55,7 +55,7 @@ func TestNothingSetIsTwoProblems(t *testing.T) {
 	assert.Equal(t, "LDAP_BASE_DN", all[1].Variable)
 }
 
-func TestTheProcessesOwnEnvironmentIsNotRead(t *testing.T) {
+func TestLoad_IgnoresTheEnvironmentOfTheProcess(t *testing.T) {
 	for _, v := range minimal("LDAP_BIND_PASSWORD_FILE=/nonexistent", "LDAP_URI=x", "AUTH_TIMEOUT=5") {
 		name, value := cut(v)
 		t.Setenv(name, value)
@@ -68,7 +68,7 @@ func TestTheProcessesOwnEnvironmentIsNotRead(t *testing.T) {
 	assert.Empty(t, mustLoad(t, template()).LDAP.BindDN)
 }
 
-func TestAnEmptyVariableCountsAsNotSet(t *testing.T) {
+func TestLoad_EmptyVariableCountsAsUnset(t *testing.T) {
 	t.Parallel()
 	want := mustLoad(t, minimal())
 	var empty []string
@@ -81,14 +81,14 @@ func TestAnEmptyVariableCountsAsNotSet(t *testing.T) {
 	assert.Equal(t, want, mustLoad(t, append(empty, minimal()...)))
 }
 
-func TestTheLastOfSeveralValuesCounts(t *testing.T) {
+func TestLoad_LastOfSeveralValuesCounts(t *testing.T) {
 	t.Parallel()
 	c := mustLoad(t, minimal("LOG_FORMAT=xml", "no equals sign", "=", "", "LOG_FORMAT=text"))
 	assert.Equal(t, "text", c.Log.Format)
 	assert.Equal(t, "json", mustLoad(t, minimal("LOG_FORMAT=text", "LOG_FORMAT=")).Log.Format)
 }
 
-func TestASecretIsReadFromAFile(t *testing.T) {
+func TestSecret_IsReadFromAFile(t *testing.T) {
 	t.Parallel()
 	for content, want := range map[string]string{
 		password: password, password + "\n": password, password + "\r\n": password,
@@ -99,7 +99,7 @@ func TestASecretIsReadFromAFile(t *testing.T) {
 	}
 }
 
-func TestASecretsFileThatGivesNoneIsRefused(t *testing.T) {
+func TestSecret_RejectsAnUnusableFile(t *testing.T) {
 	t.Parallel()
 	missing, folder := filepath.Join(t.TempDir(), "missing"), t.TempDir()
 	for name, c := range map[string]struct{ path, text string }{
@@ -117,14 +117,14 @@ func TestASecretsFileThatGivesNoneIsRefused(t *testing.T) {
 	}
 }
 
-func TestASecretAndItsFileExcludeEachOther(t *testing.T) {
+func TestSecret_AndItsFileExcludeEachOther(t *testing.T) {
 	t.Parallel()
 	text := problem(t, "LDAP_BIND_PASSWORD_FILE", minimal("LDAP_BIND_PASSWORD_FILE="+file(t, password+"-too")))
-	assert.Equal(t, "LDAP_BIND_PASSWORD_FILE: is set and LDAP_BIND_PASSWORD is too: only one of them can be meant", text)
+	assert.Equal(t, "LDAP_BIND_PASSWORD_FILE: is set, and so is LDAP_BIND_PASSWORD: remove one of them", text)
 	problem(t, "LDAP_BIND_PASSWORD_FILE", minimal("LDAP_BIND_PASSWORD_FILE=/nonexistent"))
 }
 
-func TestTheMainListenersAddressIsReadAlone(t *testing.T) {
+func TestLoad_ReadsTheListenAddressAlone(t *testing.T) {
 	t.Parallel()
 	for want, environ := range map[string][]string{
 		":8080":          nil,
@@ -140,6 +140,6 @@ func TestTheMainListenersAddressIsReadAlone(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, ":8080", addr)
 	_, err = config.HTTPAddr([]string{"HTTP_ADDR=8080"})
-	assert.EqualError(t, err, "the configuration is wrong:\n"+
-		`  HTTP_ADDR: "8080" is not host:port with a port of 0 to 65535; for example HTTP_ADDR=:8080`)
+	assert.EqualError(t, err, "invalid configuration:\n"+
+		`  HTTP_ADDR: "8080" must be host:port with a port from 0 to 65535; for example HTTP_ADDR=:8080`)
 }

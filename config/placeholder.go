@@ -13,8 +13,8 @@ import (
 
 // A login's values replace placeholders in filters and templates.
 const (
-	placeholder      = dialect.Placeholder // the name that was typed, or in a group filter the user's own name
-	groupPlaceholder = "{dn}"              // the DN of the user, or of a group
+	placeholder      = dialect.Placeholder
+	groupPlaceholder = dialect.DNPlaceholder
 )
 
 var (
@@ -51,9 +51,9 @@ func refusePlaceholders(wrong *problems, variable, text string) (refused bool) {
 	}
 	switch unknown := unknownPlaceholder(text, false, placeholder); {
 	case unknown != "" && missing != "":
-		wrong.add(variable, `%q%s, and %s is no placeholder: there is %s alone, and a brace itself is written \7b or \7d`, text, missing, unknown, placeholder)
+		wrong.add(variable, `%q%s, and %s is not a placeholder: the only placeholder is %s; write a literal brace as \7b or \7d`, text, missing, unknown, placeholder)
 	case unknown != "":
-		wrong.add(variable, `%q has %s, which is no placeholder: there is %s alone, and a brace itself is written \7b or \7d`, text, unknown, placeholder)
+		wrong.add(variable, `%q has %s, which is not a placeholder: the only placeholder is %s; write a literal brace as \7b or \7d`, text, unknown, placeholder)
 	case missing != "":
 		wrong.add(variable, "%q%s", text, missing)
 	default:
@@ -68,7 +68,7 @@ func refuseInDN(wrong *problems, variable, dn string) (refused bool) {
 	for _, found := range braces.FindAllString(dn, -1) {
 		name := strings.TrimSuffix(strings.TrimPrefix(found, "{"), "}")
 		if found == "{"+name+"}" && ldapname.IsDescription(name) && !guid.MatchString(name) {
-			wrong.add(variable, `%q has %s: there are no placeholders in it; a brace itself is written \7b or \7d`, dn, found)
+			wrong.add(variable, `%q has %s: placeholders are not supported here; write a literal brace as \7b or \7d`, dn, found)
 			return true
 		}
 	}
@@ -80,14 +80,14 @@ func (l *LDAP) validateGroupFilter(wrong *problems) {
 	const variable = "LDAP_GROUP_FILTER"
 	filter := l.GroupFilter
 	if unknown := unknownPlaceholder(filter, true, groupPlaceholder, placeholder); unknown != "" {
-		wrong.add(variable, `%q has %s, which is no placeholder: there are %s, %s and any attribute of the user's entry, as {gidNumber}; `+
-			`a brace itself is written \7b or \7d`, filter, unknown, groupPlaceholder, placeholder)
+		wrong.add(variable, `%q has %s, which is not a placeholder: use %s, %s or an attribute of the user's entry such as {gidNumber}; `+
+			`write a literal brace as \7b or \7d`, filter, unknown, groupPlaceholder, placeholder)
 		return
 	}
 	// All placeholders are replaced at once, because they are allowed in the same places.
 	one := braces.ReplaceAllLiteralString(filter, placeholder)
 	if !strings.Contains(one, placeholder) {
-		wrong.add(variable, "%q has neither %s nor %s nor an attribute of the user's entry, as {gidNumber}", filter, groupPlaceholder, placeholder)
+		wrong.add(variable, "%q must have %s, %s or an attribute of the user's entry such as {gidNumber}", filter, groupPlaceholder, placeholder)
 		return
 	}
 	if _, err := ldap.CompileFilter(strings.ReplaceAll(one, placeholder, "name")); err != nil {
@@ -95,6 +95,6 @@ func (l *LDAP) validateGroupFilter(wrong *problems) {
 		return
 	}
 	if !assertedOnly(one) {
-		wrong.add(variable, "%q has a placeholder where no value stands", filter)
+		wrong.add(variable, "%q has a placeholder outside of a value", filter)
 	}
 }

@@ -7,11 +7,11 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestPlaceholder_ThatIsNoneIsRefusedWithThoseThatExist(t *testing.T) {
+func TestPlaceholder_ErrorListsTheValidOnes(t *testing.T) {
 	t.Parallel()
-	const braces = `, and a brace itself is written \7b or \7d`
-	users := " is no placeholder: there is {username} alone" + braces
-	groups := `, which is no placeholder: there are {dn}, {username} and any attribute of the user's entry, as {gidNumber}; a brace itself is written \7b or \7d`
+	const braces = `; write a literal brace as \7b or \7d`
+	users := " is not a placeholder: the only placeholder is {username}" + braces
+	groups := `, which is not a placeholder: use {dn}, {username} or an attribute of the user's entry such as {gidNumber}; write a literal brace as \7b or \7d`
 	base := "LDAP_GROUP_BASE_DN=ou=g"
 	for given, want := range map[string]string{
 		"LDAP_USER_FILTER=(uid={{username}})":                         "has {, which" + users,
@@ -33,14 +33,14 @@ func TestPlaceholder_ThatIsNoneIsRefusedWithThoseThatExist(t *testing.T) {
 		"LDAP_GROUP_FILTER=(|(member={dn})(gidNumber={0}))":           "has {0}" + groups,
 		"LDAP_GROUP_FILTER=(|(member={dn})(gidNumber={}))":            "has {}" + groups,
 		"LDAP_GROUP_FILTER=(|(member={dn})(gidNumber=${gidNumber}))":  "has ${gidNumber}" + groups,
-		"LDAP_GROUP_FILTER=(|(member={dn})({gidNumber}=1))":           "has a placeholder where no value stands",
-		"LDAP_GROUP_FILTER=(objectClass=posixGroup)":                  "has neither {dn} nor {username} nor an attribute of the user's entry",
-		"LDAP_BASE_DN=ou={realm},dc=x":                                "has {realm}: there are no placeholders in it",
-		"LDAP_BASE_DN=dc=x;ou={username},dc=x":                        "has {username}: there are no placeholders in it",
-		"LDAP_GROUP_BASE_DN=ou={dn},dc=x":                             "has {dn}: there are no placeholders in it",
-		"LDAP_BIND_DN=uid={username},dc=x":                            "has {username}: there are no placeholders in it",
-		"LDAP_REQUIRED_GROUPS=staff;cn={username},ou=g":               "has {username}: there are no placeholders in it",
-		"AUTH_UNIFORM_DECOY_DN=uid={username},dc=x":                   "has {username}: there are no placeholders in it",
+		"LDAP_GROUP_FILTER=(|(member={dn})({gidNumber}=1))":           "has a placeholder outside of a value",
+		"LDAP_GROUP_FILTER=(objectClass=posixGroup)":                  "must have {dn}, {username} or an attribute of the user's entry",
+		"LDAP_BASE_DN=ou={realm},dc=x":                                "has {realm}: placeholders are not supported here",
+		"LDAP_BASE_DN=dc=x;ou={username},dc=x":                        "has {username}: placeholders are not supported here",
+		"LDAP_GROUP_BASE_DN=ou={dn},dc=x":                             "has {dn}: placeholders are not supported here",
+		"LDAP_BIND_DN=uid={username},dc=x":                            "has {username}: placeholders are not supported here",
+		"LDAP_REQUIRED_GROUPS=staff;cn={username},ou=g":               "has {username}: placeholders are not supported here",
+		"AUTH_UNIFORM_DECOY_DN=uid={username},dc=x":                   "has {username}: placeholders are not supported here",
 	} {
 		name, _ := cut(given)
 		with := []string{base, "AUTH_FAILURE_DETAIL=uniform"}
@@ -73,6 +73,6 @@ func TestAttribute_IsANameOrAnOIDWithOptions(t *testing.T) {
 	t.Parallel()
 	mustLoad(t, minimal("LDAP_ATTRIBUTES=cn,x-1,2.5.4.3,cn;lang-en,userCertificate;binary"))
 	for _, bad := range []string{"1", "-cn", ";binary", "cn;", "2.", "cn;;x", "c.n", "mail=x", "*", "+", "{cn}"} {
-		assert.Contains(t, problem(t, "LDAP_ATTRIBUTES", minimal("LDAP_ATTRIBUTES="+bad)), "is not an attribute's name")
+		assert.Contains(t, problem(t, "LDAP_ATTRIBUTES", minimal("LDAP_ATTRIBUTES="+bad)), "is not an attribute name")
 	}
 }

@@ -34,7 +34,7 @@ func TestContract_PresetsGiveDefaultsThatSettingsWinOver(t *testing.T) {
 
 func TestContract_APrincipalIsATemplateWithADAlone(t *testing.T) {
 	t.Parallel()
-	const noTemplate = "is not a DN|where no value stands"
+	const noTemplate = "is not a DN|outside of a value"
 	for _, good := range []string{"{username}@example.org", "{username}@ad.example.org", "{username}@EXAMPLE", "CN={username},CN=Users,DC=example,DC=org"} {
 		c := mustLoad(t, template("LDAP_PRESET=ad", "LDAP_USER_DN_TEMPLATE="+good))
 		assert.Equal(t, good, c.LDAP.UserDNTemplate)

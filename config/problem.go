@@ -25,7 +25,7 @@ type Error struct{ Problems []Problem }
 
 // Error has a line for each problem.
 func (e *Error) Error() string {
-	lines := []string{"the configuration is wrong:"}
+	lines := []string{"invalid configuration:"}
 	for _, p := range e.Problems {
 		lines = append(lines, "  "+p.String())
 	}

@@ -13,28 +13,28 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheReferenceIsWhatTheDocumentsHold(t *testing.T) {
+func TestReference_IsInTheDocumentation(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
 	require.NoError(t, config.WriteReference(&b))
 	golden(t, "../docs/configuration.md", b.String())
 }
 
-func TestTheReferenceHasEveryFieldsVariableAndNoOther(t *testing.T) {
+func TestReference_HasExactlyTheVariablesOfTheFields(t *testing.T) {
 	t.Parallel()
 	described := config.Variables()
 	assert.Len(t, slices.Compact(slices.Sorted(slices.Values(described))), len(described), "one is described twice")
 	assert.ElementsMatch(t, config.Tagged(), described)
 }
 
-func TestNoVariableOfNowIsOneOfLater(t *testing.T) {
+func TestReference_FutureVariablesAreDistinct(t *testing.T) {
 	t.Parallel()
 	for _, later := range config.Later() {
 		assert.NotContains(t, config.Variables(), later)
 	}
 }
 
-func TestEveryExampleOfTheReferenceLoads(t *testing.T) {
+func TestReference_EveryExampleLoads(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	cert := ca.Issue(t, ldaptest.CertConfig{Client: true})
@@ -64,7 +64,7 @@ func TestEveryExampleOfTheReferenceLoads(t *testing.T) {
 	mustLoad(t, bind)
 }
 
-func TestEveryRowOfTheReferenceHasItsColumns(t *testing.T) {
+func TestReference_EveryRowIsComplete(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
 	require.NoError(t, config.WriteReference(&b))
@@ -79,7 +79,7 @@ func TestEveryRowOfTheReferenceHasItsColumns(t *testing.T) {
 	assert.Equal(t, len(config.Variables()), rows)
 }
 
-func TestTheReferenceSaysWhichVariablesMayBeFiles(t *testing.T) {
+func TestReference_SaysWhichVariablesMayBeFiles(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
 	require.NoError(t, config.WriteReference(&b))

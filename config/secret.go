@@ -94,7 +94,7 @@ func (c *Config) warnOfSecrets(sources map[string]source) {
 			if s.file != "" {
 				name += fileSuffix
 			}
-			c.Warnings = append(c.Warnings, name+": the secret "+ends+", which is used as a part of it; remove that if it is none")
+			c.Warnings = append(c.Warnings, name+": the secret "+ends+", which is used as part of the secret; remove it if it does not belong there")
 		}
 	}
 }

@@ -44,7 +44,7 @@ func holders() map[string]any {
 	}
 }
 
-func TestASecretIsPrintedByNoVerb(t *testing.T) {
+func TestSecret_IsHiddenFromEveryVerb(t *testing.T) {
 	t.Parallel()
 	verbs := []string{
 		"%v", "%+v", "%#v", "%s", "%+s", "%q", "%#q", "%+q", "%x", "%X", "%#x", "% x", "%d", "%o", "%b", "%c", "%U", "%e", "%g", "%t", "%T",
@@ -60,7 +60,7 @@ func TestASecretIsPrintedByNoVerb(t *testing.T) {
 	}
 }
 
-func TestASecretIsMarshalledAndLoggedAsNone(t *testing.T) {
+func TestSecret_IsHiddenFromEncodersAndLogs(t *testing.T) {
 	t.Parallel()
 	for name, value := range holders() {
 		text, err := json.Marshal(value)
@@ -78,7 +78,7 @@ func TestASecretIsMarshalledAndLoggedAsNone(t *testing.T) {
 	}
 }
 
-func TestASecretShowsThatItIsThere(t *testing.T) {
+func TestSecret_ShowsThatItIsSet(t *testing.T) {
 	t.Parallel()
 	full, empty := config.NewSecret(password), config.Secret{}
 	assert.Equal(t, password, full.Reveal())
@@ -97,7 +97,7 @@ func TestASecretShowsThatItIsThere(t *testing.T) {
 	assert.NotEqual(t, full, config.NewSecret(password+"x"))
 }
 
-func TestASecretReadAgainHoldsItsOwnValue(t *testing.T) {
+func TestSecret_ReadAgainHoldsItsOwnValue(t *testing.T) {
 	t.Parallel()
 	var s config.Secret
 	var _ encoding.TextUnmarshaler = &s
@@ -111,7 +111,7 @@ func TestASecretReadAgainHoldsItsOwnValue(t *testing.T) {
 	assert.Equal(t, password, copied.Reveal())
 }
 
-func TestAWholeConfigurationShowsNoSecret(t *testing.T) {
+func TestSecret_IsHiddenInAWholeConfiguration(t *testing.T) {
 	t.Parallel()
 	for _, environ := range [][]string{
 		minimal("LDAP_URL=ldap://h", "ADMIN_ADDR=:0", "LDAP_TLS_INSECURE_SKIP_VERIFY=true"),

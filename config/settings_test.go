@@ -47,7 +47,7 @@ func setting(t *testing.T, variable string, environ []string) []string {
 	return nil
 }
 
-func TestSettingsAreShownWithTheirSources(t *testing.T) {
+func TestSettings_AreShownWithTheirSources(t *testing.T) {
 	t.Parallel()
 	golden(t, "testdata/settings.txt", settings(t, minimal(
 		"LDAP_URL=ldap://one,ldap://two", "LDAP_START_TLS=true", "LDAP_POOL_MAX_CONNS=2", "LDAP_USER_FILTER=(&(a=b)(uid={username}))",
@@ -55,7 +55,7 @@ func TestSettingsAreShownWithTheirSources(t *testing.T) {
 	)))
 }
 
-func TestEveryVariableIsShown(t *testing.T) {
+func TestSettings_ShowEveryVariable(t *testing.T) {
 	t.Parallel()
 	shown := settings(t, minimal())
 	assert.Equal(t, len(config.Variables())+1, strings.Count(shown, "\n"))
@@ -64,7 +64,7 @@ func TestEveryVariableIsShown(t *testing.T) {
 	}
 }
 
-func TestSettingsForProgramsAreThoseThatAreShown(t *testing.T) {
+func TestSettings_ListIsCompleteRedactedAndACopy(t *testing.T) {
 	t.Parallel()
 	c := mustLoad(t, minimal())
 	all := c.Settings()
@@ -79,7 +79,7 @@ func TestSettingsForProgramsAreThoseThatAreShown(t *testing.T) {
 	assert.NotEqual(t, "another", c.Settings()[0].Value, "each who asks has a list of their own")
 }
 
-func TestASourceIsTheDefaultTheEnvironmentOrAFile(t *testing.T) {
+func TestSettings_SourceIsDefaultEnvironmentOrFile(t *testing.T) {
 	t.Parallel()
 	path := file(t, password)
 	for name, c := range map[string]struct {
@@ -111,7 +111,7 @@ type fullWriter struct{}
 
 func (fullWriter) Write([]byte) (int, error) { return 0, errFull }
 
-func TestAWriteThatFailsIsReported(t *testing.T) {
+func TestSettings_ReportAFailedWrite(t *testing.T) {
 	t.Parallel()
 	require.ErrorIs(t, mustLoad(t, minimal()).WriteSettings(fullWriter{}), errFull)
 	assert.ErrorIs(t, config.WriteReference(fullWriter{}), errFull)

@@ -46,9 +46,9 @@ func unknown(given map[string]string, wrong *problems) (warnings []string) {
 			likely, stops = guessed(name)
 			stops = stops && (!slices.Contains(imageSwitches(), name) || turnsOn(value))
 		}
-		text := "there is no such variable, and it is not used"
+		text := "unknown variable, ignored"
 		if likely != "" {
-			text = "there is no such variable; " + likely + " was probably meant"
+			text = "unknown variable; did you mean " + likely + "?"
 		}
 		if stops && !strings.HasPrefix(name, logPrefix) {
 			wrong.note(name, "", text)
@@ -141,6 +141,117 @@ func wordMissing(a, b string) bool {
 	for skip := range long {
 		if slices.Equal(slices.Delete(slices.Clone(long), skip, skip+1), short) {
 			return true
+		}
+	}
+	return false
+}
+
+// guess is a variable that was probably meant by names with certain words.
+type guess struct {
+	prefix  string // any of the prefixes, by |
+	words   string // any of the words, by |; each matches at the beginning of a word of the name
+	with    string // any of these too; empty: none is needed
+	likely  string
+	weakens bool // if it is not set, less is protected than the operator thinks
+}
+
+// guesses lists them, the most specific first.
+func guesses() []guess {
+	const callers = "KEY|KEYS|APIKEY"
+	return []guess{
+		{"LDAP|AUTH", "GROUP|MEMBEROF", "FILTER", "LDAP_GROUP_FILTER", true},
+		{"LDAP|AUTH", "GROUP|MEMBEROF", "NEST|RECURS", "LDAP_GROUP_NESTED", true},
+		{"LDAP|AUTH", "GROUP", "ATTR|NAME", "LDAP_GROUP_NAME_ATTRIBUTE", true},
+		{"LDAP|AUTH", "GROUP", "BASE|DN|OU|SEARCH", "LDAP_GROUP_BASE_DN", true},
+		{"LDAP|AUTH", "GROUP|MEMBEROF", "", "LDAP_REQUIRED_GROUPS", true},
+
+		{"LDAP", "INSECURE|SKIP|VERIFY|REQCERT|VALIDATE", "", "LDAP_TLS_INSECURE_SKIP_VERIFY", true},
+		{"LDAP", "CA|CACERT|CAFILE|ROOTCA|TRUST", "", "LDAP_CA_FILE", true},
+		{"LDAP", "TLS|SSL|CERT|CLIENT", "KEY", "LDAP_KEY_FILE", true},
+		{"LDAP", "CERT|CRT", "", "LDAP_CERT_FILE", true},
+		{"LDAP", "TLS|SSL|STARTTLS", "VERSION|MIN|PROTOCOL", "LDAP_TLS_MIN_VERSION", true},
+		{"LDAP", "TLS|SSL|STARTTLS|SECURE|ENCRYPT", "", "LDAP_START_TLS", true},
+		{"HTTP", "CLIENT|MTLS", "CA|CACERT|CERT|TLS", "HTTP_TLS_CLIENT_CA_FILE", true},
+		{"HTTP", "TLS|SSL|CERT", "KEY", "HTTP_TLS_KEY_FILE", true},
+		{"HTTP", "TLS|SSL|CERT|CRT|HTTPS", "", "HTTP_TLS_CERT_FILE", true},
+		{"AUTH|HTTP", "MTLS|TLS|SSL|CERT", "", "HTTP_TLS_CLIENT_CA_FILE", true},
+
+		{"AUTH|LDAP|HTTP", "THROTTL|LOCKOUT|RATE|RATELIMIT|BRUTE", "ACCOUNT|USER", "AUTH_THROTTLE_ACCOUNT_FAILURES", true},
+		{"AUTH|LDAP|HTTP", "THROTTL|LOCKOUT|RATE|RATELIMIT|BRUTE", "CLIENT|IP", "AUTH_THROTTLE_CLIENT_FAILURES", true},
+		{"AUTH|LDAP|HTTP", "THROTTL|LOCKOUT|RATE|RATELIMIT|BRUTE", "WINDOW|PERIOD|INTERVAL|TIME|DURATION", "AUTH_THROTTLE_WINDOW", true},
+		{"AUTH|LDAP|HTTP", "THROTTL|LOCKOUT|RATE|RATELIMIT|BRUTE|ATTEMPT|FAILURES", "", "AUTH_THROTTLE_FAILURES", true},
+		{"AUTH", "MAX", "FAIL|TRIES|RETRIES|LOGINS", "AUTH_THROTTLE_FAILURES", true},
+		{"AUTH", "UNIFORM", "DELAY|TIME", "AUTH_UNIFORM_DELAY", true},
+		{"AUTH", "DECOY", "", "AUTH_UNIFORM_DECOY_DN", true},
+		{"AUTH", "UNIFORM|DETAIL|ENUMERATION", "", "AUTH_FAILURE_DETAIL", true},
+		{"AUTH", callers, "", "AUTH_API_KEYS_FILE", true},
+		{"HTTP|LDAP", "API", callers, "AUTH_API_KEYS_FILE", true},
+
+		{"LDAP", "TIMEOUT|TIMELIMIT", "DIAL|CONN|NETWORK|OPEN|TCP", "LDAP_DIAL_TIMEOUT", false},
+		{"LDAP", "TIMEOUT|TIMELIMIT", "IDLE", "LDAP_POOL_MAX_IDLE_TIME", false},
+		{"LDAP", "TIMEOUT|TIMELIMIT", "WAIT|ACQUIRE|POOL", "LDAP_POOL_MAX_WAIT", false},
+		{"LDAP", "TIMEOUT|TIMELIMIT", "", "LDAP_REQUEST_TIMEOUT", false},
+		{"LDAP", "POOL|CONN", "IDLE|MIN", "LDAP_POOL_MIN_IDLE_CONNS", false},
+		{"LDAP", "POOL|CONN", "LIFE|AGE", "LDAP_POOL_MAX_LIFETIME", false},
+		{"LDAP", "WAITERS|QUEUE", "", "LDAP_POOL_MAX_WAITERS", false},
+		{"LDAP", "WAIT", "", "LDAP_POOL_MAX_WAIT", false},
+		{"LDAP", "HEALTH|PING|KEEPALIVE", "", "LDAP_POOL_HEALTH_CHECK_INTERVAL", false},
+		{"LDAP", "POOL|CONN|MAX", "", "LDAP_POOL_MAX_CONNS", false},
+		{"LDAP", "FILTER|QUERY", "", "LDAP_USER_FILTER", false},
+		{"LDAP", "TEMPLATE|PATTERN", "", "LDAP_USER_DN_TEMPLATE", false},
+		{"LDAP", "SCOPE", "", "LDAP_USER_SCOPE", false},
+		{"LDAP", "ATTR|FIELD", "USER|NAME|LOGIN|UID|ID", "LDAP_USER_NAME_ATTRIBUTE", false},
+		{"LDAP", "ATTR|FIELDS", "", "LDAP_ATTRIBUTES", false},
+		{"LDAP", "RETR", "", "LDAP_BIND_RETRY", false},
+		{"LDAP", "POLICY|BALANC|STRATEGY", "", "LDAP_SERVER_POLICY", false},
+		{"LDAP", "TYPE|VENDOR|SCHEMA|FLAVOR|FLAVOUR|KIND", "", "LDAP_PRESET", false},
+		{"LDAP", "PASS|PW|PWD|BINDPW|BINDPASS|ROOTPW|SECRET|CREDENTIAL", "FILE", "LDAP_BIND_PASSWORD_FILE", false},
+		{"LDAP", "PASS|PW|PWD|BINDPW|BINDPASS|ROOTPW|SECRET|CREDENTIAL", "", "LDAP_BIND_PASSWORD", false},
+		{"LDAP", "BASE|BASEDN|SUFFIX|SEARCH|ROOT|OU|DOMAIN|DC", "", "LDAP_BASE_DN", false},
+		{"LDAP", "HOST|SERVER|PORT|ADDR|ENDPOINT|URL|URI", "", "LDAP_URL", false},
+		{"LDAP", "BIND|USER|MANAGER|ADMIN|DN|ACCOUNT|SERVICE", "", "LDAP_BIND_DN", false},
+		{"LDAP", "LOG|DEBUG", "", "LOG_LEVEL", false},
+
+		{"AUTH", "TIMEOUT|TIME", "", "AUTH_TIMEOUT", false},
+		{"AUTH", "200|STATUS|CODE", "", "AUTH_ALWAYS_200", false},
+		{"AUTH", "URL|SERVER|HOST|LDAP", "", "LDAP_URL", false},
+		{"AUTH", "TOKEN|SECRET|PASS|USER", "", "AUTH_API_KEYS_FILE", false},
+		{"HTTP", "PROX|TRUST|FORWARD|REAL", "", "HTTP_TRUSTED_PROXIES", false},
+		{"HTTP", "SHUTDOWN|DRAIN|GRACE|STOP", "", "HTTP_SHUTDOWN_TIMEOUT", false},
+		{"HTTP", "CONN|MAX", "", "HTTP_MAX_CONNS", false},
+		{"HTTP", "HOSTS|ORIGIN|CORS|DOMAIN|ALLOWED|NAME", "", "HTTP_HOSTS", false},
+		{"HTTP", "PORT|ADDR|LISTEN|BIND|HOST|IP|SERVER|URL|INTERFACE", "", "HTTP_ADDR", false},
+		{"HTTP", "TIMEOUT", "", "AUTH_TIMEOUT", false},
+		{"ADMIN", "TLS|SSL|CERT", "", "ADMIN_ADDR", true}, // it has none: it belongs on loopback
+		{"ADMIN", "PPROF|PROFIL|DEBUG", "", "ADMIN_PPROF", false},
+		{"ADMIN", "HOSTS|ORIGIN|CORS|DOMAIN|NAME", "", "ADMIN_HOSTS", false},
+		{"ADMIN", "PORT|ADDR|LISTEN|BIND|HOST|IP|URL|ENABLE", "", "ADMIN_ADDR", false},
+		{"LOG", "FORMAT|FMT|JSON|TYPE|ENCOD|STYLE|OUTPUT", "", "LOG_FORMAT", false},
+		{"LOG", "LEVEL|LVL|DEBUG|VERBOS|SEVERITY", "", "LOG_LEVEL", false},
+	}
+}
+
+// guessed returns what was probably meant by a name that is none of ours, and whether less is
+// protected without it.
+func guessed(name string) (likely string, weakens bool) {
+	prefix, rest, _ := strings.Cut(name, "_")
+	words := strings.Split(rest, "_")
+	for _, g := range guesses() {
+		if slices.Contains(strings.Split(g.prefix, "|"), prefix) && hasWord(words, g.words) && (g.with == "" || hasWord(words, g.with)) {
+			return g.likely, g.weakens
+		}
+	}
+	return "", false
+}
+
+// hasWord reports whether one of the words begins with one of those wanted; one of up to three
+// letters is a whole word.
+func hasWord(words []string, wanted string) bool {
+	for w := range strings.SplitSeq(wanted, "|") {
+		for _, word := range words {
+			if word == w || len(w) > 3 && strings.HasPrefix(word, w) {
+				return true
+			}
 		}
 	}
 	return false

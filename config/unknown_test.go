@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestAMisspellingNamesWhatWasMeant(t *testing.T) {
+func TestUnknown_MisspellingNamesTheLikelyVariable(t *testing.T) {
 	t.Parallel()
 	for given, meant := range map[string]string{
 		"LDAP_URI":                       "LDAP_URL",
@@ -57,7 +57,7 @@ func TestAMisspellingNamesWhatWasMeant(t *testing.T) {
 		t.Run(given, func(t *testing.T) {
 			t.Parallel()
 			text := problem(t, given, minimal(given+"="+password))
-			assert.Equal(t, given+": there is no such variable; "+meant+" was probably meant", text)
+			assert.Equal(t, given+": unknown variable; did you mean "+meant+"?", text)
 			assert.NotContains(t, text, password)
 		})
 	}
@@ -93,7 +93,7 @@ func serviceLinks(service string) []string {
 	return links
 }
 
-func TestWhatOthersSetStopsNoStart(t *testing.T) {
+func TestUnknown_IgnoresVariablesOfOtherPrograms(t *testing.T) {
 	t.Parallel()
 	services := []string{
 		"ldap", "auth", "http", "admin", "ldap-pool", "ldap-tls", "ldap-user", "ldap-bind", "ldap-base", "ldap-server", "ldap-admin",
@@ -109,7 +109,7 @@ func TestWhatOthersSetStopsNoStart(t *testing.T) {
 	}
 }
 
-func TestVariablesOfVersionsToComeAreRefused(t *testing.T) {
+func TestUnknown_RejectsFutureVariables(t *testing.T) {
 	t.Parallel()
 	for _, variable := range []string{
 		"AUTH_THROTTLE_REDIS_URL",
@@ -133,15 +133,15 @@ func TestUnknown_NamesWhatWasMeantInAWarning(t *testing.T) {
 		"LOG_FORMATTER": "LOG_FORMAT", "LOG_JSON": "LOG_FORMAT",
 	} {
 		c := mustLoad(t, quiet(given+"="+password))
-		assert.Equal(t, []string{given + ": there is no such variable; " + meant + " was probably meant"}, c.Warnings)
+		assert.Equal(t, []string{given + ": unknown variable; did you mean " + meant + "?"}, c.Warnings)
 	}
 	for _, given := range []string{"LOG_DIR", "LDAP_XYZZY", "AUTH_METHOD", "ADMIN_PASSWORD", "HTTP_XYZZY"} {
-		assert.Equal(t, []string{given + ": there is no such variable, and it is not used"}, mustLoad(t, quiet(given+"="+password)).Warnings)
+		assert.Equal(t, []string{given + ": unknown variable, ignored"}, mustLoad(t, quiet(given+"="+password)).Warnings)
 	}
 	assert.Empty(t, mustLoad(t, quiet("LDAP_TIMEOUT=", "NOT_LDAP_TIMEOUT=x", "HTTP_HOST=x", "HTTP_PROXY=x")).Warnings)
 }
 
-func TestUnknown_StopsTheStartWhereLessWouldBeProtected(t *testing.T) {
+func TestUnknown_StopsTheStartIfLessWouldBeProtected(t *testing.T) {
 	t.Parallel()
 	for given, meant := range map[string]string{
 		"LDAP_GROUPS=staff": "LDAP_REQUIRED_GROUPS", "LDAP_GROUP=staff": "LDAP_REQUIRED_GROUPS", "LDAP_ALLOWED_GROUPS=staff": "LDAP_REQUIRED_GROUPS",
@@ -155,7 +155,7 @@ func TestUnknown_StopsTheStartWhereLessWouldBeProtected(t *testing.T) {
 		"ADMIN_TLS_CERT_FILE=/c": "ADMIN_ADDR", "AUTH_KEY=k": "AUTH_API_KEYS_FILE", "AUTH_APIKEYS=k": "AUTH_API_KEYS_FILE",
 	} {
 		name, _ := cut(given)
-		assert.Equal(t, name+": there is no such variable; "+meant+" was probably meant", problem(t, name, minimal(given)), given)
+		assert.Equal(t, name+": unknown variable; did you mean "+meant+"?", problem(t, name, minimal(given)), given)
 	}
 }
 

@@ -19,7 +19,7 @@ func (c *Config) validate(sources map[string]source, wrong *problems) {
 	c.Pool.validate(c.LDAP.BindOnly(), sources, wrong)
 	oneOf(wrong, "LOG_FORMAT", c.Log.Format, "json", "text")
 	if !slices.Contains([]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}, c.Log.Level) {
-		wrong.add("LOG_LEVEL", "%q is none of debug, info, warn, error", sources["LOG_LEVEL"].value)
+		wrong.add("LOG_LEVEL", "%q must be debug, info, warn or error", sources["LOG_LEVEL"].value)
 	}
 	c.HTTP.validateTLS(wrong)
 	c.validateCallers(wrong)
@@ -35,7 +35,7 @@ func (c *Config) validate(sources map[string]source, wrong *problems) {
 	if c.Admin.Addr != "" {
 		address(wrong, "ADMIN_ADDR", c.Admin.Addr)
 		if unmapped(c.Admin.Addr) == unmapped(c.HTTP.Addr) && !strings.HasSuffix(c.Admin.Addr, ":0") {
-			wrong.add("ADMIN_ADDR", "%q is the address of HTTP_ADDR too", c.Admin.Addr)
+			wrong.add("ADMIN_ADDR", "%q must differ from HTTP_ADDR", c.Admin.Addr)
 		}
 	}
 	for _, d := range []struct {
@@ -58,7 +58,7 @@ func (c *Config) validate(sources map[string]source, wrong *problems) {
 		{"HTTP_SHUTDOWN_TIMEOUT", c.HTTP.ShutdownTimeout, time.Millisecond},
 	} {
 		if d.value < d.least || d.value > 365*24*time.Hour {
-			wrong.add(d.variable, "%q is not between %v and a year", d.value, d.least)
+			wrong.add(d.variable, "%q must be between %v and one year", d.value, d.least)
 		}
 	}
 }
@@ -76,7 +76,7 @@ func (p *Pool) validate(bindOnly bool, sources map[string]source, wrong *problem
 	switch _, set := sources["LDAP_POOL_MIN_IDLE_CONNS"]; {
 	case p.MinIdleConns <= share, wrong.has("LDAP_POOL_MAX_CONNS"):
 	case set:
-		wrong.add("LDAP_POOL_MIN_IDLE_CONNS", "\"%d\" is more than half of LDAP_POOL_MAX_CONNS, which is %d", p.MinIdleConns, p.MaxConns)
+		wrong.add("LDAP_POOL_MIN_IDLE_CONNS", "\"%d\" must be at most half of LDAP_POOL_MAX_CONNS, which is %d", p.MinIdleConns, p.MaxConns)
 	default:
 		p.MinIdleConns = share
 	}
@@ -84,13 +84,13 @@ func (p *Pool) validate(bindOnly bool, sources map[string]source, wrong *problem
 
 func between(wrong *problems, variable string, value, least, most int) {
 	if value < least || value > most {
-		wrong.add(variable, "\"%d\" is not between %d and %d", value, least, most)
+		wrong.add(variable, "\"%d\" must be between %d and %d", value, least, most)
 	}
 }
 
 func oneOf(wrong *problems, variable, value string, allowed ...string) {
 	if !slices.Contains(allowed, value) {
-		wrong.add(variable, "%q is none of %s", value, strings.Join(allowed, ", "))
+		wrong.add(variable, "%q is not one of %s", value, strings.Join(allowed, ", "))
 	}
 }
 
@@ -98,7 +98,7 @@ func oneOf(wrong *problems, variable, value string, allowed ...string) {
 func address(wrong *problems, variable, value string) {
 	_, port, err := net.SplitHostPort(value)
 	if n, e := strconv.Atoi(port); err != nil || e != nil || n < 0 || n > 65535 {
-		wrong.add(variable, "%q is not host:port with a port of 0 to 65535", ldapurl.WithoutUser(value))
+		wrong.add(variable, "%q must be host:port with a port from 0 to 65535", ldapurl.WithoutUser(value))
 	}
 }
 
@@ -114,61 +114,61 @@ func unmapped(addr string) string {
 func (c *Config) warn() {
 	l := &c.LDAP
 	if l.TLSInsecureSkipVerify {
-		c.Warnings = append(c.Warnings, "LDAP_TLS_INSECURE_SKIP_VERIFY: the directory's certificate is not verified; anybody on the way can read the passwords")
+		c.Warnings = append(c.Warnings, "LDAP_TLS_INSECURE_SKIP_VERIFY: the directory's certificate is not verified, so an attacker on the network can read the passwords")
 	}
 	c.Warnings = append(c.Warnings, LostAuthorities("LDAP_CA_FILE", l.CAFile)...)
 	c.Warnings = append(c.Warnings, LostAuthorities("HTTP_TLS_CLIENT_CA_FILE", c.HTTP.TLSClientCAFile)...)
 	for _, u := range l.URLs {
 		server, err := ldapurl.Parse(u)
 		if err == nil && !l.StartTLS && server.BeginsInTheClear() && !loopback(server.Host) {
-			c.Warnings = append(c.Warnings, "LDAP_URL: passwords travel to "+u+" in the clear; use ldaps:// or LDAP_START_TLS=true")
+			c.Warnings = append(c.Warnings, "LDAP_URL: passwords are sent to "+u+" without TLS; use ldaps:// or LDAP_START_TLS=true")
 		}
 	}
 	if l.BindDN == "" && !l.BindOnly() {
-		c.Warnings = append(c.Warnings, "LDAP_BIND_DN: not set, so searches are anonymous; few directories let those find users")
+		c.Warnings = append(c.Warnings, "LDAP_BIND_DN: not set, so searches are anonymous; few directories allow anonymous searches for users")
 	}
 	if l.BindDN != "" && l.BindOnly() && l.BindLaneServiceBind != "true" {
-		c.Warnings = append(c.Warnings, "LDAP_BIND_DN: not used, since LDAP_USER_DN_TEMPLATE does without searches")
+		c.Warnings = append(c.Warnings, "LDAP_BIND_DN: not used, because LDAP_USER_DN_TEMPLATE replaces the search")
 	}
 	if l.RequestTimeout > c.Auth.Timeout {
-		c.Warnings = append(c.Warnings, "LDAP_REQUEST_TIMEOUT: longer than AUTH_TIMEOUT, which ends the login first")
+		c.Warnings = append(c.Warnings, "LDAP_REQUEST_TIMEOUT: longer than AUTH_TIMEOUT, which ends the login earlier")
 	}
 	c.warnOfClearText()
 	if logins := c.Pool.MaxConns + c.Pool.MaxWaiters; c.HTTP.MaxConns < logins {
-		c.Warnings = append(c.Warnings, "HTTP_MAX_CONNS: fewer than LDAP_POOL_MAX_CONNS and LDAP_POOL_MAX_WAITERS together ("+strconv.Itoa(logins)+"), so that logins wait for a connection to the service instead of one to the directory")
+		c.Warnings = append(c.Warnings, "HTTP_MAX_CONNS: less than LDAP_POOL_MAX_CONNS plus LDAP_POOL_MAX_WAITERS ("+strconv.Itoa(logins)+"), so logins wait for a connection to the service before they wait for one to the directory")
 	}
 	if of, all := c.Auth.ThrottleFailures, c.Auth.ThrottleAccountFailures; all > 0 && all < of {
-		c.Warnings = append(c.Warnings, "AUTH_THROTTLE_ACCOUNT_FAILURES: fewer than AUTH_THROTTLE_FAILURES, so that one client can use up the account's budget for everybody")
+		c.Warnings = append(c.Warnings, "AUTH_THROTTLE_ACCOUNT_FAILURES: less than AUTH_THROTTLE_FAILURES, so one client can exhaust the account's budget for all clients")
 	}
 	if of, all := c.Auth.ThrottleFailures, c.Auth.ThrottleClientFailures; all > 0 && all < of {
-		c.Warnings = append(c.Warnings, "AUTH_THROTTLE_CLIENT_FAILURES: fewer than AUTH_THROTTLE_FAILURES, so that failures of one account use up the client's budget for all accounts")
+		c.Warnings = append(c.Warnings, "AUTH_THROTTLE_CLIENT_FAILURES: less than AUTH_THROTTLE_FAILURES, so failures of one account exhaust the client's budget for all accounts")
 	}
 	c.warnUniform()
 	for _, group := range l.RequiredGroups {
 		if _, err := ldapname.ParseDN(group); err != nil && strings.Contains(group, "=") && strings.Contains(group, ",") {
-			c.Warnings = append(c.Warnings, "LDAP_REQUIRED_GROUPS: "+strconv.Quote(group)+" looks like a DN and is none (RFC 4514), so it is a group's name: "+err.Error())
+			c.Warnings = append(c.Warnings, "LDAP_REQUIRED_GROUPS: "+strconv.Quote(group)+" looks like a DN but is not valid (RFC 4514), so it is taken as a group name: "+err.Error())
 		}
 	}
 	if c.Admin.Addr != "" && !loopback(c.Admin.Addr) {
 		profiler := ""
 		if c.Admin.Pprof == "true" {
-			profiler = ", and serves the profiler to everybody (ADMIN_PPROF=true)"
+			profiler = ", and ADMIN_PPROF=true opens the profiler to every client"
 		}
-		c.Warnings = append(c.Warnings, "ADMIN_ADDR: "+c.Admin.Addr+" can be reached from other machines; it has no access control"+profiler)
+		c.Warnings = append(c.Warnings, "ADMIN_ADDR: "+c.Admin.Addr+" is reachable from other machines, and the admin listener has no access control"+profiler)
 	}
 }
 
 // warnOfClearText warns if callers' passwords reach the main listener unencrypted. A client CA
 // requires TLS.
 func (c *Config) warnOfClearText() {
-	const remedy = " in the clear, unless a proxy beside it speaks TLS; use HTTP_TLS_CERT_FILE"
+	const remedy = " without TLS unless a proxy on this machine terminates it; set HTTP_TLS_CERT_FILE"
 	switch {
 	case c.HTTP.TLSCertFile != "" || loopback(c.HTTP.Addr):
 	case c.Auth.APIKeysFile != "":
-		c.Warnings = append(c.Warnings, "AUTH_API_KEYS_FILE: keys and passwords travel to "+c.HTTP.Addr+remedy)
+		c.Warnings = append(c.Warnings, "AUTH_API_KEYS_FILE: keys and passwords are sent to "+c.HTTP.Addr+remedy)
 	default:
-		c.Warnings = append(c.Warnings, "HTTP_ADDR: passwords travel to "+c.HTTP.Addr+remedy+
-			", and AUTH_API_KEYS_FILE to say who may ask, or listen on 127.0.0.1 if callers are on this machine")
+		c.Warnings = append(c.Warnings, "HTTP_ADDR: passwords are sent to "+c.HTTP.Addr+remedy+
+			", and set AUTH_API_KEYS_FILE to admit only known callers; or listen on 127.0.0.1 if all callers are on this machine")
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestThePoolsNumbersFitEachOther(t *testing.T) {
+func TestValidate_PoolNumbersFitEachOther(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		environ        []string
@@ -37,29 +37,29 @@ func TestThePoolsNumbersFitEachOther(t *testing.T) {
 	}
 }
 
-func TestNumbersOutOfBoundsAreRefusedWithTheirBounds(t *testing.T) {
+func TestValidate_ErrorNamesTheBoundsOfANumber(t *testing.T) {
 	t.Parallel()
 	const wait = "LDAP_POOL_MAX_WAITERS"
 	for name, c := range map[string]struct {
 		environ        []string
 		variable, text string
 	}{
-		"one connection with a filter":   {minimal("LDAP_POOL_MAX_CONNS=1"), "LDAP_POOL_MAX_CONNS", `"1" is not between 2 and 10000`},
-		"no connection with a template":  {template("LDAP_POOL_MAX_CONNS=0"), "LDAP_POOL_MAX_CONNS", `"0" is not between 1 and 10000`},
-		"too many connections":           {minimal("LDAP_POOL_MAX_CONNS=10001"), "LDAP_POOL_MAX_CONNS", `"10001" is not between 2 and 10000`},
-		"one more kept than half":        {minimal("LDAP_POOL_MAX_CONNS=10", "LDAP_POOL_MIN_IDLE_CONNS=6"), "LDAP_POOL_MIN_IDLE_CONNS", `"6" is more than half of LDAP_POOL_MAX_CONNS, which is 10`},
-		"the default kept, and set":      {minimal("LDAP_POOL_MAX_CONNS=2", "LDAP_POOL_MIN_IDLE_CONNS=2"), "LDAP_POOL_MIN_IDLE_CONNS", `"2" is more than half of LDAP_POOL_MAX_CONNS, which is 2`},
-		"a negative number kept":         {minimal("LDAP_POOL_MIN_IDLE_CONNS=-1"), "LDAP_POOL_MIN_IDLE_CONNS", `"-1" is not between 0 and 5000`},
-		"a wrong maximum is one problem": {minimal("LDAP_POOL_MAX_CONNS=1", "LDAP_POOL_MIN_IDLE_CONNS=2"), "LDAP_POOL_MAX_CONNS", `"1" is not between`},
+		"one connection with a filter":   {minimal("LDAP_POOL_MAX_CONNS=1"), "LDAP_POOL_MAX_CONNS", `"1" must be between 2 and 10000`},
+		"no connection with a template":  {template("LDAP_POOL_MAX_CONNS=0"), "LDAP_POOL_MAX_CONNS", `"0" must be between 1 and 10000`},
+		"too many connections":           {minimal("LDAP_POOL_MAX_CONNS=10001"), "LDAP_POOL_MAX_CONNS", `"10001" must be between 2 and 10000`},
+		"one more kept than half":        {minimal("LDAP_POOL_MAX_CONNS=10", "LDAP_POOL_MIN_IDLE_CONNS=6"), "LDAP_POOL_MIN_IDLE_CONNS", `"6" must be at most half of LDAP_POOL_MAX_CONNS, which is 10`},
+		"the default kept, and set":      {minimal("LDAP_POOL_MAX_CONNS=2", "LDAP_POOL_MIN_IDLE_CONNS=2"), "LDAP_POOL_MIN_IDLE_CONNS", `"2" must be at most half of LDAP_POOL_MAX_CONNS, which is 2`},
+		"a negative number kept":         {minimal("LDAP_POOL_MIN_IDLE_CONNS=-1"), "LDAP_POOL_MIN_IDLE_CONNS", `"-1" must be between 0 and 5000`},
+		"a wrong maximum is one problem": {minimal("LDAP_POOL_MAX_CONNS=1", "LDAP_POOL_MIN_IDLE_CONNS=2"), "LDAP_POOL_MAX_CONNS", `"1" must be between`},
 		"a maximum in words is one, too": {minimal("LDAP_POOL_MAX_CONNS=ten", "LDAP_POOL_MIN_IDLE_CONNS=2"), "LDAP_POOL_MAX_CONNS", `"ten" is not a whole number`},
-		"a negative number of waiters":   {minimal(wait + "=-1"), wait, `"-1" is not between 0 and 1000000`},
-		"too many waiters":               {minimal(wait + "=1000001"), wait, `"1000001" is not between 0 and 1000000`},
-		"fewer failures than none":       {minimal("AUTH_THROTTLE_FAILURES=-1"), "AUTH_THROTTLE_FAILURES", `"-1" is not between 0 and 1000000`},
-		"too many failures of a client":  {minimal("AUTH_THROTTLE_CLIENT_FAILURES=1000001"), "AUTH_THROTTLE_CLIENT_FAILURES", `"1000001" is not between 0 and 1000000`},
-		"too many failures":              {minimal("AUTH_THROTTLE_ACCOUNT_FAILURES=1000001"), "AUTH_THROTTLE_ACCOUNT_FAILURES", `"1000001" is not between 0 and 1000000`},
+		"a negative number of waiters":   {minimal(wait + "=-1"), wait, `"-1" must be between 0 and 1000000`},
+		"too many waiters":               {minimal(wait + "=1000001"), wait, `"1000001" must be between 0 and 1000000`},
+		"fewer failures than none":       {minimal("AUTH_THROTTLE_FAILURES=-1"), "AUTH_THROTTLE_FAILURES", `"-1" must be between 0 and 1000000`},
+		"too many failures of a client":  {minimal("AUTH_THROTTLE_CLIENT_FAILURES=1000001"), "AUTH_THROTTLE_CLIENT_FAILURES", `"1000001" must be between 0 and 1000000`},
+		"too many failures":              {minimal("AUTH_THROTTLE_ACCOUNT_FAILURES=1000001"), "AUTH_THROTTLE_ACCOUNT_FAILURES", `"1000001" must be between 0 and 1000000`},
 		"a number that no int holds":     {minimal(wait + "=9999999999999999999"), wait, `"9999999999999999999" is not a whole number`},
 		"a number with a fraction":       {minimal(wait + "=1.5"), wait, `"1.5" is not a whole number`},
-		"a level between two others":     {minimal("LOG_LEVEL=info+1"), "LOG_LEVEL", `"info+1" is none of debug, info, warn, error`},
+		"a level between two others":     {minimal("LOG_LEVEL=info+1"), "LOG_LEVEL", `"info+1" must be debug, info, warn or error`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -68,7 +68,7 @@ func TestNumbersOutOfBoundsAreRefusedWithTheirBounds(t *testing.T) {
 	}
 }
 
-func TestDurationsHaveBounds(t *testing.T) {
+func TestValidate_DurationsHaveBounds(t *testing.T) {
 	t.Parallel()
 	least := map[string]time.Duration{
 		"LDAP_DIAL_TIMEOUT": time.Millisecond, "LDAP_REQUEST_TIMEOUT": time.Millisecond, "LDAP_POOL_MAX_IDLE_TIME": time.Millisecond,
@@ -98,41 +98,41 @@ func TestDurationsHaveBounds(t *testing.T) {
 			}
 			for given, shown := range outside {
 				assert.Contains(t, problem(t, variable, minimal(variable+"="+given)),
-					`"`+shown+`" is not between `+bound.String()+" and a year")
+					`"`+shown+`" must be between `+bound.String()+" and one year")
 			}
 			for _, bad := range []string{"5", "soon", "5 s", "1d", "9999999999h"} {
-				assert.Contains(t, problem(t, variable, minimal(variable+"="+bad)), `"`+bad+`" is not a duration with a unit`)
+				assert.Contains(t, problem(t, variable, minimal(variable+"="+bad)), `"`+bad+`" is not a duration with a unit, such as 5s or 2m`)
 			}
 		})
 	}
 }
 
-func TestAddressesAreHostAndPort(t *testing.T) {
+func TestAddress_IsHostAndPort(t *testing.T) {
 	t.Parallel()
 	for _, variable := range []string{"HTTP_ADDR", "ADMIN_ADDR"} {
 		for _, good := range []string{":1", "127.0.0.1:0", "[::]:65535", "localhost:81", "[fe80::1%eth0]:82"} {
 			mustLoad(t, minimal(variable+"="+good))
 		}
 		for _, bad := range []string{"8080", ":", ":http", "localhost", ":65536", ":-1", "::1:80", "http://localhost:80", " "} {
-			assert.Contains(t, problem(t, variable, minimal(variable+"="+bad)), `"`+bad+`" is not host:port with a port of 0 to 65535`)
+			assert.Contains(t, problem(t, variable, minimal(variable+"="+bad)), `"`+bad+`" must be host:port with a port from 0 to 65535`)
 		}
 	}
 }
 
-func TestTheTwoListenersHaveAddressesOfTheirOwn(t *testing.T) {
+func TestAddress_OfEachListenerIsItsOwn(t *testing.T) {
 	t.Parallel()
-	assert.Contains(t, problem(t, "ADMIN_ADDR", minimal("ADMIN_ADDR=:8080")), `":8080" is the address of HTTP_ADDR too`)
+	assert.Contains(t, problem(t, "ADMIN_ADDR", minimal("ADMIN_ADDR=:8080")), `":8080" must differ from HTTP_ADDR`)
 	mustLoad(t, minimal("ADMIN_ADDR=127.0.0.1:0", "HTTP_ADDR=127.0.0.1:0"))
 	problem(t, "HTTP_ADDR", minimal("ADMIN_ADDR=", "HTTP_ADDR=none"))
 }
 
-func TestAnEmptyAdminAddressTurnsTheListenerOff(t *testing.T) {
+func TestAddress_EmptyOneTurnsTheAdminListenerOff(t *testing.T) {
 	t.Parallel()
 	assert.Equal(t, "127.0.0.1:9090", mustLoad(t, minimal()).Admin.Addr)
 	assert.Empty(t, mustLoad(t, minimal("ADMIN_ADDR=")).Admin.Addr)
 }
 
-func TestNetworksAndAddressesAreTrusted(t *testing.T) {
+func TestTrustedProxies_AreNetworksOrAddresses(t *testing.T) {
 	t.Parallel()
 	c := mustLoad(t, minimal("HTTP_TRUSTED_PROXIES=10.1.2.3/8, 192.0.2.1,2001:db8::1/32,::1,::ffff:192.0.2.9,::ffff:127.0.0.0/104,::ffff:198.51.100.7/128,::ffff:0:0/90"))
 	want := config.PrefixList{
@@ -144,10 +144,10 @@ func TestNetworksAndAddressesAreTrusted(t *testing.T) {
 	for _, bad := range []string{"10.0.0.0/33", "10.0.0/8", "proxy.example.org", "*", "192.0.2.1:80", "10.0.0.0/-1"} {
 		assert.Contains(t, problem(t, "HTTP_TRUSTED_PROXIES", minimal("HTTP_TRUSTED_PROXIES="+bad)), `has "`+bad+`", which is neither`)
 	}
-	assert.Contains(t, problem(t, "HTTP_TRUSTED_PROXIES", minimal("HTTP_TRUSTED_PROXIES=::1,")), "has an empty item between its commas")
+	assert.Contains(t, problem(t, "HTTP_TRUSTED_PROXIES", minimal("HTTP_TRUSTED_PROXIES=::1,")), "has an empty item between commas")
 }
 
-func TestLevelsAndBooleansAreReadInAnyCase(t *testing.T) {
+func TestValidate_LevelsAndBooleansIgnoreCase(t *testing.T) {
 	t.Parallel()
 	for _, level := range []string{"debug", "INFO", "Warn", "error"} {
 		assert.True(t, strings.EqualFold(level, mustLoad(t, minimal("LOG_LEVEL="+level)).Log.Level.String()))
@@ -157,16 +157,16 @@ func TestLevelsAndBooleansAreReadInAnyCase(t *testing.T) {
 	}
 }
 
-func TestWhatIsAllowedAndUnwiseIsWarnedAbout(t *testing.T) {
+func TestValidate_WarnsOfUnwiseSettings(t *testing.T) {
 	t.Parallel()
-	const unveiled, anonymous, open = "in the clear", "searches are anonymous", "can be reached from other machines"
+	const unveiled, anonymous, open = "without TLS", "searches are anonymous", "is reachable from other machines"
 	for name, c := range map[string]struct {
 		environ []string
 		want    []string
 	}{
 		"nothing unwise":                             {minimal(), nil},
 		"a certificate that none checks":             {minimal("LDAP_TLS_INSECURE_SKIP_VERIFY=true"), []string{"the directory's certificate is not verified"}},
-		"passwords in the clear":                     {minimal("LDAP_URL=ldap://h"), []string{"passwords travel to ldap://h " + unveiled}},
+		"passwords in the clear":                     {minimal("LDAP_URL=ldap://h"), []string{"passwords are sent to ldap://h " + unveiled}},
 		"to each such server":                        {minimal("LDAP_URL=ldap://a:389,ldaps://b,ldap://[2001:db8::1]"), []string{"to ldap://a:389 " + unveiled, "to ldap://[2001:db8::1] " + unveiled}},
 		"to servers that the DNS names":              {minimal("LDAP_URL=ldap+srv://example.org"), []string{"to ldap+srv://example.org " + unveiled}},
 		"not with StartTLS to those":                 {minimal("LDAP_URL=ldap+srv://example.org", "LDAP_START_TLS=true"), nil},
@@ -177,20 +177,20 @@ func TestWhatIsAllowedAndUnwiseIsWarnedAbout(t *testing.T) {
 		"not with a template":                        {template(), nil},
 		"an admin listener for all":                  {minimal("ADMIN_ADDR=:9090"), []string{":9090 " + open}},
 		"one on every address":                       {minimal("ADMIN_ADDR=0.0.0.0:9090"), []string{"0.0.0.0:9090 " + open}},
-		"one for all with the profiler":              {minimal("ADMIN_ADDR=:9090", "ADMIN_PPROF=true"), []string{"no access control, and serves the profiler to everybody"}},
+		"one for all with the profiler":              {minimal("ADMIN_ADDR=:9090", "ADMIN_PPROF=true"), []string{"no access control, and ADMIN_PPROF=true opens the profiler to every client"}},
 		"one on this machine only":                   {minimal("ADMIN_ADDR=[::1]:9090"), nil},
-		"an identity that a template has no use for": {template("LDAP_BIND_DN=cn=s", "LDAP_BIND_PASSWORD="+password), []string{"LDAP_BIND_DN: not used, since LDAP_USER_DN_TEMPLATE"}},
+		"an identity that a template has no use for": {template("LDAP_BIND_DN=cn=s", "LDAP_BIND_PASSWORD="+password), []string{"LDAP_BIND_DN: not used, because LDAP_USER_DN_TEMPLATE"}},
 		"a request that outlives its login":          {minimal("AUTH_TIMEOUT=4s"), []string{"LDAP_REQUEST_TIMEOUT: longer than AUTH_TIMEOUT"}},
 		"one that lives as long":                     {minimal("AUTH_TIMEOUT=5s"), nil},
-		"a client that can use up all":               {minimal("AUTH_THROTTLE_ACCOUNT_FAILURES=9"), []string{"AUTH_THROTTLE_ACCOUNT_FAILURES: fewer than AUTH_THROTTLE_FAILURES"}},
-		"a client's limit that one account uses up":  {minimal("AUTH_THROTTLE_CLIENT_FAILURES=9"), []string{"AUTH_THROTTLE_CLIENT_FAILURES: fewer than AUTH_THROTTLE_FAILURES"}},
+		"a client that can use up all":               {minimal("AUTH_THROTTLE_ACCOUNT_FAILURES=9"), []string{"AUTH_THROTTLE_ACCOUNT_FAILURES: less than AUTH_THROTTLE_FAILURES"}},
+		"a client's limit that one account uses up":  {minimal("AUTH_THROTTLE_CLIENT_FAILURES=9"), []string{"AUTH_THROTTLE_CLIENT_FAILURES: less than AUTH_THROTTLE_FAILURES"}},
 		"a client's limit that many accounts use up": {minimal("AUTH_THROTTLE_CLIENT_FAILURES=10"), nil},
 		"no limit for the account":                   {minimal("AUTH_THROTTLE_ACCOUNT_FAILURES=0"), nil},
 		"no admin listener":                          {minimal("ADMIN_ADDR="), nil},
 		"a required group that is nearly a DN":       {minimal("LDAP_GROUP_BASE_DN=ou=g", "LDAP_REQUIRED_GROUPS=cn=admins,ou=g,"), []string{`LDAP_REQUIRED_GROUPS: "cn=admins,ou=g," looks like a DN`}},
 		"one that is, and names":                     {minimal("LDAP_GROUP_BASE_DN=ou=g", "LDAP_REQUIRED_GROUPS=cn=admins,ou=g;a,b;a=;staff"), nil},
 		"uniform mode without a throttle": {
-			minimal("AUTH_FAILURE_DETAIL=uniform", "AUTH_THROTTLE_FAILURES=0", "AUTH_THROTTLE_ACCOUNT_FAILURES=0"), []string{"AUTH_FAILURE_DETAIL: with uniform, "}},
+			minimal("AUTH_FAILURE_DETAIL=uniform", "AUTH_THROTTLE_FAILURES=0", "AUTH_THROTTLE_ACCOUNT_FAILURES=0"), []string{"AUTH_FAILURE_DETAIL: in uniform mode "}},
 		"a decoy that a template has no use for": {
 			template("AUTH_FAILURE_DETAIL=uniform", "AUTH_UNIFORM_DECOY_DN=cn=decoy"), []string{"AUTH_UNIFORM_DECOY_DN: not used"}},
 		"all that there is": {
@@ -210,7 +210,7 @@ func TestWhatIsAllowedAndUnwiseIsWarnedAbout(t *testing.T) {
 	}
 }
 
-func TestTheDecoyIsAnEntryOfItsOwnInUniformMode(t *testing.T) {
+func TestDecoy_IsAnEntryOfItsOwnInUniformMode(t *testing.T) {
 	t.Parallel()
 	const variable = "AUTH_UNIFORM_DECOY_DN"
 	uniform := func(more ...string) []string { return minimal(append(more, "AUTH_FAILURE_DETAIL=uniform")...) }
@@ -219,10 +219,10 @@ func TestTheDecoyIsAnEntryOfItsOwnInUniformMode(t *testing.T) {
 		text    string
 	}{
 		"a name":                       {uniform(variable + "=decoy"), `"decoy" is not a DN (RFC 4514)`},
-		"the root DSE":                 {uniform(variable + "= "), `" " is not`},
-		"without uniform mode":         {minimal(variable + "=cn=decoy,dc=x"), "is used with AUTH_FAILURE_DETAIL=uniform only"},
-		"the service identity":         {uniform(variable + "=CN=Service, dc=example,DC=org"), `"CN=Service, dc=example,DC=org" is the service identity of LDAP_BIND_DN`},
-		"with a user's principal name": {template(variable+"=cn=decoy,dc=x", "AUTH_FAILURE_DETAIL=uniform", "LDAP_PRESET=ad", "LDAP_USER_DN_TEMPLATE={username}@example.org"), "needs users' DNs"},
+		"the root DSE":                 {uniform(variable + "= "), `" " contains only white space`},
+		"without uniform mode":         {minimal(variable + "=cn=decoy,dc=x"), "is used only with AUTH_FAILURE_DETAIL=uniform"},
+		"the service identity":         {uniform(variable + "=CN=Service, dc=example,DC=org"), `"CN=Service, dc=example,DC=org" is the service identity (LDAP_BIND_DN)`},
+		"with a user's principal name": {template(variable+"=cn=decoy,dc=x", "AUTH_FAILURE_DETAIL=uniform", "LDAP_PRESET=ad", "LDAP_USER_DN_TEMPLATE={username}@example.org"), "needs the users' DNs"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -233,15 +233,15 @@ func TestTheDecoyIsAnEntryOfItsOwnInUniformMode(t *testing.T) {
 	mustLoad(t, template(variable+"=cn=decoy,dc=x", "AUTH_FAILURE_DETAIL=uniform", "LDAP_PRESET=389ds"))
 }
 
-func TestAddress_ThatIsMappedIsTheIPv4Address(t *testing.T) {
+func TestAddress_MappedOneIsTheIPv4Address(t *testing.T) {
 	t.Parallel()
 	const own = "[::ffff:127.0.0.1]"
-	assert.Contains(t, problem(t, "ADMIN_ADDR", minimal("ADMIN_ADDR="+own+":80", "HTTP_ADDR=127.0.0.1:80")), "is the address of HTTP_ADDR too")
-	assert.Contains(t, problem(t, "LDAP_URL", minimal("LDAP_URL=ldaps://192.0.2.1,ldaps://[::ffff:192.0.2.1]")), `"ldaps://192.0.2.1" is in the list twice`)
+	assert.Contains(t, problem(t, "ADMIN_ADDR", minimal("ADMIN_ADDR="+own+":80", "HTTP_ADDR=127.0.0.1:80")), "must differ from HTTP_ADDR")
+	assert.Contains(t, problem(t, "LDAP_URL", minimal("LDAP_URL=ldaps://192.0.2.1,ldaps://[::ffff:192.0.2.1]")), `"ldaps://192.0.2.1" is listed twice`)
 	assert.Empty(t, mustLoad(t, minimal("LDAP_URL=ldap://"+own, "ADMIN_ADDR="+own+":80", "HTTP_ADDR="+own+":81")).Warnings)
 }
 
-func TestClearText_OfCallersIsWarnedAboutUnlessTheyAreOnThisMachine(t *testing.T) {
+func TestClearText_WarnsUnlessCallersAreOnThisMachine(t *testing.T) {
 	t.Parallel()
 	pair := ldaptest.NewCA(t).Issue(t, ldaptest.CertConfig{})
 	keys := "AUTH_API_KEYS_FILE=" + file(t, "shop "+hashed("key")+"\n")
@@ -249,12 +249,12 @@ func TestClearText_OfCallersIsWarnedAboutUnlessTheyAreOnThisMachine(t *testing.T
 	for _, addr := range []string{":8080", "0.0.0.0:80", "[::]:80", "192.0.2.1:80", "[::ffff:192.0.2.1]:80", "authsvc.example.org:80"} {
 		warnings := mustLoad(t, minimal("HTTP_ADDR="+addr)).Warnings
 		if assert.Len(t, warnings, 1, addr) {
-			assert.Equal(t, "HTTP_ADDR: passwords travel to "+addr+" in the clear, unless a proxy beside it speaks TLS; use HTTP_TLS_CERT_FILE, "+
-				"and AUTH_API_KEYS_FILE to say who may ask, or listen on 127.0.0.1 if callers are on this machine", warnings[0])
+			assert.Equal(t, "HTTP_ADDR: passwords are sent to "+addr+" without TLS unless a proxy on this machine terminates it; set HTTP_TLS_CERT_FILE, "+
+				"and set AUTH_API_KEYS_FILE to admit only known callers; or listen on 127.0.0.1 if all callers are on this machine", warnings[0])
 		}
 		warnings = mustLoad(t, minimal("HTTP_ADDR="+addr, keys)).Warnings
 		if assert.Len(t, warnings, 1, addr) {
-			assert.Contains(t, warnings[0], "AUTH_API_KEYS_FILE: keys and passwords travel to "+addr+" in the clear")
+			assert.Contains(t, warnings[0], "AUTH_API_KEYS_FILE: keys and passwords are sent to "+addr+" without TLS")
 		}
 		assert.Empty(t, mustLoad(t, minimal(append(secure, "HTTP_ADDR="+addr)...)).Warnings, addr)
 	}

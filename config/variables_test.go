@@ -33,7 +33,7 @@ func variableCases(t *testing.T) map[string]variableCase {
 	denied := file(t, hashed("denied"))
 	keys := file(t, "shop "+strings.Repeat("ab", 32)+"\n")
 	seconds := func(n int) time.Duration { return time.Duration(n) * time.Second }
-	noUnit, noNumber := `"5" is not a duration with a unit`, `"many" is not a whole number`
+	noUnit, noNumber := `"5" is not a duration with a unit, such as 5s or 2m`, `"many" is not a whole number`
 	return map[string]variableCase{
 		"LDAP_URL": {
 			field: func(c *config.Config) any { return c.LDAP.URLs }, def: config.List{"ldaps://ldap.example.org"},
@@ -42,21 +42,21 @@ func variableCases(t *testing.T) map[string]variableCase {
 		},
 		"LDAP_PRESET": {
 			field: func(c *config.Config) any { return c.LDAP.Preset }, def: "openldap", good: "ad", want: "ad",
-			bad: "AD", message: `"AD" is none of openldap, 389ds, ad, freeipa`,
+			bad: "AD", message: `"AD" is not one of openldap, 389ds, ad, freeipa`,
 		},
 		"LDAP_START_TLS": {
 			field: func(c *config.Config) any { return c.LDAP.StartTLS }, def: false,
 			good: "true", want: true, with: []string{"LDAP_URL=ldap://ldap.example.org"},
-			bad: "yes", message: `"yes" is neither true nor false`,
+			bad: "yes", message: `"yes" must be true or false`,
 		},
 		"LDAP_CA_FILE": {
 			field: func(c *config.Config) any { return c.LDAP.CAFile }, def: "", good: ca.File(), want: ca.File(),
-			bad: cert.KeyFile, message: cert.KeyFile + " holds no certificate in PEM form",
+			bad: cert.KeyFile, message: cert.KeyFile + " contains no usable PEM certificate",
 		},
 		"LDAP_CERT_FILE": {
 			field: func(c *config.Config) any { return c.LDAP.CertFile }, def: "", good: cert.CertFile, want: cert.CertFile,
 			with: []string{"LDAP_KEY_FILE=" + cert.KeyFile},
-			bad:  ca.File(), message: ca.File() + " and " + cert.KeyFile + " are not a certificate and its key: ",
+			bad:  ca.File(), message: ca.File() + " and " + cert.KeyFile + " must be a certificate and its private key: ",
 		},
 		"LDAP_KEY_FILE": {
 			field: func(c *config.Config) any { return c.LDAP.KeyFile }, def: "", good: cert.KeyFile, want: cert.KeyFile,
@@ -64,15 +64,15 @@ func variableCases(t *testing.T) map[string]variableCase {
 		},
 		"LDAP_TLS_SERVER_NAME": {
 			field: func(c *config.Config) any { return c.LDAP.TLSServerName }, def: "", good: "other.example.org", want: "other.example.org",
-			bad: "other.example.org:636", message: `"other.example.org:636" is not a host's name`,
+			bad: "other.example.org:636", message: `"other.example.org:636" is not a host name`,
 		},
 		"LDAP_TLS_MIN_VERSION": {
 			field: func(c *config.Config) any { return c.LDAP.TLSMinVersion }, def: "1.2", good: "1.3", want: "1.3",
-			bad: "1.1", message: `"1.1" is none of 1.2, 1.3`,
+			bad: "1.1", message: `"1.1" is not one of 1.2, 1.3`,
 		},
 		"LDAP_TLS_INSECURE_SKIP_VERIFY": {
 			field: func(c *config.Config) any { return c.LDAP.TLSInsecureSkipVerify }, def: false, good: "true", want: true,
-			bad: "on", message: `"on" is neither true nor false`,
+			bad: "on", message: `"on" must be true or false`,
 		},
 		"LDAP_BIND_DN": {
 			field: func(c *config.Config) any { return c.LDAP.BindDN }, def: "cn=service,dc=example,dc=org", good: "cn=other", want: "cn=other",
@@ -88,11 +88,11 @@ func variableCases(t *testing.T) map[string]variableCase {
 		},
 		"LDAP_USER_NAME_ATTRIBUTE": {
 			field: func(c *config.Config) any { return c.LDAP.UserNameAttribute }, def: "uid", good: "sAMAccountName", want: "sAMAccountName",
-			bad: "user name", message: `"user name" is not an attribute's name`,
+			bad: "user name", message: `"user name" is not an attribute name`,
 		},
 		"LDAP_USER_SCOPE": {
 			field: func(c *config.Config) any { return c.LDAP.UserScope }, def: "sub", good: "one", want: "one",
-			bad: "base", message: `"base" is none of sub, one`,
+			bad: "base", message: `"base" is not one of sub, one`,
 		},
 		"LDAP_USER_DN_TEMPLATE": {
 			field: func(c *config.Config) any { return c.LDAP.UserDNTemplate }, def: "", good: "uid={username}", want: "uid={username}",
@@ -101,12 +101,12 @@ func variableCases(t *testing.T) map[string]variableCase {
 		},
 		"LDAP_ATTRIBUTES": {
 			field: func(c *config.Config) any { return c.LDAP.Attributes }, def: config.List(nil), good: "cn, mail", want: config.List{"cn", "mail"},
-			bad: "cn,the mail", message: `"the mail" is not an attribute's name`,
+			bad: "cn,the mail", message: `"the mail" is not an attribute name`,
 		},
 		"LDAP_REQUIRED_GROUPS": {
 			field: func(c *config.Config) any { return c.LDAP.RequiredGroups }, def: config.DNList(nil), with: []string{"LDAP_GROUP_BASE_DN=dc=org"},
 			good: `staff; cn=a\;b,dc=org;x\;y`, want: config.DNList{"staff", `cn=a\;b,dc=org`, `x\;y`},
-			bad: "staff;;x", message: `"staff;;x" has an empty name between its semicolons`,
+			bad: "staff;;x", message: `"staff;;x" has an empty name between semicolons`,
 		},
 		"LDAP_GROUP_BASE_DN": {
 			field: func(c *config.Config) any { return c.LDAP.GroupBaseDNs }, def: config.DNList(nil),
@@ -116,15 +116,15 @@ func variableCases(t *testing.T) map[string]variableCase {
 		"LDAP_GROUP_FILTER": {
 			field: func(c *config.Config) any { return c.LDAP.GroupFilter }, def: "(|(member={dn})(uniqueMember={dn})(memberUid={username}))",
 			good: "(member={dn})", want: "(member={dn})", with: []string{"LDAP_GROUP_BASE_DN=dc=org"},
-			bad: "(objectClass=group)", message: `"(objectClass=group)" has neither {dn} nor {username}`,
+			bad: "(objectClass=group)", message: `"(objectClass=group)" must have {dn}, {username}`,
 		},
 		"LDAP_GROUP_NAME_ATTRIBUTE": {
 			field: func(c *config.Config) any { return c.LDAP.GroupNameAttribute }, def: "cn", good: "ou", want: "ou", with: []string{"LDAP_GROUP_BASE_DN=dc=org"},
-			bad: "the name", message: `"the name" is not an attribute's name`,
+			bad: "the name", message: `"the name" is not an attribute name`,
 		},
 		"LDAP_GROUP_NESTED": {
 			field: func(c *config.Config) any { return c.LDAP.GroupNested }, def: false, good: "true", want: true, with: []string{"LDAP_GROUP_BASE_DN=dc=org"},
-			bad: "all", message: `"all" is neither true nor false`,
+			bad: "all", message: `"all" must be true or false`,
 		},
 		"LDAP_DIAL_TIMEOUT": {
 			field: func(c *config.Config) any { return c.LDAP.DialTimeout }, def: seconds(3), good: "700ms", want: 700 * time.Millisecond,
@@ -136,19 +136,19 @@ func variableCases(t *testing.T) map[string]variableCase {
 		},
 		"LDAP_SERVER_POLICY": {
 			field: func(c *config.Config) any { return c.LDAP.ServerPolicy }, def: "failover", good: "round_robin", want: "round_robin",
-			bad: "random", message: `"random" is none of failover, round_robin`,
+			bad: "random", message: `"random" is not one of failover, round_robin`,
 		},
 		"LDAP_BIND_RETRY": {
 			field: func(c *config.Config) any { return c.LDAP.BindRetry }, def: "no_response", good: "unsent", want: "unsent",
-			bad: "always", message: `"always" is none of no_response, unsent`,
+			bad: "always", message: `"always" is not one of no_response, unsent`,
 		},
 		"LDAP_BIND_LANE_SERVICE_BIND": {
 			field: func(c *config.Config) any { return c.LDAP.BindLaneServiceBind }, def: "auto", good: "false", want: "false",
-			bad: "yes", message: `"yes" is none of auto, true, false`,
+			bad: "yes", message: `"yes" is not one of auto, true, false`,
 		},
 		"LDAP_PASSWORD_POLICY": {
 			field: func(c *config.Config) any { return c.LDAP.PasswordPolicy }, def: "auto", good: "off", want: "off",
-			bad: "true", message: `"true" is none of auto, on, off`,
+			bad: "true", message: `"true" is not one of auto, on, off`,
 		},
 		"LDAP_POOL_MAX_CONNS": {
 			field: func(c *config.Config) any { return c.Pool.MaxConns }, def: 32, good: "8", want: 8, bad: "many", message: noNumber,
@@ -176,17 +176,17 @@ func variableCases(t *testing.T) map[string]variableCase {
 		},
 		"AUTH_ALWAYS_200": {
 			field: func(c *config.Config) any { return c.Auth.Always200 }, def: false, good: "true", want: true,
-			bad: "200", message: `"200" is neither true nor false`,
+			bad: "200", message: `"200" must be true or false`,
 		},
 		"AUTH_API_KEYS_FILE": {
 			field: func(c *config.Config) any { return c.Auth.APIKeysFile }, def: "", good: keys, want: keys,
 			with: []string{"HTTP_ADDR=127.0.0.1:8080"},
-			bad:  server.KeyFile, message: server.KeyFile + ": line 1: must be a name and the SHA-256 of a key, in hexadecimal, with white space between",
+			bad:  server.KeyFile, message: server.KeyFile + ": line 1: must be a name and the SHA-256 of a key in hexadecimal, separated by white space",
 		},
 		"HTTP_TLS_CERT_FILE": {
 			field: func(c *config.Config) any { return c.HTTP.TLSCertFile }, def: "", good: server.CertFile, want: server.CertFile,
 			with: []string{"HTTP_TLS_KEY_FILE=" + server.KeyFile},
-			bad:  ca.File(), message: ca.File() + " and " + server.KeyFile + " are not a certificate and its key: ",
+			bad:  ca.File(), message: ca.File() + " and " + server.KeyFile + " must be a certificate and its private key: ",
 		},
 		"HTTP_TLS_KEY_FILE": {
 			field: func(c *config.Config) any { return c.HTTP.TLSKeyFile }, def: "", good: server.KeyFile, want: server.KeyFile,
@@ -195,7 +195,7 @@ func variableCases(t *testing.T) map[string]variableCase {
 		"HTTP_TLS_CLIENT_CA_FILE": {
 			field: func(c *config.Config) any { return c.HTTP.TLSClientCAFile }, def: "", good: ca.File(), want: ca.File(),
 			with: []string{"HTTP_TLS_CERT_FILE=" + server.CertFile, "HTTP_TLS_KEY_FILE=" + server.KeyFile},
-			bad:  server.KeyFile, message: server.KeyFile + " holds no certificate in PEM form",
+			bad:  server.KeyFile, message: server.KeyFile + " contains no usable PEM certificate",
 		},
 		"HTTP_TLS_CLIENT_DENY_FILE": {
 			field: func(c *config.Config) any { return c.HTTP.TLSClientDenyFile }, def: "", good: denied, want: denied,
@@ -204,15 +204,15 @@ func variableCases(t *testing.T) map[string]variableCase {
 		},
 		"HTTP_HOSTS": {
 			field: func(c *config.Config) any { return c.HTTP.Hosts }, def: config.HostList(nil), good: "Authsvc", want: config.HostList{"authsvc"},
-			bad: "authsvc:8080", message: `"authsvc:8080" has "authsvc:8080": a name counts under every port, leave the port out`,
+			bad: "authsvc:8080", message: `"authsvc:8080" has "authsvc:8080": a name is accepted with every port, remove the port`,
 		},
 		"ADMIN_HOSTS": {
 			field: func(c *config.Config) any { return c.Admin.Hosts }, def: config.HostList(nil), good: "authsvc", want: config.HostList{"authsvc"},
-			bad: "*.example.org", message: `"*.example.org" has "*.example.org": wildcards are not supported, each name must be listed`,
+			bad: "*.example.org", message: `"*.example.org" has "*.example.org": wildcards are not supported, list each name`,
 		},
 		"AUTH_FAILURE_DETAIL": {
 			field: func(c *config.Config) any { return c.Auth.FailureDetail }, def: "distinct", good: "uniform", want: "uniform",
-			bad: "none", message: `"none" is none of distinct, uniform`,
+			bad: "none", message: `"none" is not one of distinct, uniform`,
 		},
 		"AUTH_UNIFORM_DELAY": {
 			field: func(c *config.Config) any { return c.Auth.UniformDelay }, def: 50 * time.Millisecond, good: "200ms", want: 200 * time.Millisecond,
@@ -241,59 +241,59 @@ func variableCases(t *testing.T) map[string]variableCase {
 			bad: "X-User={user}", message: `"X-User={user}": {user} is no placeholder`,
 		},
 		"AUTH_BASIC_CACHE_TTL": {
-			field: func(c *config.Config) any { return c.Auth.BasicCacheTTL }, def: 60 * time.Second, good: "5m", want: 5 * time.Minute, bad: "-1s", message: `"-1s" is not between 0s and a year`,
+			field: func(c *config.Config) any { return c.Auth.BasicCacheTTL }, def: 60 * time.Second, good: "5m", want: 5 * time.Minute, bad: "-1s", message: `"-1s" must be between 0s and one year`,
 		},
 		"AUTH_BASIC_CACHE_FAILURE_TTL": {
-			field: func(c *config.Config) any { return c.Auth.BasicCacheFailureTTL }, def: 10 * time.Second, good: "0s", want: time.Duration(0), bad: "-1s", message: `"-1s" is not between 0s and a year`,
+			field: func(c *config.Config) any { return c.Auth.BasicCacheFailureTTL }, def: 10 * time.Second, good: "0s", want: time.Duration(0), bad: "-1s", message: `"-1s" must be between 0s and one year`,
 		},
 		"AUTH_BASIC_CACHE_STALE": {
-			field: func(c *config.Config) any { return c.Auth.BasicCacheStale }, def: time.Duration(0), good: "8h", want: 8 * time.Hour, bad: "-1s", message: `"-1s" is not between 0s and a year`,
+			field: func(c *config.Config) any { return c.Auth.BasicCacheStale }, def: time.Duration(0), good: "8h", want: 8 * time.Hour, bad: "-1s", message: `"-1s" must be between 0s and one year`,
 		},
 		"AUTH_BASIC_CACHE_SIZE": {
-			field: func(c *config.Config) any { return c.Auth.BasicCacheSize }, def: 10000, good: "1", want: 1, bad: "0", message: `"0" is not between 1 and 1000000`,
+			field: func(c *config.Config) any { return c.Auth.BasicCacheSize }, def: 10000, good: "1", want: 1, bad: "0", message: `"0" must be between 1 and 1000000`,
 		},
 		"HTTP_FORWARD_ADDR": {
 			field: func(c *config.Config) any { return c.HTTP.ForwardAddr }, def: "", good: "127.0.0.1:8081", want: "127.0.0.1:8081",
-			bad: "8081", message: `"8081" is not host:port with a port of 0 to 65535`,
+			bad: "8081", message: `"8081" must be host:port with a port from 0 to 65535`,
 		},
 		"AUTH_THROTTLE_WINDOW": {
 			field: func(c *config.Config) any { return c.Auth.ThrottleWindow }, def: 5 * time.Minute, good: "1h", want: time.Hour, bad: "5", message: noUnit,
 		},
 		"HTTP_ADDR": {
 			field: func(c *config.Config) any { return c.HTTP.Addr }, def: ":8080", good: "[::1]:80", want: "[::1]:80",
-			bad: "8080", message: `"8080" is not host:port with a port of 0 to 65535`,
+			bad: "8080", message: `"8080" must be host:port with a port from 0 to 65535`,
 		},
 		"HTTP_MAX_CONNS": {
-			field: func(c *config.Config) any { return c.HTTP.MaxConns }, def: 4096, good: "10000", want: 10000, bad: "15", message: `"15" is not between 16 and 1000000`,
+			field: func(c *config.Config) any { return c.HTTP.MaxConns }, def: 4096, good: "10000", want: 10000, bad: "15", message: `"15" must be between 16 and 1000000`,
 		},
 		"HTTP_TRUSTED_PROXIES": {
 			field: func(c *config.Config) any { return c.HTTP.TrustedProxies }, def: config.PrefixList(nil),
 			good: "10.0.0.0/8", want: config.PrefixList{netip.MustParsePrefix("10.0.0.0/8")},
-			bad: "10.0.0.0/8,proxy", message: `"10.0.0.0/8,proxy" has "proxy", which is neither a network in CIDR notation nor an address`,
+			bad: "10.0.0.0/8,proxy", message: `"10.0.0.0/8,proxy" has "proxy", which is neither an IP address nor a network in CIDR notation`,
 		},
 		"HTTP_SHUTDOWN_TIMEOUT": {
 			field: func(c *config.Config) any { return c.HTTP.ShutdownTimeout }, def: seconds(10), good: "30s", want: seconds(30), bad: "5", message: noUnit,
 		},
 		"ADMIN_ADDR": {
 			field: func(c *config.Config) any { return c.Admin.Addr }, def: "127.0.0.1:9090", good: "localhost:9091", want: "localhost:9091",
-			bad: "localhost", message: `"localhost" is not host:port with a port of 0 to 65535`,
+			bad: "localhost", message: `"localhost" must be host:port with a port from 0 to 65535`,
 		},
 		"ADMIN_PPROF": {
 			field: func(c *config.Config) any { return c.Admin.Pprof }, def: "loopback", good: "true", want: "true",
-			bad: "yes", message: `"yes" is none of loopback, true, false`,
+			bad: "yes", message: `"yes" is not one of loopback, true, false`,
 		},
 		"LOG_LEVEL": {
 			field: func(c *config.Config) any { return c.Log.Level }, def: slog.LevelInfo, good: "debug", want: slog.LevelDebug,
-			bad: "loud", message: `"loud" is none of debug, info, warn, error`,
+			bad: "loud", message: `"loud" must be debug, info, warn or error`,
 		},
 		"LOG_FORMAT": {
 			field: func(c *config.Config) any { return c.Log.Format }, def: "json", good: "text", want: "text",
-			bad: "xml", message: `"xml" is none of json, text`,
+			bad: "xml", message: `"xml" is not one of json, text`,
 		},
 	}
 }
 
-func TestEveryVariableHasADefaultTakesAValueAndSaysWhatIsWrongWithAnother(t *testing.T) {
+func TestVariables_HaveDefaultsAndExplainWrongValues(t *testing.T) {
 	t.Parallel()
 	cases := variableCases(t)
 	for _, variable := range config.Variables() {

@@ -17,14 +17,14 @@ import (
 
 // sixAddresses plays with a pool of one name that has six addresses, which the DNS returns in a new
 // order each time.
-func sixAddresses(t *testing.T, before func(m *memory), play func(t *testing.T, m *memory, p *Pool)) {
+func sixAddresses(t *testing.T, before func(m *fakeNet), play func(t *testing.T, m *fakeNet, p *Pool)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		var addresses []string
 		for i := range 6 {
 			addresses = append(addresses, fmt.Sprintf("192.0.2.%d", i+1))
 		}
-		m := newMemory(addresses...)
+		m := newFakeNet(addresses...)
 		for _, h := range m.hosts {
 			h.on(func(*peer, *request) bool { time.Sleep(time.Millisecond); return false })
 		}
@@ -55,7 +55,7 @@ func logIns(p *Pool, seconds int) (lost int, longest time.Duration) {
 		<-pace.C
 		all.Go(func() {
 			began := time.Now()
-			ok := letIn(p)
+			ok := loginSucceeds(p)
 			mu.Lock()
 			defer mu.Unlock()
 			if longest = max(longest, time.Since(began)); !ok {
@@ -69,14 +69,14 @@ func logIns(p *Pool, seconds int) (lost int, longest time.Duration) {
 
 func TestAddresses_TwoOfSixThatAreSilentLoseNoLogin(t *testing.T) {
 	t.Parallel()
-	silent := func(m *memory) {
+	silent := func(m *fakeNet) {
 		for _, name := range []string{"192.0.2.1", "192.0.2.4"} {
-			m.hosts[name].set(func(h *host) { h.deaf = true })
+			m.hosts[name].set(func(h *host) { h.dropsDials = true })
 		}
 	}
 	t.Run("from the start", func(t *testing.T) {
 		t.Parallel()
-		sixAddresses(t, silent, func(t *testing.T, _ *memory, p *Pool) {
+		sixAddresses(t, silent, func(t *testing.T, _ *fakeNet, p *Pool) {
 			t.Helper()
 			lost, longest := logIns(p, 90)
 			require.Zero(t, lost)
@@ -92,13 +92,13 @@ func TestAddresses_TwoOfSixThatAreSilentLoseNoLogin(t *testing.T) {
 	})
 	t.Run("later", func(t *testing.T) {
 		t.Parallel()
-		sixAddresses(t, func(*memory) {}, func(t *testing.T, m *memory, p *Pool) {
+		sixAddresses(t, func(*fakeNet) {}, func(t *testing.T, m *fakeNet, p *Pool) {
 			t.Helper()
 			lost, _ := logIns(p, 5)
 			require.Zero(t, lost)
 			silent(m)
 			for _, name := range []string{"192.0.2.1", "192.0.2.4"} {
-				m.hosts[name].cutAll()
+				m.hosts[name].abortAll()
 			}
 			lost, longest := logIns(p, 60)
 			require.Zero(t, lost)
@@ -107,9 +107,9 @@ func TestAddresses_TwoOfSixThatAreSilentLoseNoLogin(t *testing.T) {
 	})
 }
 
-func TestAddresses_AnotherOrderInTheDNSMovesNothing(t *testing.T) {
+func TestAddresses_OtherOrderInTheDNSChangesNothing(t *testing.T) {
 	t.Parallel()
-	sixAddresses(t, func(*memory) {}, func(t *testing.T, m *memory, p *Pool) {
+	sixAddresses(t, func(*fakeNet) {}, func(t *testing.T, m *fakeNet, p *Pool) {
 		t.Helper()
 		mustSearch(t, p)
 		mustBind(t, p)

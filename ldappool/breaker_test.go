@@ -54,9 +54,9 @@ func cuts(kind string) func(p *peer, r *request) bool {
 	}
 }
 
-// lost does logins, some at a time, and tells how many did not get the right verdict and how long
-// the slowest took.
-func lost(t *testing.T, p *Pool, rounds, atOnce int, pause time.Duration) (n int, slowest time.Duration) {
+// countLostLogins does concurrent logins, and returns how many did not get the right verdict and
+// how long the slowest took.
+func countLostLogins(t *testing.T, p *Pool, rounds, atOnce int, pause time.Duration) (n int, slowest time.Duration) {
 	t.Helper()
 	var mu sync.Mutex
 	for range rounds {
@@ -64,7 +64,7 @@ func lost(t *testing.T, p *Pool, rounds, atOnce int, pause time.Duration) (n int
 		for range atOnce {
 			callers.Go(func() {
 				began := time.Now()
-				ok := letIn(p)
+				ok := loginSucceeds(p)
 				mu.Lock()
 				defer mu.Unlock()
 				slowest = max(slowest, time.Since(began))
@@ -79,8 +79,8 @@ func lost(t *testing.T, p *Pool, rounds, atOnce int, pause time.Duration) (n int
 	return n, slowest
 }
 
-// letIn reports whether one login got the right verdict.
-func letIn(p *Pool) bool {
+// loginSucceeds reports whether one login got the right verdict.
+func loginSucceeds(p *Pool) bool {
 	if !p.config().BindOnly {
 		r, err := p.Search(context.Background(), people())
 		if err != nil || r.Code != ldap.LDAPResultSuccess {
@@ -91,7 +91,7 @@ func letIn(p *Pool) bool {
 	return err == nil && r.Code == ldap.LDAPResultSuccess
 }
 
-func TestAServerThatAnswersAndDoesNotServeGivesWayToTheSecond(t *testing.T) {
+func TestBreaker_FailingServerGivesWayToTheSecond(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
@@ -114,21 +114,21 @@ func TestAServerThatAnswersAndDoesNotServeGivesWayToTheSecond(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory("one", "two")
+				m := newFakeNet("one", "two")
 				one := m.hosts["one"]
 				var seen changes
 				changes := []func(*Config){seen.trace}
 				if c.changes != nil {
 					changes = append(changes, c.changes)
 				}
-				p := atFirst(t, m, changes...)
+				p := startAtFirst(t, m, changes...)
 				one.on(slowly(nil))
 				m.hosts["two"].on(slowly(nil))
-				n, _ := lost(t, p, 5, 16, 20*time.Millisecond)
+				n, _ := countLostLogins(t, p, 5, 16, 20*time.Millisecond)
 				require.Zero(t, n)
 				began := time.Now()
 				one.on(slowly(c.script))
-				n, slowest := lost(t, p, 5, 16, 5*time.Millisecond)
+				n, slowest := countLostLogins(t, p, 5, 16, 5*time.Millisecond)
 				t.Logf("%d lost, the slowest took %v, states %v", n, slowest, seen.to(one))
 				require.LessOrEqual(t, n, c.most)
 				require.LessOrEqual(t, slowest, 20*time.Millisecond)
@@ -140,7 +140,7 @@ func TestAServerThatAnswersAndDoesNotServeGivesWayToTheSecond(t *testing.T) {
 				const minutes = 10
 				later, open := 0, 0
 				for range minutes * 20 {
-					n, _ := lost(t, p, 1, 1, 3*time.Second)
+					n, _ := countLostLogins(t, p, 1, 1, 3*time.Second)
 					later += n
 					if p.Stat().Servers[0].BreakerOpen {
 						open++
@@ -157,11 +157,11 @@ func TestAServerThatAnswersAndDoesNotServeGivesWayToTheSecond(t *testing.T) {
 				require.LessOrEqual(t, back, minutes*60/27+8)
 
 				one.on(nil)
-				ill := time.Since(began)
+				failingFor := time.Since(began)
 				becomes(t, p, one, ServerUsable)
-				require.LessOrEqual(t, time.Since(began)-ill, breakerLatest)
+				require.LessOrEqual(t, time.Since(began)-failingFor, breakerLatest)
 				require.False(t, p.Stat().Servers[0].BreakerOpen)
-				n, _ = lost(t, p, 60, 8, 5*time.Second)
+				n, _ = countLostLogins(t, p, 60, 8, 5*time.Second)
 				require.Zero(t, n)
 				require.Equal(t, one.url(), mustBind(t, p).Server)
 			})
@@ -169,12 +169,12 @@ func TestAServerThatAnswersAndDoesNotServeGivesWayToTheSecond(t *testing.T) {
 	}
 }
 
-func TestABusyServerUnderLoadLosesNoLogin(t *testing.T) {
+func TestBreaker_BusyServerLosesNoLogin(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{2, 4, 32} {
 		synctest.Test(t, func(t *testing.T) {
-			m := newMemory("one", "two")
-			p := atFirst(t, m, sizes(size, 1))
+			m := newFakeNet("one", "two")
+			p := startAtFirst(t, m, sizes(size, 1))
 			m.hosts["one"].on(slowly(answers("search", ldap.LDAPResultBusy)))
 			m.hosts["two"].on(slowly(nil))
 			var callers sync.WaitGroup
@@ -193,7 +193,7 @@ func TestABusyServerUnderLoadLosesNoLogin(t *testing.T) {
 	}
 }
 
-func TestWhatOneServerDeclinesAnotherIsAskedOnce(t *testing.T) {
+func TestBreaker_BusyAnswerIsRetriedOnceElsewhere(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name string
@@ -220,9 +220,9 @@ func TestWhatOneServerDeclinesAnotherIsAskedOnce(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory("one", "two")
+				m := newFakeNet("one", "two")
 				one, two := m.hosts["one"], m.hosts["two"]
-				p := atFirst(t, m, func(cfg *Config) { cfg.BindRetry = c.rule })
+				p := startAtFirst(t, m, func(cfg *Config) { cfg.BindRetry = c.rule })
 				before := p.Stat().Retries
 				one.on(answers(c.kind, c.code))
 				want := uint16(ldap.LDAPResultSuccess)
@@ -265,11 +265,11 @@ func TestWhatOneServerDeclinesAnotherIsAskedOnce(t *testing.T) {
 }
 
 // A second server that cannot be reached is none: the caller gets what the first one said.
-func TestABusyServersAnswerStandsWhereTheOtherTurnsOutToBeAway(t *testing.T) {
+func TestBreaker_BusyAnswerIsReturnedIfTheOtherServerIsDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
-		p := atFirst(t, m)
+		m := newFakeNet("one", "two")
+		p := startAtFirst(t, m)
 		m.hosts["two"].refuse(true)
 		m.hosts["one"].on(answers("search", ldap.LDAPResultBusy))
 		began := time.Now()
@@ -280,12 +280,12 @@ func TestABusyServersAnswerStandsWhereTheOtherTurnsOutToBeAway(t *testing.T) {
 	})
 }
 
-func TestAnUnwillingAnswerToABindDoesNotPutTheServerInDoubt(t *testing.T) {
+func TestBreaker_UnwillingAnswerToABindLeavesTheServerUsable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		var seen changes
-		p := atFirst(t, m, seen.trace)
+		p := startAtFirst(t, m, seen.trace)
 		m.hosts["one"].on(answers("bind", ldap.LDAPResultUnwillingToPerform))
 		for range 5 * breakerWindow {
 			r, err := p.Bind(t.Context(), ldaptest.UserDN(1), ldaptest.Password(1))
@@ -298,7 +298,7 @@ func TestAnUnwillingAnswerToABindDoesNotPutTheServerInDoubt(t *testing.T) {
 }
 
 // Without another server, the caller gets this server's answer, and at once.
-func TestTheOnlyServerStaysInUseWhateverItAnswers(t *testing.T) {
+func TestBreaker_OnlyServerStaysInUse(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name  string
@@ -307,7 +307,7 @@ func TestTheOnlyServerStaysInUseWhateverItAnswers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory(c.hosts...)
+				m := newFakeNet(c.hosts...)
 				var seen changes
 				for name, h := range m.hosts {
 					h.on(answers("search", ldap.LDAPResultBusy))
@@ -339,15 +339,15 @@ func TestTheOnlyServerStaysInUseWhateverItAnswers(t *testing.T) {
 	}
 }
 
-func TestAServerThatIsOutForItsAnswersIsBackAtOnceWhenTheOtherGoes(t *testing.T) {
+func TestBreaker_ClosesWhenTheOtherServerFails(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		one, two := m.hosts["one"], m.hosts["two"]
-		p := atFirst(t, m)
+		p := startAtFirst(t, m)
 		one.on(slowly(answers("bind", ldap.LDAPResultBusy))) // which no probe finds out
 		two.on(slowly(nil))
-		n, _ := lost(t, p, 2, 16, time.Millisecond)
+		n, _ := countLostLogins(t, p, 2, 16, time.Millisecond)
 		require.Zero(t, n)
 		require.NotEqual(t, ServerUsable, one.state(p))
 		two.refuse(true)
@@ -367,14 +367,14 @@ func TestAServerThatIsOutForItsAnswersIsBackAtOnceWhenTheOtherGoes(t *testing.T)
 }
 
 // Each time that a probe is mistaken, the next one waits twice as long, up to half a minute.
-func TestAServerThatOnlyProbesFindWellIsTriedEverMoreRarely(t *testing.T) {
+func TestBreaker_BackoffGrowsIfOnlyProbesSucceed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		one := m.hosts["one"]
 		var mu sync.Mutex
 		var went, came []time.Time
-		p := atFirst(t, m, func(c *Config) {
+		p := startAtFirst(t, m, func(c *Config) {
 			c.Trace.ServerChanged = func(e ServerEvent) {
 				mu.Lock()
 				defer mu.Unlock()
@@ -391,9 +391,9 @@ func TestAServerThatOnlyProbesFindWellIsTriedEverMoreRarely(t *testing.T) {
 		m.hosts["two"].on(slowly(nil))
 		for range 14 {
 			becomes(t, p, one, ServerUsable)
-			m.hosts["two"].cutAll() // so that there is a reason to dial
+			m.hosts["two"].abortAll() // so that there is a reason to dial
 			synctest.Wait()
-			n, _ := lost(t, p, 2, 16, time.Millisecond)
+			n, _ := countLostLogins(t, p, 2, 16, time.Millisecond)
 			require.Zero(t, n)
 			require.NotEqual(t, ServerUsable, one.state(p))
 		}

@@ -7,14 +7,13 @@ import (
 	"authsvc/ldappool/internal/core"
 )
 
-// closeGrace is how much longer than its context Close may take to tidy up when callers did not end
-// in time.
+// closeGrace is how much longer than its context Close may take to close connections that callers
+// still use.
 const closeGrace = 100 * time.Millisecond
 
-// Close refuses new operations, rejects callers that wait, lets those that have a connection
-// finish, and closes every connection. When ctx ends first, it cuts the connections under them, and
-// returns ctx's error at most a tenth of a second later. Close may be called again; each call waits
-// for the end.
+// Close rejects new operations and waiting callers, waits for the operations under way, and closes
+// every connection. If ctx ends first, Close aborts the operations under way, and returns ctx's
+// error at most a tenth of a second later. Close may be called again; each call waits for the end.
 func (p *Pool) Close(ctx context.Context) error {
 	first := false
 	p.update(func(now time.Time) {
@@ -31,24 +30,24 @@ func (p *Pool) Close(ctx context.Context) error {
 	case <-p.drained:
 	case <-ctx.Done():
 		err = ctx.Err()
-		p.cutAll()
+		p.abortAll()
 	}
 	if err == nil {
 		select {
-		case <-p.gone:
+		case <-p.closed:
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 	select {
-	case <-p.gone:
+	case <-p.closed:
 	case <-time.After(closeGrace):
 	}
 	return err
 }
 
-// finish waits for everything of the pool's own, and for every connection to be closed.
+// finish waits for the pool's goroutines to return, and for every connection to be closed.
 func (p *Pool) finish() {
 	p.work.Wait()
 	p.mu.Lock()
@@ -61,16 +60,16 @@ func (p *Pool) finish() {
 		}
 	}
 	p.watchers.Wait()
-	close(p.gone)
+	close(p.closed)
 }
 
-// cutAll ends every connection under whoever uses it.
-func (p *Pool) cutAll() {
+// abortAll ends every connection that is in use.
+func (p *Pool) abortAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, conn := range p.core.Conns() {
 		if conn.Phase == core.InUse || conn.Phase == core.Checking {
-			shellOf(conn).cutBy(core.ReasonClosed)
+			shellOf(conn).abort(core.ReasonClosed)
 		}
 	}
 }

@@ -20,10 +20,10 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
-func TestCloseMayBeCalledByManyAndAgain(t *testing.T) {
+func TestClose_IsIdempotentAndConcurrent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t)
 		mustBind(t, p)
 		var closers sync.WaitGroup
@@ -39,10 +39,10 @@ func TestCloseMayBeCalledByManyAndAgain(t *testing.T) {
 	})
 }
 
-func TestAPoolThatIsClosedAtOnceLeavesNothing(t *testing.T) {
+func TestClose_RightAfterNewLeavesNothing(t *testing.T) {
 	t.Parallel()
 	for range 50 {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t)
 		require.NoError(t, p.Close(t.Context()))
 	}
@@ -50,11 +50,11 @@ func TestAPoolThatIsClosedAtOnceLeavesNothing(t *testing.T) {
 
 // The connections that lie idle are the pool's to end and to count, however soon the lanes' stores
 // are closed behind it.
-func TestIdleConnectionsAreRetiredBeforeTheStoresClose(t *testing.T) {
+func TestClose_RetiresIdleConnectionsFirst(t *testing.T) {
 	t.Parallel()
 	for range 200 {
 		synctest.Test(t, func(t *testing.T) {
-			m := newMemory()
+			m := newFakeNet()
 			p := m.start(t, sizes(16, 6))
 			time.Sleep(5 * time.Second)
 			synctest.Wait()
@@ -64,10 +64,10 @@ func TestIdleConnectionsAreRetiredBeforeTheStoresClose(t *testing.T) {
 	}
 }
 
-func TestOperationsOnAClosedPoolEndWithErrClosed(t *testing.T) {
+func TestClose_LaterOperationsEndWithErrClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t)
 		mustBind(t, p)
 		require.NoError(t, p.Close(t.Context()))
@@ -81,10 +81,10 @@ func TestOperationsOnAClosedPoolEndWithErrClosed(t *testing.T) {
 	})
 }
 
-func TestCloseLetsOperationsUnderWayEnd(t *testing.T) {
+func TestClose_LetsOperationsFinish(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		var retired retirements
 		p := m.start(t, retired.trace)
 		time.Sleep(2 * time.Second)
@@ -106,10 +106,10 @@ func TestCloseLetsOperationsUnderWayEnd(t *testing.T) {
 	})
 }
 
-func TestCloseTurnsCallersThatWaitAwayAtOnce(t *testing.T) {
+func TestClose_RejectsWaitingCallersAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(2, 1))
 		g, first := exhaust(t, m, p)
 		var waiting []<-chan error
@@ -130,10 +130,10 @@ func TestCloseTurnsCallersThatWaitAwayAtOnce(t *testing.T) {
 	})
 }
 
-func TestCloseReturnsByItsDeadlineAndCutsWhatIsStuck(t *testing.T) {
+func TestClose_ReturnsByItsDeadlineAndCutsWhatIsStuck(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t)
 		time.Sleep(2 * time.Second)
 		g := hold(m.hosts["one"], "bind")
@@ -151,10 +151,10 @@ func TestCloseReturnsByItsDeadlineAndCutsWhatIsStuck(t *testing.T) {
 	})
 }
 
-func TestCloseWithAContextThatIsOverCutsEverything(t *testing.T) {
+func TestClose_WithAnExpiredContextCutsEverything(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t)
 		time.Sleep(2 * time.Second)
 		g := hold(m.hosts["one"], "search")
@@ -170,11 +170,11 @@ func TestCloseWithAContextThatIsOverCutsEverything(t *testing.T) {
 	})
 }
 
-func TestCloseEndsADial(t *testing.T) {
+func TestClose_EndsADial(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
-		m.hosts["one"].set(func(h *host) { h.deaf = true })
+		m := newFakeNet()
+		m.hosts["one"].set(func(h *host) { h.dropsDials = true })
 		p := m.start(t)
 		waits := bindLater(t.Context(), p)
 		synctest.Wait()
@@ -185,10 +185,10 @@ func TestCloseEndsADial(t *testing.T) {
 	})
 }
 
-func TestCloseEndsTheFirstExchangeOnAConnection(t *testing.T) {
+func TestClose_EndsTheFirstExchangeOnAConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		m.hosts["one"].pause()
 		p := m.start(t)
 		synctest.Wait()
@@ -199,10 +199,10 @@ func TestCloseEndsTheFirstExchangeOnAConnection(t *testing.T) {
 	})
 }
 
-func TestCloseEndsAPingOfUpkeep(t *testing.T) {
+func TestClose_EndsAPingOfMaintenance(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t)
 		time.Sleep(2 * time.Second)
 		g := &gate{kind: "ping", arrived: make(chan *peer, 100), pass: make(chan struct{})}
@@ -221,10 +221,10 @@ func TestCloseEndsAPingOfUpkeep(t *testing.T) {
 	})
 }
 
-func TestCloseEndsAPingBeforeUse(t *testing.T) {
+func TestClose_EndsAPingBeforeUse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t)
 		time.Sleep(4 * time.Second)
 		m.hosts["one"].on(func(_ *peer, r *request) bool { return r.kind == "ping" })
@@ -238,10 +238,10 @@ func TestCloseEndsAPingBeforeUse(t *testing.T) {
 }
 
 // What comes back to a pool that closes in the same moment must still be counted and named.
-func TestReturningAgainstClosingLosesNothing(t *testing.T) {
+func TestClose_RacingReleasesLosesNothing(t *testing.T) {
 	t.Parallel()
 	for range 30 {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(4, 2))
 		var callers sync.WaitGroup
 		for i := range 8 {
@@ -261,7 +261,7 @@ func TestReturningAgainstClosingLosesNothing(t *testing.T) {
 	}
 }
 
-func TestCloseLeavesNoSocketAtTheServer(t *testing.T) {
+func TestClose_LeavesNoSocketAtTheServer(t *testing.T) {
 	t.Parallel()
 	server := ldaptest.NewServer(t, nil)
 	p, err := New(Config{Servers: []string{server.URL()}, BindDN: ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword})

@@ -16,7 +16,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// BindRetry says when a user's bind that died with its connection is sent once more.
+// BindRetry says when a user's bind whose connection was lost is sent once more.
 type BindRetry uint8
 
 // The rules. Neither sends a bind again after a timeout, or after an answer that may be about it.
@@ -24,7 +24,7 @@ const (
 	// RetryNoResponse: if no byte of an answer came, and to another server when one answers busy
 	// (51) or unavailable (52).
 	RetryNoResponse BindRetry = iota
-	// RetryUnsent: only where no byte was sent, for directories that count a bind when it arrives.
+	// RetryUnsent: only where no byte was sent, for directories that count every bind that arrives.
 	RetryUnsent
 )
 
@@ -33,17 +33,17 @@ type ServiceBindRule uint8
 
 // The rules.
 const (
-	// ServiceBindAuto: to servers that end a connection on which the root DSE is read, which is the
-	// check otherwise.
+	// ServiceBindAuto: to servers that end a connection on which the root DSE is read. To others
+	// the first exchange reads the root DSE.
 	ServiceBindAuto ServiceBindRule = iota
 	// ServiceBindAlways: to all, for gateways that treat a connection's first bind differently.
 	ServiceBindAlways
-	// ServiceBindNever: to none. Connections to servers as those of ServiceBindAuto are not checked
-	// at all.
+	// ServiceBindNever: to no server. Connections to servers that end a connection on which the
+	// root DSE is read are not checked at all.
 	ServiceBindNever
 )
 
-// Policy says which of several usable servers connections go to.
+// Policy says to which of several usable servers connections are made.
 type Policy uint8
 
 // The policies.
@@ -51,8 +51,8 @@ const (
 	// Failover: to the first that is usable, in the order of Config.Servers; the addresses of one
 	// name are equals. The pool returns to an earlier server that has been usable for 30 s.
 	Failover Policy = iota
-	// RoundRobin: to each as many, and operations to each in turn. One that recovers gets its share
-	// again within some rounds of maintenance.
+	// RoundRobin: equally to all, and operations to each in turn. A server that recovers gets its
+	// share again within some rounds of maintenance.
 	RoundRobin
 )
 
@@ -78,13 +78,13 @@ type Config struct {
 	// ldapi://%2frun%2fslapd%2fldapi, or ldap+srv://example.org for the servers that the DNS names
 	// as _ldap._tcp.example.org: by priority, and by weight within one (RFC 2782). They are looked
 	// up every 30 s; a lookup that fails, or finds nothing, changes nothing. Each is a server of
-	// its own. The name that a server's certificate must have is the record's target, as LDAP
-	// clients do it, which is as safe as the DNS is: RFC 4513 section 3.1.3 has names from an
-	// insecure lookup not trusted. Where that matters, have TLS trust an authority of your own
-	// only, or set its ServerName.
+	// its own. A server's certificate must have the name of the record's target, as with other LDAP
+	// clients. That is only as safe as the DNS: RFC 4513 section 3.1.3 says not to trust names from
+	// an insecure lookup. If that matters, make TLS trust only an authority of your own, or set its
+	// ServerName.
 	//
-	// A host with several addresses is tried at one after another, both families side by side (RFC
-	// 8305), within DialTimeout, and is looked up again for each connection.
+	// The addresses of a host are tried in turn, both families in parallel (RFC 8305), within
+	// DialTimeout. The host is looked up again for each connection.
 	Servers []string
 	// Policy says which of them are used. Default Failover.
 	Policy Policy
@@ -95,23 +95,22 @@ type Config struct {
 	// 1.2. ServerName is taken from the URL where it is empty.
 	TLS *tls.Config
 	// Authorities are the certificates of TLS.RootCAs, in their order; nil stands for one that
-	// cannot be used. They add no trust: with them, the error of a failed handshake can say by
-	// number which of them it is about.
+	// cannot be used. They add no trust: with them, the error of a failed handshake gives the
+	// number of the authority that it concerns.
 	Authorities []*x509.Certificate
 
 	// BindDN and BindPassword are the service identity that searches. Both empty: searches are
 	// anonymous.
 	BindDN, BindPassword string
-	// BindOnly says that Search is not going to be called: no connection is kept for it, and
-	// servers are probed by a connection without the service identity.
+	// BindOnly says that Search is not called: no connection is kept for it, and probes do not use
+	// the service identity.
 	BindOnly bool
 
-	// ProbeSearch is a search that a server which was usable before must answer to count as usable
-	// again; nil is none. A probe's bind alone does not show that a login's search works.
+	// ProbeSearch is a search that a server must answer to become usable again; nil is none. A
+	// probe's bind alone does not show that a login's search works.
 	ProbeSearch *ldap.SearchRequest
-	// Dial opens the sockets, as [net.Dialer.DialContext] does; nil is the pool's own, which
-	// notices within 25 s that a peer has vanished. It gets the names of servers, and looks them up
-	// itself.
+	// Dial opens the sockets, as [net.Dialer.DialContext] does. It gets the names of servers, and
+	// looks them up itself. Nil is the pool's own, which detects a dead peer within 25 s.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	// DialTimeout bounds TCP, TLS and the service bind together. Default 3 s.
@@ -135,13 +134,13 @@ type Config struct {
 	// MinIdleConns is how many idle connections each lane keeps warm, within its half of MaxConns.
 	// Default 2; -1 is none.
 	MinIdleConns int
-	// MaxIdleTime is how long a connection may lie unused. Default 5 min.
+	// MaxIdleTime is how long a connection may be unused. Default 5 min.
 	MaxIdleTime time.Duration
-	// MaxLifetime is how old a connection may get; each gets up to 10% less, so that they do not
-	// end together. Default 30 min.
+	// MaxLifetime is the maximum age of a connection, less up to 10% so that they do not all end at
+	// once. Default 30 min.
 	MaxLifetime time.Duration
-	// HealthCheckInterval is the pace of upkeep, and how long an idle connection may be quiet
-	// before it is pinged. Default 15 s.
+	// HealthCheckInterval is the interval of maintenance, and how long an idle connection may be
+	// quiet before it is pinged. Default 15 s.
 	HealthCheckInterval time.Duration
 	// MaxWait bounds a caller's wait for a connection. Default 2 s.
 	MaxWait time.Duration
@@ -156,28 +155,28 @@ type Config struct {
 // withDefaults returns a copy with every zero field set.
 func (c Config) withDefaults() Config {
 	c.Servers = slices.Clone(c.Servers)
-	def(&c.DialTimeout, 3*time.Second)
-	def(&c.RequestTimeout, 5*time.Second)
-	def(&c.MaxConns, 32)
-	def(&c.MinIdleConns, 2)
-	def(&c.MaxIdleTime, 5*time.Minute)
-	def(&c.MaxLifetime, 30*time.Minute)
-	def(&c.HealthCheckInterval, 15*time.Second)
-	def(&c.MaxWait, 2*time.Second)
-	def(&c.MaxWaiters, 1000)
+	setDefault(&c.DialTimeout, 3*time.Second)
+	setDefault(&c.RequestTimeout, 5*time.Second)
+	setDefault(&c.MaxConns, 32)
+	setDefault(&c.MinIdleConns, 2)
+	setDefault(&c.MaxIdleTime, 5*time.Minute)
+	setDefault(&c.MaxLifetime, 30*time.Minute)
+	setDefault(&c.HealthCheckInterval, 15*time.Second)
+	setDefault(&c.MaxWait, 2*time.Second)
+	setDefault(&c.MaxWaiters, 1000)
 	c.MinIdleConns = max(c.MinIdleConns, 0)
 	c.MaxWaiters = max(c.MaxWaiters, 0)
 	return c
 }
 
-func def[T comparable](field *T, value T) {
+func setDefault[T comparable](field *T, value T) {
 	var zero T
 	if *field == zero {
 		*field = value
 	}
 }
 
-// checkURL reports what is wrong with a server's URL.
+// checkURL validates a server's URL.
 func checkURL(raw string) error {
 	if ldapurl.SchemeOf(raw) != ldapurl.Domain {
 		_, err := ldapconn.ParseURL(raw)
@@ -189,14 +188,14 @@ func checkURL(raw string) error {
 	return nil
 }
 
-// validate reports every field that is wrong, by name and bound. c has its defaults.
+// validate returns an error that names every invalid field with its bound. c has its defaults.
 func (c Config) validate() error {
 	var errs []error
-	wrong := func(field, format string, args ...any) {
+	invalid := func(field, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("ldappool: Config.%s %s", field, fmt.Sprintf(format, args...)))
 	}
 	if len(c.Servers) == 0 {
-		wrong("Servers", "is empty: name at least one URL such as ldap://ldap.example.org")
+		invalid("Servers", "is empty: name at least one URL such as ldap://ldap.example.org")
 	}
 	for _, raw := range c.Servers {
 		if err := checkURL(raw); err != nil {
@@ -204,19 +203,19 @@ func (c Config) validate() error {
 		}
 	}
 	if (c.BindDN == "") != (c.BindPassword == "") {
-		wrong("BindDN", "and BindPassword belong together: a DN without a password binds as nobody (RFC 4513 section 5.1.2)")
+		invalid("BindDN", "and BindPassword must be set together: a bind with a DN and no password is anonymous (RFC 4513 section 5.1.2)")
 	}
 	if c.BindLaneServiceBind > ServiceBindNever {
-		wrong("BindLaneServiceBind", "is %d, and none of the rules", c.BindLaneServiceBind)
+		invalid("BindLaneServiceBind", "is %d, which is not a known value", c.BindLaneServiceBind)
 	}
 	if c.BindLaneServiceBind == ServiceBindAlways && c.BindDN == "" {
-		wrong("BindLaneServiceBind", "is ServiceBindAlways, which needs a BindDN")
+		invalid("BindLaneServiceBind", "is ServiceBindAlways, which requires BindDN")
 	}
 	if c.Policy > RoundRobin {
-		wrong("Policy", "is %d, and neither Failover nor RoundRobin", c.Policy)
+		invalid("Policy", "is %d, but must be Failover or RoundRobin", c.Policy)
 	}
 	if c.MaxConns < 1 {
-		wrong("MaxConns", "is %d, the least is 1", c.MaxConns)
+		invalid("MaxConns", "is %d, but must be at least 1", c.MaxConns)
 	}
 	for _, d := range []struct {
 		field string
@@ -226,7 +225,7 @@ func (c Config) validate() error {
 		{"MaxLifetime", c.MaxLifetime}, {"HealthCheckInterval", c.HealthCheckInterval}, {"MaxWait", c.MaxWait},
 	} {
 		if d.value < 0 {
-			wrong(d.field, "is %v, it must be positive", d.value)
+			invalid(d.field, "is %v, but must be positive", d.value)
 		}
 	}
 	return errors.Join(errs...)

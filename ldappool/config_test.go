@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestZeroFieldsTakeTheirDefaults(t *testing.T) {
+func TestConfig_ZeroFieldsTakeTheirDefaults(t *testing.T) {
 	t.Parallel()
 	c := Config{Servers: []string{"ldap://one"}}.withDefaults()
 	require.NoError(t, c.validate())
@@ -25,7 +25,7 @@ func TestZeroFieldsTakeTheirDefaults(t *testing.T) {
 	require.Equal(t, RetryNoResponse, c.BindRetry)
 }
 
-func TestMinusOneIsNone(t *testing.T) {
+func TestConfig_MinusOneDisables(t *testing.T) {
 	t.Parallel()
 	c := Config{Servers: []string{"ldap://one"}, MinIdleConns: -1, MaxWaiters: -1}.withDefaults()
 	require.NoError(t, c.validate())
@@ -33,7 +33,7 @@ func TestMinusOneIsNone(t *testing.T) {
 	require.Zero(t, c.MaxWaiters)
 }
 
-func TestAWrongConfigNamesItsField(t *testing.T) {
+func TestConfig_ErrorNamesTheField(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		field  string
@@ -64,7 +64,7 @@ func TestAWrongConfigNamesItsField(t *testing.T) {
 	}
 }
 
-func TestEveryWrongFieldIsNamedAtOnce(t *testing.T) {
+func TestConfig_ErrorNamesEveryWrongField(t *testing.T) {
 	t.Parallel()
 	_, err := New(Config{MaxConns: -1, MaxWait: -1, BindDN: "cn=service"})
 	for _, field := range []string{"Servers", "MaxConns", "MaxWait", "BindDN"} {
@@ -75,7 +75,7 @@ func TestEveryWrongFieldIsNamedAtOnce(t *testing.T) {
 	require.ErrorContains(t, err, "ftp://three")
 }
 
-func TestThePoolKeepsItsOwnCopyOfTheServers(t *testing.T) {
+func TestConfig_ServersAreCopied(t *testing.T) {
 	t.Parallel()
 	servers := []string{"ldap://one"}
 	c := Config{Servers: servers}.withDefaults()
@@ -83,7 +83,7 @@ func TestThePoolKeepsItsOwnCopyOfTheServers(t *testing.T) {
 	require.Equal(t, "ldap://one", c.Servers[0])
 }
 
-func TestAnErrorNamesOperationServerAndCause(t *testing.T) {
+func TestError_NamesOperationServerAndCause(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("connect: no route")
 	err := error(&OpError{Op: "bind", Server: "ldap://one", Kind: ErrUnavailable, Err: cause})

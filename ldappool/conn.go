@@ -14,18 +14,18 @@ import (
 // conn is a connection of the pool: what the core knows of it, and the LDAP connection. One
 // goroutine uses it at a time.
 type conn struct {
-	core *core.Conn
-	ldap *ldapconn.Conn
-	res  resource                     // set while the connection is not idle
-	cut  atomic.Pointer[RetireReason] // why the pool ended it under its user
+	core        *core.Conn
+	ldap        *ldapconn.Conn
+	res         resource                     // set while the connection is not idle
+	abortReason atomic.Pointer[RetireReason] // why the pool aborted its operation
 
-	with       *Config // when it was dialed
-	link       link
-	known      *knowledge      // of the server
-	ctx        context.Context // of the dial
-	cancelDial context.CancelFunc
-	took       time.Duration // the dial
-	probes     bool          // the dial is a probe that does Config.ProbeSearch
+	cfg          *Config // when it was dialed
+	link         link
+	controls     *serverControls // of the server
+	ctx          context.Context // of the dial
+	cancelDial   context.CancelFunc
+	took         time.Duration // the dial
+	probesSearch bool          // the dial is a probe that does Config.ProbeSearch
 }
 
 // link is how a server is reached. Two are the same if they are equal.
@@ -45,21 +45,21 @@ func (c *conn) lane() Lane {
 
 func (c *conn) url() string { return c.core.Server.URL }
 
-// prepareDialLocked makes the connection that a dial fills, so that the dial can be canceled before
-// it begins.
+// prepareDialLocked makes the connection for a dial, so that the dial can be canceled before it
+// begins.
 func (p *Pool) prepareDialLocked(d core.Dial) {
 	cfg := p.config()
 	timeout := cfg.DialTimeout
 	if d.Timeout > 0 {
 		timeout = min(timeout, d.Timeout)
 	}
-	c := &conn{core: d.Conn, with: cfg, link: d.Conn.Link.(link), known: p.known[d.Conn.Server]}
-	c.probes = d.Conn.Purpose == core.ForProbe && d.Conn.Lane == core.Search && d.Conn.Server.Ready && cfg.ProbeSearch != nil
+	c := &conn{core: d.Conn, cfg: cfg, link: d.Conn.Link.(link), controls: p.controls[d.Conn.Server]}
+	c.probesSearch = d.Conn.Purpose == core.ForProbe && d.Conn.Lane == core.Search && d.Conn.Server.Ready && cfg.ProbeSearch != nil
 	c.ctx, c.cancelDial = context.WithTimeout(p.ctx, timeout)
 	d.Conn.Shell = c
 }
 
-// dial makes a connection and reports what came of it.
+// dial makes a connection and reports the result.
 func (p *Pool) dial(c *conn) {
 	defer p.work.Done()
 	defer c.cancelDial()
@@ -76,7 +76,7 @@ func (p *Pool) dial(c *conn) {
 		p.update(func(now time.Time) {
 			p.core.DialFailed(now, c.core, core.Failure{
 				Err: err, Canceled: errors.Is(c.ctx.Err(), context.Canceled),
-				Refused: countsAgainstAccount(err), Busy: isDeclined(err), Answered: isAnswer(err),
+				Refused: countsAgainstAccount(err), Busy: isUnserved(err), Answered: isAnswer(err),
 				HungUp: hungUp(err), Cut: isCutRead(err),
 			})
 		})
@@ -113,23 +113,23 @@ func closeReason(c *conn, end *ldapconn.EndError) RetireReason {
 	switch {
 	case end.Reason != ldapconn.Closed:
 		return RetireReason(end.Reason) // of the same names
-	case c.cut.Load() != nil:
-		return *c.cut.Load()
+	case c.abortReason.Load() != nil:
+		return *c.abortReason.Load()
 	}
 	return RetireReason(core.ReasonClosed)
 }
 
-// cutBy ends the connection under its user.
-func (c *conn) cutBy(reason core.Reason) {
+// abort ends the connection while it is in use.
+func (c *conn) abort(reason core.Reason) {
 	why := RetireReason(reason)
-	c.cut.Store(&why)
+	c.abortReason.Store(&why)
 	c.ldap.Abort()
 }
 
-// open is puddle's constructor: it makes a connection that has spoken LDAP with its server, and in
-// the search lane is bound as the service identity.
+// open is puddle's constructor: it dials a connection and does the first exchange. In the search
+// lane the connection is bound as the service identity.
 func (p *Pool) open(ctx context.Context, c *conn) error {
-	l, err := ldapconn.Dial(ctx, c.link.endpoint, ldapconn.Options{TLS: c.link.tls, Authorities: c.with.Authorities, Dial: c.with.Dial, Large: p.large})
+	l, err := ldapconn.Dial(ctx, c.link.endpoint, ldapconn.Options{TLS: c.link.tls, Authorities: c.cfg.Authorities, Dial: c.cfg.Dial, Large: p.large})
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (p *Pool) open(ctx context.Context, c *conn) error {
 		err = p.probe(ctx, c, op, code)
 	}
 	if err == nil && errors.Is(ctx.Err(), context.Canceled) {
-		err = ctx.Err() // it was given up with the last answer on its way
+		err = ctx.Err() // it was canceled just before the last answer
 	}
 	if err != nil {
 		l.Close()
@@ -147,20 +147,20 @@ func (p *Pool) open(ctx context.Context, c *conn) error {
 	return err
 }
 
-// probe does what a login does besides the bind, the configured search, if the server was usable
-// before, and judges the last answer. What a server does not let anybody read of its root DSE says
-// nothing of logins; and if no other server is usable, any answer will do.
+// probe does the configured search, as a login does, if the server was usable before. It then
+// evaluates the last answer. A server that does not let its root DSE be read can still serve
+// logins. If no other server is usable, any answer is accepted.
 func (p *Pool) probe(ctx context.Context, c *conn, op string, code uint16) error {
-	if c.probes {
+	if c.probesSearch {
 		deadline, _ := ctx.Deadline()
-		r, err := c.ldap.Search(ctx, deadline, c.with.ProbeSearch, ldapconn.Filter{})
+		r, err := c.ldap.Search(ctx, deadline, c.cfg.ProbeSearch, ldapconn.Filter{})
 		if err != nil {
 			return &stepError{"search", err}
 		}
 		op, code = "search", r.Code
 	}
-	if (isNotHere(op, code) || op == "search" && isDoubtful(code)) && p.hasAlternative(c.core.Server) {
-		return &declined{op, code, ""}
+	if (mayServeElsewhere(op, code) || op == "search" && isAmbiguous(code)) && p.hasAlternative(c.core.Server) {
+		return &unservedError{op, code, ""}
 	}
 	return nil
 }
@@ -171,12 +171,12 @@ func (p *Pool) hasAlternative(s *core.Server) bool {
 	return p.core.HasAlternative(s)
 }
 
-// check does a check that the core wants. With byBind it is a service bind.
+// check does a check that the core requested. With byBind it is a service bind.
 func (p *Pool) check(c *conn, byBind bool) {
 	defer p.work.Done()
 	began := time.Now()
 	p.mu.Lock()
-	idle := began.Sub(c.core.Quiet)
+	idle := began.Sub(c.core.LastReceived)
 	p.mu.Unlock()
 	var err error
 	if byBind {
@@ -197,12 +197,12 @@ func (p *Pool) check(c *conn, byBind bool) {
 	})
 }
 
-// destroy is puddle's destructor: it closes a connection in bounded time and gives its place back.
+// destroy is puddle's destructor: it closes a connection in bounded time and frees its slot.
 func (p *Pool) destroy(c *conn) {
 	now := time.Now()
 	e := RetireEvent{
 		Lane: c.lane(), Server: c.url(), Reason: RetireReason(c.core.Reason),
-		Age: now.Sub(c.core.Born), Idle: now.Sub(c.core.Quiet),
+		Age: now.Sub(c.core.CreatedAt), Idle: now.Sub(c.core.LastReceived),
 	}
 	if end := c.end(); end != nil {
 		e.Err = end.Err

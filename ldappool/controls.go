@@ -7,26 +7,26 @@ import (
 	"authsvc/ldappool/ldapconn"
 )
 
-// knowledge is what has been learned of a server's controls.
-type knowledge struct {
+// serverControls is what is known of a server's controls.
+type serverControls struct {
 	mu       sync.Mutex // guards what follows
 	listed   []string   // object identifiers
 	complete bool       // the service identity has read the list, or it is not empty
 }
 
-// asksForControls reports whether the dial should ask what controls the server has.
+// asksForControls reports whether the dial should read the list of the server's controls.
 func (c *conn) asksForControls() bool {
-	if !c.with.OnlyListedControls {
+	if !c.cfg.OnlyListedControls {
 		return false
 	}
-	c.known.mu.Lock()
-	defer c.known.mu.Unlock()
-	return !c.known.complete
+	c.controls.mu.Lock()
+	defer c.controls.mu.Unlock()
+	return !c.controls.complete
 }
 
-// read takes in an answer to rootDSEControls. What nobody may read, the service identity may: an
-// empty list is only believed if that has read it.
-func (k *knowledge) read(r *ldapconn.SearchResult, asService bool) {
+// record records an answer to rootDSEControls. Anonymous clients may not be allowed to read the
+// list, so an empty list only counts if the service identity has read it.
+func (k *serverControls) record(r *ldapconn.SearchResult, asService bool) {
 	var listed []string
 	for _, e := range r.Entries {
 		listed = append(listed, e.GetEqualFoldAttributeValues(supportedControl)...)
@@ -38,21 +38,22 @@ func (k *knowledge) read(r *ldapconn.SearchResult, asService bool) {
 	}
 }
 
-// fits returns those of the controls of a bind that the server is sent. controls is not changed.
-func (k *knowledge) fits(controls []Control) []Control {
+// supported returns the controls of a bind that are sent to the server. It does not change
+// controls.
+func (k *serverControls) supported(controls []Control) []Control {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	unfit := func(c Control) bool { return !c.Critical && !slices.Contains(k.listed, c.OID) }
-	if !slices.ContainsFunc(controls, unfit) {
+	unsupported := func(c Control) bool { return !c.Critical && !slices.Contains(k.listed, c.OID) }
+	if !slices.ContainsFunc(controls, unsupported) {
 		return controls
 	}
-	return slices.DeleteFunc(slices.Clone(controls), unfit)
+	return slices.DeleteFunc(slices.Clone(controls), unsupported)
 }
 
-// controlsFor returns those of the controls of a bind that the server of a connection is sent.
+// controlsFor returns the controls of a bind that are sent to the server of a connection.
 func (p *Pool) controlsFor(c *conn, controls []Control) []Control {
 	if len(controls) == 0 || !p.config().OnlyListedControls {
 		return controls
 	}
-	return c.known.fits(controls)
+	return c.controls.supported(controls)
 }

@@ -25,7 +25,7 @@ func lists(may func(p *peer) bool, controls ...string) func(p *peer, r *request)
 	}
 }
 
-func anybody(*peer) bool       { return true }
+func anyIdentity(*peer) bool   { return true }
 func serviceOnly(p *peer) bool { return p.identity == ldaptest.ServiceDN }
 
 // bindWithPolicy does a user's bind that asks for the password policy.
@@ -48,7 +48,7 @@ func withControl(h *host) (with, without int) {
 
 func serviceFirst(c *Config) { c.BindOnly, c.BindLaneServiceBind = true, ServiceBindAlways }
 
-func TestControls_AreSentWhereTheRootDSEListsThem(t *testing.T) {
+func TestControls_AreSentIfTheRootDSEListsThem(t *testing.T) {
 	t.Parallel()
 	other := "1.2.840.113556.1.4.319"
 	for name, c := range map[string]struct {
@@ -57,12 +57,12 @@ func TestControls_AreSentWhereTheRootDSEListsThem(t *testing.T) {
 		change func(*Config)
 		sent   bool
 	}{
-		"listed":                        {true, lists(anybody, other, policyRequest.OID), nil, true},
-		"listed, without searches":      {true, lists(anybody, policyRequest.OID), func(c *Config) { c.BindOnly = true }, true},
+		"listed":                        {true, lists(anyIdentity, other, policyRequest.OID), nil, true},
+		"listed, without searches":      {true, lists(anyIdentity, policyRequest.OID), func(c *Config) { c.BindOnly = true }, true},
 		"listed for the service only":   {true, lists(serviceOnly, policyRequest.OID), nil, true},
 		"listed, service bind first":    {true, lists(serviceOnly, policyRequest.OID), serviceFirst, true},
-		"others listed":                 {true, lists(anybody, other), nil, false},
-		"none listed":                   {true, lists(anybody), nil, false},
+		"others listed":                 {true, lists(anyIdentity, other), nil, false},
+		"none listed":                   {true, lists(anyIdentity), nil, false},
 		"no root DSE":                   {true, nil, nil, false},
 		"no root DSE, without searches": {true, nil, func(c *Config) { c.BindOnly = true }, false},
 		"always":                        {false, nil, nil, true},
@@ -70,7 +70,7 @@ func TestControls_AreSentWhereTheRootDSEListsThem(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				m.rebinds = true
 				h := m.hosts["one"]
 				h.on(c.script)
@@ -103,7 +103,7 @@ func TestControls_AreSentWhereTheRootDSEListsThem(t *testing.T) {
 func TestControls_CriticalOnesAreAlwaysSent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, func(c *Config) { c.OnlyListedControls = true })
 		_, err := p.Bind(context.Background(), ldaptest.UserDN(1), ldaptest.Password(1), policyRequest, Control{OID: "1.2.3", Critical: true})
 		require.NoError(t, err)
@@ -115,13 +115,13 @@ func TestControls_CriticalOnesAreAlwaysSent(t *testing.T) {
 func TestControls_AServerThatAddsOneGetsIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
-		h.on(lists(anybody, "1.2.3"))
+		h.on(lists(anyIdentity, "1.2.3"))
 		p := m.start(t, func(c *Config) { c.OnlyListedControls = true })
 		require.NoError(t, bindWithPolicy(p))
-		h.on(lists(anybody, policyRequest.OID))
-		h.cutAll()
+		h.on(lists(anyIdentity, policyRequest.OID))
+		h.abortAll()
 		synctest.Wait()
 		require.NoError(t, bindWithPolicy(p))
 		with, without := withControl(h)
@@ -136,21 +136,21 @@ func TestControls_AreNotGivenUpForAServerThatCuts(t *testing.T) {
 	t.Parallel()
 	for _, retry := range []BindRetry{RetryNoResponse, RetryUnsent} {
 		synctest.Test(t, func(t *testing.T) {
-			m := newMemory()
+			m := newFakeNet()
 			h := m.hosts["one"]
 			h.on(func(p *peer, r *request) bool {
 				if len(r.controls) > 0 {
 					p.cut()
 					return true
 				}
-				return lists(anybody, policyRequest.OID)(p, r)
+				return lists(anyIdentity, policyRequest.OID)(p, r)
 			})
 			p := m.start(t, func(c *Config) { c.OnlyListedControls, c.BindRetry = true, retry })
 			for range 20 {
 				require.Error(t, bindWithPolicy(p))
 				time.Sleep(100 * time.Millisecond)
 			}
-			h.on(lists(anybody, policyRequest.OID))
+			h.on(lists(anyIdentity, policyRequest.OID))
 			time.Sleep(time.Minute)
 			require.NoError(t, bindWithPolicy(p))
 			_, without := withControl(h)

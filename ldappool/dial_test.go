@@ -18,24 +18,24 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestABadURLIsRefusedWithWhatToWrite(t *testing.T) {
+func TestDial_BadURLIsRejectedWithWhatToWrite(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{
-		"":                                "want ldap://host:port",
-		"ldap.example.org":                "want ldap://host:port",
-		"ldap.example.org:389":            "want ldap://host:port",
-		"http://ldap.example.org":         "want ldap://host:port",
-		"cldap://ldap.example.org":        "want ldap://host:port",
-		"ldap://":                         "want ldap://host:port",
-		"ldap://:389":                     "want ldap://host:port",
-		"ldap:ldap.example.org":           "want ldap://host:port",
-		"ldap:///dc=example":              "want ldap://host:port",
-		"ldap://host/dc=example":          "want ldap://host:port",
-		"ldap://host?uid":                 "want ldap://host:port",
-		"ldap://user@host":                "want ldap://host:port",
-		"ldap://host:port":                "must be scheme, host and port and nothing else: want ldap://host:port",
-		"ldap://[::1":                     "must be scheme, host and port and nothing else: want ldap://host:port",
-		"ldap://ho st":                    "must be scheme, host and port and nothing else: want ldap://host:port",
+		"":                                "must be ldap://host:port",
+		"ldap.example.org":                "must be ldap://host:port",
+		"ldap.example.org:389":            "must be ldap://host:port",
+		"http://ldap.example.org":         "must be ldap://host:port",
+		"cldap://ldap.example.org":        "must be ldap://host:port",
+		"ldap://":                         "must be ldap://host:port",
+		"ldap://:389":                     "must be ldap://host:port",
+		"ldap:ldap.example.org":           "must be ldap://host:port",
+		"ldap:///dc=example":              "must be ldap://host:port",
+		"ldap://host/dc=example":          "must be ldap://host:port",
+		"ldap://host?uid":                 "must be ldap://host:port",
+		"ldap://user@host":                "must be ldap://host:port",
+		"ldap://host:port":                "must have only a scheme, a host and a port: must be ldap://host:port",
+		"ldap://[::1":                     "must have only a scheme, a host and a port: must be ldap://host:port",
+		"ldap://ho st":                    "must have only a scheme, a host and a port: must be ldap://host:port",
 		"ldapi://":                        "percent-encoded",
 		"ldapi://run/slapd/ldapi":         "percent-encoded",
 		"ldapi://%2frun%2fslapd%zz":       "percent-encoded",
@@ -69,7 +69,7 @@ func asService(cfg Config) Config {
 	return cfg
 }
 
-func TestADirectoryIsReachedByEveryKindOfURL(t *testing.T) { //nolint:tparallel // its subtests count in one log, one at a time
+func TestDial_ReachesEveryKindOfURL(t *testing.T) { //nolint:tparallel // its subtests count in one log, one at a time
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 2, TLS: true})
 	byName := func(url string) string { return strings.Replace(url, "127.0.0.1", "localhost", 1) }
@@ -119,7 +119,7 @@ func requireStep(t testing.TB, err error, step string) {
 	require.True(t, strings.HasPrefix(err.Error(), step+": "), err)
 }
 
-func TestAClientCertificateIsPresented(t *testing.T) {
+func TestDial_PoolPresentsItsClientCertificate(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	cert := ca.Issue(t, ldaptest.CertConfig{Client: true, CommonName: "authsvc", Hosts: []string{}})
@@ -201,7 +201,7 @@ func answering(b []byte) func(net.Conn) {
 	}
 }
 
-func TestPlaintextBehindTheStartTLSAnswerIsNeverReadAsLDAP(t *testing.T) {
+func TestDial_PlaintextAfterTheStartTLSAnswerIsRejected(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	secure := ca.ServerTLS(t)
@@ -223,7 +223,7 @@ func TestPlaintextBehindTheStartTLSAnswerIsNeverReadAsLDAP(t *testing.T) {
 	require.Error(t, <-read, "the handshake succeeded and a request was sent")
 }
 
-func TestASilentServerCostsADialTimeoutAndNoMore(t *testing.T) {
+func TestDial_SilentServerCostsOneDialTimeout(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	addr := listen(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheDocumentNamesEverything fails where something is added that docs/pool.md does not tell of.
-func TestTheDocumentNamesEverything(t *testing.T) {
+// TestDocs_PoolPageNamesEverything fails if something is added that docs/pool.md does not document.
+func TestDocs_PoolPageNamesEverything(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../docs/pool.md")
 	require.NoError(t, err)

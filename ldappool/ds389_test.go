@@ -43,13 +43,13 @@ func TestDS389_InTheReferralStateItGivesWayToTheSecondServer(t *testing.T) {
 	served(warm, first.URL())
 	state("referral")
 	for range 200 {
-		require.True(t, letIn(warm))
+		require.True(t, loginSucceeds(warm))
 	}
 	served(warm, second.URL())
 
 	cold := slapdPool(t, second, both)
 	for range 200 {
-		require.True(t, letIn(cold))
+		require.True(t, loginSucceeds(cold))
 	}
 
 	state("backend")

@@ -8,21 +8,20 @@ import (
 	"authsvc/ldappool/ldapconn"
 )
 
-// The sentinels of everything that can go wrong. Test with [errors.Is]; the error itself is an
-// [*OpError].
+// The sentinels of all errors. Test with [errors.Is]; the error itself is an [*OpError].
 var (
-	// ErrUnavailable occurs when no server could be reached, when none let the service identity
-	// bind, or when the pool knows that from a moment ago.
+	// ErrUnavailable occurs when no server could be reached, when no server accepted the service
+	// identity, or when the pool found that out a moment ago.
 	ErrUnavailable = errors.New("ldappool: directory unavailable")
 	// ErrOverloaded occurs when no connection became available: the queue is full, the estimated
 	// wait exceeds MaxWait or the caller's deadline, or either of them passed while all connections
 	// were in use.
 	ErrOverloaded = errors.New("ldappool: no connection free")
-	// ErrTimeout occurs when the directory took a request and did not answer it within
-	// RequestTimeout or the caller's deadline. Whether it acted on it is not known.
+	// ErrTimeout occurs when a request was sent and not answered within RequestTimeout or the
+	// caller's deadline. Whether the directory acted on it is not known.
 	ErrTimeout = errors.New("ldappool: directory timeout")
-	// ErrConnLost occurs when a connection was cut, or said something that is no LDAP, with a
-	// request under way, and sending it once more was not allowed or ended in the same way.
+	// ErrConnLost occurs when a connection with a request under way was lost, or the server sent
+	// something other than LDAP, and the request could not be sent again or failed in the same way.
 	ErrConnLost = errors.New("ldappool: connection lost")
 	// ErrClosed occurs on a pool that is closed or closing.
 	ErrClosed = errors.New("ldappool: pool closed")
@@ -35,7 +34,7 @@ var (
 	ErrInvalidRequest = ldapconn.ErrInvalidRequest
 )
 
-// OpError is the error of every operation: what was tried, where, and what came of it.
+// OpError is the error of every operation: its name, the server, and the cause.
 type OpError struct {
 	Op     string        // "search" or "bind"
 	Server string        // the server's URL; empty where none was involved

@@ -111,8 +111,8 @@ func ExamplePool_Stat() {
 	// closed with the pool: 2
 }
 
-// Hooks tell what happens, say to metrics: several goroutines call them at once, and they must not
-// block.
+// Hooks report events, for example to metrics: several goroutines call them at once, and they must
+// not block.
 func ExampleTrace() {
 	url, stop := startDirectory()
 	defer stop()
@@ -177,8 +177,7 @@ func ExampleNew_servers() {
 	_, err = ldappool.New(ldappool.Config{Servers: []string{"ldap.example.org"}, MaxConns: -1})
 	fmt.Println(err)
 
-	// Output:
-	// Success says the second: true
-	// ldappool: Config.Servers: "ldap.example.org" is not a URL: want ldap://host:port, ldaps://host:port or ldapi://path and nothing else
-	// ldappool: Config.MaxConns is -1, the least is 1
+	// Output: Success says the second: true ldappool: Config.Servers: "ldap.example.org" is not a
+	// URL: want ldap://host:port, ldaps://host:port or ldapi://path and nothing else ldappool:
+	// Config.MaxConns is -1, the least is 1
 }

@@ -21,8 +21,8 @@ type stepError struct {
 func (e *stepError) Error() string { return e.step + ": " + e.err.Error() }
 func (e *stepError) Unwrap() error { return e.err }
 
-// rootDSE is the search of a check (RFC 4512 section 5.1): what every server answers, without
-// attributes. Any answer proves the connection, whatever its code.
+// rootDSE is the search of a check (RFC 4512 section 5.1), without attributes. Any answer shows
+// that the connection works, whatever its code.
 var rootDSE = readRootDSE("1.1")
 
 // rootDSEControls also asks for the controls that the server knows.
@@ -34,26 +34,26 @@ func readRootDSE(attribute string) *ldap.SearchRequest {
 	return ldap.NewSearchRequest("", ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false, "(objectClass=*)", []string{attribute}, nil)
 }
 
-// firstExchange does the service bind, or where there is to be none a check, and returns what it
-// did last and the answer's code. A server that accepts connections and does not answer is found
-// out here and not by a login; and one that closes connections on which nothing was ever asked
-// (Active Directory does after 120 s) has been asked. What is still to be known of the server's
-// controls is read as well.
+// firstExchange does the service bind, or a check if no service bind is due, and returns its last
+// operation and the answer's code. It detects a server that accepts connections and does not answer
+// before a login uses the connection. It also keeps servers from closing the connection because no
+// request was ever sent (Active Directory does after 120 s). If the server's controls are not known
+// yet, it reads them.
 func (c *conn) firstExchange(ctx context.Context) (op string, code uint16, err error) {
 	deadline, _ := ctx.Deadline()
 	op = "connect"
 	if c.core.AsService {
-		r, err := c.bindAsService(ctx, deadline, c.with)
+		r, err := c.bindAsService(ctx, deadline, c.cfg)
 		if err != nil {
 			return "", 0, err
 		}
 		op, code = "service bind", r.Code
 	}
-	if !c.core.Reads || c.core.AsService && !c.asksForControls() {
+	if !c.core.ReadsRootDSE || c.core.AsService && !c.asksForControls() {
 		return op, code, nil
 	}
 	req := rootDSE
-	if c.with.OnlyListedControls {
+	if c.cfg.OnlyListedControls {
 		req = rootDSEControls
 	}
 	r, err := c.ping(ctx, deadline, req, !c.core.AsService)
@@ -61,7 +61,7 @@ func (c *conn) firstExchange(ctx context.Context) (op string, code uint16, err e
 		return "", 0, &stepError{"ping", err}
 	}
 	if req == rootDSEControls {
-		c.known.read(r, c.core.AsService)
+		c.controls.record(r, c.core.AsService)
 	}
 	return "ping", r.Code, nil
 }
@@ -70,7 +70,7 @@ func (c *conn) firstExchange(ctx context.Context) (op string, code uint16, err e
 func (c *conn) bindAsService(ctx context.Context, deadline time.Time, cfg *Config) (*ldapconn.Result, error) {
 	r, err := c.ldap.Bind(ctx, deadline, cfg.BindDN, cfg.BindPassword)
 	if err == nil && r.Code != ldap.LDAPResultSuccess {
-		err = &refused{r.Code, redact.Diagnostic(r.Diagnostic, cfg.BindPassword)}
+		err = &bindRefusedError{r.Code, redact.Diagnostic(r.Diagnostic, cfg.BindPassword)}
 	}
 	if err != nil {
 		return nil, &stepError{"service bind", err}
@@ -78,14 +78,14 @@ func (c *conn) bindAsService(ctx context.Context, deadline time.Time, cfg *Confi
 	return r, nil
 }
 
-// ping reads the root DSE. Some servers answer that with an error and end the connection: after an
-// error it is read once more, to see whether the connection lasts. asStranger says that nobody has
-// bound on it.
-func (c *conn) ping(ctx context.Context, deadline time.Time, req *ldap.SearchRequest, asStranger bool) (*ldapconn.SearchResult, error) {
+// ping reads the root DSE. Some servers answer with an error and then end the connection. So after
+// an error ping reads it again, to see whether the connection is still open. anonymous says that
+// the connection is not bound.
+func (c *conn) ping(ctx context.Context, deadline time.Time, req *ldap.SearchRequest, anonymous bool) (*ldapconn.SearchResult, error) {
 	r, err := c.ldap.Search(ctx, deadline, req, ldapconn.Filter{})
-	if err == nil && isForbidden(r.Code, asStranger) {
+	if err == nil && isForbidden(r.Code, anonymous) {
 		if _, err = c.ldap.Search(ctx, deadline, rootDSE, ldapconn.Filter{}); endedByPeer(asFault(err)) {
-			err = &hangUp{r.Code}
+			err = &hangUpError{r.Code}
 		}
 	}
 	return r, err
@@ -95,30 +95,31 @@ func endedByPeer(f *ldapconn.Fault) bool {
 	return f != nil && (f.End.Reason == ldapconn.PeerClosed || f.End.Reason == ldapconn.Notice)
 }
 
-// isForbidden reports whether a result code can mean that the root DSE may not be read. A server
-// that is busy says so of everything, and so does one that is willing to do nothing for a while;
-// but some are never willing to do anything for strangers.
-func isForbidden(code uint16, asStranger bool) bool {
+// isForbidden reports whether a result code can mean that the root DSE may not be read. A busy
+// server answers every request with an error, and so does one that is temporarily unwilling. But
+// some servers are always unwilling to serve anonymous clients.
+func isForbidden(code uint16, anonymous bool) bool {
 	if code == ldap.LDAPResultUnwillingToPerform {
-		return asStranger
+		return anonymous
 	}
-	return code != ldap.LDAPResultSuccess && !isNotHere("search", code)
+	return code != ldap.LDAPResultSuccess && !mayServeElsewhere("search", code)
 }
 
-// hangUp is how a server answers a read of its root DSE that ends the connection afterwards.
-type hangUp struct{ code uint16 }
+// hangUpError is the error of a server that answers a read of its root DSE with an error and ends
+// the connection.
+type hangUpError struct{ code uint16 }
 
-func (h *hangUp) Error() string {
-	return fmt.Sprintf("the root DSE may not be read (%s, %d), and the server ended the connection after its answer", ldap.LDAPResultCodeMap[h.code], h.code)
+func (h *hangUpError) Error() string {
+	return fmt.Sprintf("the root DSE cannot be read (%s, %d), and the server closed the connection after its answer", ldap.LDAPResultCodeMap[h.code], h.code)
 }
 
 func hungUp(err error) bool {
-	var h *hangUp
+	var h *hangUpError
 	return errors.As(err, &h)
 }
 
-// isCutRead reports whether a dial ended because the server ended the connection in place of an
-// answer to a read of its root DSE.
+// isCutRead reports whether a dial failed because the server ended the connection instead of
+// answering a read of its root DSE.
 func isCutRead(err error) bool {
 	var s *stepError
 	f := asFault(err)

@@ -14,8 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// atFirst makes a pool that knows both servers to be well, and whose connections all go to "one".
-func atFirst(t *testing.T, m *memory, changes ...func(*Config)) *Pool {
+// startAtFirst makes a pool that knows both servers to be well, and whose connections all go to
+// "one".
+func startAtFirst(t *testing.T, m *fakeNet, changes ...func(*Config)) *Pool {
 	t.Helper()
 	two := m.hosts["two"]
 	two.on(func(*peer, *request) bool { time.Sleep(10 * time.Millisecond); return false }) // "one" is found first
@@ -79,7 +80,7 @@ func bindOnly(c *Config) { c.BindOnly = true }
 
 // The idle connections tell that the server hangs, half a second before anybody's wait is over. A
 // caller that waits for a dial to it, and not for a ping, must profit from that.
-func TestDialsThatHangAtAServerInDoubtHoldNobodyUp(t *testing.T) {
+func TestFailover_HungDialsToASuspectServerDelayNobody(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		size, callers int
@@ -96,10 +97,10 @@ func TestDialsThatHangAtAServerInDoubtHoldNobodyUp(t *testing.T) {
 		t.Run(fmt.Sprintf("%d callers, MaxConns %d", c.callers, c.size), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory("one", "two")
+				m := newFakeNet("one", "two")
 				one, two := m.hosts["one"], m.hosts["two"]
 				var seen dials
-				p := atFirst(t, m, c.changes, seen.trace, sizes(c.size, 2))
+				p := startAtFirst(t, m, c.changes, seen.trace, sizes(c.size, 2))
 				require.Positive(t, p.Stat().Bind.Idle)
 				one.pause()
 				began := time.Now()
@@ -125,10 +126,10 @@ func TestDialsThatHangAtAServerInDoubtHoldNobodyUp(t *testing.T) {
 	}
 }
 
-func TestTheOnlyServersHungDialsAreGivenUpForTheProbeThatTells(t *testing.T) {
+func TestFailover_HungDialsToTheOnlyServerGiveWayToTheProbe(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(32, 1))
 		time.Sleep(5 * time.Second)
@@ -145,7 +146,7 @@ func TestTheOnlyServersHungDialsAreGivenUpForTheProbeThatTells(t *testing.T) {
 	})
 }
 
-func TestIdleConnectionsToAServerInDoubtAreSkippedWhereAnotherIsNot(t *testing.T) {
+func TestFailover_SkipsIdleConnectionsToASuspectServer(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		kind  string
@@ -154,8 +155,8 @@ func TestIdleConnectionsToAServerInDoubtAreSkippedWhereAnotherIsNot(t *testing.T
 		t.Run(c.kind, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory("one", "two")
-				p := atFirst(t, m, sizes(32, -1))
+				m := newFakeNet("one", "two")
+				p := startAtFirst(t, m, sizes(32, -1))
 				fillBy(t, m, 6, c.kind, func() <-chan error { return c.later(t.Context(), p) })
 				time.Sleep(2 * time.Second)
 				m.hosts["one"].pause()
@@ -199,7 +200,7 @@ func (l *leaving) servers() []string {
 	return slices.Clone(l.from)
 }
 
-func TestConnectionsGoHomeToTheFirstChoiceWhenThatHasBeenWellForAWhile(t *testing.T) {
+func TestFailback_StartsWhenTheFirstServerIsStable(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		size, idle int
@@ -215,7 +216,7 @@ func TestConnectionsGoHomeToTheFirstChoiceWhenThatHasBeenWellForAWhile(t *testin
 		t.Run(fmt.Sprintf("MaxConns %d, MinIdleConns %d", c.size, c.idle), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory("one", "two")
+				m := newFakeNet("one", "two")
 				one, two := m.hosts["one"], m.hosts["two"]
 				one.refuse(false)
 				var seen leaving
@@ -253,10 +254,10 @@ func TestConnectionsGoHomeToTheFirstChoiceWhenThatHasBeenWellForAWhile(t *testin
 }
 
 // A first choice that comes and goes is left alone until it stays.
-func TestConnectionsDoNotGoHomeToAServerThatComesAndGoes(t *testing.T) {
+func TestFailback_WaitsWhileTheFirstServerFlaps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		one, two := m.hosts["one"], m.hosts["two"]
 		one.refuse(false)
 		var seen leaving
@@ -267,7 +268,7 @@ func TestConnectionsDoNotGoHomeToAServerThatComesAndGoes(t *testing.T) {
 			becomes(t, p, one, ServerUsable)
 			time.Sleep(time.Duration(5+5*(i*i%5)) * time.Second) // cuts at one age each time would be a limit
 			one.refuse(true)
-			two.cutAll() // so that there is a reason to dial
+			two.abortAll() // so that there is a reason to dial
 			synctest.Wait()
 			mustSearch(t, p)
 			mustBind(t, p)
@@ -285,13 +286,13 @@ func TestConnectionsDoNotGoHomeToAServerThatComesAndGoes(t *testing.T) {
 	})
 }
 
-func TestAProbesConnectionToALesserServerIsGivenUpAndOneToABetterIsKept(t *testing.T) {
+func TestFailover_KeepsTheProbesConnectionOnlyToABetterServer(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{3, 4, 32} {
 		t.Run(fmt.Sprintf("MaxConns %d", size), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory("one", "two", "zero")
+				m := newFakeNet("one", "two", "zero")
 				one, two, zero := m.hosts["one"], m.hosts["two"], m.hosts["zero"]
 				two.refuse(false)
 				zero.refuse(false)
@@ -318,7 +319,7 @@ func TestAProbesConnectionToALesserServerIsGivenUpAndOneToABetterIsKept(t *testi
 
 // Each place has a connection that works, and a caller for it. A probe of a server that lets dials
 // hang would hold a place for seconds, again and again.
-func TestProbesOfAnAbsentServerDoNotTakeThePlacesOfConnectionsThatWork(t *testing.T) {
+func TestFailover_ProbesLeaveWorkingConnectionsTheirSlots(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		size    int
@@ -333,12 +334,12 @@ func TestProbesOfAnAbsentServerDoNotTakeThePlacesOfConnectionsThatWork(t *testin
 		t.Run(fmt.Sprintf("MaxConns %d", c.size), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory("one", "two")
+				m := newFakeNet("one", "two")
 				one, two := m.hosts["one"], m.hosts["two"]
 				one.refuse(false)
 				p := m.start(t, sizes(c.size, 2), c.changes)
 				time.Sleep(5 * time.Second)
-				one.set(func(h *host) { h.refusing, h.deaf = nil, true })
+				one.set(func(h *host) { h.refusing, h.dropsDials = nil, true })
 				two.on(func(*peer, *request) bool { time.Sleep(20 * time.Millisecond); return false })
 				before := p.Stat()
 				began := time.Now()
@@ -367,12 +368,12 @@ func TestProbesOfAnAbsentServerDoNotTakeThePlacesOfConnectionsThatWork(t *testin
 
 // Nobody asks anything of the second of two, and that it is gone is to be known before it is
 // needed.
-func TestAServerThatIsNotUsedIsLookedAt(t *testing.T) {
+func TestFailover_StandbyIsChecked(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		one, two := m.hosts["one"], m.hosts["two"]
-		p := atFirst(t, m)
+		p := startAtFirst(t, m)
 		require.Zero(t, two.conns(p))
 		two.refuse(false)
 		began := time.Now()
@@ -391,10 +392,10 @@ func TestAServerThatIsNotUsedIsLookedAt(t *testing.T) {
 }
 
 // A server that ends the last connection to it may be going away.
-func TestAServerThatEndsTheLastConnectionToItIsLookedAtAtOnce(t *testing.T) {
+func TestFailover_StandbyThatEndsItsLastConnectionIsCheckedAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		one, two := m.hosts["one"], m.hosts["two"]
 		one.refuse(false)
 		p := m.start(t)
@@ -410,17 +411,17 @@ func TestAServerThatEndsTheLastConnectionToItIsLookedAtAtOnce(t *testing.T) {
 		two.refuse(true)
 		began := time.Now()
 		becomes(t, p, two, ServerDown)
-		require.LessOrEqual(t, time.Since(began), 2*warmPace)
+		require.LessOrEqual(t, time.Since(began), 2*warmInterval)
 	})
 }
 
 // A look needs room, and is no reason to take anybody's.
-func TestAServerThatIsNotUsedIsNotLookedAtWhereThereIsNoRoom(t *testing.T) {
+func TestFailover_FullPoolSkipsTheStandbyCheck(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		two := m.hosts["two"]
-		p := atFirst(t, m, sizes(2, 1))
+		p := startAtFirst(t, m, sizes(2, 1))
 		require.Equal(t, 2, p.Stat().Search.Idle+p.Stat().Bind.Idle)
 		looks := len(two.attempts())
 		retired := p.Stat().Retired

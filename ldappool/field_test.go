@@ -13,10 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestField_NoPlaceIsLostWhenAReplacementCannotBeDialled(t *testing.T) {
+func TestField_FailedReplacementKeepsItsSlot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(2, 1))
 		for range 20 {
@@ -49,7 +49,7 @@ func TestField_NoPlaceIsLostWhenAReplacementCannotBeDialled(t *testing.T) {
 func TestField_NothingIsLockedWhileAConnectionIsValidated(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(8, -1))
 		mustBind(t, p)
@@ -78,7 +78,7 @@ func TestField_NothingIsLockedWhileAConnectionIsValidated(t *testing.T) {
 func TestField_FailoverReturnsToTheFirstServer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("first", "second")
+		m := newFakeNet("first", "second")
 		first, second := m.hosts["first"], m.hosts["second"]
 		second.refuse(false)
 		p := m.start(t)
@@ -105,7 +105,7 @@ func TestField_APausedServerDoesNotDefeatFailover(t *testing.T) {
 		t.Run(fmt.Sprint("MinIdleConns ", minIdle), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory("first", "second")
+				m := newFakeNet("first", "second")
 				first, second := m.hosts["first"], m.hosts["second"]
 				second.refuse(false)
 				p := m.start(t, sizes(32, minIdle))
@@ -135,10 +135,10 @@ func TestField_APausedServerDoesNotDefeatFailover(t *testing.T) {
 func TestField_APoolThatHasNoneFreeSaysNothingAboutAPassword(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(1, -1), func(c *Config) { c.BindOnly = true })
 		mustBind(t, p)
-		b := mustBorrow(t, p, core.Bind)
+		b := mustAcquire(t, p, core.Bind)
 		for range 3 {
 			r, err := p.Bind(t.Context(), ldaptest.UserDN(1), "wrong")
 			require.Nil(t, r)
@@ -153,7 +153,7 @@ func TestField_APoolThatHasNoneFreeSaysNothingAboutAPassword(t *testing.T) {
 func TestField_NoConnectionThatCarriedAUserDoesASearch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(4, 1))
 		var all sync.WaitGroup
@@ -204,7 +204,7 @@ func TestField_NoOperationHoldsAConnectionWhileItWaitsForAnother(t *testing.T) {
 	t.Run("a retry with room for one connection", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			m := newMemory()
+			m := newFakeNet()
 			p := m.start(t, sizes(1, -1))
 			mustSearch(t, p)
 			var once sync.Once
@@ -223,7 +223,7 @@ func TestField_NoOperationHoldsAConnectionWhileItWaitsForAnother(t *testing.T) {
 	t.Run("many logins with room for two connections", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			p := newMemory().start(t, sizes(2, 1))
+			p := newFakeNet().start(t, sizes(2, 1))
 			var all sync.WaitGroup
 			for range 50 {
 				all.Go(func() {

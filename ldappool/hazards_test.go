@@ -50,7 +50,7 @@ func TestHazard01_NoticeOfDisconnectionRetiresTheConnection(t *testing.T) {
 	})
 	t.Run("behind an answer", func(t *testing.T) {
 		t.Parallel()
-		server := ldaptest.NewServer(t, unless(func(c *ldaptest.Conn, req ldaptest.Request) bool {
+		server := ldaptest.NewServer(t, handlerExcept(func(c *ldaptest.Conn, req ldaptest.Request) bool {
 			if req.Op == ldaptest.OpBind {
 				c.WriteRaw(append(ldaptest.BindResponse(req.MessageID, 0, ""), ldaptest.NoticeOfDisconnection(52, "")...))
 			}
@@ -68,7 +68,7 @@ func TestHazard01_NoticeOfDisconnectionRetiresTheConnection(t *testing.T) {
 		p, retired := watched(t, server)
 		mustBind(t, p)
 		var once sync.Once
-		server.SetHandler(unless(func(c *ldaptest.Conn, _ ldaptest.Request) (said bool) {
+		server.SetHandler(handlerExcept(func(c *ldaptest.Conn, _ ldaptest.Request) (said bool) {
 			once.Do(func() { c.Notice(52, ""); said = true })
 			return said
 		}))
@@ -81,7 +81,7 @@ func TestHazard01_NoticeOfDisconnectionRetiresTheConnection(t *testing.T) {
 func TestHazard02_AConnectionWhoseBindTimedOutIsNeverUsedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(2, -1))
 		mustSearch(t, p)
@@ -114,7 +114,7 @@ func TestHazard02_AConnectionWhoseBindTimedOutIsNeverUsedAgain(t *testing.T) {
 func TestHazard03_ABlockedWriteEndsInTimeAndSoDoesClose(t *testing.T) {
 	t.Parallel()
 	const big = maxAnswer - 1<<20 // more than the kernel takes for a peer that does not read
-	deafened := func(t *testing.T) *ldaptest.Server {
+	unresponsive := func(t *testing.T) *ldaptest.Server {
 		t.Helper()
 		directory := ldaptest.NewDirectory()
 		return ldaptest.NewServer(t, func(c *ldaptest.Conn, req ldaptest.Request) {
@@ -126,14 +126,14 @@ func TestHazard03_ABlockedWriteEndsInTimeAndSoDoesClose(t *testing.T) {
 	}
 	t.Run("by the request's timeout", func(t *testing.T) {
 		t.Parallel()
-		p, retired := watched(t, deafened(t), func(c *Config) { c.RequestTimeout = 200 * time.Millisecond })
+		p, retired := watched(t, unresponsive(t), func(c *Config) { c.RequestTimeout = 200 * time.Millisecond })
 		_, err := bindAs(t, p, ldaptest.UserDN(1), strings.Repeat("x", big))
 		requireFault(t, err, ErrTimeout)
 		nextRetired(t, retired, RetiredTimeout)
 	})
 	t.Run("by the pool's close", func(t *testing.T) {
 		t.Parallel()
-		p, _ := watched(t, deafened(t), func(c *Config) { c.RequestTimeout = time.Hour })
+		p, _ := watched(t, unresponsive(t), func(c *Config) { c.RequestTimeout = time.Hour })
 		blocked := make(chan error, 1)
 		go func() {
 			_, err := p.Bind(context.Background(), ldaptest.UserDN(1), strings.Repeat("x", big))
@@ -192,7 +192,7 @@ func TestHazard05_ARefusedStartTLSCostsTheConnectionAndNothingIsSentInTheClear(t
 func TestHazard06_AConnectionOnWhichAWriteFailedIsNotUsedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(4, -1), func(c *Config) { c.BindRetry = RetryUnsent })
 		mustSearch(t, p)
@@ -214,7 +214,7 @@ func TestHazard06_AConnectionOnWhichAWriteFailedIsNotUsedAgain(t *testing.T) {
 
 func TestHazard07_WhetherARequestWasSentIsKnownWithoutGoLDAPsWord(t *testing.T) {
 	t.Parallel()
-	// go-ldap says all of these in plain text; the pool must tell them apart.
+	// go-ldap says all of these in plain text; the pool must distinguish them.
 	for name, tt := range map[string]struct {
 		rule  BindRetry
 		cut   func(p *peer, r *request) // what becomes of the first bind
@@ -232,7 +232,7 @@ func TestHazard07_WhetherARequestWasSentIsKnownWithoutGoLDAPsWord(t *testing.T) 
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				h := m.hosts["one"]
 				p := m.start(t, sizes(4, -1), func(c *Config) { c.BindRetry = tt.rule })
 				mustBind(t, p)
@@ -266,13 +266,13 @@ func TestHazard08_AnAnswerThatGoLDAPSkipsOrWaitsForCostsATimeoutAtMost(t *testin
 		"no operation":                           {ldaptest.NoOperation, ErrConnLost},
 		"another id":                             {ldaptest.WrongMessageID, ErrConnLost},
 		"half a message":                         {ldaptest.HalfMessage, ErrTimeout},
-		"a string that reaches past the message": {overrunning, ErrConnLost},
+		"a string that reaches past the message": {overlongString, ErrConnLost},
 		"nothing":                                {func(int64) []byte { return nil }, ErrTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				h := m.hosts["one"]
 				p := m.start(t, sizes(4, -1))
 				mustBind(t, p)
@@ -301,7 +301,7 @@ func TestHazard08_AnAnswerThatGoLDAPSkipsOrWaitsForCostsATimeoutAtMost(t *testin
 func TestHazard09_ARequestThatCannotBeEncodedCostsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newMemory().start(t, sizes(4, -1))
+		p := newFakeNet().start(t, sizes(4, -1))
 		mustBind(t, p)
 		withNil := people()
 		withNil.Controls = []ldap.Control{nil}
@@ -358,8 +358,8 @@ func TestHazard12_EveryDialHasItsOwnTimeout(t *testing.T) {
 	t.Parallel()
 	requireUnused(t, "ldapconn.Dial", "ldap.NewConn", "ldap.Dial", "ldap.DialTLS", "ldap.DialURL", "ldap.DialWithDialer", "net.Dial", "tls.Dial", "tls.DialWithDialer")
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
-		m.hosts["one"].set(func(h *host) { h.deaf = true })
+		m := newFakeNet()
+		m.hosts["one"].set(func(h *host) { h.dropsDials = true })
 		p := m.start(t, sizes(4, -1), func(c *Config) { c.MaxWait = time.Hour })
 		began := time.Now()
 		_, err := p.Search(t.Context(), people())
@@ -385,7 +385,7 @@ func TestHazard13_ACallersContextEndsItsRequestAndTheConnectionWithIt(t *testing
 			t.Run(kind+", "+name, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					m := newMemory()
+					m := newFakeNet()
 					p := m.start(t, sizes(4, -1))
 					mustBind(t, p)
 					mustSearch(t, p)
@@ -438,7 +438,7 @@ func TestHazard15_ABindWithoutPasswordNeverReachesTheDirectory(t *testing.T) {
 	t.Parallel()
 	requireUnused(t, "Bind", "SimpleBind", "UnauthenticatedBind", "AllowEmptyPassword")
 	var seen binds
-	server := ldaptest.NewServer(t, unless(seen.count))
+	server := ldaptest.NewServer(t, handlerExcept(seen.count))
 	p, _ := watched(t, server)
 	for _, who := range [][2]string{{ldaptest.UserDN(1), ""}, {"", "secret"}, {"", ""}} {
 		_, err := bindAs(t, p, who[0], who[1])
@@ -481,7 +481,7 @@ func TestHazard17_AnAnswerIsBounded(t *testing.T) {
 	t.Run("entries without end end at 4 MiB", func(t *testing.T) {
 		t.Parallel()
 		entry := ldaptest.Entry{DN: ldaptest.UserDN(1), Attributes: map[string][]string{"jpegPhoto": {strings.Repeat("x", 1<<20)}}}
-		server := ldaptest.NewServer(t, unless(func(c *ldaptest.Conn, req ldaptest.Request) bool {
+		server := ldaptest.NewServer(t, handlerExcept(func(c *ldaptest.Conn, req ldaptest.Request) bool {
 			b := ldaptest.SearchEntry(req.MessageID, entry)
 			for range 20 { // of 1 MiB each
 				c.WriteRaw(b)
@@ -498,7 +498,7 @@ func TestHazard17_AnAnswerIsBounded(t *testing.T) {
 func TestHazard18_TheControlsOfARefusalAreReturned(t *testing.T) {
 	t.Parallel()
 	locked := ldaptest.Control{OID: ldap.ControlTypeBeheraPasswordPolicy, Value: []byte{0x30, 0x03, 0x81, 0x01, 0x01}}
-	server := ldaptest.NewServer(t, unless(func(c *ldaptest.Conn, req ldaptest.Request) bool {
+	server := ldaptest.NewServer(t, handlerExcept(func(c *ldaptest.Conn, req ldaptest.Request) bool {
 		c.ReplyBind(req, ldap.LDAPResultInvalidCredentials, "locked", locked)
 		return true
 	}))
@@ -510,7 +510,7 @@ func TestHazard18_TheControlsOfARefusalAreReturned(t *testing.T) {
 	require.Equal(t, []Control{{OID: locked.OID, Value: locked.Value}}, r.Controls)
 }
 
-func TestHazard19_ThePoolIsToldOfAResetAndDoesNotHaveToAsk(t *testing.T) {
+func TestHazard19_ThePoolNoticesAResetAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*ldaptest.Server){"reset": (*ldaptest.Server).ResetAll, "closed": (*ldaptest.Server).CloseAll} {
 		t.Run(name, func(t *testing.T) {
@@ -530,12 +530,12 @@ func TestHazard19_ThePoolIsToldOfAResetAndDoesNotHaveToAsk(t *testing.T) {
 	t.Run("at once", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			m := newMemory()
+			m := newFakeNet()
 			p := m.start(t, sizes(4, -1))
 			mustSearch(t, p)
 			mustBind(t, p)
 			time.Sleep(500 * time.Millisecond) // into the pause between two looks of upkeep's own
-			m.hosts["one"].cutAll()
+			m.hosts["one"].abortAll()
 			synctest.Wait() // no time passes
 			require.EqualValues(t, 2, p.Stat().Retired[RetiredPeerClosed])
 		})
@@ -543,11 +543,11 @@ func TestHazard19_ThePoolIsToldOfAResetAndDoesNotHaveToAsk(t *testing.T) {
 	t.Run("and one that ends between borrowing and use is known to have carried nothing", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			m := newMemory()
+			m := newFakeNet()
 			p := m.start(t, sizes(4, -1))
 			mustBind(t, p)
-			b := mustBorrow(t, p, core.Bind)
-			m.hosts["one"].cutAll()
+			b := mustAcquire(t, p, core.Bind)
+			m.hosts["one"].abortAll()
 			synctest.Wait()
 			_, err := b.bind(t.Context(), time.Now().Add(time.Second), ldaptest.UserDN(1), ldaptest.Password(1), nil)
 			f := asFault(err)

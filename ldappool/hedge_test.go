@@ -28,7 +28,7 @@ func delayed(h *host, kind string, after time.Duration, on func(*peer) bool) {
 
 // quietBinds is a pool with n idle connections for binds that must be pinged before use, and those
 // connections.
-func quietBinds(t *testing.T, m *memory, n int, changes ...func(*Config)) (*Pool, func(*peer) bool) {
+func quietBinds(t *testing.T, m *fakeNet, n int, changes ...func(*Config)) (*Pool, func(*peer) bool) {
 	t.Helper()
 	p := m.start(t, changes...)
 	synctest.Wait()
@@ -38,10 +38,10 @@ func quietBinds(t *testing.T, m *memory, n int, changes ...func(*Config)) (*Pool
 	return p, func(p *peer) bool { return p.number <= last }
 }
 
-func TestACallerWhosePingIsSlowIsServedByADialBesideIt(t *testing.T) {
+func TestHedge_SlowPingIsHedgedByADial(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p, kept := quietBinds(t, m, 1, sizes(8, -1))
 		delayed(m.hosts["one"], "ping", 200*time.Millisecond, kept)
 		r := mustBind(t, p)
@@ -55,13 +55,13 @@ func TestACallerWhosePingIsSlowIsServedByADialBesideIt(t *testing.T) {
 	})
 }
 
-func TestAPingThatIsNotSlowHasNothingDialledBesideIt(t *testing.T) {
+func TestHedge_FastPingGetsNoDial(t *testing.T) {
 	t.Parallel()
 	for name, far := range map[string]bool{"a server nearby": false, "a server far away": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				took := hedgeAfter - time.Millisecond
 				every := func(*peer) bool { return true }
 				if far {
@@ -79,7 +79,7 @@ func TestAPingThatIsNotSlowHasNothingDialledBesideIt(t *testing.T) {
 	}
 }
 
-func TestConnectionsThatAllDiedUnnoticedCostTheirCallerOnePing(t *testing.T) {
+func TestHedge_DeadConnectionsCostTheirCallerOnePing(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name  string
@@ -88,7 +88,7 @@ func TestConnectionsThatAllDiedUnnoticedCostTheirCallerOnePing(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				h := m.hosts["one"]
 				p, kept := quietBinds(t, m, 6, sizes(c.conns, -1), func(c *Config) { c.BindOnly = true })
 				h.on(func(p *peer, _ *request) bool { return kept(p) })
@@ -101,7 +101,7 @@ func TestConnectionsThatAllDiedUnnoticedCostTheirCallerOnePing(t *testing.T) {
 	}
 }
 
-func TestAConnectionThatWasJustUsedServesACallerWhosePingIsSlow(t *testing.T) {
+func TestHedge_ReleasedConnectionServesACallerWithASlowPing(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name string
@@ -111,7 +111,7 @@ func TestAConnectionThatWasJustUsedServesACallerWhosePingIsSlow(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				h := m.hosts["one"]
 				p, _ := quietBinds(t, m, 2, sizes(2, -1), func(c *Config) { c.BindOnly = true })
 				mustSleep := map[string]time.Duration{"ping": 300 * time.Millisecond, "bind": c.busy}
@@ -140,17 +140,17 @@ func TestAConnectionThatWasJustUsedServesACallerWhosePingIsSlow(t *testing.T) {
 	}
 }
 
-func TestACallerThatGoesAwayDuringItsPingReturnsAtOnceAndCostsNoConnection(t *testing.T) {
+func TestHedge_CanceledCallerReturnsAtOnceAndKeepsTheConnection(t *testing.T) {
 	t.Parallel()
 	for name, after := range map[string]time.Duration{"before it is slow": hedgeAfter / 2, "while it is slow": 2 * hedgeAfter} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				p, kept := quietBinds(t, m, 1, sizes(2, -1))
 				h := m.hosts["one"]
 				delayed(h, "ping", 300*time.Millisecond, kept)
-				h.set(func(h *host) { h.deaf = true }) // what is dialled meanwhile comes to nothing
+				h.set(func(h *host) { h.dropsDials = true }) // what is dialled meanwhile comes to nothing
 				ctx, cancel := context.WithTimeout(t.Context(), after)
 				defer cancel()
 				began := time.Now()
@@ -165,10 +165,10 @@ func TestACallerThatGoesAwayDuringItsPingReturnsAtOnceAndCostsNoConnection(t *te
 	}
 }
 
-func TestCloseDoesNotWaitForASlowPing(t *testing.T) {
+func TestHedge_CloseEndsASlowPing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p, kept := quietBinds(t, m, 1, sizes(8, -1))
 		delayed(m.hosts["one"], "ping", 400*time.Millisecond, kept)
 		mustBind(t, p)
@@ -178,16 +178,16 @@ func TestCloseDoesNotWaitForASlowPing(t *testing.T) {
 	})
 }
 
-func TestAServerThatIsSlowToTakeAConnectionHasTheNextOneDialledBesideIt(t *testing.T) {
+func TestHedge_SlowServerIsHedgedByTheNext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		one, two := m.hosts["one"], m.hosts["two"]
 		p := m.start(t, sizes(8, -1))
 		synctest.Wait()
 		// SYNs go nowhere: no dial ends before its time, and nothing that is open tells of it.
-		one.set(func(h *host) { h.deaf = true })
-		one.cutAll()
+		one.set(func(h *host) { h.dropsDials = true })
+		one.abortAll()
 		time.Sleep(time.Millisecond)
 		began := time.Now()
 		for _, done := range append(bindsLater(t.Context(), p, 3), searchLater(t.Context(), p)) {
@@ -207,9 +207,9 @@ func TestAServerThatIsSlowToTakeAConnectionHasTheNextOneDialledBesideIt(t *testi
 		require.NotEqual(t, ServerUsable, p.Stat().Servers[0].State)
 
 		// Once it answers again it is the first choice again.
-		one.set(func(h *host) { h.deaf = false })
+		one.set(func(h *host) { h.dropsDials = false })
 		time.Sleep(20 * time.Second)
-		two.cutAll()
+		two.abortAll()
 		time.Sleep(time.Millisecond)
 		before := len(one.bindsOf(ldaptest.UserDN(1)))
 		mustBind(t, p)
@@ -217,15 +217,15 @@ func TestAServerThatIsSlowToTakeAConnectionHasTheNextOneDialledBesideIt(t *testi
 	})
 }
 
-func TestASlowDialHasOneBesideItAndAnotherAfterASecond(t *testing.T) {
+func TestHedge_SlowDialGetsASecondAndAThirdAfterASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		p := m.start(t, sizes(8, -1), func(c *Config) { c.BindOnly = true })
 		synctest.Wait()
 		for _, h := range m.hosts {
-			h.set(func(h *host) { h.deaf = true })
-			h.cutAll()
+			h.set(func(h *host) { h.dropsDials = true })
+			h.abortAll()
 		}
 		time.Sleep(time.Millisecond)
 		bind := bindLater(t.Context(), p)

@@ -15,30 +15,30 @@ import (
 
 // What the tests know of the pool's limits.
 const (
-	pingAfter       = core.CheckAfter
-	pingTimeout     = core.CheckTimeout
-	minPing         = core.MinCheck
-	hedgeAfter      = core.HedgeAfter
-	dialHedgeAfter  = core.DialHedgeAfter
-	maxDials        = core.MaxDials
-	maxBinds        = core.MaxServiceBinds
-	warmPace        = core.WarmPace
-	silentAfter     = core.SilentAfter
-	askAfter        = core.AskAfter
-	watchPace       = core.WatchPace
-	stillborn       = maxDeadOnArrival
-	breakerWindow   = health.BreakerWindow
-	breakerLatest   = health.BreakerMaxPause
-	settled         = health.Settled
-	probeSoonest    = health.ProbeMin
-	probeLatest     = health.ProbeMax
-	refusalPause    = health.RefusalMin
-	refusalLatest   = health.RefusalMax
-	resolveEvery    = discovery.Interval
-	leastConsidered = 20 * time.Millisecond
+	pingAfter        = core.CheckAfter
+	pingTimeout      = core.CheckTimeout
+	minPing          = core.MinCheck
+	hedgeAfter       = core.HedgeAfter
+	dialHedgeAfter   = core.DialHedgeAfter
+	maxDials         = core.MaxDials
+	maxBinds         = core.MaxServiceBinds
+	warmInterval     = core.WarmInterval
+	silentAfter      = core.SilentAfter
+	checkSilentAfter = core.CheckSilentAfter
+	watchInterval    = core.WatchInterval
+	deadOnArrival    = maxDeadOnArrival
+	breakerWindow    = health.BreakerWindow
+	breakerLatest    = health.BreakerMaxPause
+	stableAfter      = health.StableAfter
+	probeSoonest     = health.ProbeMin
+	probeLatest      = health.ProbeMax
+	refusalPause     = health.RefusalMin
+	refusalLatest    = health.RefusalMax
+	resolveEvery     = discovery.Interval
+	minIdle          = 20 * time.Millisecond
 )
 
-func safely(limit time.Duration) time.Duration { return limits.Usable(limit) }
+func withMargin(limit time.Duration) time.Duration { return limits.WithMargin(limit) }
 
 // The reasons for which connections are closed.
 const (
@@ -64,8 +64,8 @@ type held struct {
 	pool *Pool
 }
 
-// mustBorrow takes a connection of a lane.
-func mustBorrow(t testing.TB, p *Pool, l core.Lane) held {
+// mustAcquire takes a connection of a lane.
+func mustAcquire(t testing.TB, p *Pool, l core.Lane) held {
 	t.Helper()
 	now := time.Now()
 	c, _, err := p.acquire(context.Background(), "test", &core.Request{Lane: l, Began: now, Deadline: now.Add(p.config().MaxWait)})
@@ -85,5 +85,5 @@ func serverOf(p *Pool, i int) *core.Server {
 	return p.core.Servers()[i]
 }
 
-// benefit is how long a suspect server counts as usable.
-const benefit = 2 * time.Second
+// suspectGrace is how long a suspect server counts as usable.
+const suspectGrace = 2 * time.Second

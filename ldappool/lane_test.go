@@ -67,10 +67,10 @@ func searchLater(ctx context.Context, p *Pool) <-chan error {
 	return done
 }
 
-func TestTheConnectionUsedLastIsUsedNext(t *testing.T) {
+func TestIdle_LastUsedConnectionIsUsedNext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(32, -1))
 		fill(t, m, p, 3)
 		mustBind(t, p)
@@ -83,10 +83,10 @@ func TestTheConnectionUsedLastIsUsedNext(t *testing.T) {
 	})
 }
 
-func TestUpkeepsPingsLeaveTheOrderOfUseAlone(t *testing.T) {
+func TestIdle_MaintenancePingsKeepTheOrderOfUse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(32, -1))
 		fill(t, m, p, 4)
 		mustBind(t, p)
@@ -102,14 +102,14 @@ func TestUpkeepsPingsLeaveTheOrderOfUseAlone(t *testing.T) {
 	})
 }
 
-// fill has the bind lane open n connections, by n binds at one time.
-func fill(t *testing.T, m *memory, p *Pool, n int) {
+// fill makes the bind lane open n connections, by n concurrent binds.
+func fill(t *testing.T, m *fakeNet, p *Pool, n int) {
 	t.Helper()
 	fillBy(t, m, n, "bind", func() <-chan error { return bindLater(t.Context(), p) })
 }
 
 // fillBy opens n connections by n operations of a kind at one time.
-func fillBy(t *testing.T, m *memory, n int, kind string, later func() <-chan error) {
+func fillBy(t *testing.T, m *fakeNet, n int, kind string, later func() <-chan error) {
 	t.Helper()
 	g := hold(m.hosts["one"], kind)
 	var done []<-chan error
@@ -132,7 +132,7 @@ func lastUser(h *host) int {
 	return binds[len(binds)-1].peer
 }
 
-func TestAConnectionIsPingedBeforeUseOnlyIfItWasQuietForMoreThanASecond(t *testing.T) {
+func TestIdle_PingBeforeUseAfterASecondOfSilence(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name  string
@@ -147,7 +147,7 @@ func TestAConnectionIsPingedBeforeUseOnlyIfItWasQuietForMoreThanASecond(t *testi
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				p := m.start(t, sizes(4, 1))
 				synctest.Wait()
 				for name, use := range map[string]func(){"bind": func() { mustBind(t, p) }, "search": func() { mustSearch(t, p) }} {
@@ -162,10 +162,10 @@ func TestAConnectionIsPingedBeforeUseOnlyIfItWasQuietForMoreThanASecond(t *testi
 	}
 }
 
-func TestAConnectionDialledForACallerIsNotPingedAgain(t *testing.T) {
+func TestIdle_FreshlyDialedConnectionNeedsNoPing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(4, -1))
 		mustBind(t, p)
 		// The one ping is the bind connection's first exchange.
@@ -173,7 +173,7 @@ func TestAConnectionDialledForACallerIsNotPingedAgain(t *testing.T) {
 	})
 }
 
-func TestAnIdleConnectionThatDiedUnnoticedIsReplacedBehindTheCaller(t *testing.T) {
+func TestIdle_DeadConnectionIsReplacedInTheBackground(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name   string
@@ -205,7 +205,7 @@ func TestAnIdleConnectionThatDiedUnnoticedIsReplacedBehindTheCaller(t *testing.T
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				h := m.hosts["one"]
 				p := m.start(t, sizes(4, -1))
 				mustBind(t, p)
@@ -226,12 +226,12 @@ func TestAnIdleConnectionThatDiedUnnoticedIsReplacedBehindTheCaller(t *testing.T
 	}
 }
 
-func TestCallersOfBothLanesShareAnyNumberOfConnections(t *testing.T) {
+func TestLane_BothShareAnyNumberOfConnections(t *testing.T) {
 	t.Parallel()
 	for _, conns := range []int{1, 2, 3, 4, 32} {
 		t.Run("MaxConns "+itoa(conns), func(t *testing.T) {
 			t.Parallel()
-			m := newMemory()
+			m := newFakeNet()
 			p := m.start(t, sizes(conns, 2), func(c *Config) { c.MaxWait = 30 * time.Second })
 			var callers sync.WaitGroup
 			var failed atomic.Int64
@@ -261,14 +261,14 @@ func TestCallersOfBothLanesShareAnyNumberOfConnections(t *testing.T) {
 
 func itoa(n int) string { return string(rune('0'+n/10)) + string(rune('0'+n%10)) }
 
-func TestALaneUnderConstantLoadLeavesTheOtherItsShare(t *testing.T) {
+func TestLane_UnderConstantLoadLeavesTheOtherItsShare(t *testing.T) {
 	t.Parallel()
 	for _, conns := range []int{1, 2, 3, 4, 8} {
 		for _, greedy := range []string{"searches", "binds"} {
 			t.Run(greedy+" against MaxConns "+itoa(conns), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					m := newMemory()
+					m := newFakeNet()
 					// Each operation takes a moment, so that the greedy lane always has callers
 					// that wait.
 					m.hosts["one"].on(func(*peer, *request) bool { time.Sleep(time.Millisecond); return false })
@@ -302,10 +302,10 @@ func TestALaneUnderConstantLoadLeavesTheOtherItsShare(t *testing.T) {
 	}
 }
 
-func TestIdleConnectionsOfOneLaneMakeRoomForTheOther(t *testing.T) {
+func TestLane_IdleConnectionsMakeRoomForTheOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(4, -1))
 		// Three, and the search connection that the first probe left: the pool is full.
 		fill(t, m, p, 3)
@@ -329,10 +329,10 @@ func TestIdleConnectionsOfOneLaneMakeRoomForTheOther(t *testing.T) {
 	})
 }
 
-func TestWhatALaneUsedAMomentAgoIsTakenOnlyUpToTheOthersShare(t *testing.T) {
+func TestLane_RecentlyUsedConnectionsAreTakenUpToTheShare(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(4, -1))
 		fill(t, m, p, 3)
 		g := hold(m.hosts["one"], "search")
@@ -353,7 +353,7 @@ func TestWhatALaneUsedAMomentAgoIsTakenOnlyUpToTheOthersShare(t *testing.T) {
 }
 
 // exhaust takes the only connection of the bind lane, until the gate opens.
-func exhaust(t *testing.T, m *memory, p *Pool) (*gate, <-chan error) {
+func exhaust(t *testing.T, m *fakeNet, p *Pool) (*gate, <-chan error) {
 	t.Helper()
 	g := hold(m.hosts["one"], "bind")
 	done := bindLater(t.Context(), p)
@@ -361,10 +361,10 @@ func exhaust(t *testing.T, m *memory, p *Pool) (*gate, <-chan error) {
 	return g, done
 }
 
-func TestAWaitEndsWithErrOverloadedAfterMaxWait(t *testing.T) {
+func TestQueue_WaitEndsWithErrOverloadedAfterMaxWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(1, 1)) // of two, a bind would have the searches' after a second
 		g, first := exhaust(t, m, p)
 		began := time.Now()
@@ -381,10 +381,10 @@ func TestAWaitEndsWithErrOverloadedAfterMaxWait(t *testing.T) {
 	})
 }
 
-func TestALaneThatGetsNoPlaceIsOverloadedAndNotUnavailable(t *testing.T) {
+func TestQueue_LaneWithoutASlotIsOverloaded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(2, -1))
 		fill(t, m, p, 1)
 		time.Sleep(2 * time.Second)
@@ -402,10 +402,10 @@ func TestALaneThatGetsNoPlaceIsOverloadedAndNotUnavailable(t *testing.T) {
 	})
 }
 
-func TestOnlyMaxWaitersMayWait(t *testing.T) {
+func TestQueue_HoldsMaxWaiters(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(2, 1), func(c *Config) { c.MaxWaiters = 3 })
 		g, first := exhaust(t, m, p)
 		waiting := []<-chan error{first}
@@ -425,10 +425,10 @@ func TestOnlyMaxWaitersMayWait(t *testing.T) {
 	})
 }
 
-func TestWithoutWaitersAnIdleConnectionIsStillGiven(t *testing.T) {
+func TestQueue_ZeroWaitersStillGetAnIdleConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(2, 1), func(c *Config) { c.MaxWaiters = -1 })
 		synctest.Wait()
 		mustBind(t, p)
@@ -440,10 +440,10 @@ func TestWithoutWaitersAnIdleConnectionIsStillGiven(t *testing.T) {
 	})
 }
 
-func TestCallersAreServedInTheOrderInWhichTheyCame(t *testing.T) {
+func TestQueue_ServesCallersInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(2, 1))
 		g, first := exhaust(t, m, p)
 		var callers sync.WaitGroup
@@ -469,10 +469,10 @@ func TestCallersAreServedInTheOrderInWhichTheyCame(t *testing.T) {
 	})
 }
 
-func TestACallerThatGoesAwayWhileItWaitsReturnsAtOnce(t *testing.T) {
+func TestQueue_CanceledCallerReturnsAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(2, 1))
 		g, first := exhaust(t, m, p)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -489,10 +489,10 @@ func TestACallerThatGoesAwayWhileItWaitsReturnsAtOnce(t *testing.T) {
 	})
 }
 
-func TestACallerThatGoesAwayInTheMiddleReturnsAtOnceAndCostsOneConnection(t *testing.T) {
+func TestCancel_DuringARequestReturnsAtOnceAndCostsOneConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(2, 1))
 		synctest.Wait()
 		g := hold(m.hosts["one"], "bind")
@@ -512,10 +512,10 @@ func TestACallerThatGoesAwayInTheMiddleReturnsAtOnceAndCostsOneConnection(t *tes
 	})
 }
 
-func TestACallersDeadlineBoundsItsWaitAndItsRequest(t *testing.T) {
+func TestCancel_DeadlineBoundsWaitAndRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(2, 1))
 		g := hold(m.hosts["one"], "bind")
 		within := func(d time.Duration) context.Context {
@@ -540,10 +540,10 @@ func TestACallersDeadlineBoundsItsWaitAndItsRequest(t *testing.T) {
 	})
 }
 
-func TestACallerWhoseContextIsOverGetsNothing(t *testing.T) {
+func TestCancel_ExpiredContextGetsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(2, 1))
 		mustBind(t, p)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -557,9 +557,9 @@ func TestACallerWhoseContextIsOverGetsNothing(t *testing.T) {
 
 // A caller that is granted a connection and cancelled in the same moment may get either, and
 // nothing may be lost.
-func TestCancellingAgainstGrantingLosesNothing(t *testing.T) {
+func TestCancel_RacingAGrantLosesNothing(t *testing.T) {
 	t.Parallel()
-	m := newMemory()
+	m := newFakeNet()
 	p := m.start(t, sizes(2, -1), func(c *Config) { c.MaxWait = 10 * time.Second })
 	var callers sync.WaitGroup
 	var succeeded, canceled atomic.Int64

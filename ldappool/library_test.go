@@ -45,7 +45,7 @@ func buildElsewhere(t *testing.T) (program string) {
 	return filepath.Join(dir, "library")
 }
 
-func TestAProgramOfAnotherModuleSurvivesARestartOfItsDirectory(t *testing.T) {
+func TestModule_AnotherSurvivesARestartOfItsDirectory(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 3})
 	program := exec.Command(buildElsewhere(t), s.URL(), ldaptest.ServiceDN, ldaptest.ServicePassword, ldaptest.PeopleDN)

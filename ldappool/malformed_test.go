@@ -17,11 +17,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestNoMalformedAnswerIsAVerdictAndNoneOutlivesItsConnection(t *testing.T) {
+func TestMalformed_AnswersAreFaultsThatEndTheirConnection(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	secure := ca.ServerTLS(t)
-	answers := append(ldaptest.MalformedAnswers(), ldaptest.Malformed{Name: "a string that reaches past the message", Bytes: overrunning})
+	answers := append(ldaptest.MalformedAnswers(), ldaptest.Malformed{Name: "a string that reaches past the message", Bytes: overlongString})
 	silent := map[string]bool{"half a message": true}
 	ops := map[string]func(ctx context.Context, p *Pool) (answered bool, err error){
 		"bind": func(ctx context.Context, p *Pool) (bool, error) {
@@ -66,7 +66,7 @@ func TestNoMalformedAnswerIsAVerdictAndNoneOutlivesItsConnection(t *testing.T) {
 					}
 					require.Less(t, time.Since(began), 10*time.Second)
 
-					server.SetHandler(unless(func(*ldaptest.Conn, ldaptest.Request) bool { return false }))
+					server.SetHandler(handlerExcept(func(*ldaptest.Conn, ldaptest.Request) bool { return false }))
 					if errors.Is(kind, ErrTimeout) { // the probe that followed may have got half an answer too
 						until(t, p, "the server is usable", func(s *Stat) bool { return s.Servers[0].State == ServerUsable })
 					}
@@ -116,11 +116,11 @@ func FuzzServerBytes(f *testing.F) {
 	f.Add(ldaptest.BindResponse(id, ldap.LDAPResultInvalidCredentials, "80090308: LdapErr: DSID-0C090449, data 52e, v4563"), true)
 	f.Add(append(ldaptest.BindResponse(id, 0, ""), ldaptest.NoticeOfDisconnection(52, "")...), false)
 	f.Add(ldaptest.NoticeOfDisconnection(52, ""), false)
-	f.Add(overrunning(id), false)
+	f.Add(overlongString(id), false)
 	f.Add(ldaptest.BindResponse(id, 49, "", ldaptest.Control{OID: ldap.ControlTypeBeheraPasswordPolicy, Value: []byte{0x30, 0x03, 0x81, 0x01, 0x01}}), false)
 	f.Fuzz(func(t *testing.T, b []byte, closes bool) {
 		synctest.Test(t, func(t *testing.T) {
-			m := newMemory()
+			m := newFakeNet()
 			h := m.hosts["one"]
 			p := m.start(t, sizes(2, -1), func(c *Config) { c.BindOnly, c.BindRetry = true, RetryUnsent })
 			h.on(func(p *peer, r *request) bool {

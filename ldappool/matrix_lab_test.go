@@ -32,41 +32,41 @@ func newMatrixCerts(t testing.TB) matrixCerts {
 	return certs
 }
 
-// lab is a directory that harms its connections as a cell has it. Its network is net.Pipe, so that
-// it lives in a bubble; a write is stuck there until it is read, as on a socket whose buffers are
-// full.
+// lab is a directory that injects a cell's fault into its connections. Its network is net.Pipe, so
+// that it works in a synctest bubble. A write blocks until it is read, as on a socket whose buffers
+// are full.
 type lab struct {
 	cell
 	certs  matrixCerts
 	users  *host         // the directory itself
 	ended  chan struct{} // closed when the test ends
-	gate   chan struct{} // a search under way is harmed when this is closed
+	gate   chan struct{} // a search under way gets the fault when this is closed
 	served sync.WaitGroup
 
-	mu    sync.Mutex // guards what follows
-	armed bool
-	hits  int
-	lines []*line // all there ever were
+	mu       sync.Mutex // guards what follows
+	armed    bool
+	injected int
+	lines    []*line // all there ever were
 }
 
 func newLab(c cell, certs matrixCerts) *lab {
-	return &lab{cell: c, certs: certs, users: newMemory().hosts["one"], ended: make(chan struct{}), gate: make(chan struct{})}
+	return &lab{cell: c, certs: certs, users: newFakeNet().hosts["one"], ended: make(chan struct{}), gate: make(chan struct{})}
 }
 
 // line is a connection, seen from the directory.
 type line struct {
-	lab    *lab
-	raw    *lineEnd // the directory's end
-	client *lineEnd
-	peer   *peer         // answers by way of raw, or TLS over it
-	first  string        // kind of the first request
-	gone   chan struct{} // closed when the client has closed its end
+	lab          *lab
+	raw          *lineEnd // the directory's end
+	client       *lineEnd
+	peer         *peer         // answers by way of raw, or TLS over it
+	first        string        // kind of the first request
+	clientClosed chan struct{} // closed when the client has closed its end
 
-	mu     sync.Mutex // guards what follows
-	doomed bool       // whatever is asked next is harmed
-	hushed bool       // nothing is read any more
-	slow   bool
-	reset  bool
+	mu         sync.Mutex // guards what follows
+	faultNext  bool       // the next request gets the fault
+	notReading bool       // no more requests are read
+	slow       bool
+	reset      bool
 }
 
 // lineEnd is one end of a line.
@@ -78,11 +78,11 @@ type lineEnd struct {
 
 // dial is a dialFunc.
 func (b *lab) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	if b.fault == harmDrop && b.dialling() && b.strikes() {
+	if b.fault == faultDrop && b.dialling() && b.takeFault() {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	l := &line{lab: b, gone: make(chan struct{})}
+	l := &line{lab: b, clientClosed: make(chan struct{})}
 	ours, theirs := net.Pipe()
 	l.client, l.raw = &lineEnd{Conn: ours, line: l}, &lineEnd{Conn: theirs, line: l}
 	b.mu.Lock()
@@ -92,14 +92,14 @@ func (b *lab) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return l.client, nil
 }
 
-// strikes reports whether the fault happens now, and counts it.
-func (b *lab) strikes() bool {
+// takeFault reports whether to inject the fault now, and counts it.
+func (b *lab) takeFault() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.armed || b.hits > 0 && !b.lasting {
+	if !b.armed || b.injected > 0 && !b.lasting {
 		return false
 	}
-	b.hits++
+	b.injected++
 	return true
 }
 
@@ -107,31 +107,31 @@ func (b *lab) strikes() bool {
 func (b *lab) open() []*line {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(b.lines), func(l *line) bool { return isClosed(l.gone) })
+	return slices.DeleteFunc(slices.Clone(b.lines), func(l *line) bool { return isClosed(l.clientClosed) })
 }
 
-// arm makes the fault happen from now on: at the moment's request, or at once to connections that
-// are there where the fault is not one of an answer.
+// arm injects the fault from now on: at the moment's request, or immediately into open connections
+// if the fault does not need a request.
 func (b *lab) arm() {
 	b.mu.Lock()
 	b.armed = true
 	b.mu.Unlock()
 	for _, l := range b.open() {
 		idle := b.at == atIdle
-		if (idle || b.hushes() && l.next(b.at)) && b.strikes() {
-			l.befall(idle)
+		if (idle || b.stopsReading() && l.next(b.at)) && b.takeFault() {
+			l.faultIdle(idle)
 		}
 	}
 }
 
-// clear ends the fault for all that comes.
+// clear ends the fault for later requests.
 func (b *lab) clear() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.armed = false
 }
 
-// end lets every goroutine of the lab end.
+// end ends every goroutine of the lab.
 func (b *lab) end() {
 	close(b.ended)
 	for _, l := range b.open() {
@@ -140,12 +140,12 @@ func (b *lab) end() {
 	b.served.Wait()
 }
 
-// hushes reports whether the fault is there before the request is read.
-func (b *lab) hushes() bool { return b.fault == harmDrop || b.fault == harmStallBefore }
+// stopsReading reports whether the fault begins before the request is read.
+func (b *lab) stopsReading() bool { return b.fault == faultDrop || b.fault == faultStallBefore }
 
-// foreseen reports whether a connection's next request follows from those before it: a ping may be
-// due or not.
-func (b *lab) foreseen() bool { return b.at != atSearchPing && b.at != atBindPing }
+// isPredictable reports whether a connection's next request follows from those before it. A ping
+// does not.
+func (b *lab) isPredictable() bool { return b.at != atSearchPing && b.at != atBindPing }
 
 // next reports whether the line's next request is that of the moment, as far as can be known before
 // it comes.
@@ -183,17 +183,17 @@ func (at moment) asks(first string, r *request) bool {
 	return false
 }
 
-// befall harms a connection on which nothing is being asked. Where idle, that is the moment;
-// otherwise it is before the moment's request.
-func (l *line) befall(idle bool) {
+// faultIdle injects the fault into a connection without a request under way: with idle at the
+// moment itself, otherwise before the moment's request.
+func (l *line) faultIdle(idle bool) {
 	switch {
-	case l.lab.hushes():
-		l.set(func() { l.hushed = true })
+	case l.lab.stopsReading():
+		l.set(func() { l.notReading = true })
 		_ = l.raw.SetReadDeadline(time.Unix(1, 0)) // wakes serve
-	case l.lab.fault == harmStallAfter:
-		l.set(func() { l.doomed = true })
+	case l.lab.fault == faultStallAfter:
+		l.set(func() { l.faultNext = true })
 	case idle:
-		l.suffer(&request{id: 99, kind: "bind"})
+		l.injectFault(&request{id: 99, kind: "bind"})
 	}
 }
 
@@ -212,8 +212,8 @@ func (l *line) get(field *bool) bool {
 // serve answers the line until it ends.
 func (l *line) serve() {
 	defer l.raw.Close()
-	early := l.lab.dialling() && l.lab.fault != harmTLSCut && (l.lab.over != overStartTLS || l.lab.fault == harmStallBefore)
-	if early && l.lab.strikes() && l.greet() {
+	early := l.lab.dialling() && l.lab.fault != faultTLSCut && (l.lab.over != overStartTLS || l.lab.fault == faultStallBefore)
+	if early && l.lab.takeFault() && l.faultFirstExchange() {
 		return
 	}
 	conn, err := l.secure()
@@ -223,15 +223,15 @@ func (l *line) serve() {
 	l.peer = &peer{host: l.lab.users, conn: conn}
 	in := bufio.NewReader(conn)
 	for {
-		if l.lab.hushes() && l.lab.foreseen() && l.next(l.lab.at) && !l.get(&l.hushed) && l.lab.strikes() {
-			l.set(func() { l.hushed = true })
+		if l.lab.stopsReading() && l.lab.isPredictable() && l.next(l.lab.at) && !l.get(&l.notReading) && l.lab.takeFault() {
+			l.set(func() { l.notReading = true })
 		}
-		if l.get(&l.hushed) {
-			l.hush()
+		if l.get(&l.notReading) {
+			l.stopReading()
 			return
 		}
 		packet, err := ber.ReadPacket(in)
-		if err != nil && !l.get(&l.hushed) {
+		if err != nil && !l.get(&l.notReading) {
 			return
 		}
 		if err == nil && l.handle(packet) {
@@ -246,11 +246,11 @@ func (l *line) handle(packet *ber.Packet) (over bool) {
 	if l.first == "" {
 		l.first = r.kind
 	}
-	if l.get(&l.doomed) || l.lab.at.asks(l.first, &r) && l.lab.strikes() {
+	if l.get(&l.faultNext) || l.lab.at.asks(l.first, &r) && l.lab.takeFault() {
 		if l.lab.at == atBusyClose {
 			wait(l.lab.gate, l.lab.ended)
 		}
-		if done, over := l.suffer(&r); done {
+		if done, over := l.injectFault(&r); done {
 			return over
 		}
 	}
@@ -261,22 +261,22 @@ func (l *line) handle(packet *ber.Packet) (over bool) {
 	return false
 }
 
-// greet harms a connection before a byte of it was read, or behind the ClientHello where it is by
-// an answer, and reports whether it is over.
-func (l *line) greet() (over bool) {
-	answers := !l.lab.hushes() && l.lab.fault != harmFIN && l.lab.fault != harmRST
+// faultFirstExchange injects the fault before a byte is read, or after the ClientHello if the fault
+// is in an answer. It reports whether the connection has ended.
+func (l *line) faultFirstExchange() (over bool) {
+	answers := !l.lab.stopsReading() && l.lab.fault != faultFIN && l.lab.fault != faultRST
 	switch {
 	case l.lab.over == overTLS && answers:
 		_, _ = l.raw.Read(make([]byte, 4096))
-	case l.lab.fault == harmStallAfter:
-		l.set(func() { l.doomed = true })
+	case l.lab.fault == faultStallAfter:
+		l.set(func() { l.faultNext = true })
 		return false
 	}
-	if l.lab.fault == harmHalf || l.lab.fault == harmHalfFIN {
+	if l.lab.fault == faultHalf || l.lab.fault == faultHalfFIN {
 		_, _ = l.raw.Write([]byte{22, 3, 3, 0, 80, 2}) // of a ServerHello, RFC 8446 section 5.1
 	}
 	l.peer = &peer{host: l.lab.users, conn: l.raw}
-	done, over := l.suffer(&request{kind: "nothing"})
+	done, over := l.injectFault(&request{kind: "nothing"})
 	return done && over
 }
 
@@ -292,15 +292,15 @@ func (l *line) secure() (net.Conn, error) {
 		}
 		r := readRequest(packet)
 		l.peer = &peer{host: l.lab.users, conn: l.raw}
-		if l.lab.fault != harmTLSCut && l.lab.dialling() && l.lab.strikes() {
+		if l.lab.fault != faultTLSCut && l.lab.dialling() && l.lab.takeFault() {
 			r.kind = "starttls"
-			if done, _ := l.suffer(&r); done {
+			if done, _ := l.injectFault(&r); done {
 				return nil, io.EOF
 			}
 		}
 		l.peer.write(ldaptest.ExtendedResponse(r.id, ldap.LDAPResultSuccess, "", "", nil))
 	}
-	if l.lab.fault == harmTLSCut && l.lab.strikes() {
+	if l.lab.fault == faultTLSCut && l.lab.takeFault() {
 		_, _ = l.raw.Read(make([]byte, 4096)) // the ClientHello
 		return nil, io.EOF
 	}
@@ -308,50 +308,50 @@ func (l *line) secure() (net.Conn, error) {
 	return conn, conn.Handshake()
 }
 
-// suffer does the fault to the line, in answer to r. done says that r is answered by that, or
-// never; over, that the line is not read any more.
-func (l *line) suffer(r *request) (done, over bool) {
+// injectFault injects the fault in answer to r. done reports that r is answered, or never will be;
+// over, that the line is not read any more.
+func (l *line) injectFault(r *request) (done, over bool) {
 	answer := codeAnswer(r, ldap.LDAPResultSuccess)
 	switch l.lab.fault {
-	case harmFIN, harmTLSCut:
+	case faultFIN, faultTLSCut:
 		_ = l.raw.Close()
-	case harmRST:
+	case faultRST:
 		l.set(func() { l.reset = true })
 		_ = l.raw.Close()
-	case harmDrop:
+	case faultDrop:
 		l.swallow()
-	case harmStallBefore, harmStallAfter:
-		l.hang()
-	case harmHalf:
-		l.say(answer[:len(answer)/2])
+	case faultStallBefore, faultStallAfter:
+		l.waitForClose()
+	case faultHalf:
+		l.send(answer[:len(answer)/2])
 		if r.id == 99 {
-			return true, false // on an idle connection, whose reading goes on
+			return true, false // on an idle connection, which is still read
 		}
-		l.hang()
-	case harmHalfFIN:
-		l.say(answer[:len(answer)/2])
+		l.waitForClose()
+	case faultHalfFIN:
+		l.send(answer[:len(answer)/2])
 		_ = l.raw.Close()
-	case harmGarbage:
+	case faultGarbage:
 		l.peer.write(ldaptest.Garbage())
 		return true, false
-	case harmNotice:
+	case faultNotice:
 		l.peer.write(ldaptest.NoticeOfDisconnection(ldap.LDAPResultUnavailable, ""))
 		return true, false
-	case harmBusy:
+	case faultBusy:
 		l.peer.write(codeAnswer(r, ldap.LDAPResultBusy))
 		return true, false
-	case harmNoStartTLS:
+	case faultNoStartTLS:
 		l.peer.write(codeAnswer(r, ldap.LDAPResultProtocolError))
 		return true, false
-	case harmSlow:
+	case faultSlow:
 		l.set(func() { l.slow = true })
 		return false, false
 	}
 	return true, true
 }
 
-// say sends b, if there is any: the other end of a pipe takes note of nothing, too.
-func (l *line) say(b []byte) {
+// send writes b if it is not empty: an empty write to a pipe also blocks until it is read.
+func (l *line) send(b []byte) {
 	if len(b) > 0 {
 		l.peer.write(b)
 	}
@@ -370,18 +370,18 @@ func codeAnswer(r *request, code uint16) []byte {
 	return nil
 }
 
-// hush reads nothing more, or loses what it reads, until the client closes the line.
-func (l *line) hush() {
+// stopReading reads nothing more, or drops what it reads, until the client closes the line.
+func (l *line) stopReading() {
 	_ = l.raw.SetReadDeadline(time.Time{})
-	if l.lab.fault == harmDrop {
+	if l.lab.fault == faultDrop {
 		l.swallow()
 		return
 	}
-	l.hang()
+	l.waitForClose()
 }
 
-func (l *line) swallow() { _, _ = io.Copy(io.Discard, l.raw.Conn) }
-func (l *line) hang()    { wait(l.gone, l.lab.ended) }
+func (l *line) swallow()      { _, _ = io.Copy(io.Discard, l.raw.Conn) }
+func (l *line) waitForClose() { wait(l.clientClosed, l.lab.ended) }
 
 // wait waits for either.
 func wait(a, b <-chan struct{}) {
@@ -391,7 +391,7 @@ func wait(a, b <-chan struct{}) {
 	}
 }
 
-// Read tells of a reset as the kernel does.
+// Read returns the kernel's error of a reset.
 func (e *lineEnd) Read(b []byte) (int, error) {
 	n, err := e.Conn.Read(b)
 	if e == e.line.client && errors.Is(err, io.EOF) && e.line.get(&e.line.reset) {
@@ -409,7 +409,7 @@ func (e *lineEnd) Write(b []byte) (int, error) {
 		}
 		select {
 		case <-time.After(time.Second):
-		case <-e.line.gone:
+		case <-e.line.clientClosed:
 		}
 		if _, err := e.Conn.Write(b[i : i+1]); err != nil {
 			return i, err
@@ -418,10 +418,10 @@ func (e *lineEnd) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Close tells the directory's end.
+// Close reports to the directory's end that the client has closed.
 func (e *lineEnd) Close() error {
 	if e == e.line.client {
-		e.once.Do(func() { close(e.line.gone) })
+		e.once.Do(func() { close(e.line.clientClosed) })
 	}
 	return e.Conn.Close()
 }

@@ -145,14 +145,15 @@ func (c cell) act(p *Pool) (code uint16, err, closing error) {
 	return code, err, closing
 }
 
-// closeBusy closes the pool while a search is under way, which underWay waits for and harm harms.
-func closeBusy(p *Pool, most time.Duration, underWay, harm func()) (code uint16, err, closed error) {
+// closeBusy closes the pool while a search is under way, which underWay waits for and inject adds
+// the fault to.
+func closeBusy(p *Pool, most time.Duration, underWay, inject func()) (code uint16, err, closed error) {
 	var all sync.WaitGroup
 	all.Go(func() { code, err = searchCode(context.Background(), p) })
 	underWay()
 	ctx, cancel := context.WithTimeout(context.Background(), most)
 	defer cancel()
-	all.Go(harm)
+	all.Go(inject)
 	closed = p.Close(ctx)
 	all.Wait()
 	return code, err, closed

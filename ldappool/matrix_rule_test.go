@@ -22,24 +22,24 @@ type outcome struct {
 // effect is what a fault makes of one exchange.
 type effect struct {
 	result  bool         // it is an answer in order
-	silent  bool         // nothing tells of it but time
+	silent  bool         // only a timeout shows it
 	partial bool         // something of an answer came
 	reason  RetireReason // by which its connection goes
 }
 
-func (h harm) effect() effect {
+func (h netFault) effect() effect {
 	switch h {
-	case harmBusy:
+	case faultBusy:
 		return effect{result: true}
-	case harmDrop, harmStallBefore, harmStallAfter:
+	case faultDrop, faultStallBefore, faultStallAfter:
 		return effect{silent: true, reason: RetiredTimeout}
-	case harmHalf, harmSlow:
+	case faultHalf, faultSlow:
 		return effect{silent: true, partial: true, reason: RetiredTimeout}
-	case harmHalfFIN:
+	case faultHalfFIN:
 		return effect{partial: true, reason: RetiredPeerClosed}
-	case harmGarbage:
+	case faultGarbage:
 		return effect{partial: true, reason: RetiredProtocol}
-	case harmNotice:
+	case faultNotice:
 		return effect{reason: RetiredNotice}
 	}
 	return effect{reason: RetiredPeerClosed}
@@ -129,7 +129,7 @@ func (c cell) ofIdle() outcome {
 		hit = 2 // one in each lane
 	}
 	switch {
-	case c.fault == harmHalf, c.fault == harmHalfFIN:
+	case c.fault == faultHalf, c.fault == faultHalfFIN:
 		e = effect{reason: RetiredProtocol} // of nothing that was asked
 	case e.silent:
 		return outcome{retired: map[RetireReason]int64{RetiredPing: hit}, most: time.Duration(hit) * pingTimeout}

@@ -19,15 +19,15 @@ func (c cell) needsNoKernel() string {
 		return "time decides, and the bubble has that"
 	case c.at == atSearchPing, c.at == atBindPing:
 		return "a ping is due after a second's silence"
-	case c.fault == harmTLSCut, c.fault == harmNoStartTLS, c.fault == harmBusy && c.dialling():
+	case c.fault == faultTLSCut, c.fault == faultNoStartTLS, c.fault == faultBusy && c.dialling():
 		return "what TLS makes of it is the same over a pipe"
 	}
 	return ""
 }
 
-// TestMatrixOfFaultsOverSockets plays the cells whose faults the kernel has a part in, by the same
+// TestMatrix_OfFaultsOverSockets plays the cells whose faults the kernel has a part in, by the same
 // rule.
-func TestMatrixOfFaultsOverSockets(t *testing.T) {
+func TestMatrix_OfFaultsOverSockets(t *testing.T) {
 	t.Parallel()
 	ca := ldaptest.NewCA(t)
 	secure, trust := ca.ServerTLS(t), ca.ClientTLS("localhost")
@@ -55,10 +55,10 @@ type sockets struct {
 	reached   chan struct{} // a search that Close is to meet is under way
 	gate      chan struct{} // and is harmed when this is closed
 
-	mu    sync.Mutex // guards what follows
-	armed bool
-	hits  int64
-	first map[*ldaptest.Conn]string // kind of the first request
+	mu       sync.Mutex // guards what follows
+	armed    bool
+	injected int64
+	first    map[*ldaptest.Conn]string // kind of the first request
 }
 
 func newSockets(t *testing.T, c cell, secure *tls.Config) *sockets {
@@ -76,13 +76,13 @@ func newSockets(t *testing.T, c cell, secure *tls.Config) *sockets {
 	return s
 }
 
-func (s *sockets) strikes() bool {
+func (s *sockets) takeFault() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.armed || s.hits > 0 && !s.lasting {
+	if !s.armed || s.injected > 0 && !s.lasting {
 		return false
 	}
-	s.hits++
+	s.injected++
 	return true
 }
 
@@ -93,8 +93,8 @@ func (s *sockets) set(armed bool) {
 }
 
 func (s *sockets) accept(c *ldaptest.Conn) {
-	if s.dialling() && s.strikes() {
-		s.suffer(c, &request{})
+	if s.dialling() && s.takeFault() {
+		s.injectFault(c, &request{})
 	}
 }
 
@@ -106,7 +106,7 @@ func (s *sockets) handle(c *ldaptest.Conn, req ldaptest.Request) {
 	}
 	first := s.first[c]
 	s.mu.Unlock()
-	if !s.at.asks(first, &r) || !s.strikes() {
+	if !s.at.asks(first, &r) || !s.takeFault() {
 		s.directory.Handle(c, req)
 		return
 	}
@@ -114,25 +114,25 @@ func (s *sockets) handle(c *ldaptest.Conn, req ldaptest.Request) {
 		s.reached <- struct{}{}
 		wait(s.gate, c.Done())
 	}
-	s.suffer(c, &r)
+	s.injectFault(c, &r)
 }
 
-// suffer does the fault to a connection, in answer to r.
-func (s *sockets) suffer(c *ldaptest.Conn, r *request) {
+// injectFault does the fault to a connection, in answer to r.
+func (s *sockets) injectFault(c *ldaptest.Conn, r *request) {
 	answer := codeAnswer(r, ldap.LDAPResultSuccess)
 	switch s.fault {
-	case harmFIN:
+	case faultFIN:
 		c.Close()
-	case harmRST:
+	case faultRST:
 		c.Reset()
-	case harmHalfFIN:
+	case faultHalfFIN:
 		c.WriteRaw(answer[:len(answer)/2])
 		c.Close()
-	case harmGarbage:
+	case faultGarbage:
 		c.WriteRaw(ldaptest.Garbage())
-	case harmNotice:
+	case faultNotice:
 		c.Notice(ldap.LDAPResultUnavailable, "")
-	case harmBusy:
+	case faultBusy:
 		c.WriteRaw(codeAnswer(r, ldap.LDAPResultBusy))
 	default:
 		panic(fmt.Sprintf("%s is not for sockets", s.fault))
@@ -142,8 +142,8 @@ func (s *sockets) suffer(c *ldaptest.Conn, r *request) {
 // idle harms the connections that are there.
 func (s *sockets) idle() {
 	for _, c := range s.server.Conns() {
-		if s.strikes() {
-			s.suffer(c, &request{id: 99, kind: "bind"})
+		if s.takeFault() {
+			s.injectFault(c, &request{id: 99, kind: "bind"})
 		}
 	}
 }
@@ -162,7 +162,7 @@ func (s *sockets) play(t *testing.T, trust *tls.Config) {
 	want := s.outcome()
 	if s.at == atIdle {
 		s.idle()
-		until(t, p, "what idled is retired", func(st *Stat) bool { return sum(st.Retired) == s.hits })
+		until(t, p, "what idled is retired", func(st *Stat) bool { return sum(st.Retired) == s.injected })
 	}
 	code, err, closing := s.run(t, p)
 	want.require(t, code, err, closing)

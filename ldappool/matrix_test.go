@@ -10,27 +10,27 @@ import (
 	"time"
 )
 
-// harm is what befalls a connection in the matrix.
-type harm string
+// netFault is a fault of a connection in the matrix.
+type netFault string
 
 // The faults.
 const (
-	harmFIN         harm = "FIN"
-	harmRST         harm = "RST"
-	harmDrop        harm = "silent drop"              // what is sent is lost
-	harmStallBefore harm = "stall before the request" // which is not read: the client's write is stuck
-	harmStallAfter  harm = "stall after the request"  // which is read, and nothing else
-	harmHalf        harm = "half a message, then silence"
-	harmHalfFIN     harm = "half a message, then FIN"
-	harmGarbage     harm = "garbage"                 // instead of an answer
-	harmNotice      harm = "notice of disconnection" // instead of an answer
-	harmBusy        harm = "busy"                    // result code 51
-	harmSlow        harm = "1 byte per second"       // from the server, TLS records and all
-	harmTLSCut      harm = "TLS cut in the handshake"
-	harmNoStartTLS  harm = "StartTLS refused" // result code 2
+	faultFIN         netFault = "FIN"
+	faultRST         netFault = "RST"
+	faultDrop        netFault = "silent drop"              // what is sent is lost
+	faultStallBefore netFault = "stall before the request" // which is not read: the client's write is stuck
+	faultStallAfter  netFault = "stall after the request"  // which is read, and nothing else
+	faultHalf        netFault = "half a message, then silence"
+	faultHalfFIN     netFault = "half a message, then FIN"
+	faultGarbage     netFault = "garbage"                 // instead of an answer
+	faultNotice      netFault = "notice of disconnection" // instead of an answer
+	faultBusy        netFault = "busy"                    // result code 51
+	faultSlow        netFault = "1 byte per second"       // from the server, TLS records and all
+	faultTLSCut      netFault = "TLS cut in the handshake"
+	faultNoStartTLS  netFault = "StartTLS refused" // result code 2
 )
 
-var harms = []harm{harmFIN, harmRST, harmDrop, harmStallBefore, harmStallAfter, harmHalf, harmHalfFIN, harmGarbage, harmNotice, harmBusy, harmSlow, harmTLSCut, harmNoStartTLS}
+var netFaults = []netFault{faultFIN, faultRST, faultDrop, faultStallBefore, faultStallAfter, faultHalf, faultHalfFIN, faultGarbage, faultNotice, faultBusy, faultSlow, faultTLSCut, faultNoStartTLS}
 
 // moment is when the fault happens.
 type moment string
@@ -70,7 +70,7 @@ var transports = []transport{overPlain, overTLS, overStartTLS}
 
 // cell is one place in the matrix.
 type cell struct {
-	fault harm
+	fault netFault
 	at    moment
 	over  transport
 	// lasting: each connection and request of the moment has the fault until that is cleared.
@@ -89,34 +89,34 @@ func (c cell) String() string {
 // dialling reports whether the fault happens before the first request.
 func (c cell) dialling() bool { return c.at == atStart || c.at == atDial }
 
-// impossible says why there is no such cell, or nothing.
-func (c cell) impossible() string {
+// skipReason returns why there is no such cell, or "".
+func (c cell) skipReason() string {
 	switch {
-	case c.fault == harmTLSCut && c.over == overPlain:
+	case c.fault == faultTLSCut && c.over == overPlain:
 		return "no TLS, no handshake"
-	case c.fault == harmNoStartTLS && c.over != overStartTLS:
+	case c.fault == faultNoStartTLS && c.over != overStartTLS:
 		return "StartTLS is not asked for"
-	case (c.fault == harmTLSCut || c.fault == harmNoStartTLS) && !c.dialling():
+	case (c.fault == faultTLSCut || c.fault == faultNoStartTLS) && !c.dialling():
 		return "TLS is there by then"
-	case c.fault == harmBusy && c.dialling() && c.over != overStartTLS, c.fault == harmBusy && c.at == atIdle:
+	case c.fault == faultBusy && c.dialling() && c.over != overStartTLS, c.fault == faultBusy && c.at == atIdle:
 		return "nothing was asked that could be answered"
-	case (c.fault == harmBusy || c.fault == harmSlow) && c.at == atClose:
+	case (c.fault == faultBusy || c.fault == faultSlow) && c.at == atClose:
 		return "an unbind has no answer (RFC 4511 section 4.3)"
-	case c.fault == harmHalf && c.dialling() && c.over == overPlain:
+	case c.fault == faultHalf && c.dialling() && c.over == overPlain:
 		return "a half that came before the request and one that came after it are two things, and idle and service bind have them"
 	}
 	return ""
 }
 
-// cells are all of them but the impossible ones, which are counted by why.
+// cells returns all cells. Those that are impossible are counted by reason.
 func cells() (all []cell, impossible map[string]int) {
 	impossible = map[string]int{}
-	for _, fault := range harms {
+	for _, fault := range netFaults {
 		for _, at := range moments {
 			for _, over := range transports {
 				for _, lasting := range []bool{false, true} {
 					c := cell{fault, at, over, lasting}
-					if why := c.impossible(); why != "" {
+					if why := c.skipReason(); why != "" {
 						impossible[why]++
 						continue
 					}
@@ -128,10 +128,10 @@ func cells() (all []cell, impossible map[string]int) {
 	return all, impossible
 }
 
-// TestMatrixOfFaults has each fault at each moment over each transport. A cell's outcome is made by
-// a rule of what the fault does to an exchange and what the moment makes of that: nothing is
-// written down for a cell.
-func TestMatrixOfFaults(t *testing.T) {
+// TestMatrix_OfFaults injects each fault at each moment over each transport. A rule derives the
+// expected outcome of a cell from the effect of the fault on an exchange, and from the moment. No
+// outcome is written down for a single cell.
+func TestMatrix_OfFaults(t *testing.T) {
 	t.Parallel()
 	certs := newMatrixCerts(t)
 	all, impossible := cells()
@@ -157,9 +157,9 @@ func TestMatrixOfFaults(t *testing.T) {
 	}
 }
 
-// matrixTimes are what the cells' bounds are made of. They are the defaults.
+// matrixTimes are the times from which the cells' bounds are computed: the defaults.
 var matrixTimes = Config{}.withDefaults()
 
-// recovery is how long a pool may take to find out that a fault is over: a dial that hangs, the
-// probe after it, and as long as a connection is trusted.
+// recovery is how long a pool may take to find out that a fault is over: a hanging dial, the probe
+// after it, and the time for which a connection is used without a check.
 var recovery = matrixTimes.DialTimeout + probeLatest + pingAfter + 10*time.Millisecond

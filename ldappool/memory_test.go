@@ -25,9 +25,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// memory is a network of directories joined by net.Pipe instead of sockets, so that it lives within
-// a synctest bubble.
-type memory struct {
+// fakeNet is a network of directories joined by net.Pipe instead of sockets, so that it lives
+// within a synctest bubble.
+type fakeNet struct {
 	hosts     map[string]*host // by name; fixed before the first dial
 	serve     sync.WaitGroup   // one goroutine for each connection
 	over      chan struct{}    // closed when the test ends
@@ -43,23 +43,23 @@ type memory struct {
 // host is a directory on that network: the users of ldaptest, and the service identity, which alone
 // may search.
 type host struct {
-	net  *memory
+	net  *fakeNet
 	name string
 
-	mu        sync.Mutex // guards what follows
-	passwords map[string]string
-	second    string                     // another password of the service identity, if not empty
-	refusing  error                      // dials fail with this
-	limit     int                        // connections that it takes; 0: any number
-	awake     chan struct{}              // closed while it answers; a dial succeeds either way
-	tls       *tls.Config                // of new connections to port 636
-	deaf      bool                       // dials end with their context
-	script    func(*peer, *request) bool // true: it answered, or there is to be no answer
-	peers     []*peer                    // open connections, oldest first
-	accepted  int
-	dialled   []time.Time // every attempt
-	seen      []seen
-	refusals  int // service binds that it turned down, and the pool heard of it
+	mu         sync.Mutex // guards what follows
+	passwords  map[string]string
+	second     string                     // another password of the service identity, if not empty
+	refusing   error                      // dials fail with this
+	limit      int                        // connections that it takes; 0: any number
+	resumed    chan struct{}              // closed while it answers; a dial succeeds either way
+	tls        *tls.Config                // of new connections to port 636
+	dropsDials bool                       // dials end with their context
+	script     func(*peer, *request) bool // true: it answered, or there is to be no answer
+	peers      []*peer                    // open connections, oldest first
+	accepted   int
+	dialled    []time.Time // every attempt
+	seen       []seen
+	refusals   int // service binds that it turned down, and the pool heard of it
 }
 
 // peer is a connection as the directory has it.
@@ -95,15 +95,15 @@ type seen struct {
 
 var errConnRefused = fmt.Errorf("connect: %w", syscall.ECONNREFUSED)
 
-// newMemory is a network with a directory for each name; "one" alone if none is given.
-func newMemory(names ...string) *memory {
-	m := &memory{hosts: map[string]*host{}, over: make(chan struct{})}
+// newFakeNet is a network with a directory for each name; "one" alone if none is given.
+func newFakeNet(names ...string) *fakeNet {
+	m := &fakeNet{hosts: map[string]*host{}, over: make(chan struct{})}
 	if len(names) == 0 {
 		names = []string{"one"}
 	}
 	for _, name := range names {
-		h := &host{net: m, name: name, passwords: maps.Clone(ldaptest.NewDirectory().Passwords), awake: make(chan struct{})}
-		close(h.awake)
+		h := &host{net: m, name: name, passwords: maps.Clone(ldaptest.NewDirectory().Passwords), resumed: make(chan struct{})}
+		close(h.resumed)
 		m.hosts[name] = h
 	}
 	return m
@@ -113,7 +113,7 @@ func newMemory(names ...string) *memory {
 func (h *host) url() string { return "ldap://" + h.name }
 
 // dial is a dialFunc.
-func (m *memory) dial(ctx context.Context, _, addr string) (net.Conn, error) {
+func (m *fakeNet) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func (m *memory) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	h := m.hosts[name]
 	h.mu.Lock()
 	h.dialled = append(h.dialled, time.Now())
-	refusing, deaf := h.refusing, h.deaf
+	refusing, deaf := h.refusing, h.dropsDials
 	if h.limit > 0 && len(h.peers) >= h.limit {
 		refusing = errConnRefused
 	}
@@ -146,7 +146,7 @@ func (m *memory) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	return p.client, nil
 }
 
-func (m *memory) count(change int) {
+func (m *fakeNet) count(change int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.open += change
@@ -154,7 +154,7 @@ func (m *memory) count(change int) {
 }
 
 // used says how many connections are open now, and how many were at most.
-func (m *memory) used() (open, most int) {
+func (m *fakeNet) used() (open, most int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.open, m.maxOpen
@@ -163,7 +163,7 @@ func (m *memory) used() (open, most int) {
 // pipeEnd is the client's end of a connection.
 type pipeEnd struct {
 	net.Conn
-	net  *memory
+	net  *fakeNet
 	once sync.Once
 
 	mu   sync.Mutex
@@ -189,7 +189,7 @@ func (e *pipeEnd) Write(b []byte) (int, error) {
 	return e.Conn.Write(b)
 }
 
-// failNextWrite has the client's kernel refuse the next request, as it does when a reset arrived
+// failNextWrite makes the client's kernel refuse the next request, as it does when a reset arrived
 // meanwhile.
 func (p *peer) failNextWrite() {
 	p.client.mu.Lock()
@@ -216,7 +216,7 @@ func (p *peer) serve() {
 		h.mu.Lock()
 		h.seen = append(h.seen, seen{time.Now(), p.number, r})
 		p.quiet = time.Now()
-		script, awake := h.script, h.awake
+		script, awake := h.script, h.resumed
 		h.mu.Unlock()
 		p.note(&r)
 		p.await(awake)
@@ -334,7 +334,7 @@ func (h *host) on(script func(p *peer, r *request) bool) { h.set(func(h *host) {
 func (h *host) refuse(cut bool) {
 	h.set(func(h *host) { h.refusing = errConnRefused })
 	if cut {
-		h.cutAll()
+		h.abortAll()
 	}
 }
 
@@ -342,13 +342,13 @@ func (h *host) refuse(cut bool) {
 func (h *host) accept() { h.set(func(h *host) { h.refusing = nil }) }
 
 // pause makes the directory accept and read, and answer nothing.
-func (h *host) pause() { h.set(func(h *host) { h.awake = make(chan struct{}) }) }
+func (h *host) pause() { h.set(func(h *host) { h.resumed = make(chan struct{}) }) }
 
 // resume makes it answer again, first what it read meanwhile.
-func (h *host) resume() { h.set(func(h *host) { close(h.awake) }) }
+func (h *host) resume() { h.set(func(h *host) { close(h.resumed) }) }
 
-// cutAll ends every connection.
-func (h *host) cutAll() {
+// abortAll ends every connection.
+func (h *host) abortAll() {
 	for _, p := range h.open() {
 		p.cut()
 	}
@@ -379,8 +379,8 @@ func (h *host) bindsOf(dn string) []seen {
 	return slices.DeleteFunc(h.requests("bind"), func(s seen) bool { return s.dn != dn })
 }
 
-// turnedDown says how many service binds were, and the pool heard of it.
-func (h *host) turnedDown() int {
+// refusedDials says how many service binds were, and the pool heard of it.
+func (h *host) refusedDials() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.refusals
@@ -404,7 +404,7 @@ type tester interface {
 // start makes a pool on the network, with all its hosts in the order of their names unless change
 // says otherwise. The books are checked at every hook, and when the test ends the pool must close
 // and leave nothing.
-func (m *memory) start(t tester, changes ...func(*Config)) *Pool {
+func (m *fakeNet) start(t tester, changes ...func(*Config)) *Pool {
 	t.Helper()
 	cfg := Config{BindDN: ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword}
 	for _, name := range slices.Sorted(maps.Keys(m.hosts)) {
@@ -438,11 +438,11 @@ func (m *memory) start(t tester, changes ...func(*Config)) *Pool {
 	return p
 }
 
-// end lets every goroutine of the network end, and waits for that.
-func (m *memory) end() {
+// end ends every goroutine of the network, and waits for them.
+func (m *fakeNet) end() {
 	close(m.over)
 	for _, h := range m.hosts {
-		h.cutAll()
+		h.abortAll()
 	}
 	m.serve.Wait()
 }

@@ -19,11 +19,11 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestWhateverHappensNoVerdictIsWrongAndNothingIsLost has several callers and several faults at the
+// TestModel_VerdictsStayRightUnderAnyFaults has several callers and several faults at the
 // same time, as rapid makes them up: -rapid.checks says how often. What fails is made smaller and
 // written to testdata/rapid, from where every later run tries it first; -rapid.failfile tries
 // another file, -rapid.seed a number.
-func TestWhateverHappensNoVerdictIsWrongAndNothingIsLost(t *testing.T) {
+func TestModel_VerdictsStayRightUnderAnyFaults(t *testing.T) {
 	t.Parallel()
 	kept, err := filepath.Glob(filepath.Join("testdata", "rapid", t.Name(), "*.fail"))
 	require.NoError(t, err)
@@ -55,20 +55,20 @@ const (
 	betweenRefused = 30 * time.Second
 )
 
-// scene is one run of the model.
-type scene struct {
+// modelRun is one run of the model.
+type modelRun struct {
 	*plan
-	net     *memory
+	net     *fakeNet
 	pool    *Pool
 	began   time.Time
-	changes map[string]int // of the service password, by host; the mishaps' own
+	changes map[string]int // of the service password, by host; by planned faults
 
 	mostConns int // the highest MaxConns that was in force
 
-	mu     sync.Mutex // guards what follows
-	closed bool       // Close was called
-	wrong  []wrong
-	told   told
+	mu         sync.Mutex // guards what follows
+	closed     bool       // Close was called
+	wrong      []wrong
+	hookEvents hookEvents
 }
 
 // wrong is a rule of the model that was broken.
@@ -77,14 +77,14 @@ type wrong struct {
 	err  error
 }
 
-// told counts what the hooks told.
-type told struct {
-	acquired, turnedAway, operated, repeated, dialed, undialed, retired int64
+// hookEvents counts the calls of the hooks.
+type hookEvents struct {
+	acquired, rejected, operated, repeated, dialed, failedDials, retired int64
 }
 
 // newScene makes the network and the pool of a plan.
-func newScene(t *rapid.T, plan *plan) *scene {
-	s := &scene{plan: plan, net: newMemory(plan.hosts...), began: time.Now(), changes: map[string]int{}, mostConns: plan.conns}
+func newScene(t *rapid.T, plan *plan) *modelRun {
+	s := &modelRun{plan: plan, net: newFakeNet(plan.hosts...), began: time.Now(), changes: map[string]int{}, mostConns: plan.conns}
 	for _, h := range s.net.hosts {
 		for _, steps := range plan.callers {
 			for _, st := range steps {
@@ -97,7 +97,7 @@ func newScene(t *rapid.T, plan *plan) *scene {
 }
 
 // trace counts.
-func (s *scene) trace() Trace {
+func (s *modelRun) trace() Trace {
 	count := func(err error, good, bad *int64) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -109,24 +109,24 @@ func (s *scene) trace() Trace {
 	}
 	return Trace{
 		Acquired: func(_ context.Context, e AcquireEvent) {
-			count(e.Err, &s.told.acquired, &s.told.turnedAway)
+			count(e.Err, &s.hookEvents.acquired, &s.hookEvents.rejected)
 			if e.Wait > maxWait+minPing {
 				s.fail("a caller waited too long", "%v for a connection: %w", e.Wait, e.Err)
 			}
 		},
 		Operated: func(_ context.Context, e OperationEvent) {
-			count(nil, &s.told.operated, nil)
+			count(nil, &s.hookEvents.operated, nil)
 			if e.Retry {
-				count(nil, &s.told.repeated, nil)
+				count(nil, &s.hookEvents.repeated, nil)
 			}
 		},
-		Dialed:  func(e DialEvent) { count(e.Err, &s.told.dialed, &s.told.undialed) },
-		Retired: func(RetireEvent) { count(nil, &s.told.retired, nil) },
+		Dialed:  func(e DialEvent) { count(e.Err, &s.hookEvents.dialed, &s.hookEvents.failedDials) },
+		Retired: func(RetireEvent) { count(nil, &s.hookEvents.retired, nil) },
 	}
 }
 
 // fail notes that a rule was broken.
-func (s *scene) fail(rule, format string, args ...any) {
+func (s *modelRun) fail(rule, format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.wrong = append(s.wrong, wrong{rule, fmt.Errorf(format, args...)})
@@ -134,7 +134,7 @@ func (s *scene) fail(rule, format string, args ...any) {
 
 // report fails the run where a rule was broken. What it says of one fault is always the same: by
 // that rapid knows it again.
-func (s *scene) report(t *rapid.T) {
+func (s *modelRun) report(t *rapid.T) {
 	if len(s.wrong) == 0 {
 		return
 	}
@@ -148,8 +148,8 @@ func (s *scene) report(t *rapid.T) {
 	t.Fatalf("%s", strings.Join(slices.Compact(rules), "; "))
 }
 
-// play lets everybody do what is planned, then has all be well and judges what came of it.
-func (s *scene) play() {
+// play runs the plan, ends all faults, and checks the results.
+func (s *modelRun) play() {
 	var all sync.WaitGroup
 	for _, steps := range s.callers {
 		all.Go(func() {
@@ -160,9 +160,9 @@ func (s *scene) play() {
 		})
 	}
 	all.Go(func() {
-		for _, m := range s.mishaps {
+		for _, m := range s.faults {
 			time.Sleep(m.after)
-			befall(s.net.hosts[m.host], m.kind)
+			applyFault(s.net.hosts[m.host], m.kind)
 			if strings.HasPrefix(m.kind, "change the password") {
 				s.changes[m.host]++
 			}
@@ -194,7 +194,7 @@ func (s *scene) play() {
 }
 
 // reconfigure puts another configuration in force.
-func (s *scene) reconfigure(u *turn) {
+func (s *modelRun) reconfigure(u *turn) {
 	cfg := *s.pool.config()
 	u.apply(&cfg, s.plan)
 	s.mostConns = max(s.mostConns, cfg.MaxConns)
@@ -208,7 +208,7 @@ func (s *scene) reconfigure(u *turn) {
 
 // close closes the pool in the midst of it all. It must return by its deadline whatever the network
 // does.
-func (s *scene) close() {
+func (s *modelRun) close() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
@@ -231,14 +231,14 @@ func (s *scene) close() {
 }
 
 // recover ends all faults, and has logins succeed soon.
-func (s *scene) recover() {
+func (s *modelRun) recover() {
 	// As long as a dial, a probe and its pause may take, with what is already hung.
 	bound := 10 * time.Second
 	for _, h := range s.net.hosts {
 		for _, kind := range []string{"resume", "accept", "be well", "change the password back"} {
-			befall(h, kind)
+			applyFault(h, kind)
 		}
-		if h.turnedDown() > 0 {
+		if h.refusedDials() > 0 {
 			// Each pause is twice the one before, so the last is as long as all others and the
 			// first.
 			bound = 10*time.Second + betweenRefused + time.Since(s.began)
@@ -252,8 +252,8 @@ func (s *scene) recover() {
 	}
 }
 
-// judge looks at the pool at rest.
-func (s *scene) judge() {
+// judge checks the idle pool.
+func (s *modelRun) judge() {
 	if err := s.pool.audit(); err != nil {
 		s.fail("the books are wrong", "%w", err)
 	}
@@ -268,24 +268,24 @@ func (s *scene) judge() {
 	for _, h := range s.net.hosts {
 		attempts += len(h.attempts())
 		elapsed := int(time.Since(s.began) / betweenRefused)
-		if most := (s.changes[h.name]+len(s.turns))*(maxBinds+1) + elapsed; h.turnedDown() > most {
-			s.fail("too many refused binds", "%s refused %d service binds of %d", h.name, h.turnedDown(), most)
+		if most := (s.changes[h.name]+len(s.turns))*(maxBinds+1) + elapsed; h.refusedDials() > most {
+			s.fail("too many refused binds", "%s refused %d service binds of %d", h.name, h.refusedDials(), most)
 		}
 	}
 	s.mu.Lock()
-	told := s.told
+	told := s.hookEvents
 	s.mu.Unlock()
 	retired, dialing := int64(0), int64(st.Search.Dialing+st.Bind.Dialing)
 	for _, n := range st.Retired {
 		retired += n
 	}
 	for what, holds := range map[string]bool{
-		"dials":    told.dialed+told.undialed == st.Dials-dialing && int64(attempts) <= st.Dials,
-		"failures": told.undialed == st.DialErrors || s.closeAt > 0 && told.undialed <= st.DialErrors,
+		"dials":    told.dialed+told.failedDials == st.Dials-dialing && int64(attempts) <= st.Dials,
+		"failures": told.failedDials == st.DialErrors || s.closeAt > 0 && told.failedDials <= st.DialErrors,
 		"retired":  told.retired == retired,
 		"operated": told.operated == told.acquired && told.acquired <= st.Search.Acquired+st.Bind.Acquired,
 		"retries":  told.repeated <= st.Retries,
-		"refused":  told.turnedAway >= st.Refused,
+		"refused":  told.rejected >= st.Refused,
 	} {
 		if !holds {
 			s.fail("counters do not add up", "%s: %+v, %d attempts, %+v", what, told, attempts, st)
@@ -295,7 +295,7 @@ func (s *scene) judge() {
 
 // judgeBinds counts how often a user's bind was sent: what counts tries must not be made to count
 // one twice.
-func (s *scene) judgeBinds(st *step) {
+func (s *modelRun) judgeBinds(st *step) {
 	most, sent := 2, 0
 	if s.rule == RetryUnsent {
 		most = 1
@@ -308,8 +308,8 @@ func (s *scene) judgeBinds(st *step) {
 	}
 }
 
-// moods are ways to answer every request.
-var moods = map[string]func(p *peer, r *request) bool{
+// failureModes are ways to answer every request.
+var failureModes = map[string]func(p *peer, r *request) bool{
 	"be well":       nil,
 	"lose answers":  func(p *peer, _ *request) bool { p.cut(); return true },
 	"halve answers": func(p *peer, r *request) bool { halfAnswer(p, r); return true },
@@ -324,7 +324,7 @@ func beBusy(p *peer, r *request) bool {
 }
 
 // ask does one operation and judges what comes of it.
-func (s *scene) ask(st *step) {
+func (s *modelRun) ask(st *step) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if st.limit > 0 && !st.leave {
@@ -341,7 +341,7 @@ func (s *scene) ask(st *step) {
 	closed := s.closed
 	s.mu.Unlock()
 	switch {
-	case err == nil && isNotHere("search", code) && !strings.HasPrefix(st.kind, "must"):
+	case err == nil && mayServeElsewhere("search", code) && !strings.HasPrefix(st.kind, "must"):
 	case err == nil && code != want:
 		s.fail("a wrong verdict", "%+v: code %d, want %d", st, code, want)
 	case err != nil && st.limit == 0 && s.fair():
@@ -366,8 +366,8 @@ func (s *scene) ask(st *step) {
 	}
 }
 
-// operation does what the step says, and tells which code is right.
-func (s *scene) operation(ctx context.Context, st *step) (code, want uint16, err error) {
+// operation does the step's operation, and returns the expected code.
+func (s *modelRun) operation(ctx context.Context, st *step) (code, want uint16, err error) {
 	if strings.HasSuffix(st.kind, "search") {
 		req := people()
 		req.Filter = "(uid=" + st.uid + ")"
@@ -375,7 +375,7 @@ func (s *scene) operation(ctx context.Context, st *step) (code, want uint16, err
 		if err != nil {
 			return 0, 0, err
 		}
-		if !isNotHere("search", r.Code) && (len(r.Entries) != 1 || r.Entries[0].DN != st.dn()) {
+		if !mayServeElsewhere("search", r.Code) && (len(r.Entries) != 1 || r.Entries[0].DN != st.dn()) {
 			s.fail("another user's answer", "%+v: %+v", st, r.Entries)
 		}
 		return r.Code, ldap.LDAPResultSuccess, nil

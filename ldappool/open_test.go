@@ -13,10 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestADirectoryThatRefusesTheServiceAndConnectionsIsNotDialledInALoop(t *testing.T) {
+func TestDial_IsPacedIfTheServiceAndConnectionsAreRejected(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := refusedSearcher(t, m, func(c *Config) {
 			c.Trace.Dialed = func(DialEvent) { time.Sleep(time.Millisecond) } // a round trip
@@ -34,10 +34,10 @@ func TestADirectoryThatRefusesTheServiceAndConnectionsIsNotDialledInALoop(t *tes
 	})
 }
 
-func TestACallerIsDialledForOnceWhereTheServiceIsRefused(t *testing.T) {
+func TestDial_HappensOncePerCallerIfTheServiceIsRejected(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := refusedSearcher(t, m)
 		time.Sleep(2 * time.Second)
@@ -58,10 +58,10 @@ func TestACallerIsDialledForOnceWhereTheServiceIsRefused(t *testing.T) {
 	})
 }
 
-func TestWhereOneServerRefusesTheServiceBindsGoToTheOther(t *testing.T) {
+func TestFailover_BindsGoToTheServerThatAcceptsTheService(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		m.hosts["two"].refuse(false)
 		p := refusedSearcher(t, m)
 		m.hosts["two"].accept()
@@ -75,10 +75,10 @@ func TestWhereOneServerRefusesTheServiceBindsGoToTheOther(t *testing.T) {
 	})
 }
 
-func TestASearchThatTookLongerThanMaxWaitIsStillSentAgain(t *testing.T) {
+func TestRetry_AlsoAfterASearchLongerThanMaxWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(4, -1))
 		time.Sleep(2 * time.Second)
@@ -95,10 +95,10 @@ func TestASearchThatTookLongerThanMaxWaitIsStillSentAgain(t *testing.T) {
 	})
 }
 
-func TestAShortPingDoesNotPutTheServerInDoubt(t *testing.T) {
+func TestHealth_ShortPingTimeoutLeavesTheServerUsable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		var seen changes
 		p := m.start(t, sizes(4, 2), seen.trace)
@@ -111,10 +111,10 @@ func TestAShortPingDoesNotPutTheServerInDoubt(t *testing.T) {
 	})
 }
 
-func TestWithoutWaitersALaneGetsTheOthersIdleConnections(t *testing.T) {
+func TestLane_ZeroWaitersStillGetTheOthersIdleConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(1, -1), func(c *Config) { c.MaxWaiters = -1 })
 		time.Sleep(time.Second)
 		for range 5 {
@@ -124,10 +124,10 @@ func TestWithoutWaitersALaneGetsTheOthersIdleConnections(t *testing.T) {
 	})
 }
 
-func TestTheErrorOfADeadlineThatPassedDuringADialSaysSo(t *testing.T) {
+func TestError_NamesADeadlineThatPassedDuringADial(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(4, -1))
 		time.Sleep(time.Second)
 		m.hosts["one"].pause()
@@ -138,10 +138,10 @@ func TestTheErrorOfADeadlineThatPassedDuringADialSaysSo(t *testing.T) {
 	})
 }
 
-func TestARefusedServicePasswordAtTheStartChangesTheStateOnce(t *testing.T) {
+func TestServicePassword_RejectedAtTheStartChangesTheStateOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		h.refuseService()
 		h.on(func(*peer, *request) bool { time.Sleep(time.Millisecond); return false })
@@ -152,14 +152,14 @@ func TestARefusedServicePasswordAtTheStartChangesTheStateOnce(t *testing.T) {
 	})
 }
 
-func TestAFullPoolFindsItsFirstChoiceAgain(t *testing.T) {
+func TestFailback_HappensWithAFullPool(t *testing.T) {
 	t.Parallel()
 	for _, only := range []bool{false, true} {
 		for size := 1; size <= 4; size++ {
 			t.Run(fmt.Sprintf("MaxConns %d, binds only %v", size, only), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					m := newMemory("one", "two")
+					m := newFakeNet("one", "two")
 					one, two := m.hosts["one"], m.hosts["two"]
 					one.refuse(false)
 					p := m.start(t, sizes(size, 2), func(c *Config) { c.BindOnly = only })
@@ -180,14 +180,14 @@ func TestAFullPoolFindsItsFirstChoiceAgain(t *testing.T) {
 	}
 }
 
-func TestAProbeOfAnAbsentServerGivesItsPlaceToACaller(t *testing.T) {
+func TestFailover_ProbeYieldsItsSlotToACaller(t *testing.T) {
 	t.Parallel()
 	for size := 1; size <= 4; size++ {
 		t.Run(fmt.Sprintf("MaxConns %d", size), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory("one", "two")
-				m.hosts["one"].set(func(h *host) { h.deaf = true })
+				m := newFakeNet("one", "two")
+				m.hosts["one"].set(func(h *host) { h.dropsDials = true })
 				p := m.start(t, sizes(size, 2))
 				time.Sleep(10 * time.Second)
 				for range 600 {

@@ -13,28 +13,28 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// operation is something that callers ask of a directory. A is its answer.
+// operation is a request of a caller to a directory. A is its answer.
 type operation[A any] struct {
-	name      string // "search" or "bind"
-	lane      core.Lane
-	send      func(ctx context.Context, deadline time.Time, c *conn) (A, *Result, error)
-	mayResend func(f *ldapconn.Fault) bool // after its connection was lost
-	elsewhere bool                         // it may be sent to another server after an answer of "not here"
+	name           string // "search" or "bind"
+	lane           core.Lane
+	send           func(ctx context.Context, deadline time.Time, c *conn) (A, *Result, error)
+	mayResend      func(f *ldapconn.Fault) bool // after its connection was lost
+	retryElsewhere bool                         // it may be sent to another server after an answer such as busy
 }
 
-// attempt is what came of sending an operation once.
+// attempt is the result of sending an operation once.
 type attempt[A any] struct {
 	answer  A
 	err     error // an *OpError
 	wait    time.Duration
 	noConn  bool // there was no connection to send it on
 	retry   bool
-	exclude *core.Server // if retry: the server that must not be asked again
-	lost    time.Time    // if retry: when the connection was lost, and perhaps others with it
+	exclude *core.Server // if retry: the server that must not be used again
+	lostAt  time.Time    // if retry: when the connection was lost, and perhaps others with it
 }
 
-// run does an operation, and does it once more if the first attempt allows that. If there is no
-// connection for the second to another server, what came of the first stands.
+// run does an operation, and sends it once more if the first attempt allows that. If there is no
+// connection to another server for the second attempt, the first one's result is returned.
 func run[A any](ctx context.Context, p *Pool, op *operation[A]) (A, time.Duration, error) {
 	began := time.Now()
 	first := try(ctx, p, op, &core.Request{Lane: op.lane, Began: began, Deadline: began.Add(p.config().MaxWait)}, false)
@@ -42,7 +42,7 @@ func run[A any](ctx context.Context, p *Pool, op *operation[A]) (A, time.Duratio
 		return first.answer, first.wait, first.err
 	}
 	until := time.Now().Add(p.config().MaxWait - first.wait)
-	second := try(ctx, p, op, &core.Request{Lane: op.lane, Began: began, Deadline: until, Exclude: first.exclude, Since: first.lost}, true)
+	second := try(ctx, p, op, &core.Request{Lane: op.lane, Began: began, Deadline: until, Exclude: first.exclude, Since: first.lostAt}, true)
 	wait := first.wait + second.wait
 	if second.noConn && first.exclude != nil {
 		return first.answer, wait, first.err
@@ -55,13 +55,13 @@ func run[A any](ctx context.Context, p *Pool, op *operation[A]) (A, time.Duratio
 }
 
 // try sends an operation once.
-func try[A any](ctx context.Context, p *Pool, op *operation[A], wish *core.Request, again bool) (a attempt[A]) {
-	c, wait, err := p.acquire(ctx, op.name, wish)
+func try[A any](ctx context.Context, p *Pool, op *operation[A], want *core.Request, isRetry bool) (a attempt[A]) {
+	c, wait, err := p.acquire(ctx, op.name, want)
 	if a.wait = wait; err != nil {
 		a.err, a.noConn = err, true
 		return a
 	}
-	if again {
+	if isRetry {
 		p.retries.Add(1)
 	}
 	sent := time.Now()
@@ -76,15 +76,15 @@ func try[A any](ctx context.Context, p *Pool, op *operation[A], wish *core.Reque
 		p.endedLocked(now, c)
 		s := c.core.Server
 		switch alternative := p.core.HasAlternative(s); {
-		case again:
+		case isRetry:
 		case fault != nil && errors.Is(faultKind(ctx, c, fault), ErrConnLost) && op.mayResend(fault):
-			a.retry, a.lost = true, now
-		case err == nil && alternative && op.elsewhere && (isNotHere(op.name, result.Code) || isDoubtful(result.Code) && s.Health.Breaker.Failing(now)):
+			a.retry, a.lostAt = true, now
+		case err == nil && alternative && op.retryElsewhere && (mayServeElsewhere(op.name, result.Code) || isAmbiguous(result.Code) && s.Health.Breaker.Failing(now)):
 			a.retry, a.exclude = true, s
-			outcome.Close = core.ReasonServerDown // so that there is room for a connection to another
+			outcome.Close = core.ReasonServerDown // frees a slot for a connection to another server
 		}
 		p.core.Released(now, c.core, outcome)
-		if !a.lost.IsZero() && p.core.HasAlternative(s) && s.Health.Breaker.Failing(now) {
+		if !a.lostAt.IsZero() && p.core.HasAlternative(s) && s.Health.Breaker.Failing(now) {
 			a.exclude = s
 		}
 	})
@@ -93,21 +93,21 @@ func try[A any](ctx context.Context, p *Pool, op *operation[A], wish *core.Reque
 	}
 	a.answer = answer
 	if err != nil {
-		a.err = describe(ctx, op.name, c, wait, err)
+		a.err = newOpError(ctx, op.name, c, wait, err)
 	}
-	p.operated(ctx, op.name, c, took, result, err, again)
+	p.operated(ctx, op.name, c, took, result, err, isRetry)
 	return a
 }
 
 // operated calls the hook for an operation.
-func (p *Pool) operated(ctx context.Context, op string, c *conn, took time.Duration, r *Result, err error, again bool) {
+func (p *Pool) operated(ctx context.Context, op string, c *conn, took time.Duration, r *Result, err error, isRetry bool) {
 	hook := p.config().Trace.Operated
 	if hook == nil {
 		return
 	}
-	e := OperationEvent{Op: op, Server: c.url(), Took: took, Retry: again}
+	e := OperationEvent{Op: op, Server: c.url(), Took: took, Retry: isRetry}
 	if err != nil {
-		e.Err = describe(ctx, op, c, 0, err)
+		e.Err = newOpError(ctx, op, c, 0, err)
 	} else {
 		e.Code = r.Code
 	}
@@ -115,31 +115,30 @@ func (p *Pool) operated(ctx context.Context, op string, c *conn, took time.Durat
 }
 
 func asFault(err error) (f *ldapconn.Fault) {
-	if err != nil { // and not otherwise: what errors.As fills is allocated
+	if err != nil { // saves the allocation of errors.As's target
 		errors.As(err, &f)
 	}
 	return f
 }
 
-// judge says what an operation means for its connection and its server.
+// judge returns what the result of an operation means for its connection and its server.
 func judge(op string, took time.Duration, r *Result, f *ldapconn.Fault) core.Outcome {
 	o := core.Outcome{Op: op, Took: took, Answered: r != nil}
 	switch {
 	case r != nil:
 		o.Counts = true
-		if isNotHere(op, r.Code) || isDoubtful(r.Code) {
+		if mayServeElsewhere(op, r.Code) || isAmbiguous(r.Code) {
 			diagnostic := ""
 			if op != "bind" && redact.Known(r.Diagnostic) {
-				// Others may repeat a user's password, and this is logged and reported about the
-				// server.
-				diagnostic = r.shown()
+				// Other texts may repeat a user's password, and this one is logged and shown.
+				diagnostic = r.shownDiagnostic()
 			}
-			o.Failed = &declined{op, r.Code, diagnostic}
+			o.Failed = &unservedError{op, r.Code, diagnostic}
 		}
 	case f != nil:
 		o.TimedOut, o.Err = f.End.Reason == ldapconn.Timeout, f
 		lost := f.End.Reason != ldapconn.Canceled && f.End.Reason != ldapconn.Closed && !o.TimedOut
-		// A caller that is in more of a hurry than a check says nothing about the server.
+		// A caller with a shorter deadline than a check's is no evidence about the server.
 		if o.Counts = f.Sent && (lost || o.TimedOut && took >= core.CheckTimeout); o.Counts {
 			o.Failed = &stepError{op, f}
 		}
@@ -147,10 +146,10 @@ func judge(op string, took time.Duration, r *Result, f *ldapconn.Fault) core.Out
 	return o
 }
 
-// isNotHere reports whether a result code says that the server did not do what it was asked for a
-// reason of its own, so that another server may. unwillingToPerform is that for a search; for a
+// mayServeElsewhere reports whether a result code is about the server and not about the request, so
+// that another server may serve it. unwillingToPerform is about the server after a search; after a
 // bind it may be about the user's account.
-func isNotHere(op string, code uint16) bool {
+func mayServeElsewhere(op string, code uint16) bool {
 	switch code {
 	case ldap.LDAPResultReferral:
 		return op != "ping"
@@ -162,20 +161,20 @@ func isNotHere(op string, code uint16) bool {
 	return false
 }
 
-// isDoubtful reports whether a result code is about the request as often as about the server: only
-// if such answers persist is another server asked.
-func isDoubtful(code uint16) bool {
+// isAmbiguous reports whether a result code can be about the request or about the server. Only if
+// such answers persist is the request sent to another server.
+func isAmbiguous(code uint16) bool {
 	return code == ldap.LDAPResultOperationsError || code == ldap.LDAPResultAdminLimitExceeded || code == ldap.LDAPResultOther
 }
 
-// declined is an answer by which a server says that it does not do what it was asked, now.
-type declined struct {
+// unservedError is an answer by which a server declines a request for the time being.
+type unservedError struct {
 	op         string
 	code       uint16
 	diagnostic string
 }
 
-func (d *declined) Error() string {
+func (d *unservedError) Error() string {
 	msg := fmt.Sprintf("%s: %s (%d)", d.op, ldap.LDAPResultCodeMap[d.code], d.code)
 	if d.diagnostic != "" {
 		msg += ": " + d.diagnostic
@@ -183,57 +182,56 @@ func (d *declined) Error() string {
 	return msg
 }
 
-// refused is a service bind that the directory rejected. It is a fault of the configuration, not of
-// the network.
-type refused struct {
-	code uint16
-	said string // the directory's words as they may be shown
+// bindRefusedError is the error of a service bind that the directory rejected. It is a fault of the
+// configuration, not of the network.
+type bindRefusedError struct {
+	code       uint16
+	diagnostic string // without text that may repeat a password
 }
 
-func (r *refused) Error() string {
+func (r *bindRefusedError) Error() string {
 	msg := "the service identity was refused: " + ldap.LDAPResultCodeMap[r.code]
-	if r.said != "" {
-		msg += " (" + r.said + ")"
+	if r.diagnostic != "" {
+		msg += " (" + r.diagnostic + ")"
 	}
 	return msg
 }
 
-// Is makes a refusal match ErrServiceRefused, except that of a server which is too busy to look at
-// anybody.
-func (r *refused) Is(target error) bool {
-	return target == ErrServiceRefused && !isNotHere("bind", r.code)
+// Is makes a refusal match ErrServiceRefused, unless the server is busy.
+func (r *bindRefusedError) Is(target error) bool {
+	return target == ErrServiceRefused && !mayServeElsewhere("bind", r.code)
 }
 
-// isDeclined reports whether err is a server's own word that it does not serve now.
-func isDeclined(err error) bool {
-	var d *declined
-	var r *refused
-	return errors.As(err, &d) || errors.As(err, &r) && isNotHere("bind", r.code)
+// isUnserved reports whether err is an answer by which a server declines requests for the time
+// being.
+func isUnserved(err error) bool {
+	var d *unservedError
+	var r *bindRefusedError
+	return errors.As(err, &d) || errors.As(err, &r) && mayServeElsewhere("bind", r.code)
 }
 
-// isAnswer reports whether err is something that a server answered.
+// isAnswer reports whether err is an answer of a server.
 func isAnswer(err error) bool {
-	var d *declined
-	var r *refused
+	var d *unservedError
+	var r *bindRefusedError
 	return errors.As(err, &d) || errors.As(err, &r)
 }
 
-// countsAgainstAccount reports whether err is a refusal that the directory may count
+// countsAgainstAccount reports whether err is a rejected bind that the directory may count
 // (invalidCredentials, 49).
 func countsAgainstAccount(err error) bool {
-	var r *refused
+	var r *bindRefusedError
 	return errors.As(err, &r) && r.code == ldap.LDAPResultInvalidCredentials
 }
 
 // maxDeadOnArrival is how many connections in a row may end between their dial and their use before
-// a caller gives up: each costs the server a connection and perhaps a bind, and there are more
-// callers.
+// a caller gives up. Each costs the server a connection and perhaps a bind.
 const maxDeadOnArrival = 3
 
-// acquire takes a connection that is ready for use, and returns how long that took.
-func (p *Pool) acquire(ctx context.Context, op string, wish *core.Request) (c *conn, wait time.Duration, err error) {
+// acquire returns a connection that is ready for use, and how long that took.
+func (p *Pool) acquire(ctx context.Context, op string, want *core.Request) (c *conn, wait time.Duration, err error) {
 	began := time.Now()
-	c, err = p.acquireLive(ctx, op, wish)
+	c, err = p.acquireLive(ctx, op, want)
 	wait = time.Since(began)
 	if err != nil {
 		var e *OpError
@@ -243,7 +241,7 @@ func (p *Pool) acquire(ctx context.Context, op string, wish *core.Request) (c *c
 	}
 	if hook := p.config().Trace.Acquired; hook != nil {
 		lane := SearchLane
-		if wish.Lane == core.Bind {
+		if want.Lane == core.Bind {
 			lane = BindLane
 		}
 		hook(ctx, AcquireEvent{Lane: lane, Wait: wait, Err: err})
@@ -251,9 +249,9 @@ func (p *Pool) acquire(ctx context.Context, op string, wish *core.Request) (c *c
 	return c, wait, err
 }
 
-func (p *Pool) acquireLive(ctx context.Context, op string, wish *core.Request) (*conn, error) {
+func (p *Pool) acquireLive(ctx context.Context, op string, want *core.Request) (*conn, error) {
 	for ended := 0; ; {
-		r := *wish
+		r := *want
 		p.request(ctx, &r)
 		if r.Err != nil {
 			return nil, rejected(op, r.Err)
@@ -277,10 +275,10 @@ func (p *Pool) acquireLive(ctx context.Context, op string, wish *core.Request) (
 	}
 }
 
-// request asks the core for a connection and waits for its answer.
+// request requests a connection from the core and waits for the answer.
 func (p *Pool) request(ctx context.Context, r *core.Request) {
 	if d, ok := ctx.Deadline(); ok {
-		r.Patience = d
+		r.CallerDeadline = d
 	}
 	p.mu.Lock()
 	now := time.Now()
@@ -309,7 +307,7 @@ func (p *Pool) request(ctx context.Context, r *core.Request) {
 	}
 }
 
-// rejected is the error of a caller whose request the core rejected.
+// rejected returns the error of a caller whose request the core rejected.
 func rejected(op string, r *core.Rejection) *OpError {
 	e := &OpError{Op: op, Server: r.Server, Err: r.Err, Queue: r.Queue}
 	switch r.Kind {
@@ -319,7 +317,7 @@ func rejected(op string, r *core.Rejection) *OpError {
 		e.Kind = ErrOverloaded
 	case core.KindClosed:
 		e.Kind = ErrClosed
-	case core.KindGone:
+	case core.KindCanceled:
 		e.Kind = context.Canceled
 	}
 	return e
@@ -335,17 +333,17 @@ func faultKind(ctx context.Context, c *conn, f *ldapconn.Fault) error {
 			return ctx.Err()
 		}
 	case ldapconn.Closed:
-		if c.cut.Load() == nil || *c.cut.Load() != RetireReason(core.ReasonServerDown) {
+		if c.abortReason.Load() == nil || *c.abortReason.Load() != RetireReason(core.ReasonServerDown) {
 			return ErrClosed
 		}
 	}
 	return ErrConnLost
 }
 
-var errServerDown = errors.New("cut because the server is down")
+var errServerDown = errors.New("canceled because the server is down")
 
-// describe makes the error that a caller gets for an operation that failed on a connection.
-func describe(ctx context.Context, op string, c *conn, wait time.Duration, err error) *OpError {
+// newOpError returns the error of an operation that failed on a connection.
+func newOpError(ctx context.Context, op string, c *conn, wait time.Duration, err error) *OpError {
 	e := &OpError{Op: op, Server: c.url(), Wait: wait, Kind: ErrInvalidRequest, Err: err}
 	f := asFault(err)
 	if f == nil {

@@ -30,10 +30,10 @@ func bindsLater(ctx context.Context, p *Pool, n int) (done []<-chan error) {
 	return done
 }
 
-func TestACallerThatTheQueueCannotServeInTimeIsRefusedAtOnce(t *testing.T) {
+func TestPace_CallersBeyondTheirDeadlineAreRejectedAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(1, 1), func(c *Config) { c.BindOnly, c.MaxWait = true, 10*time.Second })
 		synctest.Wait()
 		slow(m.hosts["one"], 500*time.Millisecond)
@@ -41,30 +41,30 @@ func TestACallerThatTheQueueCannotServeInTimeIsRefusedAtOnce(t *testing.T) {
 		time.Sleep(3100 * time.Millisecond)
 		require.Equal(t, 13, p.Stat().Bind.Waiting)
 
-		hurried, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		short, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		began := time.Now()
-		err := <-bindLater(hurried, p)
+		err := <-bindLater(short, p)
 		require.Zero(t, time.Since(began))
 		require.ErrorIs(t, err, ErrOverloaded)
-		require.ErrorContains(t, err, "the queue needs about 6.5s, the caller has 2s")
+		require.ErrorContains(t, err, "the expected wait is about 6.5s, and the caller has 2s")
 		var op *OpError
 		require.ErrorAs(t, err, &op)
 		require.Equal(t, 6500*time.Millisecond, op.Queue)
 		require.EqualValues(t, 1, p.Stat().Refused)
 
-		patient, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+		long, cancel := context.WithTimeout(t.Context(), 8*time.Second)
 		defer cancel()
-		for _, done := range append(served, bindLater(patient, p)) {
+		for _, done := range append(served, bindLater(long, p)) {
 			require.NoError(t, <-done)
 		}
 	})
 }
 
-func TestWhileNothingIsKnownOfThePaceEveryCallerIsLetIn(t *testing.T) {
+func TestPace_UnknownOneAdmitsEveryCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(1, 1), func(c *Config) { c.BindOnly = true })
 		synctest.Wait()
 		slow(m.hosts["one"], time.Second)
@@ -78,10 +78,10 @@ func TestWhileNothingIsKnownOfThePaceEveryCallerIsLetIn(t *testing.T) {
 	})
 }
 
-func TestAQueueThatIsGoneSaysNothingOfTheNext(t *testing.T) {
+func TestPace_OfAnEarlierQueueIsForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(1, 1), func(c *Config) { c.BindOnly, c.MaxWait = true, 10*time.Second })
 		synctest.Wait()
 		slow(m.hosts["one"], time.Second)
@@ -95,10 +95,10 @@ func TestAQueueThatIsGoneSaysNothingOfTheNext(t *testing.T) {
 	})
 }
 
-func TestAQueueThatGetsFasterLetsCallersInAgain(t *testing.T) {
+func TestPace_FasterQueueAdmitsCallersAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(1, 1), func(c *Config) { c.BindOnly, c.MaxWait = true, 10*time.Second })
 		synctest.Wait()
 		slow(m.hosts["one"], time.Second)

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// errorTexts collects whatever a pool tells of errors.
+// errorTexts collects all errors that a pool reports.
 type errorTexts struct {
 	mu   sync.Mutex
 	errs []string
@@ -42,9 +42,9 @@ func (x *errorTexts) trace() Trace {
 	}
 }
 
-// TestAnAnswerThatRepeatsThePasswordWhereverIsToldInOurOwnWords: to a user's bind and to the
+// TestSecrecy_AnswerThatRepeatsThePasswordIsReworded: to a user's bind and to the
 // service's, in every part that an answer has, in several spellings.
-func TestAnAnswerThatRepeatsThePasswordWhereverIsToldInOurOwnWords(t *testing.T) {
+func TestSecrecy_AnswerThatRepeatsThePasswordIsReworded(t *testing.T) {
 	t.Parallel()
 	controls := []string{
 		ldap.ControlTypeBeheraPasswordPolicy, ldap.ControlTypeVChuPasswordWarning, ldap.ControlTypeVChuPasswordMustChange, ldap.ControlTypePaging,
@@ -122,9 +122,9 @@ func TestAnAnswerThatRepeatsThePasswordWhereverIsToldInOurOwnWords(t *testing.T)
 	}
 }
 
-// TestACertificateThatRepeatsAPasswordIsToldInOurOwnWords: a name in it is text of the peer like
+// TestSecrecy_CertificateThatRepeatsAPasswordIsReworded: a name in it is text of the peer like
 // any other.
-func TestACertificateThatRepeatsAPasswordIsToldInOurOwnWords(t *testing.T) {
+func TestSecrecy_CertificateThatRepeatsAPasswordIsReworded(t *testing.T) {
 	t.Parallel()
 	ca, stranger := ldaptest.NewCA(t), ldaptest.NewCA(t)
 	named := ca.Issue(t, ldaptest.CertConfig{Hosts: []string{"hunter2.example.org"}})

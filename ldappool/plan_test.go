@@ -14,17 +14,17 @@ import (
 // plan is all that happens in one run of the model. It is drawn before the run begins, so that a
 // run can be repeated and made smaller.
 type plan struct {
-	hosts       []string
-	conns, idle int
-	waiters     int
-	rule        BindRetry
-	policy      Policy
-	hasty       bool // connections grow old in seconds
-	mishaps     []mishap
-	callers     [][]step
-	turns       []turn        // Reconfigure is called
-	closeAt     time.Duration // Close is called in the midst of it; 0: when all is over
-	closeWithin time.Duration
+	hosts          []string
+	conns, idle    int
+	waiters        int
+	rule           BindRetry
+	policy         Policy
+	shortLifetimes bool // connections grow old in seconds
+	faults         []plannedFault
+	callers        [][]step
+	turns          []turn        // Reconfigure is called
+	closeAt        time.Duration // Close is called in the midst of it; 0: when all is over
+	closeWithin    time.Duration
 }
 
 // step is something that a caller asks, after a pause.
@@ -43,7 +43,8 @@ type turn struct {
 	conns int // MaxConns, where that is what changes
 }
 
-// turns are the kinds, the simplest first. The last lets the service in no more.
+// turns are the kinds, the simplest first. The last makes the directory refuse the service
+// identity.
 var turns = []string{"as at first", "MaxConns", "first server only", "last server only", "servers reversed", "other policy", "other password", "wrong password"}
 
 // apply makes the change to a configuration whose servers were those of hosts at first.
@@ -85,27 +86,27 @@ func urls(hosts []string) (all []string) {
 // two connections there is no room for a successor in addition to what it replaces, and callers may
 // wait in vain for it.
 func (p *plan) fair() bool {
-	return len(p.mishaps) == 0 && p.closeAt == 0 && p.waiters == 1000 && (p.conns > 2 || len(p.turns) == 0) &&
+	return len(p.faults) == 0 && p.closeAt == 0 && p.waiters == 1000 && (p.conns > 2 || len(p.turns) == 0) &&
 		!slices.ContainsFunc(p.turns, func(u turn) bool { return u.kind == "wrong password" || u.kind == "MaxConns" && u.conns <= 2 })
 }
 
-// mishap is something that befalls a directory, after a pause.
-type mishap struct {
+// plannedFault is a fault of a directory, after a pause.
+type plannedFault struct {
 	after time.Duration
 	host  string
 	kind  string
 }
 
-// mishaps are the kinds, the simplest first: rapid looks for a failure in which they are as early
-// in the list as can be.
-var mishaps = []string{"be well", "cut one", "cut all", "accept", "refuse", "refuse and cut", "resume", "pause", "lose answers",
+// faultKinds are the kinds, the simplest first: rapid looks for a failure in which they are as
+// early in the list as can be.
+var faults = []string{"be well", "cut one", "cut all", "accept", "refuse", "refuse and cut", "resume", "pause", "lose answers",
 	"halve answers", "talk nonsense", "be busy", "say goodbye", "limit", "answer slowly", "break writes", "change the password",
 	"change the password and cut", "change the password back"}
 
 // oneOf draws one of them; the first is the simplest.
 func oneOf[T any](t *rapid.T, what string, of ...T) T { return rapid.SampledFrom(of).Draw(t, what) }
 
-// drawPlan makes up who does what.
+// drawPlan draws a plan.
 func drawPlan(t *rapid.T) *plan {
 	after := func(t *rapid.T) time.Duration {
 		return oneOf(t, "after", 0, 0, time.Millisecond, 20*time.Millisecond, 300*time.Millisecond, 1500*time.Millisecond, 4*time.Second)
@@ -116,10 +117,10 @@ func drawPlan(t *rapid.T) *plan {
 	p.waiters = oneOf(t, "MaxWaiters", 1000, 2, -1)
 	p.rule = oneOf(t, "BindRetry", RetryNoResponse, RetryUnsent)
 	p.policy = oneOf(t, "Policy", Failover, RoundRobin)
-	p.hasty = rapid.Bool().Draw(t, "hasty")
-	p.mishaps = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) mishap {
-		return mishap{after(t), oneOf(t, "host", p.hosts...), oneOf(t, "kind", mishaps...)}
-	}), 0, oneOf(t, "most mishaps", 14, 0)).Draw(t, "mishaps")
+	p.shortLifetimes = rapid.Bool().Draw(t, "short lifetimes")
+	p.faults = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) plannedFault {
+		return plannedFault{after(t), oneOf(t, "host", p.hosts...), oneOf(t, "kind", faults...)}
+	}), 0, oneOf(t, "most faults", 14, 0)).Draw(t, "faults")
 	p.turns = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) turn {
 		return turn{after(t), oneOf(t, "turn", turns...), rapid.IntRange(1, 6).Draw(t, "conns")}
 	}), 0, 6).Draw(t, "turns")
@@ -142,14 +143,14 @@ func drawPlan(t *rapid.T) *plan {
 
 // String describes a failure.
 func (p *plan) String() string {
-	return fmt.Sprintf("MaxConns %d, MinIdleConns %d, MaxWaiters %d, BindRetry %d, Policy %d, hasty %t, close at %v within %v\nmishaps %+v\nturns %+v\ncallers %+v",
-		p.conns, p.idle, p.waiters, p.rule, p.policy, p.hasty, p.closeAt, p.closeWithin, p.mishaps, p.turns, p.callers)
+	return fmt.Sprintf("MaxConns %d, MinIdleConns %d, MaxWaiters %d, BindRetry %d, Policy %d, short lifetimes %t, close at %v within %v\nfaults %+v\nturns %+v\ncallers %+v",
+		p.conns, p.idle, p.waiters, p.rule, p.policy, p.shortLifetimes, p.closeAt, p.closeWithin, p.faults, p.turns, p.callers)
 }
 
 // configure is the plan's part of a Config.
 func (p *plan) configure(c *Config) {
 	c.MaxConns, c.MinIdleConns, c.MaxWaiters, c.BindRetry, c.Policy = p.conns, p.idle, p.waiters, p.rule, p.policy
-	if p.hasty {
+	if p.shortLifetimes {
 		c.HealthCheckInterval, c.MaxIdleTime, c.MaxLifetime = time.Second, 2*time.Second, 5*time.Second
 	}
 }
@@ -160,11 +161,11 @@ func (st *step) dn() string { return "uid=" + st.uid + "," + ldaptest.PeopleDN }
 // password is that user's.
 func (st *step) password() string { return "password of " + st.uid }
 
-// befall does a fault to h, or ends it.
-func befall(h *host, kind string) {
+// applyFault applies a fault to h, or ends it.
+func applyFault(h *host, kind string) {
 	switch kind {
 	case "cut all":
-		h.cutAll()
+		h.abortAll()
 	case "cut one":
 		if open := h.open(); len(open) > 0 {
 			open[len(open)/2].cut()
@@ -183,14 +184,14 @@ func befall(h *host, kind string) {
 		h.set(func(h *host) { h.limit = 1 })
 	case "pause":
 		h.set(func(h *host) {
-			if isClosed(h.awake) {
-				h.awake = make(chan struct{})
+			if isClosed(h.resumed) {
+				h.resumed = make(chan struct{})
 			}
 		})
 	case "resume":
 		h.set(func(h *host) {
-			if !isClosed(h.awake) {
-				close(h.awake)
+			if !isClosed(h.resumed) {
+				close(h.resumed)
 			}
 		})
 	case "say goodbye":
@@ -201,11 +202,11 @@ func befall(h *host, kind string) {
 		h.changePassword("another")
 	case "change the password and cut":
 		h.changePassword("another")
-		h.cutAll()
+		h.abortAll()
 	case "change the password back":
 		h.changePassword(ldaptest.ServicePassword)
 	default:
-		h.on(moods[kind])
+		h.on(failureModes[kind])
 	}
 }
 

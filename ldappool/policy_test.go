@@ -16,7 +16,7 @@ func roundRobin(c *Config) { c.Policy = RoundRobin }
 // userBinds counts the users' binds that a directory got.
 func (h *host) userBinds() int { return len(h.bindsOf(ldaptest.UserDN(1))) }
 
-func TestRoundRobinSpreadsLoginsEvenly(t *testing.T) {
+func TestRoundRobin_SpreadsLoginsEvenly(t *testing.T) {
 	t.Parallel()
 	two, three := []string{"one", "two"}, []string{"one", "three", "two"}
 	for _, c := range []struct {
@@ -26,14 +26,14 @@ func TestRoundRobinSpreadsLoginsEvenly(t *testing.T) {
 		t.Run(fmt.Sprintf("%d callers, MaxConns %d, %d servers", c.callers, c.size, len(c.names)), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory(c.names...)
+				m := newFakeNet(c.names...)
 				for _, h := range m.hosts {
 					h.on(slowly(nil))
 				}
 				p := m.start(t, roundRobin, sizes(c.size, 2))
-				time.Sleep(settled + time.Minute)
+				time.Sleep(stableAfter + time.Minute)
 				rounds := 480 / c.callers
-				n, _ := lost(t, p, rounds, c.callers, time.Millisecond)
+				n, _ := countLostLogins(t, p, rounds, c.callers, time.Millisecond)
 				require.Zero(t, n)
 				even := rounds * c.callers / len(c.names)
 				for _, name := range c.names {
@@ -46,23 +46,23 @@ func TestRoundRobinSpreadsLoginsEvenly(t *testing.T) {
 	}
 }
 
-func TestRoundRobinSkipsTheServerThatIsAwayAndGivesItItsShareAgain(t *testing.T) {
+func TestRoundRobin_SkipsADownServerAndRestoresItsShare(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{4, 32} {
 		synctest.Test(t, func(t *testing.T) {
-			m := newMemory("one", "two")
+			m := newFakeNet("one", "two")
 			one, two := m.hosts["one"], m.hosts["two"]
 			for _, h := range m.hosts {
 				h.on(slowly(nil))
 			}
 			var seen leaving
 			p := m.start(t, roundRobin, seen.trace, sizes(size, 2))
-			time.Sleep(settled + time.Minute) // at the start there is no pace
-			n, _ := lost(t, p, 10, 16, time.Millisecond)
+			time.Sleep(stableAfter + time.Minute) // at the start there is no pace
+			n, _ := countLostLogins(t, p, 10, 16, time.Millisecond)
 			require.Zero(t, n)
 			two.refuse(true)
 			synctest.Wait()
-			n, slowest := lost(t, p, 10, 16, time.Millisecond)
+			n, slowest := countLostLogins(t, p, 10, 16, time.Millisecond)
 			require.Zero(t, n)
 			require.Less(t, slowest, time.Second)
 			require.Zero(t, two.conns(p))
@@ -70,7 +70,7 @@ func TestRoundRobinSkipsTheServerThatIsAwayAndGivesItItsShareAgain(t *testing.T)
 			two.accept()
 			becomes(t, p, two, ServerUsable)
 			back, before := time.Now(), two.userBinds()
-			n, slowest = lost(t, p, 60, 4, 5*time.Second)
+			n, slowest = countLostLogins(t, p, 60, 4, 5*time.Second)
 			require.Zero(t, n)
 			require.Less(t, slowest, 100*time.Millisecond)
 			require.InDelta(t, one.conns(p), two.conns(p), 6)
@@ -78,7 +78,7 @@ func TestRoundRobinSkipsTheServerThatIsAwayAndGivesItItsShareAgain(t *testing.T)
 			seen.mu.Lock()
 			defer seen.mu.Unlock()
 			for lane, when := range seen.when {
-				last := back.Add(settled - p.config().HealthCheckInterval)
+				last := back.Add(stableAfter - p.config().HealthCheckInterval)
 				for _, at := range when {
 					if at.Before(back) || size < 32 { // of few, each that a caller has dialled is reason to move another
 						continue
@@ -92,10 +92,10 @@ func TestRoundRobinSkipsTheServerThatIsAwayAndGivesItItsShareAgain(t *testing.T)
 }
 
 // Which server is at home is Failover's to know.
-func TestRoundRobinLeavesConnectionsToEveryServerWhereTheyAre(t *testing.T) {
+func TestRoundRobin_LeavesConnectionsWhereTheyAre(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		var seen leaving
 		p := m.start(t, roundRobin, seen.trace, sizes(32, 4))
 		time.Sleep(2 * time.Minute)

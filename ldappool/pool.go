@@ -17,9 +17,9 @@ import (
 // Pool is a pool of connections to a directory. Its methods may be called by many goroutines at
 // once.
 //
-// What the pool does is decided by its core (internal/core), a state machine under one mutex. The
-// pool itself reports events to the core, and executes the actions that the core returns after it
-// has released the mutex: it owns the goroutines, the timer, puddle and the sockets.
+// The pool's core (internal/core), a state machine under one mutex, makes all decisions. The pool
+// reports events to the core, and executes the actions that the core returns after releasing the
+// mutex. It owns the goroutines, the timer, puddle and the sockets.
 type Pool struct {
 	cfg      atomic.Pointer[Config] // the current one, with its defaults; never written to
 	ctx      context.Context        // of the pool's own work; ends with Close
@@ -33,29 +33,29 @@ type Pool struct {
 	ready     chan struct{}  // closed when the first connection is made
 	readyOnce sync.Once
 	drained   chan struct{} // closed when the pool is closed and no connection is in use
-	gone      chan struct{} // closed when Close has nothing left to do
+	closed    chan struct{} // closed when everything has ended
 
 	mu       sync.Mutex // guards what follows
 	core     *core.Core
 	timer    *time.Timer // of the core's next tick
 	wakeAt   time.Time   // when it fires
-	identity int         // of the service: counts changes
+	identity int         // the number of changes of the service identity
 	stores   map[*core.Server]*[2]*store
-	known    map[*core.Server]*knowledge
+	controls map[*core.Server]*serverControls
 }
 
 // New makes a pool and begins to connect. It does not wait for a directory, and does not fail if
-// there is none: operations report that. It fails if cfg is wrong, and names every field that is.
+// there is none: operations report that. It fails if cfg is invalid, and names every invalid field.
 func New(cfg Config) (*Pool, error) {
 	lookups := discovery.Lookups{SRV: net.DefaultResolver.LookupSRV, Host: lookupHost}
 	if cfg.Dial != nil {
-		lookups.Host = nil // it may know names that the DNS does not
+		lookups.Host = nil // it may resolve names that the DNS does not have
 	}
 	return newPool(cfg, lookups)
 }
 
-// largeAnswers is how many answers of more than 256 KiB are read at one time. A login's are some
-// kilobytes.
+// largeAnswers is how many answers of more than 256 KiB are read at one time. The answers of a
+// login take some kilobytes.
 const largeAnswers = 4
 
 func newPool(cfg Config, lookups discovery.Lookups) (*Pool, error) {
@@ -65,22 +65,22 @@ func newPool(cfg Config, lookups discovery.Lookups) (*Pool, error) {
 	}
 	p := &Pool{
 		large: ldapconn.NewLargeAnswers(largeAnswers),
-		ready: make(chan struct{}), drained: make(chan struct{}), gone: make(chan struct{}), stores: map[*core.Server]*[2]*store{},
-		known: map[*core.Server]*knowledge{},
+		ready: make(chan struct{}), drained: make(chan struct{}), closed: make(chan struct{}), stores: map[*core.Server]*[2]*store{},
+		controls: map[*core.Server]*serverControls{},
 	}
 	p.cfg.Store(&cfg)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.core = core.New(cfg.core(0), jitter, p.newStoreLocked)
 	p.timer = time.AfterFunc(time.Hour, p.tick)
-	p.resolver = discovery.New(lookups, p.found, p.looked)
-	p.found(p.resolver.Configure(cfg.Servers, cfg.DialTimeout))
+	p.resolver = discovery.New(lookups, p.serversChanged, p.domainLookedUp)
+	p.serversChanged(p.resolver.Configure(cfg.Servers, cfg.DialTimeout))
 	p.work.Go(func() { p.resolver.Run(p.ctx) })
 	return p, nil
 }
 
-// WaitReady waits until the directory has let the pool in for the first time since New. A program
-// need not call it: Search and Bind wait by themselves, for Config.MaxWait. Its error matches
-// ErrUnavailable and the error of ctx, or ErrClosed.
+// WaitReady waits until the directory has accepted a connection for the first time since New. A
+// program need not call it: Search and Bind wait by themselves, for Config.MaxWait. Its error
+// matches ErrUnavailable and the error of ctx, or ErrClosed.
 func (p *Pool) WaitReady(ctx context.Context) error {
 	select {
 	case <-p.ready:
@@ -90,7 +90,7 @@ func (p *Pool) WaitReady(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	select {
-	case <-p.ready: // it was before, or at the same moment
+	case <-p.ready: // it was closed before, or at the same moment
 		return nil
 	default:
 	}
@@ -105,13 +105,13 @@ func (p *Pool) WaitReady(ctx context.Context) error {
 
 // jitter is d less up to a tenth.
 func jitter(d time.Duration) time.Duration {
-	return d - rand.N(d/10+1) //nolint:gosec // nobody gains by guessing it
+	return d - rand.N(d/10+1) //nolint:gosec // it is not a secret
 }
 
 // config is the current configuration. It is shared, and only read.
 func (p *Pool) config() *Config { return p.cfg.Load() }
 
-// update reports an event to the core and does what follows from it.
+// update reports an event to the core and executes the actions.
 func (p *Pool) update(event func(now time.Time)) {
 	p.mu.Lock()
 	event(time.Now())
@@ -127,8 +127,8 @@ func (p *Pool) tick() {
 	})
 }
 
-// actionsLocked returns what the core wants done, and sets the timer. The work of each action is
-// announced here, while the mutex is held, so that Close waits for it.
+// actionsLocked returns the core's actions, and sets the timer. It adds their work to the wait
+// group while the mutex is held, so that Close waits for it.
 func (p *Pool) actionsLocked() []core.Action {
 	if at := p.core.WakeAt(); !at.Equal(p.wakeAt) && !p.core.IsClosed() {
 		p.wakeAt = at
@@ -149,7 +149,7 @@ func (p *Pool) actionsLocked() []core.Action {
 	return actions
 }
 
-// execute does what the core wants done. No lock is held.
+// execute executes the core's actions. No lock is held.
 func (p *Pool) execute(actions []core.Action) {
 	for _, a := range actions {
 		switch a := a.(type) {
@@ -165,8 +165,8 @@ func (p *Pool) execute(actions []core.Action) {
 			go p.check(shellOf(a.Conn), a.ByBind)
 		case core.Close:
 			shellOf(a.Conn).res.Destroy()
-		case core.Cut:
-			shellOf(a.Conn).cutBy(core.ReasonServerDown)
+		case core.Abort:
+			shellOf(a.Conn).abort(core.ReasonServerDown)
 		case core.Drained:
 			close(p.drained)
 		case core.Forget:
@@ -177,7 +177,7 @@ func (p *Pool) execute(actions []core.Action) {
 	}
 }
 
-// notify calls the hook for something that happened.
+// notify calls the hook for an event.
 func (p *Pool) notify(a core.Action) {
 	trace := &p.config().Trace
 	switch a := a.(type) {

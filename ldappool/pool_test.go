@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// lossy has the directory break the first of a user's binds, or of the searches, in a way.
-func lossy(h *host, kind string, how func(p *peer, r *request)) {
+// loseFirst makes the directory handle the first of a user's binds, or of the searches, with how.
+func loseFirst(h *host, kind string, how func(p *peer, r *request)) {
 	var once sync.Once
 	h.on(func(p *peer, r *request) (done bool) {
 		if r.kind == kind && r.dn != ldaptest.ServiceDN {
@@ -38,7 +38,7 @@ func halfAnswer(p *peer, r *request) {
 	p.cut()
 }
 
-func TestALostBindIsSentAgainAsBindRetrySays(t *testing.T) {
+func TestRetry_OfALostBindFollowsBindRetry(t *testing.T) {
 	t.Parallel()
 	const unsent, unanswered, half = "no byte was sent", "sent and not answered", "half an answer"
 	for _, c := range []struct {
@@ -68,7 +68,7 @@ func TestALostBindIsSentAgainAsBindRetrySays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				h := m.hosts["one"]
 				p := m.start(t, sizes(4, -1), func(cfg *Config) { cfg.BindRetry = c.rule })
 				synctest.Wait()
@@ -78,9 +78,9 @@ func TestALostBindIsSentAgainAsBindRetrySays(t *testing.T) {
 				}
 				switch c.loss {
 				case unanswered:
-					lossy(h, "bind", func(p *peer, _ *request) { p.cut() })
+					loseFirst(h, "bind", func(p *peer, _ *request) { p.cut() })
 				case half:
-					lossy(h, "bind", halfAnswer)
+					loseFirst(h, "bind", halfAnswer)
 				case unsent:
 					breakWrite(h, c.kept)
 				}
@@ -108,23 +108,23 @@ func breakWrite(h *host, kept bool) {
 		open[len(open)-1].failNextWrite()
 		return
 	}
-	lossy(h, "ping", func(p *peer, r *request) {
+	loseFirst(h, "ping", func(p *peer, r *request) {
 		p.failNextWrite()
 		p.answer(r)
 	})
 }
 
-func TestABindIsNeverSentAgainAfterATimeout(t *testing.T) {
+func TestRetry_ExcludesBindsThatTimedOut(t *testing.T) {
 	t.Parallel()
 	for _, rule := range []BindRetry{RetryNoResponse, RetryUnsent} {
 		synctest.Test(t, func(t *testing.T) {
-			m := newMemory()
+			m := newFakeNet()
 			h := m.hosts["one"]
 			p := m.start(t, func(c *Config) { c.BindRetry = rule })
 			mustSearch(t, p)
 			_, err := p.Bind(t.Context(), ldaptest.UserDN(2), ldaptest.Password(2))
 			require.NoError(t, err)
-			lossy(h, "bind", func(*peer, *request) {})
+			loseFirst(h, "bind", func(*peer, *request) {})
 			began := time.Now()
 			_, err = p.Bind(t.Context(), ldaptest.UserDN(1), ldaptest.Password(1))
 			require.ErrorIs(t, err, ErrTimeout)
@@ -136,11 +136,11 @@ func TestABindIsNeverSentAgainAfterATimeout(t *testing.T) {
 	}
 }
 
-func TestAnAnswerIsAResultWhateverItsCode(t *testing.T) {
+func TestResult_AnyCodeIsOne(t *testing.T) {
 	t.Parallel()
 	for _, code := range []uint16{1, 8, 19, 32, 49, 50, 51, 52, 53, 80, 118} {
 		synctest.Test(t, func(t *testing.T) {
-			m := newMemory()
+			m := newFakeNet()
 			h := m.hosts["one"]
 			p := m.start(t)
 			time.Sleep(2 * time.Second)
@@ -170,7 +170,7 @@ func TestAnAnswerIsAResultWhateverItsCode(t *testing.T) {
 	}
 }
 
-func TestALostSearchIsSentAgainOnce(t *testing.T) {
+func TestRetry_OfALostSearchHappensOnce(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name string
@@ -184,10 +184,10 @@ func TestALostSearchIsSentAgainOnce(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				h := m.hosts["one"]
 				p := m.start(t)
-				lossy(h, "search", c.how)
+				loseFirst(h, "search", c.how)
 				mustSearch(t, p)
 				require.Len(t, h.requests("search"), 2)
 				require.EqualValues(t, 1, p.Stat().Retries)
@@ -208,10 +208,10 @@ func TestALostSearchIsSentAgainOnce(t *testing.T) {
 
 // A reset takes a connection that is in use and one whose dial has just ended: the retry must not
 // go to the second for being new.
-func TestARetryIsNotLostWithAConnectionThatWasDialedBeforeTheLoss(t *testing.T) {
+func TestRetry_AvoidsConnectionsDialedBeforeTheLoss(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(4, -1))
 		mustBind(t, p)
@@ -246,29 +246,29 @@ func TestARetryIsNotLostWithAConnectionThatWasDialedBeforeTheLoss(t *testing.T) 
 	})
 }
 
-func TestASearchIsNotSentAgainAfterATimeout(t *testing.T) {
+func TestRetry_ExcludesSearchesThatTimedOut(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t)
 		synctest.Wait()
-		lossy(h, "search", func(*peer, *request) {})
+		loseFirst(h, "search", func(*peer, *request) {})
 		_, err := p.Search(t.Context(), people())
 		require.ErrorIs(t, err, ErrTimeout)
 		require.Len(t, h.requests("search"), 1)
 	})
 }
 
-// All idle connections die at the same moment, and nobody has noticed: the one retry must not go to
-// another dead one.
-func TestARetryGoesToAConnectionThatIsKnownToLive(t *testing.T) {
+// All idle connections die at the same moment, unnoticed: the one retry must not go to another dead
+// one.
+func TestRetry_UsesAConnectionKnownToBeAlive(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"bind", "search"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				h := m.hosts["one"]
 				p := m.start(t, sizes(32, -1))
 				use, later := func() { mustBind(t, p) }, bindLater
@@ -292,10 +292,10 @@ func TestARetryGoesToAConnectionThatIsKnownToLive(t *testing.T) {
 	}
 }
 
-func TestAnEmptyNameOrPasswordNeverReachesTheDirectory(t *testing.T) {
+func TestBind_EmptyNameOrPasswordIsNeverSent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t)
 		for _, c := range [][2]string{{"", ""}, {ldaptest.UserDN(1), ""}, {"", "secret"}} {
 			_, err := p.Bind(t.Context(), c[0], c[1])
@@ -307,10 +307,10 @@ func TestAnEmptyNameOrPasswordNeverReachesTheDirectory(t *testing.T) {
 	})
 }
 
-func TestARequestThatCannotBeSentCostsNothing(t *testing.T) {
+func TestRequest_ThatCannotBeEncodedCostsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t)
 		mustSearch(t, p)
 		req := people()
@@ -327,9 +327,9 @@ func TestARequestThatCannotBeSentCostsNothing(t *testing.T) {
 
 // No search on a connection that carried a user, no user on one that searches, whatever goes wrong
 // meanwhile.
-func TestTheLanesNeverMixIdentities(t *testing.T) {
+func TestLane_NeverMixesIdentities(t *testing.T) {
 	t.Parallel()
-	m := newMemory()
+	m := newFakeNet()
 	h := m.hosts["one"]
 	p := m.start(t, sizes(6, 2), func(c *Config) { c.MaxWait = 20 * time.Second })
 	mustBind(t, p)

@@ -14,16 +14,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fared is how a lane's callers fared.
-type fared struct {
+// tally is how a lane's callers fared.
+type tally struct {
 	mu              sync.Mutex
 	done, refused   int
-	longest, queued time.Duration // waits: of all, and of those told at once what the queue needs
+	longest, queued time.Duration // waits: of all, and of those rejected immediately
 }
 
 // ask does one operation and notes what came of it: anything but an answer and an honest refusal
 // fails the test. It returns how long a refused caller should wait.
-func (s *fared) ask(t *testing.T, do func(context.Context) (*Result, error)) time.Duration {
+func (s *tally) ask(t *testing.T, do func(context.Context) (*Result, error)) time.Duration {
 	t.Helper()
 	began := time.Now()
 	r, err := do(context.Background())
@@ -68,11 +68,11 @@ func searchOf(p *Pool) func(context.Context) (*Result, error) {
 	}
 }
 
-// press has so many callers of each lane ask for a while, against a directory that takes 20 ms for
-// each request.
-func press(t *testing.T, conns, searchers, binders int) (searches, binds *fared) {
+// overload has so many callers of each lane ask for a while, against a directory that takes 20 ms
+// for each request.
+func overload(t *testing.T, conns, searchers, binders int) (searches, binds *tally) {
 	t.Helper()
-	m := newMemory()
+	m := newFakeNet()
 	m.hosts["one"].on(func(p *peer, r *request) bool {
 		select {
 		case <-time.After(20 * time.Millisecond):
@@ -81,10 +81,10 @@ func press(t *testing.T, conns, searchers, binders int) (searches, binds *fared)
 		return false
 	})
 	p := m.start(t, sizes(conns, -1))
-	searches, binds = &fared{}, &fared{}
+	searches, binds = &tally{}, &tally{}
 	until := time.Now().Add(20 * time.Second)
 	var callers sync.WaitGroup
-	loop := func(s *fared, do func(context.Context) (*Result, error)) {
+	loop := func(s *tally, do func(context.Context) (*Result, error)) {
 		callers.Go(func() {
 			for time.Now().Before(until) {
 				time.Sleep(s.ask(t, do))
@@ -103,17 +103,17 @@ func press(t *testing.T, conns, searchers, binders int) (searches, binds *fared)
 	return searches, binds
 }
 
-func TestFiveHundredCallersOnAFewConnectionsAreServedOrToldHonestlyInBothLanes(t *testing.T) {
+func TestPressure_FiveHundredCallersInBothLanesAreServedOrOverloaded(t *testing.T) {
 	t.Parallel()
 	for _, conns := range []int{2, 3, 4} {
 		t.Run("MaxConns "+itoa(conns), func(t *testing.T) {
 			t.Parallel()
 			alone := map[Lane]int{}
-			synctest.Test(t, func(t *testing.T) { s, _ := press(t, conns, 250, 0); alone[SearchLane] = s.done })
-			synctest.Test(t, func(t *testing.T) { _, b := press(t, conns, 0, 250); alone[BindLane] = b.done })
+			synctest.Test(t, func(t *testing.T) { s, _ := overload(t, conns, 250, 0); alone[SearchLane] = s.done })
+			synctest.Test(t, func(t *testing.T) { _, b := overload(t, conns, 0, 250); alone[BindLane] = b.done })
 			synctest.Test(t, func(t *testing.T) {
-				searches, binds := press(t, conns, 250, 250)
-				for lane, s := range map[Lane]*fared{SearchLane: searches, BindLane: binds} {
+				searches, binds := overload(t, conns, 250, 250)
+				for lane, s := range map[Lane]*tally{SearchLane: searches, BindLane: binds} {
 					t.Logf("%s: %d of %d alone, %d refused, longest wait %v", lane, s.done, alone[lane], s.refused, s.longest)
 					require.GreaterOrEqual(t, 100*s.done, 33*alone[lane], "the %s lane starves", lane)
 					require.LessOrEqual(t, s.longest, 2*time.Second)
@@ -125,24 +125,24 @@ func TestFiveHundredCallersOnAFewConnectionsAreServedOrToldHonestlyInBothLanes(t
 	}
 }
 
-func TestFiveHundredCallersAtOneTimeOverSocketsAreServedOrToldHonestly(t *testing.T) {
+func TestPressure_FiveHundredCallersOverSocketsAreServedOrOverloaded(t *testing.T) {
 	t.Parallel()
 	for _, conns := range []int{2, 3, 4} {
 		t.Run("MaxConns "+itoa(conns), func(t *testing.T) {
 			t.Parallel()
-			server := ldaptest.NewServer(t, unless(func(*ldaptest.Conn, ldaptest.Request) bool {
+			server := ldaptest.NewServer(t, handlerExcept(func(*ldaptest.Conn, ldaptest.Request) bool {
 				<-time.After(20 * time.Millisecond) // the directory's work
 				return false
 			}))
 			p := pooled(t, asService(Config{Servers: []string{server.URL()}, MaxConns: conns}))
-			var searches, binds fared
+			var searches, binds tally
 			var callers sync.WaitGroup
 			for range 250 {
 				callers.Go(func() { searches.ask(t, searchOf(p)) })
 				callers.Go(func() { binds.ask(t, bindOf(p)) })
 			}
 			callers.Wait()
-			for lane, s := range map[Lane]*fared{SearchLane: &searches, BindLane: &binds} {
+			for lane, s := range map[Lane]*tally{SearchLane: &searches, BindLane: &binds} {
 				t.Logf("%s: %d served, %d refused, longest wait %v", lane, s.done, s.refused, s.longest)
 				require.Equal(t, 250, s.done+s.refused)
 				require.Positive(t, s.done, "the %s lane starves", lane)
@@ -152,15 +152,15 @@ func TestFiveHundredCallersAtOneTimeOverSocketsAreServedOrToldHonestly(t *testin
 	}
 }
 
-func TestAHerdOfCallersAfterACutIsMetByAFewDialsAtATimeAndServedByTheFirst(t *testing.T) {
+func TestPressure_ManyCallersAfterACutGetFewDialsAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const takes = 100 * time.Millisecond // a dial, of which the ping is the part that takes time
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(32, -1), func(c *Config) { c.BindOnly = true })
 		synctest.Wait()
-		h.cutAll()
+		h.abortAll()
 		time.Sleep(time.Millisecond)
 		delayed(h, "ping", takes, func(*peer) bool { return true })
 		began := time.Now()

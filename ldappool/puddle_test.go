@@ -16,7 +16,7 @@ import (
 func TestPuddle_AConstructorEndsByItsOwnDeadlineAndOutlivesItsCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(4, -1))
 		mustSearch(t, p)
 		g := hold(m.hosts["one"], "ping")
@@ -32,7 +32,7 @@ func TestPuddle_AConstructorEndsByItsOwnDeadlineAndOutlivesItsCaller(t *testing.
 		defer g.open()
 		failed = bindLater(t.Context(), p) // takes that one
 		require.NoError(t, <-failed)
-		b := mustBorrow(t, p, core.Bind)
+		b := mustAcquire(t, p, core.Bind)
 		began := time.Now()
 		failed = bindLater(t.Context(), p)
 		<-g.arrived
@@ -50,7 +50,7 @@ func TestPuddle_AConstructorEndsByItsOwnDeadlineAndOutlivesItsCaller(t *testing.
 func TestPuddle_AHungCloseDoesNotEatThePool(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(1, -1), func(c *Config) { c.BindOnly = true })
 		mustBind(t, p)
@@ -65,7 +65,7 @@ func TestPuddle_AHungCloseDoesNotEatThePool(t *testing.T) {
 		})
 		_, err := p.Bind(t.Context(), ldaptest.UserDN(2), ldaptest.Password(2))
 		require.NoError(t, err)
-		c := mustBorrow(t, p, core.Bind)
+		c := mustAcquire(t, p, core.Bind)
 		p.update(func(now time.Time) { p.core.Released(now, c.core, core.Outcome{Close: core.ReasonMaxIdle}) })
 		began := time.Now()
 		mustBind(t, p)
@@ -78,7 +78,7 @@ func TestPuddle_AHungCloseDoesNotEatThePool(t *testing.T) {
 func TestPuddle_CloseDoesNotWaitForAcquiredConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(4, -1))
 		mustBind(t, p)
 		g := hold(m.hosts["one"], "bind")
@@ -94,10 +94,10 @@ func TestPuddle_CloseDoesNotWaitForAcquiredConnections(t *testing.T) {
 	})
 }
 
-func TestPuddle_UpkeepHoldsOneIdleConnectionAtATime(t *testing.T) {
+func TestPuddle_MaintenanceHoldsOneIdleConnectionAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(8, 3), func(c *Config) { c.BindOnly = true })
 		mustBind(t, p)
@@ -123,7 +123,7 @@ func TestPuddle_UpkeepHoldsOneIdleConnectionAtATime(t *testing.T) {
 func TestPuddle_IdleTimeAgeAndWaitersAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(8, -1))
 		mustBind(t, p)
 		mustSearch(t, p)
@@ -139,10 +139,10 @@ func TestPuddle_IdleTimeAgeAndWaitersAreBounded(t *testing.T) {
 	t.Run("waiters", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			m := newMemory()
+			m := newFakeNet()
 			p := m.start(t, sizes(1, -1), func(c *Config) { c.BindOnly, c.MaxWaiters = true, 1 })
 			mustBind(t, p)
-			b := mustBorrow(t, p, core.Bind)
+			b := mustAcquire(t, p, core.Bind)
 			waits := bindLater(t.Context(), p)
 			synctest.Wait()
 			requireFault(t, <-bindLater(t.Context(), p), ErrOverloaded)

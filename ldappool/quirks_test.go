@@ -36,9 +36,9 @@ func (q *quirksLearned) all() []string {
 	return slices.Clone(q.quirks)
 }
 
-// hangsUpOnStrangers has h answer a read of the root DSE on a connection without an identity by
+// hangsUpOnAnonymous has h answer a read of the root DSE on a connection without an identity by
 // code, or not at all where that is 0, and end the connection. With everybody, it does so to all.
-func hangsUpOnStrangers(h *host, code uint16, everybody bool) {
+func hangsUpOnAnonymous(h *host, code uint16, everybody bool) {
 	h.on(func(p *peer, r *request) bool {
 		if r.kind != "ping" || p.identity != "" && !everybody {
 			return false
@@ -84,14 +84,14 @@ func TestQuirks_AServerThatHangsUpOnItsCheckServesEveryLogin(t *testing.T) {
 			t.Run(fmt.Sprintf("code %d everybody %v", code, everybody), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					m := newMemory()
+					m := newFakeNet()
 					m.rebinds = true
 					h := m.hosts["one"]
-					hangsUpOnStrangers(h, code, everybody)
+					hangsUpOnAnonymous(h, code, everybody)
 					var learned quirksLearned
 					p := m.start(t, learned.watch, func(c *Config) { c.OnlyListedControls = true })
 					if code == 0 {
-						time.Sleep(2*core.CutsProve + 10*time.Second) // for each who reads
+						time.Sleep(2*core.HangUpConfirmAfter + 10*time.Second) // for each who reads
 					}
 					time.Sleep(5 * time.Second)
 					require.Zero(t, loginsWithPauses(t, p, 60, true))
@@ -110,9 +110,9 @@ func TestQuirks_TheFirstLoginOfAllIsServed(t *testing.T) {
 	t.Parallel()
 	for _, bindOnly := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			m := newMemory()
+			m := newFakeNet()
 			m.rebinds = true
-			hangsUpOnStrangers(m.hosts["one"], 50, false)
+			hangsUpOnAnonymous(m.hosts["one"], 50, false)
 			p := m.start(t, sizes(4, -1), func(c *Config) { c.BindOnly = bindOnly })
 			require.Zero(t, loginsWithPauses(t, p, 30, !bindOnly))
 		})
@@ -124,8 +124,8 @@ func TestQuirks_WithoutAServiceIdentityTheDialIsProof(t *testing.T) {
 	t.Parallel()
 	for _, rule := range []ServiceBindRule{ServiceBindAuto, ServiceBindNever} {
 		synctest.Test(t, func(t *testing.T) {
-			m := newMemory()
-			hangsUpOnStrangers(m.hosts["one"], 50, true)
+			m := newFakeNet()
+			hangsUpOnAnonymous(m.hosts["one"], 50, true)
 			p := m.start(t, func(c *Config) {
 				c.BindOnly, c.BindLaneServiceBind = true, rule
 				if rule == ServiceBindAuto {
@@ -143,8 +143,8 @@ func TestQuirks_WithoutAServiceIdentityTheDialIsProof(t *testing.T) {
 func TestQuirks_WhatOnlyClosesIsAFault(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
-		hangsUpOnStrangers(m.hosts["one"], 0, true)
+		m := newFakeNet()
+		hangsUpOnAnonymous(m.hosts["one"], 0, true)
 		var learned quirksLearned
 		p := m.start(t, learned.watch, func(c *Config) { c.BindOnly, c.BindDN, c.BindPassword = true, "", "" })
 		time.Sleep(time.Minute)
@@ -157,7 +157,7 @@ func TestQuirks_WhatOnlyClosesIsAFault(t *testing.T) {
 func TestQuirks_AnErrorWithoutACloseIsAnAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		h.on(func(p *peer, r *request) bool {
 			if r.kind != "ping" {
@@ -177,7 +177,7 @@ func TestQuirks_AnErrorWithoutACloseIsAnAnswer(t *testing.T) {
 func TestQuirks_EveryConnectionForUsersBeginsWithAServiceBind(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		m.rebinds = true
 		h := m.hosts["one"]
 		var mu sync.Mutex
@@ -198,7 +198,7 @@ func TestQuirks_EveryConnectionForUsersBeginsWithAServiceBind(t *testing.T) {
 		})
 		p := m.start(t, func(c *Config) { c.BindLaneServiceBind, c.MaxLifetime = ServiceBindAlways, 20*time.Second })
 		loginsWithPauses(t, p, 100, true)
-		h.cutAll()
+		h.abortAll()
 		loginsWithPauses(t, p, 10, true)
 		require.Zero(t, exempt, "users' binds that were a connection's first")
 	})
@@ -208,7 +208,7 @@ func TestQuirks_EveryConnectionForUsersBeginsWithAServiceBind(t *testing.T) {
 func TestQuirks_AlwaysIsAdoptedByAReload(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		m.rebinds = true
 		var cfg Config
 		p := m.start(t, func(c *Config) { cfg = *c })
@@ -235,17 +235,17 @@ func TestQuirks_AWrongServicePasswordIsTriedRarely(t *testing.T) {
 	t.Parallel()
 	for _, rule := range []ServiceBindRule{ServiceBindAuto, ServiceBindAlways} {
 		synctest.Test(t, func(t *testing.T) {
-			m := newMemory()
+			m := newFakeNet()
 			m.rebinds = true
 			h := m.hosts["one"]
-			hangsUpOnStrangers(h, 50, true)
+			hangsUpOnAnonymous(h, 50, true)
 			p := m.start(t, sizes(32, 8), func(c *Config) { c.BindLaneServiceBind = rule })
 			time.Sleep(10 * time.Second)
 			require.Zero(t, loginsWithPauses(t, p, 5, true))
 			h.set(func(h *host) { h.passwords[ldaptest.ServiceDN] = "another" })
 			for i := range 25 {
 				if i%5 == 4 {
-					h.cutAll()
+					h.abortAll()
 				}
 				var done []<-chan error
 				for range 10 {
@@ -256,7 +256,7 @@ func TestQuirks_AWrongServicePasswordIsTriedRarely(t *testing.T) {
 				}
 				time.Sleep(2 * time.Second)
 			}
-			require.LessOrEqual(t, h.turnedDown(), 5)
+			require.LessOrEqual(t, h.refusedDials(), 5)
 			h.set(func(h *host) { h.passwords[ldaptest.ServiceDN] = ldaptest.ServicePassword })
 			time.Sleep(5 * time.Minute)
 			require.Zero(t, loginsWithPauses(t, p, 5, true))
@@ -268,9 +268,9 @@ func TestQuirks_AWrongServicePasswordIsTriedRarely(t *testing.T) {
 func TestQuirks_LoginsAtOnceAreServed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		m.rebinds = true
-		hangsUpOnStrangers(m.hosts["one"], 50, false)
+		hangsUpOnAnonymous(m.hosts["one"], 50, false)
 		p := m.start(t)
 		for range 5 {
 			var done []<-chan error

@@ -14,7 +14,7 @@ import (
 func TestWaitReady_WaitsForTheFirstConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		h.refuse(false)
 		p := m.start(t)
@@ -35,7 +35,7 @@ func TestWaitReady_WaitsForTheFirstConnection(t *testing.T) {
 func TestWaitReady_EndsWithThePool(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		m.hosts["one"].refuse(false)
 		p := m.start(t)
 		done := make(chan error, 1)
@@ -49,7 +49,7 @@ func TestWaitReady_EndsWithThePool(t *testing.T) {
 func TestConfig_DialReceivesTheNameOfAServer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p, err := New(Config{
 			Servers: []string{"ldap://one"}, BindDN: ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword, Dial: m.dial,
 		})

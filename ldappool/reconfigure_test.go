@@ -24,8 +24,9 @@ const (
 	usualPause   = 20 * time.Millisecond // at most, between two logins of a caller
 )
 
-// unhurried slows the directory down, so that connections are in use and a wait for a dial is seen.
-func unhurried(_ *peer, r *request) bool {
+// slowDirectory slows the directory down, so that connections are in use and a wait for a dial is
+// visible.
+func slowDirectory(_ *peer, r *request) bool {
 	if r.kind == "ping" || r.dn == ldaptest.ServiceDN {
 		time.Sleep(dialTakes)
 	} else if r.kind != "unbind" {
@@ -34,27 +35,27 @@ func unhurried(_ *peer, r *request) bool {
 	return false
 }
 
-// visitors is a number of callers who log in all the time. None of them may fail.
-type visitors struct {
-	t     *testing.T
-	pool  *Pool
-	all   sync.WaitGroup
-	over  chan struct{}
-	going sync.Once
-	pause atomic.Int64 // the most between two logins of a caller, in nanoseconds
+// loginLoad is several callers that log in continuously. None of their logins may fail.
+type loginLoad struct {
+	t        *testing.T
+	pool     *Pool
+	all      sync.WaitGroup
+	stopped  chan struct{}
+	stopOnce sync.Once
+	pause    atomic.Int64 // the most between two logins of a caller, in nanoseconds
 
 	mu      sync.Mutex // guards what follows
 	logins  int
 	longest time.Duration // wait for connections
 }
 
-func comes(t *testing.T, p *Pool) *visitors {
+func startLogins(t *testing.T, p *Pool) *loginLoad {
 	t.Helper()
-	c := &visitors{t: t, pool: p, over: make(chan struct{})}
+	c := &loginLoad{t: t, pool: p, stopped: make(chan struct{})}
 	c.pause.Store(int64(usualPause))
 	for range 4 {
 		c.all.Go(func() {
-			for !isClosed(c.over) {
+			for !isClosed(c.stopped) {
 				c.login()
 				time.Sleep(rand.N(time.Duration(c.pause.Load()))) //nolint:gosec // a test
 			}
@@ -63,7 +64,7 @@ func comes(t *testing.T, p *Pool) *visitors {
 	return c
 }
 
-func (c *visitors) login() {
+func (c *loginLoad) login() {
 	found, err := c.pool.Search(context.Background(), people())
 	if err != nil || len(found.Entries) != 1 {
 		c.t.Errorf("search: %v", err)
@@ -80,8 +81,8 @@ func (c *visitors) login() {
 	c.longest = max(c.longest, found.Wait, bound.Wait)
 }
 
-// waits lets much time pass, with fewer logins.
-func (c *visitors) waits(d time.Duration) {
+// idleFor waits for d with fewer logins.
+func (c *loginLoad) idleFor(d time.Duration) {
 	c.pause.Store(int64(600 * time.Millisecond)) // and so that no lane gives up to the other what it has not used for a second
 	time.Sleep(d)
 	c.pause.Store(int64(usualPause))
@@ -89,7 +90,7 @@ func (c *visitors) waits(d time.Duration) {
 }
 
 // took returns the longest wait since the last call.
-func (c *visitors) took() time.Duration {
+func (c *loginLoad) took() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	longest := c.longest
@@ -97,17 +98,17 @@ func (c *visitors) took() time.Duration {
 	return longest
 }
 
-func (c *visitors) goes() {
-	c.going.Do(func() { close(c.over) })
+func (c *loginLoad) stop() {
+	c.stopOnce.Do(func() { close(c.stopped) })
 	c.all.Wait()
 }
 
-// stage is a pool with a visitors, and what its hooks told.
-type stage struct {
-	*memory
-	pool     *Pool
-	visitors *visitors
-	conns    int
+// loadedPool is a pool with a loginLoad, and the events of its hooks.
+type loadedPool struct {
+	*fakeNet
+	pool  *Pool
+	load  *loginLoad
+	conns int
 
 	mu      sync.Mutex // guards what follows
 	adopted []time.Duration
@@ -115,33 +116,33 @@ type stage struct {
 }
 
 // underLoad plays with pools of 2, 4 and 16 connections to "one" that are in use all the time.
-func underLoad(t *testing.T, play func(t *testing.T, s *stage), change ...func(*Config)) {
+func underLoad(t *testing.T, play func(t *testing.T, s *loadedPool), change ...func(*Config)) {
 	t.Helper()
 	for _, conns := range []int{2, 4, 16} {
 		t.Run(fmt.Sprintf("MaxConns %d", conns), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := &stage{memory: newMemory("one", "two", "three"), conns: conns}
+				s := &loadedPool{fakeNet: newFakeNet("one", "two", "three"), conns: conns}
 				for _, h := range s.hosts {
-					h.on(unhurried)
+					h.on(slowDirectory)
 				}
 				s.pool = s.start(t, append([]func(*Config){sizes(conns, 4), servers("one"), func(c *Config) { c.Trace = s.trace() }}, change...)...)
 				time.Sleep(time.Second)
-				s.visitors = comes(t, s.pool)
+				s.load = startLogins(t, s.pool)
 				time.Sleep(2 * time.Second)
-				s.visitors.took()
-				defer s.visitors.goes()
+				s.load.took()
+				defer s.load.stop()
 				play(t, s)
-				s.visitors.goes()
+				s.load.stop()
 				synctest.Wait()
 				require.NoError(t, s.pool.audit())
-				require.Greater(t, s.visitors.logins, 100)
+				require.Greater(t, s.load.logins, 100)
 			})
 		})
 	}
 }
 
-func (s *stage) trace() Trace {
+func (s *loadedPool) trace() Trace {
 	return Trace{
 		Reconfigured: func(took time.Duration) {
 			s.mu.Lock()
@@ -159,7 +160,7 @@ func (s *stage) trace() Trace {
 }
 
 // reconfigure changes the configuration in force.
-func (s *stage) reconfigure(t *testing.T, changes ...func(*Config)) {
+func (s *loadedPool) reconfigure(t *testing.T, changes ...func(*Config)) {
 	t.Helper()
 	require.NoError(t, reconfigure(s.pool, changes...))
 }
@@ -174,7 +175,7 @@ func reconfigure(p *Pool, changes ...func(*Config)) error {
 
 // isAdopted requires that the last configuration is taken up within d, without more than the wait
 // that a login may have.
-func (s *stage) isAdopted(t *testing.T, d, wait time.Duration) {
+func (s *loadedPool) isAdopted(t *testing.T, d, wait time.Duration) {
 	t.Helper()
 	for until := time.Now().Add(d); s.outdated() > 0; time.Sleep(time.Millisecond) {
 		require.True(t, time.Now().Before(until), "%+v", s.pool.Stat())
@@ -187,7 +188,7 @@ func (s *stage) isAdopted(t *testing.T, d, wait time.Duration) {
 	if s.conns == 2 {
 		wait = 4 * dialTakes // a successor needs the place of another
 	}
-	require.LessOrEqual(t, s.visitors.took(), wait, "a login waited for longer than that")
+	require.LessOrEqual(t, s.load.took(), wait, "a login waited for longer than that")
 	_, open := s.used()
 	require.LessOrEqual(t, open, s.conns)
 }
@@ -195,7 +196,7 @@ func (s *stage) isAdopted(t *testing.T, d, wait time.Duration) {
 // total is how many connections there are.
 func total(st *Stat) int { return st.Search.Idle + st.Search.InUse + st.Bind.Idle + st.Bind.InUse }
 
-func (s *stage) outdated() int {
+func (s *loadedPool) outdated() int {
 	st := s.pool.Stat()
 	return st.Search.Outdated + st.Bind.Outdated
 }
@@ -211,9 +212,9 @@ func servers(names ...string) func(*Config) {
 
 func password(is string) func(*Config) { return func(c *Config) { c.BindPassword = is } }
 
-func TestANewPasswordBesideTheOldIsTakenUpWithoutAWait(t *testing.T) {
+func TestReconfigure_NewPasswordBesideTheOldIsAdoptedAtOnce(t *testing.T) {
 	t.Parallel()
-	underLoad(t, func(t *testing.T, s *stage) {
+	underLoad(t, func(t *testing.T, s *loadedPool) {
 		t.Helper()
 		h := s.hosts["one"]
 		h.set(func(h *host) { h.second = "new" })
@@ -224,7 +225,7 @@ func TestANewPasswordBesideTheOldIsTakenUpWithoutAWait(t *testing.T) {
 		h.set(func(h *host) { h.passwords[ldaptest.ServiceDN], h.second = "new", "" })
 		time.Sleep(2 * time.Second)
 		after := s.pool.Stat()
-		require.Zero(t, h.turnedDown())
+		require.Zero(t, h.refusedDials())
 		require.Positive(t, after.Retired[RetiredReplaced])
 		require.GreaterOrEqual(t, total(after), total(before))
 		require.LessOrEqual(t, total(after), total(before)+4, "one for one; those that the four callers have are not idle, and may have been made up for")
@@ -232,49 +233,49 @@ func TestANewPasswordBesideTheOldIsTakenUpWithoutAWait(t *testing.T) {
 	})
 }
 
-func TestAPasswordThatTheDirectoryHasFirstFailsNoLogin(t *testing.T) {
+func TestReconfigure_PasswordChangedFirstInTheDirectoryFailsNoLogin(t *testing.T) {
 	t.Parallel()
-	underLoad(t, func(t *testing.T, s *stage) {
+	underLoad(t, func(t *testing.T, s *loadedPool) {
 		t.Helper()
 		h := s.hosts["one"]
 		h.changePassword("new")
 		pause := 40 * time.Second
 		if s.conns == 16 {
-			pause = 3 * time.Minute // some are older than they may get, and nothing takes the place of the rest
+			pause = 3 * time.Minute // some are beyond their age, and the others are not replaced
 		}
-		s.visitors.waits(pause)
-		s.visitors.took()
-		refused := h.turnedDown()
+		s.load.idleFor(pause)
+		s.load.took()
+		refused := h.refusedDials()
 		s.reconfigure(t, password("new"))
 		// Each connection is pinged before its use while the server is in doubt, and a ping takes
 		// as long as a dial here.
 		s.isAdopted(t, 5*time.Second, 5*dialTakes)
-		require.InDelta(t, refused, h.turnedDown(), 1, "but one that was just being dialled")
+		require.InDelta(t, refused, h.refusedDials(), 1, "but one that was just being dialled")
 		require.Equal(t, ServerUsable, h.state(s.pool))
 	}, func(c *Config) { c.MaxLifetime, c.MaxIdleTime = time.Minute, 30*time.Second })
 }
 
-func TestAPasswordThatThePoolHasFirstIsTriedRarelyAndFailsNoLogin(t *testing.T) {
+func TestReconfigure_PasswordChangedFirstInThePoolIsTriedRarely(t *testing.T) {
 	t.Parallel()
-	underLoad(t, func(t *testing.T, s *stage) {
+	underLoad(t, func(t *testing.T, s *loadedPool) {
 		t.Helper()
 		h := s.hosts["one"]
 		s.reconfigure(t, password("new"))
-		s.visitors.waits(4 * time.Minute) // connections are older than they may get, and nothing takes their place
-		require.InDelta(t, 4, h.turnedDown(), 1, "after 0, 30, 90 and 210 s")
+		s.load.idleFor(4 * time.Minute) // connections are older than they may get, and nothing takes their place
+		require.InDelta(t, 4, h.refusedDials(), 1, "after 0, 30, 90 and 210 s")
 		require.Equal(t, ServerSuspect, h.state(s.pool))
 		st := s.pool.Stat()
 		require.ErrorContains(t, st.Servers[0].LastErr, "the service identity was refused")
 		require.True(t, st.Usable)
 		require.Positive(t, st.Search.Outdated)
 		h.changePassword("new")
-		s.visitors.waits(4*time.Minute + time.Second)
+		s.load.idleFor(4*time.Minute + time.Second)
 		require.Zero(t, s.outdated())
-		require.InDelta(t, 4, h.turnedDown(), 1)
+		require.InDelta(t, 4, h.refusedDials(), 1)
 		require.Equal(t, ServerUsable, h.state(s.pool))
 
 		// Back again: the pace of tries starts over, with one at once.
-		s.visitors.took()
+		s.load.took()
 		tried := len(h.bindsOf(ldaptest.ServiceDN))
 		s.reconfigure(t, password("wrong"))
 		time.Sleep(time.Second)
@@ -286,17 +287,17 @@ func TestAPasswordThatThePoolHasFirstIsTriedRarelyAndFailsNoLogin(t *testing.T) 
 	}, func(c *Config) { c.MaxLifetime, c.MaxIdleTime = time.Minute, 30*time.Second })
 }
 
-func TestAPasswordRefusedByTwoServersFailsNoLogin(t *testing.T) {
+func TestReconfigure_PasswordRejectedByTwoServersFailsNoLogin(t *testing.T) {
 	t.Parallel()
-	underLoad(t, func(t *testing.T, s *stage) {
+	underLoad(t, func(t *testing.T, s *loadedPool) {
 		t.Helper()
 		s.reconfigure(t, servers("one", "two"))
 		time.Sleep(5 * time.Second)
 		s.reconfigure(t, password("new"))
-		s.visitors.waits(20 * time.Second)
-		require.LessOrEqual(t, s.hosts["one"].turnedDown()+s.hosts["two"].turnedDown(), 3)
+		s.load.idleFor(20 * time.Second)
+		require.LessOrEqual(t, s.hosts["one"].refusedDials()+s.hosts["two"].refusedDials(), 3)
 		s.reconfigure(t, password(ldaptest.ServicePassword))
-		s.visitors.waits(20 * time.Second)
+		s.load.idleFor(20 * time.Second)
 		require.Zero(t, s.outdated())
 		// Where no connection can be spared, one server that works is enough.
 		states := []ServerState{s.hosts["one"].state(s.pool), s.hosts["two"].state(s.pool)}
@@ -305,9 +306,9 @@ func TestAPasswordRefusedByTwoServersFailsNoLogin(t *testing.T) {
 	})
 }
 
-func TestConnectionsMoveToAnotherServer(t *testing.T) {
+func TestReconfigure_MovesConnectionsToAnotherServer(t *testing.T) {
 	t.Parallel()
-	underLoad(t, func(t *testing.T, s *stage) {
+	underLoad(t, func(t *testing.T, s *loadedPool) {
 		t.Helper()
 		one, two := s.hosts["one"], s.hosts["two"]
 		s.reconfigure(t, servers("two"))
@@ -334,16 +335,16 @@ func TestConnectionsMoveToAnotherServer(t *testing.T) {
 	})
 }
 
-func TestANewServerThatDoesNotWorkCostsNoLogin(t *testing.T) {
+func TestReconfigure_BrokenNewServerFailsNoLogin(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]func(h *host){
 		"refuses": func(h *host) { h.refuse(false) },
 		"hangs":   func(h *host) { h.pause() },
-		"deaf":    func(h *host) { h.set(func(h *host) { h.deaf = true }) },
+		"deaf":    func(h *host) { h.set(func(h *host) { h.dropsDials = true }) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			underLoad(t, func(t *testing.T, s *stage) {
+			underLoad(t, func(t *testing.T, s *loadedPool) {
 				t.Helper()
 				fault(s.hosts["two"])
 				s.reconfigure(t, servers("two"))
@@ -351,11 +352,11 @@ func TestANewServerThatDoesNotWorkCostsNoLogin(t *testing.T) {
 				if s.conns > 2 {
 					pause = 3 * time.Minute // connections are older than they may get, and nothing takes their place
 				}
-				s.visitors.waits(pause)
+				s.load.idleFor(pause)
 				require.NotEqual(t, ServerUsable, s.hosts["two"].state(s.pool))
 				s.reconfigure(t, servers("three", "two"))
 				if s.conns == 2 {
-					s.hosts["one"].cutAll()
+					s.hosts["one"].abortAll()
 				}
 				time.Sleep(5 * time.Second)
 				require.Zero(t, s.outdated())
@@ -365,7 +366,7 @@ func TestANewServerThatDoesNotWorkCostsNoLogin(t *testing.T) {
 	}
 }
 
-func TestOtherAuthoritiesAreTakenUpAndWrongOnesAreNamed(t *testing.T) {
+func TestReconfigure_AdoptsAuthoritiesAndNamesWrongOnes(t *testing.T) {
 	t.Parallel()
 	old, next, wrong := ldaptest.NewCA(t), ldaptest.NewCA(t), ldaptest.NewCA(t)
 	now := time.Now() // a bubble begins in another century
@@ -381,20 +382,20 @@ func TestOtherAuthoritiesAreTakenUpAndWrongOnesAreNamed(t *testing.T) {
 		t.Run(fmt.Sprintf("MaxConns %d", conns), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				s := &stage{memory: newMemory("one"), conns: conns}
+				s := &loadedPool{fakeNet: newFakeNet("one"), conns: conns}
 				h := s.hosts["one"]
 				h.tls = oldCert
-				h.on(unhurried)
+				h.on(slowDirectory)
 				s.pool = s.start(t, sizes(conns, 2), withOld, func(c *Config) { c.Trace = s.trace() })
 				time.Sleep(time.Second)
-				s.visitors = comes(t, s.pool)
-				defer s.visitors.goes()
+				s.load = startLogins(t, s.pool)
+				defer s.load.stop()
 				time.Sleep(time.Second)
 
 				s.reconfigure(t, withOld)
 				require.Zero(t, s.outdated())
 				s.reconfigure(t, with(wrong))
-				s.visitors.waits(2 * time.Minute)
+				s.load.idleFor(2 * time.Minute)
 				require.ErrorContains(t, s.pool.Stat().Servers[0].LastErr, "certificate")
 				require.Equal(t, ServerSuspect, s.pool.Stat().Servers[0].State)
 				require.True(t, s.pool.Stat().Usable)
@@ -404,16 +405,16 @@ func TestOtherAuthoritiesAreTakenUpAndWrongOnesAreNamed(t *testing.T) {
 				time.Sleep(5 * time.Second)
 				require.Zero(t, s.outdated())
 				require.Equal(t, ServerUsable, s.pool.Stat().Servers[0].State)
-				s.visitors.goes()
-				require.Greater(t, s.visitors.logins, 100)
+				s.load.stop()
+				require.Greater(t, s.load.logins, 100)
 			})
 		})
 	}
 }
 
-func TestLimitsHoldAtOnceAndReplaceNothing(t *testing.T) {
+func TestReconfigure_LimitsApplyAtOnceAndKeepConnections(t *testing.T) {
 	t.Parallel()
-	underLoad(t, func(t *testing.T, s *stage) {
+	underLoad(t, func(t *testing.T, s *loadedPool) {
 		t.Helper()
 		before := s.pool.Stat()
 		s.reconfigure(t, sizes(20, 6), func(c *Config) { c.RequestTimeout, c.MaxLifetime = 2*time.Second, time.Hour })
@@ -434,9 +435,9 @@ func TestLimitsHoldAtOnceAndReplaceNothing(t *testing.T) {
 	})
 }
 
-func TestReconfiguredFiftyTimesInARowUnderLoad(t *testing.T) {
+func TestReconfigure_FiftyTimesUnderLoad(t *testing.T) {
 	t.Parallel()
-	underLoad(t, func(t *testing.T, s *stage) {
+	underLoad(t, func(t *testing.T, s *loadedPool) {
 		t.Helper()
 		s.hosts["one"].set(func(h *host) { h.second = "new" })
 		s.hosts["two"].set(func(h *host) { h.second = "new" })
@@ -447,21 +448,21 @@ func TestReconfiguredFiftyTimesInARowUnderLoad(t *testing.T) {
 		}
 		s.reconfigure(t, servers("one"), sizes(s.conns, 2), password("new"))
 		if time.Sleep(time.Second); s.conns == 2 {
-			s.hosts["two"].cutAll() // there is no room to replace them
-			s.hosts["three"].cutAll()
+			s.hosts["two"].abortAll() // there is no room to replace them
+			s.hosts["three"].abortAll()
 		}
 		time.Sleep(10 * time.Second)
 		require.Zero(t, s.outdated())
 		require.Empty(t, s.hosts["two"].open())
 		require.Empty(t, s.hosts["three"].open())
-		require.Zero(t, s.hosts["one"].turnedDown()+s.hosts["two"].turnedDown())
+		require.Zero(t, s.hosts["one"].refusedDials()+s.hosts["two"].refusedDials())
 	})
 }
 
-func TestClose_IsNoEndOfAReconfiguration(t *testing.T) {
+func TestClose_ReportsNoEndOfAReconfiguration(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one")
+		m := newFakeNet("one")
 		adopted := 0
 		p := m.start(t, func(c *Config) { c.Trace.Reconfigured = func(time.Duration) { adopted++ } })
 		time.Sleep(time.Second)
@@ -472,11 +473,11 @@ func TestClose_IsNoEndOfAReconfiguration(t *testing.T) {
 	})
 }
 
-func TestReconfigureRacesClose(t *testing.T) {
+func TestReconfigure_RacesClose(t *testing.T) {
 	t.Parallel()
 	for i := range 50 {
 		synctest.Test(t, func(t *testing.T) {
-			m := newMemory("one", "two")
+			m := newFakeNet("one", "two")
 			p := m.start(t, servers("one"))
 			time.Sleep(time.Second)
 			var all sync.WaitGroup
@@ -497,10 +498,10 @@ func TestReconfigureRacesClose(t *testing.T) {
 	}
 }
 
-func TestAWrongConfigurationChangesNothing(t *testing.T) {
+func TestReconfigure_WrongConfigurationChangesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t)
 		before := p.config()
 		err := p.Reconfigure(Config{Servers: []string{"http://one", "ldap:"}, BindDN: "cn=a", BindPassword: "b"})
@@ -518,14 +519,14 @@ func TestAWrongConfigurationChangesNothing(t *testing.T) {
 	})
 }
 
-func TestAServerInBothConfigurationsKeepsWhatIsKnownOfIt(t *testing.T) {
+func TestReconfigure_ServerInBothKeepsItsState(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		p := m.start(t, servers("one", "two"))
 		time.Sleep(time.Second)
 		one, two := serverOf(p, 0), serverOf(p, 1)
-		m.hosts["two"].cutAll() // it may have been found first
+		m.hosts["two"].abortAll() // it may have been found first
 		time.Sleep(time.Second)
 		gate := hold(m.hosts["one"], "bind") // a connection that is in use keeps its server
 		bind := bindLater(t.Context(), p)
@@ -548,7 +549,7 @@ func TestAServerInBothConfigurationsKeepsWhatIsKnownOfIt(t *testing.T) {
 	})
 }
 
-func TestACallerThatWaitsIsServedByTheNewConfiguration(t *testing.T) {
+func TestReconfigure_ServesWaitingCallers(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(c *Config){
 		"another server":        servers("two"),
@@ -558,16 +559,16 @@ func TestACallerThatWaitsIsServedByTheNewConfiguration(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory("one", "two")
-				m.hosts["one"].set(func(h *host) { h.deaf = name != "the right password" })
+				m := newFakeNet("one", "two")
+				m.hosts["one"].set(func(h *host) { h.dropsDials = name != "the right password" })
 				for _, h := range m.hosts {
-					h.on(unhurried)
+					h.on(slowDirectory)
 					h.changePassword("new")
 				}
 				p := m.start(t, servers("one"), func(c *Config) { c.BindPassword = "new" })
 				if name == "the right password" {
 					time.Sleep(time.Second)
-					m.hosts["one"].cutAll()
+					m.hosts["one"].abortAll()
 					require.NoError(t, reconfigure(p, password("old")))
 				}
 				done := searchLater(t.Context(), p)
@@ -579,10 +580,10 @@ func TestACallerThatWaitsIsServedByTheNewConfiguration(t *testing.T) {
 	}
 }
 
-func TestUpkeepTakesItsNewPaceAtOnce(t *testing.T) {
+func TestReconfigure_MaintenanceTakesItsNewIntervalAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, func(c *Config) { c.HealthCheckInterval = time.Hour })
 		time.Sleep(time.Second)
 		require.NoError(t, reconfigure(p, func(c *Config) { c.HealthCheckInterval = 2 * time.Second }))

@@ -18,10 +18,10 @@ func (h *host) refuseService() {
 	h.set(func(h *host) { h.passwords[ldaptest.ServiceDN] = "another" })
 }
 
-func TestARefusedServicePasswordIsTriedEverMoreRarely(t *testing.T) {
+func TestServicePassword_RejectedOneIsTriedWithBackoff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		h.refuseService()
 		p := m.start(t)
@@ -43,10 +43,10 @@ func TestARefusedServicePasswordIsTriedEverMoreRarely(t *testing.T) {
 	})
 }
 
-func TestAServicePasswordThatIsRightAgainIsFoundByTheNextTry(t *testing.T) {
+func TestServicePassword_CorrectedOneIsFoundByTheNextTry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		h.refuseService()
 		p := m.start(t)
@@ -57,16 +57,16 @@ func TestAServicePasswordThatIsRightAgainIsFoundByTheNextTry(t *testing.T) {
 		// The pace starts over.
 		before := len(h.bindsOf(ldaptest.ServiceDN))
 		h.refuseService()
-		h.cutAll()
+		h.abortAll()
 		time.Sleep(45 * time.Second)
 		require.Len(t, h.bindsOf(ldaptest.ServiceDN)[before:], 2)
 	})
 }
 
-func TestConnectionsGoOnAfterTheServicePasswordWasChanged(t *testing.T) {
+func TestServicePassword_ChangeKeepsOpenConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(8, 2))
 		time.Sleep(5 * time.Second)
@@ -98,13 +98,13 @@ func TestConnectionsGoOnAfterTheServicePasswordWasChanged(t *testing.T) {
 	})
 }
 
-func TestABusyDirectoryIsProbedSoonAndNotTakenForARefusal(t *testing.T) {
+func TestServicePassword_BusyAnswerIsProbedSoon(t *testing.T) {
 	t.Parallel()
 	for _, code := range []uint16{ldap.LDAPResultBusy, ldap.LDAPResultUnavailable, ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultStrongAuthRequired} {
 		t.Run(ldap.LDAPResultCodeMap[code], func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				h := m.hosts["one"]
 				h.on(func(p *peer, r *request) bool {
 					if r.dn != ldaptest.ServiceDN {

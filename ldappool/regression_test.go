@@ -13,10 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestConnectionsThatEndDoNotKeepTheOthersFromBeingPinged(t *testing.T) {
+func TestMaintenance_PingsGoOnWhenConnectionsEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(32, 2))
 		time.Sleep(2 * time.Second)
@@ -41,10 +41,10 @@ func TestConnectionsThatEndDoNotKeepTheOthersFromBeingPinged(t *testing.T) {
 	})
 }
 
-func TestPingsThatTakeLongerThanTheirPaceKeepUpkeepFromNothing(t *testing.T) {
+func TestMaintenance_GoesOnDuringSlowPings(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(32, 2), func(c *Config) {
 			c.HealthCheckInterval, c.MaxIdleTime = 100*time.Millisecond, time.Minute
@@ -70,7 +70,7 @@ func TestPingsThatTakeLongerThanTheirPaceKeepUpkeepFromNothing(t *testing.T) {
 
 // refusedSearcher makes a pool whose search connections work and whose next was refused: the
 // service password was changed at the directory.
-func refusedSearcher(t *testing.T, m *memory, changes ...func(*Config)) *Pool {
+func refusedSearcher(t *testing.T, m *fakeNet, changes ...func(*Config)) *Pool {
 	t.Helper()
 	h := m.hosts["one"]
 	p := m.start(t, append([]func(*Config){sizes(32, 2)}, changes...)...)
@@ -94,10 +94,10 @@ func refusedSearcher(t *testing.T, m *memory, changes ...func(*Config)) *Pool {
 	return p
 }
 
-func TestARefusedServicePasswordDoesNotKeepUsersBindsFromNewConnections(t *testing.T) {
+func TestServicePassword_RejectedOneLeavesUsersBindsTheirDials(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := refusedSearcher(t, m)
 		refusals := len(h.bindsOf(ldaptest.ServiceDN))
@@ -121,10 +121,10 @@ func TestARefusedServicePasswordDoesNotKeepUsersBindsFromNewConnections(t *testi
 	})
 }
 
-func TestARefusedServicePasswordIsAnOutageWhenNoConnectionThatSearchesIsLeft(t *testing.T) {
+func TestServicePassword_RejectedOneIsAnOutageWithoutSearchConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := refusedSearcher(t, m)
 		mustBind(t, p)
@@ -156,10 +156,10 @@ func TestARefusedServicePasswordIsAnOutageWhenNoConnectionThatSearchesIsLeft(t *
 	})
 }
 
-func TestAPoolIsReadyWhenTheDirectoryHasLetItIn(t *testing.T) {
+func TestReady_AfterTheServiceBind(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		h.refuseService()
 		p := m.start(t)
@@ -180,7 +180,7 @@ func TestAPoolIsReadyWhenTheDirectoryHasLetItIn(t *testing.T) {
 	})
 }
 
-func TestAPoolWithoutAServiceIdentityIsReadyWhenTheDirectoryAnswers(t *testing.T) {
+func TestReady_AfterTheFirstAnswerWithoutAServiceIdentity(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*Config){
 		"anonymous": func(c *Config) { c.BindDN, c.BindPassword = "", "" },
@@ -189,7 +189,7 @@ func TestAPoolWithoutAServiceIdentityIsReadyWhenTheDirectoryAnswers(t *testing.T
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				m.hosts["one"].refuseService() // which nobody asks about
 				p := m.start(t, change)
 				time.Sleep(time.Second)
@@ -200,10 +200,10 @@ func TestAPoolWithoutAServiceIdentityIsReadyWhenTheDirectoryAnswers(t *testing.T
 	}
 }
 
-func TestWithoutWaitersThePoolGrowsToItsSize(t *testing.T) {
+func TestQueue_ZeroWaitersStillGrowThePool(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(6, 1), func(c *Config) { c.MaxWaiters = -1 })
 		time.Sleep(2 * time.Second)
 		require.Equal(t, 1, p.Stat().Bind.Idle)
@@ -232,12 +232,12 @@ func TestWithoutWaitersThePoolGrowsToItsSize(t *testing.T) {
 	})
 }
 
-func TestTheErrorOfACallersDeadlineSaysSo(t *testing.T) {
+func TestError_NamesTheCallersDeadline(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		given time.Duration // to the caller; 0: no deadline
-		when  func(t *testing.T, m *memory, p *Pool)
+		when  func(t *testing.T, m *fakeNet, p *Pool)
 		kind  error // nil: whether a dial is under way by then decides
 		after time.Duration
 		says  bool
@@ -252,7 +252,7 @@ func TestTheErrorOfACallersDeadlineSaysSo(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				p := m.start(t, sizes(2, 1))
 				time.Sleep(2 * time.Second)
 				c.when(t, m, p)
@@ -277,14 +277,14 @@ func TestTheErrorOfACallersDeadlineSaysSo(t *testing.T) {
 }
 
 // holdBinds keeps answers to users' binds back until the test ends.
-func holdBinds(t *testing.T, m *memory, _ *Pool) {
+func holdBinds(t *testing.T, m *fakeNet, _ *Pool) {
 	t.Helper()
 	g := hold(m.hosts["one"], "bind")
 	t.Cleanup(g.open)
 }
 
-// holdBindsAndOne does so, and has the one connection for them be in use.
-func holdBindsAndOne(t *testing.T, m *memory, p *Pool) {
+// holdBindsAndOne does so while the only connection for binds is in use.
+func holdBindsAndOne(t *testing.T, m *fakeNet, p *Pool) {
 	t.Helper()
 	g, first := exhaust(t, m, p)
 	searches := hold(m.hosts["one"], "search")
@@ -299,13 +299,13 @@ func holdBindsAndOne(t *testing.T, m *memory, p *Pool) {
 }
 
 // hang makes the directory answer nothing until the test ends.
-func hang(t *testing.T, m *memory, _ *Pool) {
+func hang(t *testing.T, m *fakeNet, _ *Pool) {
 	t.Helper()
 	m.hosts["one"].pause()
 	t.Cleanup(m.hosts["one"].resume)
 }
 
-func TestMaxWaitBoundsAnOperationsWaitsTogether(t *testing.T) {
+func TestQueue_MaxWaitBoundsAllWaitsOfAnOperation(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		kind  string
@@ -314,7 +314,7 @@ func TestMaxWaitBoundsAnOperationsWaitsTogether(t *testing.T) {
 		t.Run(c.kind, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				h := m.hosts["one"]
 				p := m.start(t, sizes(2, 1))
 				time.Sleep(2 * time.Second)
@@ -326,7 +326,7 @@ func TestMaxWaitBoundsAnOperationsWaitsTogether(t *testing.T) {
 					}
 					h.on(func(o *peer, r *request) bool {
 						if r.kind == c.kind {
-							h.set(func(h *host) { h.deaf = true })
+							h.set(func(h *host) { h.dropsDials = true })
 							o.cut()
 						}
 						return r.kind == c.kind
@@ -335,7 +335,7 @@ func TestMaxWaitBoundsAnOperationsWaitsTogether(t *testing.T) {
 					return false
 				})
 				// The other lane's connection is in use, too.
-				other := mustBorrow(t, p, map[string]core.Lane{"bind": core.Search, "search": core.Bind}[c.kind])
+				other := mustAcquire(t, p, map[string]core.Lane{"bind": core.Search, "search": core.Bind}[c.kind])
 				defer other.release()
 				began := time.Now()
 				first := c.later(t.Context(), p)
@@ -355,10 +355,10 @@ func TestMaxWaitBoundsAnOperationsWaitsTogether(t *testing.T) {
 
 // The dial of a bind's connection failed, the probe found the server well, and so on for as long as
 // callers would wait.
-func TestAServerThatCutsEveryConnectionButTheServicesIsNotDialledInALoop(t *testing.T) {
+func TestDial_IsPacedIfOnlyServiceConnectionsLive(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(4, -1))
 		mustSearch(t, p)

@@ -13,8 +13,8 @@ import (
 // Control is a control of a request or an answer.
 type Control = ldapconn.Control
 
-// Result is what the directory answered to one operation (LDAPResult, RFC 4511 section 4.1.9). Any
-// result code is a result, none is an error.
+// Result is what the directory answered to one operation (LDAPResult, RFC 4511 section 4.1.9). No
+// result code is an error.
 type Result struct {
 	Code       uint16        // result code, RFC 4511 appendix A; ldap.LDAPResultSuccess is 0
 	MatchedDN  string        // the part of the name that does exist, with noSuchObject
@@ -26,8 +26,8 @@ type Result struct {
 	Took       time.Duration // time from the request to its answer
 }
 
-// shown is Diagnostic as it may be shown where no user's password was sent.
-func (r *Result) shown() string {
+// shownDiagnostic returns Diagnostic as it may be shown if no user's password was sent.
+func (r *Result) shownDiagnostic() string {
 	if r.Withhold {
 		return redact.Withheld
 	}
@@ -37,8 +37,8 @@ func (r *Result) shown() string {
 // BindResult is the directory's answer to a simple bind.
 type BindResult struct{ Result }
 
-// SearchResult is the directory's answer to a search. With sizeLimitExceeded (4) and its like,
-// Entries holds what came before.
+// SearchResult is the directory's answer to a search. With codes such as sizeLimitExceeded (4),
+// Entries holds the entries received before.
 type SearchResult struct {
 	Result
 	Entries    []*ldap.Entry

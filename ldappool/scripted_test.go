@@ -19,26 +19,27 @@ const closeTimeout = 250 * time.Millisecond
 // maxAnswer is how long an answer may be.
 const maxAnswer = 4 << 20
 
-// tooLong is what is wrong with a longer one.
+// tooLong is the error of a longer one.
 const tooLong = "longer than 4194304 bytes"
 
 // policyRequest asks for the password policy control.
 var policyRequest = Control{OID: ldap.ControlTypeBeheraPasswordPolicy}
 
-// overrunning is a bind's success whose last string is said to be longer than the message.
-func overrunning(id int64) []byte {
+// overlongString is a bind's success whose last string is said to be longer than the message.
+func overlongString(id int64) []byte {
 	b := ldaptest.BindResponse(id, 0, "")
 	b[len(b)-1] = 100
 	return b
 }
 
-// unless is a directory in order, but for requests of users that wild answers or lets go
-// unanswered, which it says by true. The pool's own pings and service binds it does not see.
-func unless(wild func(c *ldaptest.Conn, req ldaptest.Request) bool) ldaptest.Handler {
+// handlerExcept is a working directory whose answers to users' requests can be replaced: if
+// override returns true, it has handled the request. override does not see the pool's own pings and
+// service binds.
+func handlerExcept(override func(c *ldaptest.Conn, req ldaptest.Request) bool) ldaptest.Handler {
 	directory := ldaptest.NewDirectory()
 	return func(c *ldaptest.Conn, req ldaptest.Request) {
 		users := req.Op == ldaptest.OpBind && req.DN != ldaptest.ServiceDN || req.Op == ldaptest.OpSearch && req.DN != ""
-		if !users || !wild(c, req) {
+		if !users || !override(c, req) {
 			directory.Handle(c, req)
 		}
 	}
@@ -46,11 +47,11 @@ func unless(wild func(c *ldaptest.Conn, req ldaptest.Request) bool) ldaptest.Han
 
 // answerOnly makes a server answer users' requests with the bytes that b makes for the message id.
 func answerOnly(b func(id int64) []byte) ldaptest.Handler {
-	return unless(func(c *ldaptest.Conn, req ldaptest.Request) bool { c.WriteRaw(b(req.MessageID)); return true })
+	return handlerExcept(func(c *ldaptest.Conn, req ldaptest.Request) bool { c.WriteRaw(b(req.MessageID)); return true })
 }
 
-// watched makes a pool on server that keeps no connection but those it was asked for, and tells
-// what it retires. It is so patient that a loaded machine fails no test.
+// watched makes a pool on server that dials connections only for callers, and reports those it
+// retires. Its timeouts are so long that no test fails on a loaded machine.
 func watched(t testing.TB, server *ldaptest.Server, changes ...func(*Config)) (*Pool, <-chan RetireEvent) {
 	t.Helper()
 	retired := make(chan RetireEvent, 1000)

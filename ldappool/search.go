@@ -12,27 +12,28 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// Search asks the directory as the service identity. req is not changed. A result of any code is a
-// result; an error is a fault and matches one of the sentinels, or ctx's own error if the caller
-// has gone.
+// Search asks the directory as the service identity. req is not changed. An answer of any result
+// code is a result. An error is a fault and matches one of the sentinels, or ctx's own error if ctx
+// was canceled.
 //
-// A search whose connection was lost is sent once more, on a connection that has just been seen to
-// work. To another server, if one is usable, a search is sent once more that was answered referral
-// (10), busy (51), unavailable (52) or unwillingToPerform (53), or operationsError (1),
-// adminLimitExceeded (11) or other (80) while such answers persist. The size of an answer is
-// bounded: see package ldapconn. SizeLimit is the server's to keep; EnforceSizeLimit has no effect.
+// If its connection is lost, a search is sent once more, on a connection that was dialed or checked
+// after the loss. If it is answered with referral (10), busy (51), unavailable (52) or
+// unwillingToPerform (53), it is sent once more to another usable server. The same holds for
+// operationsError (1), adminLimitExceeded (11) and other (80) while such answers persist. The size
+// of an answer is bounded: see package ldapconn. SizeLimit is the server's to keep;
+// EnforceSizeLimit has no effect.
 func (p *Pool) Search(ctx context.Context, req *ldap.SearchRequest) (*SearchResult, error) {
 	return p.SearchWithFilter(ctx, req, ldapconn.Filter{})
 }
 
-// SearchWithFilter is Search with a compiled filter, if it is not zero, in place of the request's
+// SearchWithFilter is Search with a compiled filter, if it is not zero, instead of the request's
 // text.
 func (p *Pool) SearchWithFilter(ctx context.Context, req *ldap.SearchRequest, filter ldapconn.Filter) (*SearchResult, error) {
 	if req == nil {
-		return nil, &OpError{Op: "search", Kind: ErrInvalidRequest, Err: errors.New("there is no request")}
+		return nil, &OpError{Op: "search", Kind: ErrInvalidRequest, Err: errors.New("the request is nil")}
 	}
 	answer, wait, err := run(ctx, p, &operation[*SearchResult]{
-		name: "search", lane: core.Search, elsewhere: true,
+		name: "search", lane: core.Search, retryElsewhere: true,
 		mayResend: func(*ldapconn.Fault) bool { return true },
 		send: func(ctx context.Context, deadline time.Time, c *conn) (*SearchResult, *Result, error) {
 			answer, err := c.search(ctx, deadline, req, filter)
@@ -50,13 +51,13 @@ func (p *Pool) SearchWithFilter(ctx context.Context, req *ldap.SearchRequest, fi
 }
 
 // Bind asks the directory whether password belongs to dn, by a simple bind (RFC 4513 section 5.1.3)
-// with controls. The result's code is the verdict: 0 yes, 49 (invalidCredentials) no, others as the
-// server has them. An error is a fault and never a verdict; it matches one of the sentinels, or
-// ctx's own error if the caller has gone.
+// with controls. The result's code is the verdict: 0 yes, 49 (invalidCredentials) no; for other
+// codes see the server's documentation. An error is a fault and never a verdict. It matches one of
+// the sentinels, or ctx's own error if ctx was canceled.
 //
-// An empty password, which a directory takes for an anonymous bind and lets succeed (RFC 4513
-// section 5.1.2), is refused with ErrInvalidRequest. Config.BindRetry says when a bind is sent a
-// second time.
+// An empty password is rejected with ErrInvalidRequest, because a directory treats it as an
+// anonymous bind, which succeeds (RFC 4513 section 5.1.2). Config.BindRetry says when a bind is
+// sent a second time.
 func (p *Pool) Bind(ctx context.Context, dn, password string, controls ...Control) (*BindResult, error) {
 	if dn == "" || password == "" {
 		return nil, &OpError{Op: "bind", Kind: ErrInvalidRequest, Err: errors.New("a bind needs a DN and a password")}
@@ -64,8 +65,8 @@ func (p *Pool) Bind(ctx context.Context, dn, password string, controls ...Contro
 	rule := p.config().BindRetry
 	answer, wait, err := run(ctx, p, &operation[*BindResult]{
 		name: "bind", lane: core.Bind,
-		// RetryUnsent is for directories that count a bind when it arrives, whatever they answer.
-		elsewhere: rule == RetryNoResponse,
+		// RetryUnsent is for directories that count every bind that arrives, whatever they answer.
+		retryElsewhere: rule == RetryNoResponse,
 		mayResend: func(f *ldapconn.Fault) bool {
 			return !f.Sent || rule == RetryNoResponse && !f.Answered
 		},
@@ -105,6 +106,6 @@ func (c *conn) bind(ctx context.Context, deadline time.Time, dn, password string
 func (c *conn) result(r *ldapconn.Result) Result {
 	return Result{
 		Code: r.Code, MatchedDN: r.MatchedDN, Diagnostic: r.Diagnostic, Controls: r.Controls,
-		Withhold: !redact.Known(r.Diagnostic) && redact.Holds(r.Diagnostic, c.with.BindPassword),
+		Withhold: !redact.Known(r.Diagnostic) && redact.Holds(r.Diagnostic, c.cfg.BindPassword),
 	}
 }

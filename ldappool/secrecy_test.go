@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAPasswordThatTheDirectoryRepeatsIsToldOfNoServer: what it says of a bind goes to that bind's
+// TestSecrecy_RepeatedPasswordStaysOutOfServerStates: what it says of a bind goes to that bind's
 // caller and nowhere else.
-func TestAPasswordThatTheDirectoryRepeatsIsToldOfNoServer(t *testing.T) {
+func TestSecrecy_RepeatedPasswordStaysOutOfServerStates(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		code    uint16
@@ -76,7 +76,7 @@ func TestAPasswordThatTheDirectoryRepeatsIsToldOfNoServer(t *testing.T) {
 	}
 }
 
-func TestWhatABindSaysAgainstItsServerIsNotInTheServersWords(t *testing.T) {
+func TestSecrecy_ServerStateHidesTheTextOfABind(t *testing.T) {
 	t.Parallel()
 	busy := &Result{Code: ldap.LDAPResultBusy, Diagnostic: "cannot check hunter2"}
 	require.EqualError(t, judge("bind", 0, busy, nil).Failed, "bind: Busy (51)")

@@ -59,10 +59,10 @@ func requireUnavailable(t *testing.T, err error, server string) {
 	require.NotErrorAs(t, err, &answer, "a fault must not look like an answer of the directory")
 }
 
-func TestAnAbsentDirectoryIsToldAtOnceAndWithItsAddress(t *testing.T) {
+func TestServer_AbsentOneIsReportedAtOnceWithItsAddress(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		m.hosts["one"].refuse(false)
 		p := m.start(t)
 		began := time.Now()
@@ -80,10 +80,10 @@ func TestAnAbsentDirectoryIsToldAtOnceAndWithItsAddress(t *testing.T) {
 	})
 }
 
-func TestAPoolMadeWithEverythingAbsentServesAsSoonAsAnythingIsThere(t *testing.T) {
+func TestServer_PoolStartsWhileAllAreAbsent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		m.hosts["one"].refuse(false)
 		m.hosts["two"].refuse(false)
 		p := m.start(t)
@@ -100,20 +100,20 @@ func TestAPoolMadeWithEverythingAbsentServesAsSoonAsAnythingIsThere(t *testing.T
 	})
 }
 
-func TestASlowServerAtTheStartIsWaitedFor(t *testing.T) {
+func TestServer_SlowOneIsAwaitedAtTheStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		m.hosts["one"].on(func(*peer, *request) bool { time.Sleep(800 * time.Millisecond); return false })
 		p := m.start(t)
 		mustSearch(t, p)
 	})
 }
 
-func TestADirectoryThatEndsTakesItsConnectionsAlongAndIsBackAfterItsRestart(t *testing.T) {
+func TestServer_RestartReplacesItsConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		var seen changes
 		p := m.start(t, seen.trace)
@@ -143,10 +143,10 @@ func TestADirectoryThatEndsTakesItsConnectionsAlongAndIsBackAfterItsRestart(t *t
 	})
 }
 
-func TestProbesFollowATenthOfTheOutageFromATenthOfASecondToASecond(t *testing.T) {
+func TestProbe_IntervalIsATenthOfTheOutage(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t)
 		time.Sleep(2 * time.Second)
@@ -167,10 +167,10 @@ func TestProbesFollowATenthOfTheOutageFromATenthOfASecondToASecond(t *testing.T)
 	})
 }
 
-func TestCallersNeverProbe(t *testing.T) {
+func TestProbe_RunsWithoutACaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		h.refuse(false)
 		p := m.start(t)
@@ -184,10 +184,10 @@ func TestCallersNeverProbe(t *testing.T) {
 	})
 }
 
-func TestServersAreUsedInTheirOrder(t *testing.T) {
+func TestFailover_UsesServersInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		one, two := m.hosts["one"], m.hosts["two"]
 		p := m.start(t, sizes(32, -1))
 		synctest.Wait()
@@ -212,11 +212,11 @@ func TestServersAreUsedInTheirOrder(t *testing.T) {
 	})
 }
 
-func TestAnAbsentFirstServerCostsNoCallerAnything(t *testing.T) {
+func TestFailover_AbsentFirstServerDelaysNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
-		m.hosts["one"].set(func(h *host) { h.deaf = true })
+		m := newFakeNet("one", "two")
+		m.hosts["one"].set(func(h *host) { h.dropsDials = true })
 		p := m.start(t)
 		began := time.Now()
 		for range 100 {
@@ -227,11 +227,11 @@ func TestAnAbsentFirstServerCostsNoCallerAnything(t *testing.T) {
 	})
 }
 
-func TestAProbeOfAnAbsentServerIsNoConnectionThatACallerWaitsFor(t *testing.T) {
+func TestProbe_CallersUseTheWorkingServerMeanwhile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
-		m.hosts["one"].set(func(h *host) { h.deaf = true })
+		m := newFakeNet("one", "two")
+		m.hosts["one"].set(func(h *host) { h.dropsDials = true })
 		p := m.start(t, sizes(32, -1))
 		time.Sleep(10 * time.Second)
 		for p.Stat().Search.Dialing == 0 {
@@ -254,10 +254,10 @@ func TestAProbeOfAnAbsentServerIsNoConnectionThatACallerWaitsFor(t *testing.T) {
 	})
 }
 
-func TestACallerDoesNotWaitForADialToAServerThatCameInDoubt(t *testing.T) {
+func TestFailover_CallerLeavesADialToASuspectServer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		one, two := m.hosts["one"], m.hosts["two"]
 		two.refuse(false)
 		p := m.start(t, sizes(32, -1))
@@ -274,10 +274,10 @@ func TestACallerDoesNotWaitForADialToAServerThatCameInDoubt(t *testing.T) {
 	})
 }
 
-func TestAPausedDirectoryIsFoundOutAndComesBack(t *testing.T) {
+func TestServer_PausedOneIsDetectedAndRecovers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		var seen changes
 		p := m.start(t, seen.trace)
@@ -321,10 +321,10 @@ func TestAPausedDirectoryIsFoundOutAndComesBack(t *testing.T) {
 	})
 }
 
-func TestAServerThatIsDownTakesItsIdleConnectionsAlong(t *testing.T) {
+func TestServer_DownRetiresItsIdleConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(32, 6))
 		time.Sleep(3 * time.Second)
@@ -341,10 +341,10 @@ func TestAServerThatIsDownTakesItsIdleConnectionsAlong(t *testing.T) {
 	})
 }
 
-func TestAConnectionToAServerInDoubtIsPingedHoweverShortItWasQuiet(t *testing.T) {
+func TestIdle_ConnectionToASuspectServerIsAlwaysPinged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(32, -1))
 		fill(t, m, p, 2)
@@ -360,10 +360,10 @@ func TestAConnectionToAServerInDoubtIsPingedHoweverShortItWasQuiet(t *testing.T)
 	})
 }
 
-func TestAPausedFirstServerGivesWayToTheSecond(t *testing.T) {
+func TestFailover_PausedFirstServerGivesWayToTheSecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		p := m.start(t)
 		time.Sleep(2 * time.Second)
 		m.hosts["one"].pause()
@@ -383,7 +383,7 @@ func TestAPausedFirstServerGivesWayToTheSecond(t *testing.T) {
 }
 
 // A directory that has no more room for connections serves those that it has.
-func TestADirectoryAtItsConnectionLimitIsNoOutage(t *testing.T) {
+func TestServer_AtItsConnectionLimitStaysUsable(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name string
@@ -402,7 +402,7 @@ func TestADirectoryAtItsConnectionLimitIsNoOutage(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				h := m.hosts["one"]
 				var seen changes
 				p := m.start(t, sizes(16, 2), seen.trace)
@@ -436,10 +436,10 @@ func TestADirectoryAtItsConnectionLimitIsNoOutage(t *testing.T) {
 	}
 }
 
-func TestAnImpatientCallerDoesNotPutTheServerInDoubt(t *testing.T) {
+func TestHealth_ImpatientCallerLeavesTheServerUsable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		var seen changes
 		p := m.start(t, seen.trace)
@@ -456,10 +456,10 @@ func TestAnImpatientCallerDoesNotPutTheServerInDoubt(t *testing.T) {
 	})
 }
 
-func TestADirectoryThatGivesUpEveryConnectionItAcceptsIsNotDialledInALoop(t *testing.T) {
+func TestDial_IsPacedIfAcceptedConnectionsEndAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		// It proves itself to the pool and then ends each connection that a user's bind comes by.
 		h.on(func(p *peer, r *request) bool {
@@ -477,10 +477,10 @@ func TestADirectoryThatGivesUpEveryConnectionItAcceptsIsNotDialledInALoop(t *tes
 	})
 }
 
-func TestADirectoryThatEndsEachConnectionAfterItsFirstAnswerIsNotDialledInALoop(t *testing.T) {
+func TestDial_IsPacedIfConnectionsEndAfterTheFirstAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		h.on(func(p *peer, r *request) bool {
 			time.Sleep(time.Millisecond)
@@ -495,15 +495,15 @@ func TestADirectoryThatEndsEachConnectionAfterItsFirstAnswerIsNotDialledInALoop(
 		for _, later := range []func(context.Context, *Pool) <-chan error{bindLater, searchLater} {
 			before := len(h.attempts())
 			requireUnavailable(t, <-later(t.Context(), p), "ldap://one: ldappool: directory unavailable: closed by the peer")
-			require.Equal(t, stillborn, len(h.attempts())-before)
+			require.Equal(t, deadOnArrival, len(h.attempts())-before)
 		}
 	})
 }
 
-func TestTheStateOfAServerIsToldWithItsError(t *testing.T) {
+func TestServer_StateComesWithItsError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		var seen changes
 		p := m.start(t, seen.trace)
@@ -524,10 +524,10 @@ func TestTheStateOfAServerIsToldWithItsError(t *testing.T) {
 }
 
 // A stranger on the directory's port is not a directory.
-func TestAPortThatSpeaksNoLDAPIsNoDirectory(t *testing.T) {
+func TestServer_WithoutLDAPIsUnavailable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		m.hosts["one"].on(func(p *peer, _ *request) bool {
 			p.write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
 			return true
@@ -540,10 +540,10 @@ func TestAPortThatSpeaksNoLDAPIsNoDirectory(t *testing.T) {
 	})
 }
 
-func TestAServerWithoutConnectionsForBindsIsNoHelpToALogin(t *testing.T) {
+func TestServer_WithSearchConnectionsAloneServesNoLogin(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(4, 1))
 		mustSearch(t, p)
@@ -557,12 +557,12 @@ func TestAServerWithoutConnectionsForBindsIsNoHelpToALogin(t *testing.T) {
 		_, err := p.Bind(t.Context(), ldaptest.UserDN(1), ldaptest.Password(1))
 		requireFault(t, err, ErrUnavailable)
 		mustSearch(t, p)
-		time.Sleep(2 * benefit)
+		time.Sleep(2 * suspectGrace)
 		s := p.Stat()
 		require.Equal(t, ServerSuspect, s.Servers[0].State, "it still serves searches")
 		require.False(t, s.Usable, "and no login")
 		h.accept()
-		time.Sleep(2 * benefit)
+		time.Sleep(2 * suspectGrace)
 		require.True(t, p.Stat().Usable)
 		mustBind(t, p)
 	})

@@ -16,7 +16,7 @@ func lookupHost(ctx context.Context, host string) ([]netip.Addr, error) {
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 }
 
-// core is what the core has to know of a configuration.
+// core returns the part of the configuration that the core uses.
 func (c *Config) core(identity int) core.Config {
 	return core.Config{
 		MaxConns: c.MaxConns, MinIdleConns: c.MinIdleConns, MaxWaiters: c.MaxWaiters, MaxWait: c.MaxWait,
@@ -26,7 +26,7 @@ func (c *Config) core(identity int) core.Config {
 	}
 }
 
-// endpoints are the servers of a configuration.
+// endpoints returns the core's endpoints of the resolved servers.
 func (c *Config) endpoints(servers []discovery.Server) (all []core.Endpoint) {
 	for _, s := range servers {
 		l := link{endpoint: s.Endpoint}
@@ -41,16 +41,16 @@ func (c *Config) endpoints(servers []discovery.Server) (all []core.Endpoint) {
 	return all
 }
 
-// found takes over what is known of the servers.
-func (p *Pool) found(s discovery.State) {
+// serversChanged applies a change of the resolved servers.
+func (p *Pool) serversChanged(s discovery.State) {
 	p.update(func(now time.Time) {
 		if !p.core.IsClosed() {
-			p.foundLocked(now, s)
+			p.setServersLocked(now, s)
 		}
 	})
 }
 
-func (p *Pool) foundLocked(now time.Time, s discovery.State) {
+func (p *Pool) setServersLocked(now time.Time, s discovery.State) {
 	lookups := core.Lookups{Pending: s.Pending}
 	for _, d := range s.Domains {
 		if d.Known == 0 && d.Err != nil {
@@ -67,29 +67,29 @@ func (p *Pool) foundLocked(now time.Time, s discovery.State) {
 	}
 }
 
-// looked calls the hook for the lookup of a domain.
-func (p *Pool) looked(d discovery.Domain) {
+// domainLookedUp calls the hook for a lookup of a domain.
+func (p *Pool) domainLookedUp(d discovery.Domain) {
 	if hook := p.config().Trace.LookedUp; hook != nil {
 		hook(d.URL, d.Known, d.Err)
 	}
 }
 
-// Reconfigure puts another configuration in force, at once and with no failed login. What is zero
-// in cfg takes its default, as with New. It fails if cfg is wrong, with every field that is, and on
-// a pool that is closed, with ErrClosed; nothing has changed then. It waits for no directory: what
-// is new in cfg is taken up in the background.
+// Reconfigure replaces the configuration immediately and without failing an operation. Zero fields
+// of cfg take their defaults, as with New. It fails if cfg is invalid, and names every invalid
+// field; on a closed pool it fails with ErrClosed. If it fails, nothing has changed. It does not
+// wait for the directory: connections are replaced in the background.
 //
 // Connections that were made to another server, with other TLS settings (another *tls.Config) or,
 // for searches, as another identity stay in use until their replacements are there, and are closed
-// one by one. While the directory refuses what is new, as it does when a new password reaches it
-// later than the pool, they are kept beyond their age, and Stat and Trace name the error. With
-// MaxConns 1 or 2 there may be no room for a replacement in addition to them: to another server or
-// with other TLS settings they are then replaced when they end. Limits, timeouts and Trace are in
-// force from now on and replace no connection; the excess of a smaller MaxConns is closed as
-// connections come back.
+// one by one. While the directory refuses the new settings, for example because a new password
+// reaches it later than the pool, they are kept beyond their age, and Stat and Trace have the
+// error. With MaxConns 1 or 2 there may be no room for a replacement in addition to them; with
+// another server or other TLS settings they are then replaced when they end. Limits, timeouts and
+// Trace apply immediately and replace no connection. Connections in excess of a smaller MaxConns
+// are closed as they are released.
 //
-// A server whose URL is in both configurations keeps its state. One that refused the service
-// identity is tried again at once, whether that has changed or not.
+// A server whose URL is in both configurations keeps its state. A server that refused the service
+// identity is tried again immediately, even if the identity has not changed.
 func (p *Pool) Reconfigure(cfg Config) error {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -106,15 +106,15 @@ func (p *Pool) Reconfigure(cfg Config) error {
 	p.cfg.Store(&cfg)
 	now := time.Now()
 	p.core.SetConfig(now, cfg.core(p.identity))
-	p.foundLocked(now, p.resolver.Configure(cfg.Servers, cfg.DialTimeout))
+	p.setServersLocked(now, p.resolver.Configure(cfg.Servers, cfg.DialTimeout))
 	actions := p.actionsLocked()
 	p.mu.Unlock()
 	p.execute(actions)
 	return nil
 }
 
-// LookupServers returns the URLs of the servers that the DNS names for an ldap+srv URL, first
-// choice first.
+// LookupServers returns the URLs of the servers that the DNS has for an ldap+srv URL, first choice
+// first.
 func LookupServers(ctx context.Context, url string) ([]string, error) {
 	if err := checkURL(url); err != nil {
 		return nil, err

@@ -36,7 +36,7 @@ func slapdPool(t *testing.T, s *ldaptest.Slapd, changes ...func(*Config)) *Pool 
 	return p
 }
 
-func TestSlapdAnswersAndEachAnswerIsAResult(t *testing.T) {
+func TestSlapd_EachAnswerIsAResult(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10, TLS: true})
 	for name, change := range map[string]func(*Config){
@@ -94,7 +94,7 @@ func TestSlapdAnswersAndEachAnswerIsAResult(t *testing.T) {
 	}
 }
 
-func TestManyCallersShareOneSlapd(t *testing.T) {
+func TestSlapd_IsSharedByManyCallers(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
 	p := slapdPool(t, s, sizes(8, 2), func(c *Config) { c.MaxWait = 20 * time.Second })
@@ -180,7 +180,7 @@ func served(t *testing.T, p *Pool) {
 	until(t, p, "logins", func(s *Stat) bool { return s.Bind.Acquired >= from+logins })
 }
 
-func TestNoLoginNoticesTheServersIdleLimit(t *testing.T) {
+func TestSlapd_LoginsSucceedDespiteItsIdleLimit(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10, IdleTimeout: 2 * time.Second})
 	p := slapdPool(t, s, sizes(8, 2), func(c *Config) { c.HealthCheckInterval = time.Minute })
@@ -206,7 +206,7 @@ func TestNoLoginNoticesTheServersIdleLimit(t *testing.T) {
 	require.Equal(t, ServerUsable, p.Stat().Servers[0].State)
 }
 
-func TestNoVerdictIsWrongWhenSlapdIsKilledAndStartedUnderLoad(t *testing.T) {
+func TestSlapd_KilledUnderLoadGivesOnlyRightVerdicts(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
 	p := slapdPool(t, s, sizes(8, 2))
@@ -225,7 +225,7 @@ func TestNoVerdictIsWrongWhenSlapdIsKilledAndStartedUnderLoad(t *testing.T) {
 	require.NoError(t, login(t, p, 1, false))
 }
 
-func TestNoVerdictIsWrongWhenSlapdIsStoppedAndResumedUnderLoad(t *testing.T) {
+func TestSlapd_PausedUnderLoadGivesOnlyRightVerdicts(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
 	p := slapdPool(t, s, sizes(8, 2), func(c *Config) {
@@ -245,7 +245,7 @@ func TestNoVerdictIsWrongWhenSlapdIsStoppedAndResumedUnderLoad(t *testing.T) {
 	require.NoError(t, login(t, p, 1, false))
 }
 
-func TestAnOrderlyRestartOfSlapdCostsOnlyWhatWasUnderWay(t *testing.T) {
+func TestSlapd_RestartCostsOnlyOperationsUnderWay(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
 	p := slapdPool(t, s)

@@ -57,10 +57,10 @@ func (n *names) times() []time.Time {
 const exampleOrg = "ldap+srv://example.org"
 
 // resolved plays with a pool of the servers that a DNS knows.
-func resolved(t *testing.T, n *names, play func(t *testing.T, m *memory, p *Pool), urls ...string) {
+func resolved(t *testing.T, n *names, play func(t *testing.T, m *fakeNet, p *Pool), urls ...string) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two", "three")
+		m := newFakeNet("one", "two", "three")
 		m.lookup = n.lookup
 		p := m.start(t, func(c *Config) { c.Servers = append([]string{exampleOrg}, urls...) })
 		play(t, m, p)
@@ -74,11 +74,11 @@ func urlsOf(p *Pool) (urls []string) {
 	return urls
 }
 
-func TestTheServersOfADomainAreFoundAndKeptUpToDate(t *testing.T) {
+func TestSRV_ServersOfADomainAreKeptUpToDate(t *testing.T) {
 	t.Parallel()
 	n := &names{takes: 20 * time.Millisecond}
 	n.are(nil, "Two.", "one.")
-	resolved(t, n, func(t *testing.T, m *memory, p *Pool) {
+	resolved(t, n, func(t *testing.T, m *fakeNet, p *Pool) {
 		t.Helper()
 		mustSearch(t, p) // it waits for the first lookup
 		require.Equal(t, []string{"ldap://two:389", "ldap://one:389"}, urlsOf(p))
@@ -87,8 +87,8 @@ func TestTheServersOfADomainAreFoundAndKeptUpToDate(t *testing.T) {
 		since := p.Stat().Servers[0].Since
 
 		n.are(nil, "one.", "two.")
-		c := comes(t, p)
-		defer c.goes()
+		c := startLogins(t, p)
+		defer c.stop()
 		time.Sleep(2 * resolveEvery)
 		st := p.Stat()
 		require.Equal(t, []string{"ldap://one:389", "ldap://two:389"}, urlsOf(p))
@@ -101,11 +101,11 @@ func TestTheServersOfADomainAreFoundAndKeptUpToDate(t *testing.T) {
 	})
 }
 
-func TestALookupThatFindsNothingChangesNothing(t *testing.T) {
+func TestSRV_EmptyLookupChangesNothing(t *testing.T) {
 	t.Parallel()
 	n := &names{}
 	n.are(nil, "one.")
-	resolved(t, n, func(t *testing.T, _ *memory, p *Pool) {
+	resolved(t, n, func(t *testing.T, _ *fakeNet, p *Pool) {
 		t.Helper()
 		time.Sleep(time.Second)
 		for _, err := range []error{errors.New("SERVFAIL"), nil} {
@@ -127,12 +127,12 @@ type lookup struct {
 	Err    error
 }
 
-func TestEachLookupIsTold(t *testing.T) {
+func TestSRV_EachLookupIsTraced(t *testing.T) {
 	t.Parallel()
 	n := &names{}
 	n.are(nil, "one.")
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one")
+		m := newFakeNet("one")
 		m.lookup = n.lookup
 		var mu sync.Mutex
 		var told []lookup
@@ -168,11 +168,11 @@ func TestEachLookupIsTold(t *testing.T) {
 	})
 }
 
-func TestADomainThatIsNotFoundIsNamedAndLookedUpSoonAgain(t *testing.T) {
+func TestSRV_UnknownDomainIsNamedAndLookedUpAgainSoon(t *testing.T) {
 	t.Parallel()
 	n := &names{}
 	n.are(errors.New("no such host"))
-	resolved(t, n, func(t *testing.T, _ *memory, p *Pool) {
+	resolved(t, n, func(t *testing.T, _ *fakeNet, p *Pool) {
 		t.Helper()
 		synctest.Wait()
 		_, err := p.Search(t.Context(), people())
@@ -191,11 +191,11 @@ func TestADomainThatIsNotFoundIsNamedAndLookedUpSoonAgain(t *testing.T) {
 	})
 }
 
-func TestADomainWithoutTheServiceHasNoServer(t *testing.T) {
+func TestSRV_DomainWithoutTheServiceHasNoServer(t *testing.T) {
 	t.Parallel()
 	n := &names{}
 	n.are(nil, "one.")
-	resolved(t, n, func(t *testing.T, m *memory, p *Pool) {
+	resolved(t, n, func(t *testing.T, m *fakeNet, p *Pool) {
 		t.Helper()
 		time.Sleep(time.Second)
 		require.Equal(t, []string{"ldap://one:389", "ldap://three"}, urlsOf(p))
@@ -209,14 +209,14 @@ func TestADomainWithoutTheServiceHasNoServer(t *testing.T) {
 	}, "ldap://three")
 }
 
-func TestTheOrderOfEqualServersIsDrawnOnce(t *testing.T) {
+func TestSRV_OrderOfEqualServersIsDrawnOnce(t *testing.T) {
 	t.Parallel()
 	n := &names{}
 	n.are(nil, "one.", "two.", "three.")
 	for _, r := range n.records {
 		r.Priority, r.Weight = 0, 10
 	}
-	resolved(t, n, func(t *testing.T, _ *memory, p *Pool) {
+	resolved(t, n, func(t *testing.T, _ *fakeNet, p *Pool) {
 		t.Helper()
 		time.Sleep(3 * time.Minute) // connections have moved to the first
 		first := urlsOf(p)
@@ -239,17 +239,17 @@ func TestTheOrderOfEqualServersIsDrawnOnce(t *testing.T) {
 	})
 }
 
-func TestADomainComesAndGoesWithTheConfiguration(t *testing.T) {
+func TestSRV_DomainComesAndGoesWithTheConfiguration(t *testing.T) {
 	t.Parallel()
 	n := &names{takes: time.Second}
 	n.are(nil, "two.")
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		m.lookup = n.lookup
 		p := m.start(t, servers("one"))
 		time.Sleep(time.Second)
-		c := comes(t, p)
-		defer c.goes()
+		c := startLogins(t, p)
+		defer c.stop()
 		require.NoError(t, reconfigure(p, func(c *Config) { c.Servers = []string{exampleOrg} }))
 		time.Sleep(5 * time.Second)
 		require.Equal(t, []string{"ldap://two:389"}, urlsOf(p))
@@ -263,7 +263,7 @@ func TestADomainComesAndGoesWithTheConfiguration(t *testing.T) {
 	})
 }
 
-func TestADomainsURLIsADomainAndNothingElse(t *testing.T) {
+func TestSRV_URLIsADomainAlone(t *testing.T) {
 	t.Parallel()
 	for _, raw := range []string{"ldap+srv://", "ldap+srv://example.org:389", "ldap+srv://example.org/dc=org", "ldap+srv://a b", "ldaps+srv://example.org"} {
 		_, err := New(Config{Servers: []string{raw}})

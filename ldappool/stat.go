@@ -7,17 +7,17 @@ import (
 	"authsvc/ldappool/internal/discovery"
 )
 
-// ServerState is what the pool thinks of a server.
+// ServerState is the state of a server.
 type ServerState uint8
 
 // The states.
 const (
-	// ServerSuspect: something failed, or nothing was tried yet. A probe is under way or due;
-	// connections that work go on working.
+	// ServerSuspect: something failed, or nothing was tried yet. A probe is under way or due; open
+	// connections are still used.
 	ServerSuspect ServerState = iota
 	// ServerUsable: it answered, and nothing failed since.
 	ServerUsable
-	// ServerDown: probes fail. No caller waits for it; probes go on in the background.
+	// ServerDown: probes fail. Callers do not wait for it; probes continue in the background.
 	ServerDown
 )
 
@@ -43,13 +43,13 @@ type Stat struct {
 	// Retired counts the connections that left, by reason, since the start. Every reason is in it.
 	Retired map[RetireReason]int64
 	// Dials, DialErrors, Retries, Refused count since the start: attempts at a connection, those
-	// that failed, operations sent a second time, and callers turned away without a connection.
+	// that failed, operations sent a second time, and callers rejected without a connection.
 	Dials, DialErrors, Retries, Refused int64
 
 	// Usable reports whether a login can succeed now: a server is usable, or became suspect within
 	// the last 2 s, or still has connections in every lane that a login needs.
 	Usable bool
-	// Ready reports whether the directory has let the pool in since New.
+	// Ready reports whether the directory has accepted a connection since New.
 	Ready bool
 }
 
@@ -68,15 +68,15 @@ type ServerStat struct {
 	URL      string
 	State    ServerState
 	Since    time.Time // of the state
-	Ready    bool      // a connection to it was made, and the service identity let in, since the start
+	Ready    bool      // a connection to it was made, and the service identity accepted, since the start
 	Answered time.Time // when it last answered anything; zero if it never did
 	LastErr  error     // what was seen last; stays after recovery
 	Conns    int       // open connections to it
 	// BreakerOpen reports whether its circuit breaker is open: its operations failed, although
 	// probes succeeded.
 	BreakerOpen bool
-	// IdleLimit is how long it lets a connection be quiet, as far as its disconnects show; 0: no
-	// limit is known. AgeLimit is always 0: MaxLifetime bounds ages, and none is learned.
+	// IdleLimit is how long it keeps a quiet connection, as its disconnects show; 0: no limit is
+	// known. AgeLimit is always 0: MaxLifetime bounds ages, and none is learned.
 	IdleLimit, AgeLimit time.Duration
 }
 
@@ -102,14 +102,14 @@ func (p *Pool) Stat() *Stat {
 	}
 	for _, d := range domains {
 		if d.Known == 0 {
-			s.Servers = append(s.Servers, unknown(d))
+			s.Servers = append(s.Servers, unresolvedDomain(d))
 		}
 	}
 	return s
 }
 
-// unknown is the entry of a domain of which no server is known.
-func unknown(d discovery.Domain) ServerStat {
+// unresolvedDomain returns the entry of a domain without a known server.
+func unresolvedDomain(d discovery.Domain) ServerStat {
 	s := ServerStat{URL: d.URL, State: ServerSuspect, LastErr: d.Err, Since: d.Since}
 	if d.Tried {
 		s.State = ServerDown

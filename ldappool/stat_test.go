@@ -51,17 +51,17 @@ func (j *journal) trace(c *Config) {
 }
 
 // start makes a pool that the journal follows.
-func (j *journal) start(t *testing.T, m *memory, changes ...func(*Config)) *Pool {
+func (j *journal) start(t *testing.T, m *fakeNet, changes ...func(*Config)) *Pool {
 	t.Helper()
 	p := m.start(t, append(changes, j.trace)...)
 	j.pool.Store(p)
 	return p
 }
 
-func TestTraceTellsOfALoginStepByStep(t *testing.T) {
+func TestTrace_ShowsALoginStepByStep(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		var j journal
 		m.hosts["one"].on(func(*peer, *request) bool { time.Sleep(time.Millisecond); return false })
 		p := j.start(t, m, sizes(4, -1))
@@ -89,10 +89,10 @@ func TestTraceTellsOfALoginStepByStep(t *testing.T) {
 	})
 }
 
-func TestTraceTellsOfPingsAndRetirements(t *testing.T) {
+func TestTrace_ShowsPingsAndRetirements(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		var j journal
 		p, h := j.start(t, m, sizes(4, -1)), m.hosts["one"]
 		mustBind(t, p)
@@ -117,13 +117,13 @@ func TestTraceTellsOfPingsAndRetirements(t *testing.T) {
 	})
 }
 
-func TestTraceTellsOfARetryTwice(t *testing.T) {
+func TestTrace_ShowsBothTriesOfARetry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		var j journal
 		p := j.start(t, m)
-		lossy(m.hosts["one"], "search", func(p *peer, _ *request) { p.cut() })
+		loseFirst(m.hosts["one"], "search", func(p *peer, _ *request) { p.cut() })
 		mustSearch(t, p)
 		require.Len(t, j.operated, 2)
 		require.ErrorIs(t, j.operated[0].Err, ErrConnLost)
@@ -134,10 +134,10 @@ func TestTraceTellsOfARetryTwice(t *testing.T) {
 	})
 }
 
-func TestTraceTellsOfFailures(t *testing.T) {
+func TestTrace_ShowsFailures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		h.refuse(false)
 		var j journal
@@ -155,10 +155,10 @@ func TestTraceTellsOfFailures(t *testing.T) {
 	})
 }
 
-func TestAPoolWithoutHooksWorks(t *testing.T) {
+func TestTrace_IsOptional(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p, err := newPool(Config{Servers: []string{"ldap://one"}, BindDN: ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword, Dial: m.dial}, discovery.Lookups{})
 		require.NoError(t, err)
 		mustBind(t, p)
@@ -171,10 +171,10 @@ func TestAPoolWithoutHooksWorks(t *testing.T) {
 	})
 }
 
-func TestAStatIsASnapshot(t *testing.T) {
+func TestStat_IsASnapshot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t)
 		time.Sleep(2 * time.Second)
 		before := p.Stat()
@@ -193,9 +193,9 @@ func TestAStatIsASnapshot(t *testing.T) {
 	})
 }
 
-func TestEveryReasonIsInAStat(t *testing.T) {
+func TestStat_HasEveryReason(t *testing.T) {
 	t.Parallel()
-	m := newMemory()
+	m := newFakeNet()
 	p := m.start(t)
 	s := p.Stat()
 	require.Len(t, s.Retired, len(RetireReasons()))
@@ -203,10 +203,10 @@ func TestEveryReasonIsInAStat(t *testing.T) {
 	require.Zero(t, reflect.ValueOf(s.Bind).FieldByName("Waiting").Int())
 }
 
-func TestCountersAddUp(t *testing.T) {
+func TestStat_CountersAddUp(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		p := m.start(t, sizes(8, 2))
 		time.Sleep(5 * time.Second)
 		for i := range 30 {
@@ -218,9 +218,9 @@ func TestCountersAddUp(t *testing.T) {
 				m.hosts["one"].accept()
 				m.hosts["two"].accept()
 			case 2:
-				h.cutAll()
+				h.abortAll()
 			case 3:
-				lossy(h, "bind", func(p *peer, _ *request) { p.cut() })
+				loseFirst(h, "bind", func(p *peer, _ *request) { p.cut() })
 			}
 			use(t.Context(), t, p, i)
 			time.Sleep(time.Duration(i) * 100 * time.Millisecond)
@@ -239,10 +239,10 @@ func TestCountersAddUp(t *testing.T) {
 	})
 }
 
-func TestRefusedCountsCallersThatLeftWithoutAConnection(t *testing.T) {
+func TestStat_RefusedCountsCallersThatLeftWithoutAConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(1, 1), func(c *Config) { c.MaxWaiters = 1 })
 		g, first := exhaust(t, m, p)
 		waits := bindLater(t.Context(), p)
@@ -260,7 +260,7 @@ func TestRefusedCountsCallersThatLeftWithoutAConnection(t *testing.T) {
 	})
 }
 
-func TestServerStatesHaveNames(t *testing.T) {
+func TestServerState_HasNames(t *testing.T) {
 	t.Parallel()
 	for state, name := range map[ServerState]string{ServerSuspect: "suspect", ServerUsable: "usable", ServerDown: "down", 9: "unknown"} {
 		require.Equal(t, name, state.String())

@@ -11,12 +11,12 @@ import (
 )
 
 // store keeps the connections of one lane to one server in a puddle pool: its constructor dials,
-// its destructor closes, and what it has idle, the most recently used on top, is what is idle. It
-// is a [core.Idle]. Its size is no limit, because MaxConns holds for all stores together and the
-// core keeps it.
+// its destructor closes, and it keeps the idle connections, the most recently used on top. It is a
+// [core.Idle]. Its size is not limited, because MaxConns applies to all stores together and the
+// core enforces it.
 //
-// A dialed connection is idle in puddle a moment before the core learns of it: until then nobody
-// may get it.
+// A dialed connection is idle in puddle a moment before the core adopts it. Until then it must not
+// be taken.
 type store struct{ pool *puddle.Pool[*conn] }
 
 type resource = *puddle.Resource[*conn]
@@ -42,7 +42,7 @@ func (p *Pool) newStoreLocked(s *core.Server, l core.Lane) core.Idle {
 		panic(err) // for a size below 1
 	}
 	if p.stores[s] == nil {
-		p.stores[s], p.known[s] = &[2]*store{}, &knowledge{}
+		p.stores[s], p.controls[s] = &[2]*store{}, &serverControls{}
 	}
 	p.stores[s][l] = &store{pool}
 	return p.stores[s][l]
@@ -54,7 +54,7 @@ func (p *Pool) forget(s *core.Server) {
 	p.mu.Lock()
 	stores := p.stores[s]
 	delete(p.stores, s)
-	delete(p.known, s)
+	delete(p.controls, s)
 	p.mu.Unlock()
 	for _, st := range stores {
 		st.pool.Close()
@@ -81,7 +81,7 @@ func (s *store) Adopt(dialed *core.Conn) { s.Take(dialed) }
 
 // take takes the topmost idle connection that matches; there must be one.
 func (s *store) take(match func(*conn) bool) *conn {
-	var passed []resource
+	var skipped []resource
 	for {
 		res, err := s.pool.TryAcquire(context.Background())
 		if err != nil {
@@ -89,24 +89,24 @@ func (s *store) take(match func(*conn) bool) *conn {
 		}
 		if c := res.Value(); match(c) {
 			c.res = res
-			releaseAll(passed)
+			releaseAll(skipped)
 			return c
 		}
-		passed = append(passed, res)
+		skipped = append(skipped, res)
 	}
 }
 
-// releaseAll makes connections idle again that were taken, in their order.
+// releaseAll makes taken connections idle again, in their order.
 func releaseAll(taken []resource) {
 	for i := len(taken) - 1; i >= 0; i-- {
 		taken[i].ReleaseUnused()
 	}
 }
 
-// Push makes a connection idle that was used.
+// Push makes a used connection idle.
 func (s *store) Push(c *core.Conn) { shellOf(c).res.Release() }
 
-// PutBack makes a connection idle that was not used, beneath those that were used after it.
+// PutBack makes an unused connection idle, below those that were used after it.
 func (s *store) PutBack(c *core.Conn) {
 	later := s.pool.AcquireAllIdle() // the most recently used first
 	for i, res := range later {

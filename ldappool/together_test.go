@@ -15,10 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDialsThatHangAtOneServerDoNotKeepCallersFromAnother has more callers than dials may be under
+// TestFailover_HungDialsLeaveTheOtherServerReachable has more callers than dials may be under
 // way, or than there are connections, when the first server stops answering and no operation is
 // under way there that would tell.
-func TestDialsThatHangAtOneServerDoNotKeepCallersFromAnother(t *testing.T) {
+func TestFailover_HungDialsLeaveTheOtherServerReachable(t *testing.T) {
 	t.Parallel()
 	for name, conns := range map[string]int{
 		"every dial that may be under way hangs": 32, "every connection hangs": 4, "the only connection hangs": 1,
@@ -26,7 +26,7 @@ func TestDialsThatHangAtOneServerDoNotKeepCallersFromAnother(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory("one", "two")
+				m := newFakeNet("one", "two")
 				p := m.start(t, sizes(conns, -1), bindOnly, func(c *Config) { c.MaxIdleTime = 10 * time.Second })
 				// The pool dials a server that has answered nothing for a while, and closes the
 				// connection when it is old.
@@ -47,10 +47,10 @@ func TestDialsThatHangAtOneServerDoNotKeepCallersFromAnother(t *testing.T) {
 	}
 }
 
-// TestAFrozenServerIsUnavailableAndNotOverloaded: the only server stops answering, and more callers
+// TestServer_FrozenOneIsUnavailable: the only server stops answering, and more callers
 // come than there are idle connections. The pool has room for all of them; what they wait for is
 // the server.
-func TestAFrozenServerIsUnavailableAndNotOverloaded(t *testing.T) {
+func TestServer_FrozenOneIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for name, op := range map[string]func(context.Context, *Pool) error{
 		"binds": func(ctx context.Context, p *Pool) error { return <-bindLater(ctx, p) },
@@ -63,7 +63,7 @@ func TestAFrozenServerIsUnavailableAndNotOverloaded(t *testing.T) {
 			t.Run(name+", "+when, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					m := newMemory("one")
+					m := newFakeNet("one")
 					p := m.start(t, sizes(32, -1), func(c *Config) { c.MaxIdleTime = time.Minute })
 					mustSearch(t, p)
 					mustBind(t, p)
@@ -87,19 +87,19 @@ func TestAFrozenServerIsUnavailableAndNotOverloaded(t *testing.T) {
 	}
 }
 
-// TestAProbeThatHangsDoesNotKeepLoginsFromAServerThatIsBack: what was dialed while the only server
+// TestProbe_HungOneDelaysNoLoginToARecoveredServer: what was dialed while the only server
 // was away gets no answer until the dial times out after 5 s. A login that comes when the server is
 // back is served nevertheless.
-func TestAProbeThatHangsDoesNotKeepLoginsFromAServerThatIsBack(t *testing.T) {
+func TestProbe_HungOneDelaysNoLoginToARecoveredServer(t *testing.T) {
 	t.Parallel()
 	for away := 100 * time.Millisecond; away < 30*time.Second; away = away * 7 / 4 {
 		synctest.Test(t, func(t *testing.T) {
-			m := newMemory("one")
+			m := newFakeNet("one")
 			h := m.hosts["one"]
 			p := m.start(t, sizes(4, -1))
 			mustSearch(t, p)
 			h.on(func(*peer, *request) bool { return true }) // what is asked now is never answered
-			h.cutAll()
+			h.abortAll()
 			time.Sleep(away)
 			h.on(nil)
 			time.Sleep(1300 * time.Millisecond)
@@ -110,12 +110,12 @@ func TestAProbeThatHangsDoesNotKeepLoginsFromAServerThatIsBack(t *testing.T) {
 	}
 }
 
-// TestACallerGetsTheOtherLanesConnectionAsSoonAsThatMayBeGivenUp waits until the other lane has not
+// TestLane_CallerGetsTheOthersConnectionOnceItIsIdle waits until the other lane has not
 // used its connection for a second; nothing else happens at that moment.
-func TestACallerGetsTheOtherLanesConnectionAsSoonAsThatMayBeGivenUp(t *testing.T) {
+func TestLane_CallerGetsTheOthersConnectionOnceItIsIdle(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(2, 1))
 		time.Sleep(5 * time.Second)
 		gate := hold(m.hosts["one"], "bind")
@@ -134,15 +134,15 @@ func TestACallerGetsTheOtherLanesConnectionAsSoonAsThatMayBeGivenUp(t *testing.T
 	})
 }
 
-// TestAServerThatIsBackIsFoundThoughNoConnectionIsEverIdle has callers queue for the connections to
+// TestProbe_FindsARecoveredServerInABusyPool has callers queue for the connections to
 // the other one all the time.
-func TestAServerThatIsBackIsFoundThoughNoConnectionIsEverIdle(t *testing.T) {
+func TestProbe_FindsARecoveredServerInABusyPool(t *testing.T) {
 	t.Parallel()
 	for name, conns := range map[string]int{"one connection": 1, "two": 2, "eight": 8} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory("one", "two")
+				m := newFakeNet("one", "two")
 				one := m.hosts["one"]
 				p := m.start(t, sizes(conns, 2), bindOnly)
 				time.Sleep(time.Second)
@@ -174,18 +174,18 @@ func TestAServerThatIsBackIsFoundThoughNoConnectionIsEverIdle(t *testing.T) {
 	}
 }
 
-// TestTheLastServerThatAnswersIsWaitedFor has the first one declined so much that it is down for
-// long, when the other one goes: a login waits for the probe that brings the first one back.
-func TestTheLastServerThatAnswersIsWaitedFor(t *testing.T) {
+// TestFailover_WaitsForTheLastServerThatAnswers has the first one declined so much that it is down
+// for long, when the other one goes: a login waits for the probe that brings the first one back.
+func TestFailover_WaitsForTheLastServerThatAnswers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		one, two := m.hosts["one"], m.hosts["two"]
 		p := m.start(t, sizes(8, 2), probing)
 		time.Sleep(time.Second)
 		mustSearch(t, p)
 		one.on(slowly(beBusy))
-		lost(t, p, 20, 8, time.Second)
+		countLostLogins(t, p, 20, 8, time.Second)
 		require.Equal(t, ServerDown, p.Stat().Servers[0].State)
 		one.on(func(*peer, *request) bool { time.Sleep(20 * time.Millisecond); return false })
 		two.refuse(true)
@@ -194,12 +194,12 @@ func TestTheLastServerThatAnswersIsWaitedFor(t *testing.T) {
 	})
 }
 
-// TestNoLoginFailsWhenAConfigurationIsTakenBackWhileItsServersAreTried takes it back before the
+// TestReconfigure_RollbackDuringATrialFailsNoLogin takes it back before the
 // first probe is over that the pool gave up for it.
-func TestNoLoginFailsWhenAConfigurationIsTakenBackWhileItsServersAreTried(t *testing.T) {
+func TestReconfigure_RollbackDuringATrialFailsNoLogin(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		m.hosts["one"].second = secondPassword
 		m.hosts["one"].on(slowly(nil))
 		p := m.start(t, sizes(1, -1))
@@ -213,12 +213,12 @@ func TestNoLoginFailsWhenAConfigurationIsTakenBackWhileItsServersAreTried(t *tes
 	})
 }
 
-// TestAServerWhoseProbeHadToWaitForCallersIsTriedWhenNoOtherIsLeft has the only connection go to
+// TestProbe_PostponedOneRunsWhenItsServerIsTheLast has the only connection go to
 // another server, which the configuration then leaves out.
-func TestAServerWhoseProbeHadToWaitForCallersIsTriedWhenNoOtherIsLeft(t *testing.T) {
+func TestProbe_PostponedOneRunsWhenItsServerIsTheLast(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		p := m.start(t, sizes(1, 1))
 		time.Sleep(time.Second)
 		mustBind(t, p) // and has the only place

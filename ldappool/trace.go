@@ -17,8 +17,7 @@ const (
 // Trace holds hooks that the pool calls when something happens. Each may be nil and then costs
 // nothing. They run in the pool's own or in a caller's goroutine, several at once, so that two
 // changes of one moment may be reported in either order. No lock is held: a hook may call Stat. It
-// must not block, and must not call Search, Bind or Close, which may wait for what the hook holds
-// up.
+// must not block, and must not call Search, Bind or Close, which may wait for the hook's goroutine.
 type Trace struct {
 	// Acquired: a caller got a connection, or did not.
 	Acquired func(ctx context.Context, e AcquireEvent)
@@ -26,36 +25,36 @@ type Trace struct {
 	Operated func(ctx context.Context, e OperationEvent)
 	// Dialed: an attempt to open a connection ended.
 	Dialed func(e DialEvent)
-	// Pinged: an idle connection was asked for a sign of life.
+	// Pinged: an idle connection was pinged.
 	Pinged func(e PingEvent)
 	// Retired: a connection left the pool.
 	Retired func(e RetireEvent)
 	// ServerChanged: a server's state changed.
 	ServerChanged func(e ServerEvent)
-	// LimitLearned: how long a server lets a connection be quiet was learned from its disconnects,
-	// corrected or forgotten. was is what was known before; 0 is nothing.
+	// LimitLearned: a server's idle limit was learned from its disconnects, corrected or forgotten.
+	// was is the limit known before; 0 is none.
 	LimitLearned func(server string, idle, was time.Duration)
-	// QuirkLearned: a server does something that few do, and the pool adapts to it. quirk is
-	// hangs_up: the server ends a connection on which the root DSE is read without the right to.
-	// err is what showed it.
+	// QuirkLearned: the pool adapts to an unusual behavior of a server. quirk is hangs_up: the
+	// server ends a connection on which the root DSE is read without permission. err is the error
+	// that showed it.
 	QuirkLearned func(server, quirk string, err error)
-	// LookedUp: the servers of a domain, which is named as Config.Servers has it, were looked up in
-	// the DNS. known of them are known now, also from earlier lookups. err says why this one
-	// reported no server.
+	// LookedUp: the servers of a domain, in the form of Config.Servers, were looked up in the DNS.
+	// known is the number of known servers, including those of earlier lookups. err says why this
+	// lookup found no server.
 	LookedUp func(domain string, known int, err error)
-	// Reconfigured: no connection is left that was made before the last call of Reconfigure, which
-	// was so long ago.
+	// Reconfigured: no connection from before the last call of Reconfigure is left. took is the
+	// time since that call.
 	Reconfigured func(took time.Duration)
 }
 
-// AcquireEvent tells of the wait for a connection.
+// AcquireEvent describes the wait for a connection.
 type AcquireEvent struct {
 	Lane Lane
 	Wait time.Duration
 	Err  error // nil, or an *OpError
 }
 
-// OperationEvent tells of one request and its answer.
+// OperationEvent describes one request and its answer.
 type OperationEvent struct {
 	Op     string // "search" or "bind"
 	Server string
@@ -65,16 +64,16 @@ type OperationEvent struct {
 	Retry  bool   // it is sent for the second time
 }
 
-// DialEvent tells of one attempt at a connection: TCP, TLS and first bind together.
+// DialEvent describes one attempt to connect: TCP, TLS and first bind together.
 type DialEvent struct {
 	Lane   Lane
 	Server string
 	Took   time.Duration
 	Err    error
-	Probe  bool // made by the background check of a server, not for want of a connection
+	Probe  bool // made by a background probe of a server, not for a caller
 }
 
-// PingEvent tells of one ping.
+// PingEvent describes one ping.
 type PingEvent struct {
 	Lane   Lane
 	Server string
@@ -83,22 +82,22 @@ type PingEvent struct {
 	Err    error
 }
 
-// RetireEvent tells of a connection's end.
+// RetireEvent describes the end of a connection.
 type RetireEvent struct {
 	Lane   Lane
 	Server string
 	Reason RetireReason
 	Age    time.Duration
 	Idle   time.Duration // how long it had been quiet when its end was noticed
-	Err    error         // what was seen, where the network or the server ended it
+	Err    error         // the cause, if the network or the server ended it
 }
 
-// ServerEvent tells of a server's change of state.
+// ServerEvent describes a change of a server's state.
 type ServerEvent struct {
 	Server   string
 	From, To ServerState
 	Op       string // what failed: "probe", "dial", "ping", "search", "bind" or "lookup"; empty where Err is nil
-	Err      error  // why, where the change is for the worse
+	Err      error  // why; nil if the server became usable
 }
 
 // RetireReason says why a connection was closed. [RetireReasons] lists the reasons:

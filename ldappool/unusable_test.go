@@ -15,7 +15,7 @@ import (
 
 // Whatever is wrong with the first server, from the start or later: the pool reports it, and logins
 // go to the second and lose nothing by it.
-func TestAServerThatCannotBeUsedIsNamedAndTheOtherServes(t *testing.T) {
+func TestFailover_NamesAnUnusableServerAndUsesTheOther(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name string
@@ -23,7 +23,7 @@ func TestAServerThatCannotBeUsedIsNamedAndTheOtherServes(t *testing.T) {
 		told string
 	}{
 		{"it refuses connections", func(h *host) { h.refuse(false) }, "connect: connection refused"},
-		{"it lets dials hang", func(h *host) { h.set(func(h *host) { h.deaf = true }) }, "connect: context deadline exceeded"},
+		{"it lets dials hang", func(h *host) { h.set(func(h *host) { h.dropsDials = true }) }, "connect: context deadline exceeded"},
 		{"it accepts and is silent", (*host).pause, "service bind: no answer in time"},
 		{"it refuses the service bind", (*host).refuseService, "the service identity was refused: Invalid Credentials"},
 		{"it is busy at the service bind", func(h *host) {
@@ -44,21 +44,21 @@ func TestAServerThatCannotBeUsedIsNamedAndTheOtherServes(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					m := newMemory("one", "two")
+					m := newFakeNet("one", "two")
 					one, two := m.hosts["one"], m.hosts["two"]
 					var p *Pool
 					if later {
-						p = atFirst(t, m)
-						n, _ := lost(t, p, 2, 4, time.Second)
+						p = startAtFirst(t, m)
+						n, _ := countLostLogins(t, p, 2, 4, time.Second)
 						require.Zero(t, n)
 						c.fail(one)
-						one.cutAll()
+						one.abortAll()
 						synctest.Wait()
 					} else {
 						c.fail(one)
 						p = m.start(t)
 					}
-					n, slowest := lost(t, p, 20, 4, 500*time.Millisecond)
+					n, slowest := countLostLogins(t, p, 20, 4, 500*time.Millisecond)
 					require.Zero(t, n)
 					require.LessOrEqual(t, slowest, dialHedgeAfter+pingTimeout)
 					require.Equal(t, two.url(), mustBind(t, p).Server)
@@ -71,7 +71,7 @@ func TestAServerThatCannotBeUsedIsNamedAndTheOtherServes(t *testing.T) {
 					_, err := p.Search(t.Context(), people())
 					requireUnavailable(t, err, "ldap://one: "+s.LastErr.Error())
 					requireUnavailable(t, err, "ldap://two: connect")
-					if !isClosed(one.awake) {
+					if !isClosed(one.resumed) {
 						one.resume()
 					}
 				})
@@ -80,7 +80,7 @@ func TestAServerThatCannotBeUsedIsNamedAndTheOtherServes(t *testing.T) {
 	}
 }
 
-func TestAServerWithoutTheRightCertificateIsNamedAndTheOtherServes(t *testing.T) {
+func TestFailover_NamesAServerWithAWrongCertificateAndUsesTheOther(t *testing.T) {
 	t.Parallel()
 	ca, another := ldaptest.NewCA(t), ldaptest.NewCA(t)
 	handle := ldaptest.NewDirectory().Handle
@@ -99,11 +99,11 @@ func TestAServerWithoutTheRightCertificateIsNamedAndTheOtherServes(t *testing.T)
 		{"StartTLS and an authority that nobody trusts", ldaptest.NewServer(t, handle, ldaptest.WithStartTLS(another.ServerTLS(t))), goodStart, "tls: failed to verify certificate"},
 		{"no StartTLS", ldaptest.NewServer(t, handle), goodStart, "starttls: refused"},
 		{"an authority of the same name and with another key", ldaptest.NewServer(t, handle, ldaptest.WithTLS(another.ServerTLS(t))), good,
-			"certificate signed by unknown authority: authority 1 of the client's has its name and another key"},
+			"certificate signed by unknown authority: authority 1 of the client's has its name but another key"},
 		{"a demand for a client certificate", ldaptest.NewServer(t, handle, ldaptest.WithTLS(demanding)), good,
-			"tls: the server demands a client certificate, and none was sent: alert 116"},
+			"tls: the server demands a client certificate, but none was sent: alert 116"},
 		{"RSA key exchange only", ldaptest.NewServer(t, handle, ldaptest.WithTLS(old)), good,
-			"tls: the server ended the handshake: alert 40 (handshake failure): it accepts no cipher suite"},
+			"tls: the server aborted the handshake: alert 40 (handshake failure): it accepts no offered cipher suite"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -113,7 +113,7 @@ func TestAServerWithoutTheRightCertificateIsNamedAndTheOtherServes(t *testing.T)
 				BindDN:   ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword,
 			})
 			for range 20 {
-				require.True(t, letIn(p))
+				require.True(t, loginSucceeds(p))
 			}
 			until(t, p, "the first server is down", func(s *Stat) bool { return s.Servers[0].State == ServerDown })
 			require.ErrorContains(t, p.Stat().Servers[0].LastErr, c.told)

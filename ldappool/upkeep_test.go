@@ -38,7 +38,7 @@ func (r *retirements) of(reason RetireReason) []RetireEvent {
 	return found
 }
 
-func TestMinIdleConnsAreKeptWarmInEachLane(t *testing.T) {
+func TestMaintenance_KeepsMinIdleConnsInEachLane(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name            string
@@ -57,7 +57,7 @@ func TestMinIdleConnsAreKeptWarmInEachLane(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				p := m.start(t, c.change)
 				time.Sleep(2 * time.Second)
 				s := p.Stat()
@@ -70,10 +70,10 @@ func TestMinIdleConnsAreKeptWarmInEachLane(t *testing.T) {
 	}
 }
 
-func TestAnUnusedConnectionLivesForMaxIdleTime(t *testing.T) {
+func TestMaintenance_MaxIdleTimeEndsAnUnusedConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		var retired retirements
 		p := m.start(t, sizes(32, -1), retired.trace, func(c *Config) { c.MaxIdleTime = time.Minute })
 		fill(t, m, p, 5)
@@ -95,10 +95,10 @@ func TestAnUnusedConnectionLivesForMaxIdleTime(t *testing.T) {
 	})
 }
 
-func TestAWarmConnectionThatIdledTooLongIsReplaced(t *testing.T) {
+func TestMaintenance_ReplacesAMinIdleConnectionAfterMaxIdleTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, func(c *Config) { c.MaxIdleTime = time.Minute })
 		for range 40 {
 			time.Sleep(15 * time.Second)
@@ -113,10 +113,10 @@ func TestAWarmConnectionThatIdledTooLongIsReplaced(t *testing.T) {
 	})
 }
 
-func TestEachConnectionLivesForMaxLifetimeLessUpToATenth(t *testing.T) {
+func TestMaintenance_MaxLifetimeHasATenthOfJitter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		var retired retirements
 		p := m.start(t, sizes(32, 10), retired.trace, func(c *Config) {
 			c.MaxLifetime, c.MaxIdleTime, c.HealthCheckInterval = 10*time.Minute, 10*time.Hour, 5*time.Second
@@ -139,10 +139,10 @@ func TestEachConnectionLivesForMaxLifetimeLessUpToATenth(t *testing.T) {
 	})
 }
 
-func TestMoreThanAFewMissingConnectionsAreDialledWithinSeconds(t *testing.T) {
+func TestMaintenance_DialsMissingConnectionsWithinSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(64, 30))
 		time.Sleep(12 * time.Second)
 		require.Equal(t, 30, p.Stat().Search.Idle)
@@ -150,10 +150,10 @@ func TestMoreThanAFewMissingConnectionsAreDialledWithinSeconds(t *testing.T) {
 	})
 }
 
-func TestAConnectionInUseIsNotCutAtItsAgeButRetiredAfterwards(t *testing.T) {
+func TestMaintenance_RetiresAnExpiredConnectionAfterUse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(4, -1), func(c *Config) { c.MaxLifetime = 10 * time.Second })
 		mustBind(t, p)
 		time.Sleep(8500 * time.Millisecond)
@@ -169,10 +169,10 @@ func TestAConnectionInUseIsNotCutAtItsAgeButRetiredAfterwards(t *testing.T) {
 	})
 }
 
-func TestQuietConnectionsArePingedOneAtATime(t *testing.T) {
+func TestMaintenance_PingsIdleConnectionsOneAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(32, 4))
 		time.Sleep(2 * time.Second)
@@ -209,10 +209,10 @@ func TestQuietConnectionsArePingedOneAtATime(t *testing.T) {
 	})
 }
 
-func TestConnectionsInUseAreNotPinged(t *testing.T) {
+func TestMaintenance_PingsOnlyIdleConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(4, -1), func(c *Config) { c.HealthCheckInterval = time.Second })
 		g := hold(h, "bind")
@@ -228,7 +228,7 @@ func TestConnectionsInUseAreNotPinged(t *testing.T) {
 	})
 }
 
-func TestADeadIdleConnectionIsRetiredAtOnce(t *testing.T) {
+func TestIdle_DeadConnectionIsRetiredAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, kill := range map[RetireReason]func(p *peer){
 		RetiredPeerClosed: func(p *peer) { p.cut() },
@@ -238,7 +238,7 @@ func TestADeadIdleConnectionIsRetiredAtOnce(t *testing.T) {
 		t.Run(string(name), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				m := newMemory()
+				m := newFakeNet()
 				p := m.start(t, sizes(32, 3))
 				time.Sleep(2 * time.Second)
 				began := time.Now()
@@ -259,10 +259,10 @@ func TestADeadIdleConnectionIsRetiredAtOnce(t *testing.T) {
 	}
 }
 
-func TestAServerThatClosesEveryIdleConnectionIsDialledOnceASecond(t *testing.T) {
+func TestMaintenance_DialsOnceASecondIfEveryIdleConnectionIsClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		h.on(func(p *peer, r *request) bool {
 			p.answer(r)
@@ -275,10 +275,10 @@ func TestAServerThatClosesEveryIdleConnectionIsDialledOnceASecond(t *testing.T) 
 	})
 }
 
-func TestABlackHoledConnectionIsFoundByUpkeep(t *testing.T) {
+func TestMaintenance_FindsABlackHoledConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(32, 2))
 		time.Sleep(2 * time.Second)
@@ -294,10 +294,10 @@ func TestABlackHoledConnectionIsFoundByUpkeep(t *testing.T) {
 	})
 }
 
-func TestUpkeepHoldsNobodyUpWhileItPings(t *testing.T) {
+func TestMaintenance_PingsDelayNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		h := m.hosts["one"]
 		p := m.start(t, sizes(32, 2))
 		time.Sleep(2 * time.Second)
@@ -323,10 +323,10 @@ func TestUpkeepHoldsNobodyUpWhileItPings(t *testing.T) {
 	})
 }
 
-func TestACallerWhomNobodyIsAheadOfWaitsForThePoolsOwnPing(t *testing.T) {
+func TestMaintenance_FirstCallerMayWaitForItsPing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory()
+		m := newFakeNet()
 		p := m.start(t, sizes(1, 1), func(c *Config) { c.MaxWaiters, c.HealthCheckInterval = -1, 10*time.Second })
 		mustSearch(t, p)
 		m.hosts["one"].on(func(_ *peer, r *request) bool {

@@ -61,7 +61,7 @@ func streamOf(p *Pool, every, total time.Duration) []outcomeOf {
 
 // Only binds that the server has when it falls silent are lost: they may not be sent twice. What is
 // searched is searched elsewhere, and who comes later goes elsewhere.
-func TestAServerThatFallsSilentUnderLoadCostsNoLoginButTheBindsItHas(t *testing.T) {
+func TestWatchdog_SilentServerUnderLoadCostsOnlyBindsUnderWay(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
@@ -69,16 +69,16 @@ func TestAServerThatFallsSilentUnderLoadCostsNoLoginButTheBindsItHas(t *testing.
 		end     func(h *host)
 	}{
 		{"paused", (*host).pause, (*host).resume},
-		{"black hole", func(h *host) { h.pause(); h.set(func(h *host) { h.deaf = true }) },
-			func(h *host) { h.set(func(h *host) { h.deaf = false }); h.cutAll(); h.resume() }},
+		{"black hole", func(h *host) { h.pause(); h.set(func(h *host) { h.dropsDials = true }) },
+			func(h *host) { h.set(func(h *host) { h.dropsDials = false }); h.abortAll(); h.resume() }},
 	} {
 		for _, size := range []int{4, 32} {
 			t.Run(fmt.Sprintf("%s, MaxConns %d", c.name, size), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					m := newMemory("one", "two")
+					m := newFakeNet("one", "two")
 					one, two := m.hosts["one"], m.hosts["two"]
-					p := atFirst(t, m, sizes(size, 2))
+					p := startAtFirst(t, m, sizes(size, 2))
 					one.on(slowly(nil))
 					two.on(slowly(nil))
 					answers := make(chan []outcomeOf, 1)
@@ -87,7 +87,7 @@ func TestAServerThatFallsSilentUnderLoadCostsNoLoginButTheBindsItHas(t *testing.
 					silent := time.Now()
 					c.silence(one)
 					becomes(t, p, one, ServerDown)
-					require.LessOrEqual(t, time.Since(silent), silentAfter+3*watchPace)
+					require.LessOrEqual(t, time.Since(silent), silentAfter+3*watchInterval)
 					s := p.Stat()
 					require.ErrorContains(t, s.Servers[0].LastErr, "no answer")
 					require.LessOrEqual(t, s.Servers[0].Conns, s.Bind.InUse+s.Search.InUse, "idle ones go at once")
@@ -108,8 +108,8 @@ func TestAServerThatFallsSilentUnderLoadCostsNoLoginButTheBindsItHas(t *testing.
 					}
 					t.Logf("%d lost, the slowest took %v, those asked after %v less than 50ms", lost, slowest, quick)
 					require.LessOrEqual(t, lost, 2)
-					require.LessOrEqual(t, slowest, silentAfter+pingTimeout+3*watchPace)
-					require.LessOrEqual(t, quick, silentAfter+3*watchPace)
+					require.LessOrEqual(t, slowest, silentAfter+pingTimeout+3*watchInterval)
+					require.LessOrEqual(t, quick, silentAfter+3*watchInterval)
 
 					time.Sleep(20 * time.Second)
 					require.Equal(t, ServerDown, one.state(p))
@@ -127,17 +127,17 @@ func TestAServerThatFallsSilentUnderLoadCostsNoLoginButTheBindsItHas(t *testing.
 	}
 }
 
-func TestASlowOperationIsNoSignOfASilentServer(t *testing.T) {
+func TestWatchdog_IgnoresASlowOperation(t *testing.T) {
 	t.Parallel()
 	for _, idle := range []int{-1, 2} {
 		for _, size := range []int{2, 32} {
 			t.Run(fmt.Sprintf("MaxConns %d, MinIdleConns %d", size, idle), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					m := newMemory("one", "two")
+					m := newFakeNet("one", "two")
 					one := m.hosts["one"]
 					var seen changes
-					p := atFirst(t, m, seen.trace, sizes(size, idle))
+					p := startAtFirst(t, m, seen.trace, sizes(size, idle))
 					one.on(func(_ *peer, r *request) bool {
 						if isLogins(r) && r.kind == "bind" {
 							time.Sleep(3 * time.Second)
@@ -155,12 +155,12 @@ func TestASlowOperationIsNoSignOfASilentServer(t *testing.T) {
 }
 
 // A search that takes long at a server that goes on answering others stays where it is.
-func TestASearchUnderWayIsLeftAloneWhileItsServerAnswersOthers(t *testing.T) {
+func TestWatchdog_KeepsASearchWhileItsServerAnswersOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		one := m.hosts["one"]
-		p := atFirst(t, m)
+		p := startAtFirst(t, m)
 		g := hold(one, "search")
 		done := searchLater(t.Context(), p)
 		g.await(t)
@@ -175,10 +175,10 @@ func TestASearchUnderWayIsLeftAloneWhileItsServerAnswersOthers(t *testing.T) {
 	})
 }
 
-func TestTheOnlyServerIsWaitedForWhenItStandsStill(t *testing.T) {
+func TestWatchdog_KeepsTheOnlyServer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newMemory("one", "two")
+		m := newFakeNet("one", "two")
 		one := m.hosts["one"]
 		m.hosts["two"].refuse(false)
 		var seen changes

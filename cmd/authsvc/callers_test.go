@@ -81,7 +81,7 @@ func (f *frontage) keys(keys ...string) {
 	f.t.Helper()
 	var b strings.Builder
 	for _, key := range keys {
-		everything.secret(key)
+		everything.Secret(key)
 		fmt.Fprintf(&b, "shop %x\n", sha256.Sum256([]byte(key)))
 	}
 	f.write("keys", b.String())
@@ -102,12 +102,12 @@ func (f *frontage) client(ca *ldaptest.CA, certs ...*ldaptest.Cert) *http.Client
 
 // login asks with a key or none.
 func (f *frontage) login(c *http.Client, key string) (status int, err error) {
-	everything.secret(ldaptest.Password(1))
+	everything.Secret(ldaptest.Password(1))
 	req, err := http.NewRequest(http.MethodPost, f.p.url+"/auth", strings.NewReader(`{"username":"user1","password":"password1"}`))
 	require.NoError(f.t, err)
 	req.Header.Set("Content-Type", "application/json")
 	if key != "" {
-		everything.secret(key)
+		everything.Secret(key)
 		req.Header.Set("Authorization", "Bearer "+key)
 	}
 	resp, err := c.Do(req)
@@ -117,7 +117,7 @@ func (f *frontage) login(c *http.Client, key string) (status int, err error) {
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	require.NoError(f.t, err)
-	everything.wrote("answers", text)
+	everything.Wrote("answers", text)
 	var got struct{ Status int }
 	require.NoError(f.t, json.Unmarshal(text, &got), "%s", text)
 	return got.Status, nil
@@ -132,11 +132,11 @@ func (f *frontage) require(want int, c *http.Client, key string) {
 
 const (
 	reloadedLine    = "configuration reloaded"
-	notReloadedLine = "configuration not reloaded, the old one stays in force"
-	fewerLine       = "file of callers wrong, empty or gone"
+	notReloadedLine = "configuration not reloaded, the previous one stays in use"
+	fewerLine       = "file of callers invalid, empty or missing"
 )
 
-func TestKeysAreTakenOverWhileTheServiceRuns(t *testing.T) {
+func TestReload_AdoptsNewKeys(t *testing.T) {
 	t.Parallel()
 	f := startFrontage(t)
 	c := f.client(f.ca)
@@ -149,7 +149,7 @@ func TestKeysAreTakenOverWhileTheServiceRuns(t *testing.T) {
 	f.require(0, c, "shop-key-one")
 	f.require(0, c, "shop-key-two")
 	f.write("keys", fmt.Sprintf("shop shop-key-three\nshop %x\n", sha256.Sum256([]byte("shop-key-two")))) // somebody forgot to hash it
-	everything.secret("shop-key-three")
+	everything.Secret("shop-key-three")
 	f.said(fewerLine, 1)
 	assert.Contains(t, f.p.logged(), "line 1: the SHA-256 must be 64 hexadecimal digits")
 	f.require(0, c, "shop-key-two")
@@ -173,9 +173,9 @@ func TestKeysAreTakenOverWhileTheServiceRuns(t *testing.T) {
 	assert.Zero(t, f.p.end(t))
 }
 
-// TestARemovedKeyIsRefusedWhateverIsWrongWithOtherFiles: each other file that is watched is made
+// TestReload_RemovedKeyIsRejectedDespiteOtherBadFiles: each other file that is watched is made
 // unreadable first.
-func TestARemovedKeyIsRefusedWhateverIsWrongWithOtherFiles(t *testing.T) {
+func TestReload_RemovedKeyIsRejectedDespiteOtherBadFiles(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10, TLS: true})
 	secrets := t.TempDir()
@@ -206,7 +206,7 @@ func TestARemovedKeyIsRefusedWhateverIsWrongWithOtherFiles(t *testing.T) {
 	assert.Zero(t, f.p.end(t))
 }
 
-func TestADeniedCertificateIsRefusedWhileTheServiceRuns(t *testing.T) {
+func TestReload_DeniesACertificate(t *testing.T) {
 	t.Parallel()
 	f := startFrontage(t)
 	cert := f.callers.Issue(t, ldaptest.CertConfig{CommonName: "till 1", Client: true})
@@ -220,7 +220,7 @@ func TestADeniedCertificateIsRefusedWhileTheServiceRuns(t *testing.T) {
 	f.require(15, f.client(f.ca, cert), "")
 	f.require(0, second, "")
 	f.require(0, first, "shop-key-one") // a key is as good
-	assert.Contains(t, f.p.logged(), "it is denied by its fingerprint, or one that signs it is")
+	assert.Contains(t, f.p.logged(), "its fingerprint, or that of a certificate that signed it, is in HTTP_TLS_CLIENT_DENY_FILE")
 	f.write("denied", "till 1\n")
 	f.said(fewerLine, 1)
 	f.require(15, first, "")
@@ -234,9 +234,9 @@ func TestADeniedCertificateIsRefusedWhileTheServiceRuns(t *testing.T) {
 	assert.Zero(t, f.p.end(t))
 }
 
-// TestARestartWithAnEmptiedFileOpensNoDoor: it starts where certificates are accepted too, and not
+// TestStart_WithAnEmptyKeyFileAdmitsNobody: it starts where certificates are accepted too, and not
 // at all where nobody could call.
-func TestARestartWithAnEmptiedFileOpensNoDoor(t *testing.T) {
+func TestStart_WithAnEmptyKeyFileAdmitsNobody(t *testing.T) {
 	t.Parallel()
 	f := startFrontage(t)
 	assert.Zero(t, f.p.end(t))
@@ -247,7 +247,7 @@ func TestARestartWithAnEmptiedFileOpensNoDoor(t *testing.T) {
 	f.require(15, c, "shop-key-one")
 	f.require(15, c, "")
 	f.require(0, f.client(f.ca, f.callers.Issue(t, ldaptest.CertConfig{Client: true})), "")
-	assert.Contains(t, f.p.logged(), "AUTH_API_KEYS_FILE: holds no key, so that only callers with a certificate are admitted")
+	assert.Contains(t, f.p.logged(), "AUTH_API_KEYS_FILE: contains no key, so only callers with a certificate are admitted")
 	assert.Zero(t, f.p.end(t))
 	for _, environ := range [][]string{{"AUTH_API_KEYS_FILE=" + f.path("keys")}, {"AUTH_API_KEYS_FILE=" + f.path("nothing")}} {
 		var errs strings.Builder
@@ -257,14 +257,14 @@ func TestARestartWithAnEmptiedFileOpensNoDoor(t *testing.T) {
 	}
 }
 
-func TestTheListenersCertificateIsTakenOverWhileTheServiceRuns(t *testing.T) {
+func TestReload_AdoptsTheListenersCertificate(t *testing.T) {
 	t.Parallel()
 	f := startFrontage(t)
 	open, next := f.client(f.ca), ldaptest.NewCA(t)
 	f.require(0, open, "shop-key-one")
 	f.copy("cert.pem", next.Issue(t, ldaptest.CertConfig{}).CertFile) // of another key
 	f.said(notReloadedLine, 1)
-	assert.Contains(t, f.p.logged(), "are not a certificate and its key")
+	assert.Contains(t, f.p.logged(), "must be a certificate and its private key")
 	f.require(0, f.client(f.ca), "shop-key-one")
 	f.certificate(next)
 	f.said(reloadedLine, 1)
@@ -275,7 +275,7 @@ func TestTheListenersCertificateIsTakenOverWhileTheServiceRuns(t *testing.T) {
 	assert.Zero(t, f.p.end(t))
 }
 
-func TestCallersAuthoritiesAreTakenOverWhileTheServiceRuns(t *testing.T) {
+func TestReload_AdoptsCallersAuthorities(t *testing.T) {
 	t.Parallel()
 	f := startFrontage(t)
 	next := ldaptest.NewCA(t)
@@ -299,7 +299,7 @@ func TestCallersAuthoritiesAreTakenOverWhileTheServiceRuns(t *testing.T) {
 	assert.Zero(t, f.p.end(t))
 }
 
-func TestAChainThatIsTooLongEndsTheHandshake(t *testing.T) {
+func TestTLS_LongChainEndsTheHandshake(t *testing.T) {
 	t.Parallel()
 	f := startFrontage(t)
 	cert := f.callers.Issue(t, ldaptest.CertConfig{CommonName: "till 1", Client: true})
@@ -321,7 +321,7 @@ func (f *frontage) saidPart(text string) {
 	ldaptest.Eventually(f.t, text, func() bool { return strings.Contains(f.p.logged(), text) })
 }
 
-func TestHealthcheckAsksOverHTTPSWithoutKeyOrCertificate(t *testing.T) {
+func TestHealthcheck_AsksOverHTTPSWithoutKeyOrCertificate(t *testing.T) {
 	t.Parallel()
 	f := startFrontage(t)
 	var errs strings.Builder
@@ -333,7 +333,7 @@ func TestHealthcheckAsksOverHTTPSWithoutKeyOrCertificate(t *testing.T) {
 	assert.Equal(t, exitFailed, p.run(t.Context(), []string{"healthcheck"}), "without TLS it asks in the clear")
 }
 
-func TestAPipeInPlaceOfAFileHoldsUpNeitherARevocationNorTheEnd(t *testing.T) {
+func TestReload_PipeDelaysNeitherRevocationNorExit(t *testing.T) {
 	t.Parallel()
 	f := startFrontage(t)
 	c := f.client(f.ca)

@@ -6,17 +6,18 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
 	"authsvc/config"
 	"authsvc/internal/app"
 	"authsvc/internal/doctor"
+
+	"golang.org/x/term"
 )
 
-const checkAbout = `Walks every step of a login with the service's own configuration, and says of each what was seen and, where
-it is wrong, what to do about it. It changes nothing in the directory. Exit code 0: nothing failed. 1: something did.
+const checkAbout = `Checks every step of a login with the service's own configuration. For each step it reports the result and, if
+something is wrong, how to fix it. It changes nothing in the directory. Exit code 0: no step failed. 1: a step failed.
 2: wrong usage or configuration.
 `
 
@@ -24,15 +25,15 @@ it is wrong, what to do about it. It changes nothing in the directory. Exit code
 const maxPasswordLine = 4096
 
 // errFailed is the result of a check that found a fault. The report describes the fault.
-var errFailed = errors.New("something failed")
+var errFailed = errors.New("a step failed")
 
 // check runs the doctor.
 func (p *program) check(ctx context.Context, args []string) error {
 	f := p.flags("check", checkAbout)
-	user := f.String("user", "", "explain the login of this `NAME`, without a password")
-	withPassword := f.Bool("password-stdin", false, "read the password of -user from standard input, and try it once")
-	asJSON := f.Bool("json", false, "report as JSON")
-	idle := durationFlag(f, "idle", "at last, keep connections quiet for `TIME`, and see when they are cut")
+	user := f.String("user", "", "explain the login of the user `NAME`, without a password")
+	withPassword := f.Bool("password-stdin", false, "read the password of -user from standard input and try it once")
+	asJSON := f.Bool("json", false, "write the report as JSON")
+	idle := durationFlag(f, "idle", "finally, keep connections idle for up to `TIME` and measure when they are dropped")
 	if err := p.parse(f, args); err != nil {
 		return err
 	}
@@ -129,15 +130,18 @@ func (p *program) misconfigured(report *doctor.Report, err error, asJSON bool) e
 // again afterwards, also after a signal.
 func (p *program) readPassword(ctx context.Context) (string, error) {
 	if p.stdin == nil {
-		return "", errors.New("there is no standard input")
+		return "", errors.New("standard input is closed")
 	}
-	restore, hidden := hideInput(p.stdin)
-	if hidden {
+	readPassword := func() (string, error) { return readLine(p.stdin) }
+	fd := int(p.stdin.Fd())
+	if state, err := term.GetState(fd); err == nil {
+		readPassword = func() (string, error) {
+			line, err := term.ReadPassword(fd)
+			return string(line), err
+		}
 		defer fmt.Fprintln(p.stderr)
-		defer restore()
+		defer func() { _ = term.Restore(fd, state) }() // nothing can be done if this fails
 		fmt.Fprint(p.stderr, "Password: ")
-	} else if info, err := p.stdin.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-		return "", errors.New("this terminal would show what is typed: give it through a pipe")
 	}
 	type answer struct {
 		line string
@@ -145,15 +149,15 @@ func (p *program) readPassword(ctx context.Context) (string, error) {
 	}
 	read := make(chan answer, 1)
 	go func() { // it may block for ever; then it ends with the process
-		line, err := readLine(p.stdin)
+		line, err := readPassword()
 		read <- answer{line, err}
 	}()
 	select {
 	case <-ctx.Done():
 		return "", ctx.Err()
 	case a := <-read:
-		if a.err == nil && a.line == "" {
-			a.err = errors.New("it is empty")
+		if a.line == "" && (a.err == nil || errors.Is(a.err, io.EOF)) {
+			a.err = errors.New("the password must not be empty")
 		}
 		return a.line, a.err
 	}
@@ -173,7 +177,7 @@ func readLine(r io.Reader) (string, error) {
 		}
 		line = append(line, b[:n]...)
 	}
-	return "", fmt.Errorf("the line is longer than %d bytes", maxPasswordLine)
+	return "", fmt.Errorf("the line must be at most %d bytes", maxPasswordLine)
 }
 
 // colours reports whether output has colours: on a terminal, unless NO_COLOR is set (no-color.org).

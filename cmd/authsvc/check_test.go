@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"net"
 	"os"
 	"os/exec"
 	"slices"
@@ -33,16 +32,16 @@ func runCheck(t *testing.T, url string, environ []string, stdin string, args ...
 	var out, problems bytes.Buffer
 	cmd := exec.Command(self, append([]string{"check"}, args...)...)
 	cmd.Stdin = strings.NewReader(stdin)
-	cmd.Stdout = everything.writer("stdout of "+t.Name(), &out)
-	cmd.Stderr = everything.writer("stderr of "+t.Name(), &problems)
+	cmd.Stdout = everything.Writer("stdout of "+t.Name(), &out)
+	cmd.Stderr = everything.Writer("stderr of "+t.Name(), &problems)
 	cmd.Env = append([]string{
 		asProgram + "=1", "LDAP_URL=" + url, "LDAP_BASE_DN=" + ldaptest.PeopleDN,
 		"LDAP_BIND_DN=" + ldaptest.ServiceDN, "LDAP_BIND_PASSWORD=" + ldaptest.ServicePassword,
 	}, environ...)
-	everything.secret(ldaptest.ServicePassword, strings.TrimSuffix(stdin, "\n"))
+	everything.Secret(ldaptest.ServicePassword, strings.TrimSuffix(stdin, "\n"))
 	for _, e := range environ {
 		if password, ok := strings.CutPrefix(e, "LDAP_BIND_PASSWORD="); ok {
-			everything.secret(password)
+			everything.Secret(password)
 		}
 	}
 	err = cmd.Run()
@@ -59,234 +58,79 @@ func runCheck(t *testing.T, url string, environ []string, stdin string, args ...
 	return r
 }
 
-// closedAddr returns an address on which nothing listens.
-func closedAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	return l.Addr().String()
-}
-
-// tlsDirectory starts a directory with a certificate made from cfg, and returns its URL.
-func tlsDirectory(t *testing.T, ca *ldaptest.CA, cfg ldaptest.CertConfig) string {
-	t.Helper()
-	config := ca.ServerTLS(t)
-	config.Certificates[0] = ca.Issue(t, cfg).TLS
-	s := ldaptest.NewServer(t, ldaptest.NewDirectory().Handle, ldaptest.WithTLS(config))
-	return "ldaps://" + s.Addr() // it listens at one address, and localhost may have two
-}
-
 // stepsOf returns the steps with a given mark from a report.
-func stepsOf(t *testing.T, report string, mark doctor.Mark) (steps []doctor.Step) {
+func stepsOf(t *testing.T, report string, mark doctor.Mark) []doctor.Step {
 	t.Helper()
 	var r doctor.Report
 	require.NoError(t, json.Unmarshal([]byte(report), &r))
-	for _, s := range r.Steps {
-		if s.Mark == mark {
-			steps = append(steps, s)
-		}
-	}
-	return steps
+	return slices.DeleteFunc(r.Steps, func(s doctor.Step) bool { return s.Mark != mark })
 }
 
-// openConfig lets the service identity read slapd's configuration and monitor, as few directories
-// do.
-const openConfig = "\ndatabase config\naccess to * by dn.exact=\"" + ldaptest.ServiceDN + "\" read\n" +
-	"database monitor\naccess to * by dn.exact=\"" + ldaptest.ServiceDN + "\" read\n"
-
-// stepOf returns the one step with a given name from a report.
-func stepOf(t *testing.T, report, name string) doctor.Step {
-	t.Helper()
-	var r doctor.Report
-	require.NoError(t, json.Unmarshal([]byte(report), &r))
-	i := slices.IndexFunc(r.Steps, func(s doctor.Step) bool { return s.Name == name })
-	require.GreaterOrEqual(t, i, 0, "no step %q", name)
-	return r.Steps[i]
-}
-
-func TestTheDoctorFindsAllWell(t *testing.T) { //nolint:tparallel // the group waits for its parallel ones
+// TestCheck_ExaminesWithTheServicesEnvironment and its flags: the doctor's own tests show what it
+// finds.
+func TestCheck_ExaminesWithTheServicesEnvironment(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
-		Users: 2, TLS: true, CertLife: 90 * 24 * time.Hour,
-		ExtraGlobal:   "moduleload ppolicy\nmoduleload back_monitor",
-		ExtraDatabase: "overlay ppolicy\nppolicy_default \"cn=policy," + ldaptest.BaseDN + "\"\nppolicy_use_lockout" + openConfig,
-		LDIF:          policyLDIF() + "dn: cn=staff," + ldaptest.GroupsDN + "\nobjectClass: groupOfNames\ncn: staff\nmember: " + ldaptest.UserDN(0) + "\n",
+		Users: 1, TLS: true, CertLife: 90 * 24 * time.Hour, ExtraGlobal: "moduleload ppolicy",
+		ExtraDatabase: "overlay ppolicy\nppolicy_default \"cn=policy," + ldaptest.BaseDN + "\"\nppolicy_use_lockout",
+		LDIF:          ldaptest.PolicyLDIF() + "dn: cn=staff," + ldaptest.GroupsDN + "\nobjectClass: groupOfNames\ncn: staff\nmember: " + ldaptest.UserDN(0) + "\n",
 	})
-	environ := []string{
-		"LDAP_CA_FILE=" + s.CA().File(), "LDAP_GROUP_BASE_DN=" + ldaptest.GroupsDN, "LDAP_REQUIRED_GROUPS=staff",
-		"AUTH_THROTTLE_FAILURES=2", "AUTH_THROTTLE_ACCOUNT_FAILURES=2",
-	}
-	secure := "ldaps://" + s.TLSAddr() // by address: slapd listens at one, and localhost may have two
-	t.Run("of", func(t *testing.T) {
-		for name, urls := range map[string]string{
-			"over TLS": secure, "in the clear on this machine": s.URL(), "over a socket": s.LDAPIURL(), "at two servers": s.URL() + "," + secure,
-		} {
-			t.Run(name, func(t *testing.T) {
-				t.Parallel()
-				r := runCheck(t, urls, environ, ldaptest.Password(0)+"\n", "-user", "user0", "-password-stdin")
-				require.Equal(t, exitOK, r.code)
-				assert.True(t, strings.HasSuffix(r.stdout, "\nall well\n"), "something is to be looked at")
-				said := unwrapped(r.stdout)
-				for _, want := range []string{
-					"OpenLDAP; preset openldap fits", `"user0" may log in as ` + ldaptest.UserDN(0), "groups: staff", "indexed: uid",
-					"a locked account is told as one", "agree within", "the directory takes ",
-				} {
-					assert.Contains(t, said, want)
-				}
-			})
-		}
-	})
-	r := runCheck(t, s.URL(), append(environ, "LDAP_START_TLS=true", "LDAP_TLS_SERVER_NAME=localhost"), ldaptest.Password(0)+"\n", "-user", "user0", "-password-stdin", "-json")
-	documented(t, "openldap-well", output(t, "authsvc check -user user0 -password-stdin", r.stdout))
-}
-
-// TestTheDoctorSaysWhatADirectoryDoesNotTell expects a skipped step for an unknown fact, or a
-// remark next to what the directory tells.
-func TestTheDoctorSaysWhatADirectoryDoesNotTell(t *testing.T) {
-	t.Parallel()
-	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
-		Users: 1, ExtraGlobal: "moduleload ppolicy", LDIF: policyLDIF(),
-		ExtraDatabase: "overlay ppolicy\nppolicy_default \"cn=policy," + ldaptest.BaseDN + "\"",
-	})
-	r := runCheck(t, s.URL(), nil, "")
-	require.Equal(t, exitOK, r.code)
-	said := unwrapped(r.stdout)
-	for _, want := range []string{
-		"whether the directory has an index on uid cannot be seen from here", "whether slapd has ppolicy_use_lockout cannot be seen from here",
-		"skipped clock", "skipped connection limits",
-	} {
-		assert.Contains(t, said, want)
-	}
-}
-
-// TestTheDoctorReadsOpenLDAPsConfiguration if the service identity may read it.
-func TestTheDoctorReadsOpenLDAPsConfiguration(t *testing.T) {
-	t.Parallel()
-	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
-		Users: 1, ExtraGlobal: "moduleload ppolicy\nmoduleload back_monitor", LDIF: policyLDIF(),
-		ExtraDatabase: "index sn sub\nindex default eq\nindex givenName\noverlay ppolicy\nppolicy_default \"cn=policy," + ldaptest.BaseDN + "\"" + openConfig,
-	})
-	for name, c := range map[string]struct{ filter, step, want string }{
-		"an index is missing":             {"(mail={username})", "user filter", "it has no index on mail"},
-		"one is of substrings":            {"(sn={username})", "user filter", "it has no index on sn"},
-		"one goes by another name":        {"(userid={username})", "user filter", "indexed: userid"},
-		"others need none":                {"(&(cn=*)(uid={username}))", "user filter", "indexed: uid"},
-		"a locked account is not told so": {"(uid={username})", "lockout", "slapd has no ppolicy_use_lockout"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r := runCheck(t, s.URL(), []string{"LDAP_USER_FILTER=" + c.filter}, "", "-json")
-			require.Equal(t, exitOK, r.code)
-			step := stepOf(t, r.stdout, c.step)
-			assert.Contains(t, step.Finding+strings.Join(step.Details, "\n"), c.want)
-			assert.Equal(t, !strings.Contains(c.want, "indexed: "), step.Mark == doctor.Warn, "%s", step.Mark)
-		})
-	}
-}
-
-// TestTheDoctorReads389DSsConfiguration if the service identity may read it, as the directory
-// manager may.
-func TestTheDoctorReads389DSsConfiguration(t *testing.T) {
-	t.Parallel()
-	s := ldaptest.StartDS389(t)
-	s.Add("uid=user0,"+ldaptest.PeopleDN, map[string][]string{"objectClass": {"inetOrgPerson"}, "cn": {"x"}, "sn": {"x"}, "description": {"user0"}})
-	s.Modify("cn=config", map[string][]string{"passwordLockout": {"on"}, "passwordMaxFailure": {"4"}, "passwordResetFailureCount": {"600"}})
-	manager := []string{"LDAP_PRESET=389ds", "LDAP_BIND_DN=" + ldaptest.DirectoryManagerDN, "LDAP_BIND_PASSWORD=" + ldaptest.RootPassword}
-	for name, c := range map[string]struct {
-		environ    []string
-		step, want string
-	}{
-		"the clock":                {nil, "clock", "agree within"},
-		"the limit on connections": {nil, "connection limits", "the directory takes "},
-		"an index":                 {manager, "user filter", "indexed: uid"},
-		"no index":                 {append(manager, "LDAP_USER_FILTER=(description={username})"), "user filter", "it has no index on description"},
-		"not whether there is one": {nil, "user filter", "cannot be seen from here"},
-		"when it locks":            {manager, "lockout", "locks an account after 4 failures within 10m0s"},
-		"not when it locks":        {nil, "lockout", "does not tell the service identity when it locks"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r := runCheck(t, s.URL(), append([]string{"LDAP_PRESET=389ds"}, c.environ...), "", "-json")
-			require.Equal(t, exitOK, r.code)
-			step := stepOf(t, r.stdout, c.step)
-			assert.Contains(t, step.Finding+strings.Join(step.Details, "\n"), c.want)
-		})
-	}
-}
-
-// TestTheDoctorSaysWhatTheEntryHasAgainstALogin, which a login would learn only from the bind.
-func TestTheDoctorSaysWhatTheEntryHasAgainstALogin(t *testing.T) {
-	t.Parallel()
-	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
-		ExtraGlobal: "moduleload ppolicy", LDIF: policyLDIF(),
-		ExtraDatabase: "overlay ppolicy\nppolicy_default \"cn=policy," + ldaptest.BaseDN + "\"",
-	})
-	for user, want := range map[string]string{
-		"locked": "would get status 3, account locked: its entry says so", "reset": "would get status 7, password must be changed: its entry says so",
-		"good": "nothing but the password would forbid a login",
-	} {
-		r := runCheck(t, s.URL(), nil, "", "-user", user, "-json")
-		step := stepOf(t, r.stdout, "user")
-		assert.Contains(t, step.Finding, want)
-		assert.Equal(t, user == "good", r.code == exitOK)
-	}
-}
-
-func TestTheDoctorTriesAPasswordOnceAndExplainsTheVerdict(t *testing.T) {
-	t.Parallel()
-	first, second := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1}), ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
-	r := runCheck(t, first.URL()+","+second.URL(), nil, "mistaken-password\n", "-user", "user0", "-password-stdin")
-	require.Equal(t, exitFailed, r.code)
-	assert.Contains(t, unwrapped(r.stdout), "status 2, invalid password")
-	binds := first.LogCount(`BIND dn="`+ldaptest.UserDN(0)+`" method=128`) + second.LogCount(`BIND dn="`+ldaptest.UserDN(0)+`" method=128`)
-	assert.Equal(t, 1, binds, "binds as the user")
-}
-
-// TestTheDoctorTriesAServicePasswordOnce if it is wrong, because each try counts against the
-// account.
-func TestTheDoctorTriesAServicePasswordOnce(t *testing.T) {
-	t.Parallel()
-	first, second := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{}), ldaptest.StartSlapd(t, ldaptest.SlapdConfig{})
-	r := runCheck(t, first.URL()+","+second.URL(), []string{"LDAP_BIND_PASSWORD=not-the-one"}, "", "-user", "user0", "-idle", "50ms")
-	require.Equal(t, exitFailed, r.code)
-	line := `BIND dn="` + ldaptest.ServiceDN + `" method=128`
-	assert.Equal(t, 1, first.LogCount(line)+second.LogCount(line), "binds as the service identity")
-	assert.Contains(t, unwrapped(r.stdout), "not tried: "+first.URL()+" refused the same password")
-}
-
-func TestTheDoctorComparesTheDirectorysLockoutWithOurs(t *testing.T) {
-	t.Parallel()
-	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
-		ExtraGlobal:   "moduleload ppolicy",
-		ExtraDatabase: "overlay ppolicy\nppolicy_default \"cn=policy," + ldaptest.BaseDN + "\"",
-		LDIF:          policyLDIF(),
-	})
+	environ := []string{"LDAP_START_TLS=true", "LDAP_CA_FILE=" + s.CA().File(), "LDAP_TLS_SERVER_NAME=localhost"}
+	groups := []string{"LDAP_GROUP_BASE_DN=" + ldaptest.GroupsDN, "LDAP_REQUIRED_GROUPS=staff"}
+	password := []string{"-user", "user0", "-password-stdin"}
 	for name, c := range map[string]struct {
 		environ []string
+		stdin   string
+		args    []string
+		step    string
 		mark    doctor.Mark
-		finding string
+		fact    string // in the step
 	}{
-		"one client can lock anybody out":           {nil, doctor.Warn, "one client may try 10: it can lock anybody out"},
-		"several clients can":                       {[]string{"AUTH_THROTTLE_FAILURES=2"}, doctor.Warn, "several clients together may try 100"},
-		"the throttle is off":                       {[]string{"AUTH_THROTTLE_FAILURES=0", "AUTH_THROTTLE_ACCOUNT_FAILURES=0"}, doctor.Warn, "the throttle is off"},
-		"nobody can, for we stop before that":       {[]string{"AUTH_THROTTLE_FAILURES=2", "AUTH_THROTTLE_ACCOUNT_FAILURES=2"}, doctor.OK, "after 3 failures"},
-		"nobody can, by the account's limit though": {[]string{"AUTH_THROTTLE_FAILURES=0", "AUTH_THROTTLE_ACCOUNT_FAILURES=2"}, doctor.OK, "we stop before"},
+		"StartTLS":                    {step: "starttls", mark: doctor.OK},
+		"the authority":               {step: "tls", mark: doctor.OK, fact: "CN=ldaptest CA"},
+		"the server's name":           {environ: []string{"LDAP_TLS_SERVER_NAME=ldap.example.net"}, step: "tls", mark: doctor.Failed, fact: "ldap.example.net"},
+		"the service password":        {environ: []string{"LDAP_BIND_PASSWORD=not-the-one"}, step: "service bind", mark: doctor.Failed, fact: ldaptest.ServiceDN},
+		"the preset":                  {environ: []string{"LDAP_PRESET=389ds"}, step: "root DSE", mark: doctor.Warn, fact: "LDAP_PRESET=openldap"},
+		"the base DN":                 {environ: []string{"LDAP_BASE_DN=ou=nowhere," + ldaptest.BaseDN}, step: "base DN", mark: doctor.Failed, fact: "ou=nowhere," + ldaptest.BaseDN},
+		"the filter":                  {environ: []string{"LDAP_USER_FILTER=(mail={username})"}, step: "user filter", mark: doctor.OK, fact: "(mail={username})"},
+		"the groups":                  {environ: groups, step: "groups", mark: doctor.OK, fact: "staff"},
+		"the throttle":                {step: "lockout", mark: doctor.Warn, fact: "10"},
+		"the throttle of clients":     {environ: []string{"AUTH_THROTTLE_FAILURES=2"}, step: "lockout", mark: doctor.Warn, fact: "100"},
+		"the throttle, off":           {environ: []string{"AUTH_THROTTLE_FAILURES=0", "AUTH_THROTTLE_ACCOUNT_FAILURES=0"}, step: "lockout", mark: doctor.Warn},
+		"the throttle of accounts":    {environ: []string{"AUTH_THROTTLE_FAILURES=0", "AUTH_THROTTLE_ACCOUNT_FAILURES=2"}, step: "lockout", mark: doctor.OK},
+		"the pool":                    {environ: []string{"LDAP_POOL_MAX_CONNS=7"}, step: "connection limits", mark: doctor.Skipped, fact: "LDAP_POOL_MAX_CONNS=7"},
+		"a user":                      {environ: groups, args: []string{"-user", "user0"}, step: "user", mark: doctor.OK, fact: "groups: staff"},
+		"a user that is not there":    {args: []string{"-user", "nobody"}, step: "user", mark: doctor.Failed, fact: "status 1"},
+		"a password":                  {stdin: ldaptest.Password(0) + "\n", args: password, step: "password", mark: doctor.OK, fact: ldaptest.UserDN(0)},
+		"a password that is mistaken": {stdin: "mistaken-password\n", args: password, step: "password", mark: doctor.Failed, fact: "status 2"},
+		"a time of silence": {environ: []string{"LDAP_POOL_MAX_IDLE_TIME=7s"}, args: []string{"-idle", "50ms"},
+			step: "idle", mark: doctor.OK, fact: "7s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := runCheck(t, s.URL(), c.environ, "", "-json")
-			var found bool
-			for _, step := range stepsOf(t, r.stdout, c.mark) {
-				found = found || step.Name == "lockout" && strings.Contains(step.Finding, c.finding)
+			environ, code := append(slices.Clone(environ), c.environ...), exitOK
+			if c.mark == doctor.Failed {
+				code = exitFailed
 			}
-			assert.True(t, found, "no lockout step %s: %s", c.mark, c.finding)
+			r := runCheck(t, s.URL(), environ, c.stdin, append(slices.Clone(c.args), "-json")...)
+			require.Equal(t, code, r.code)
+			steps := stepsOf(t, r.stdout, c.mark)
+			i := slices.IndexFunc(steps, func(s doctor.Step) bool { return s.Name == c.step })
+			require.GreaterOrEqual(t, i, 0, "no step %q", c.step)
+			assert.Contains(t, steps[i].Finding+steps[i].Remedy+strings.Join(steps[i].Details, "\n"), c.fact)
+
+			r = runCheck(t, s.URL(), environ, c.stdin, c.args...)
+			require.Equal(t, code, r.code)
+			assert.NotContains(t, r.stdout, "\x1b", "colours where there is no terminal")
+			assert.Equal(t, code == exitOK, strings.Contains(r.stdout, "\nno check failed\n"))
+			assert.Equal(t, code == exitFailed, strings.Contains(r.stdout, "\nFAILED "))
+			assert.Equal(t, c.step == "idle", strings.HasPrefix(r.stderr, s.URL()+": "), "progress is told where something takes long")
 		})
 	}
 }
 
-// TestAWrongConfigurationIsAReportToo: each variable with its remedy.
-func TestAWrongConfigurationIsAReportToo(t *testing.T) {
+// TestDoctor_ReportsAWrongConfiguration: each variable with its remedy.
+func TestDoctor_ReportsAWrongConfiguration(t *testing.T) {
 	t.Parallel()
 	r := runCheck(t, "http://ldap.example.org", []string{"LDAP_BASE_DN=people"}, "", "-json")
 	require.Equal(t, exitUsage, r.code)
@@ -299,7 +143,7 @@ func TestAWrongConfigurationIsAReportToo(t *testing.T) {
 	}
 }
 
-func TestTheDoctorsUsage(t *testing.T) {
+func TestDoctor_Usage(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		environ []string
@@ -308,10 +152,10 @@ func TestTheDoctorsUsage(t *testing.T) {
 	}{
 		"a password is somebody's":       {args: []string{"-password-stdin"}, want: "-password-stdin needs -user"},
 		"a user has a name":              {args: []string{"-user", ""}, want: "-user must not be empty"},
-		"a password is not empty":        {args: []string{"-user", "user0", "-password-stdin"}, want: "it is empty"},
+		"a password is not empty":        {args: []string{"-user", "user0", "-password-stdin"}, want: "the password must not be empty"},
 		"a wrong configuration is told":  {environ: []string{"LDAP_BASE_DN=people"}, want: "LDAP_BASE_DN: \"people\" is not a DN"},
 		"a time of silence has a unit":   {args: []string{"-idle", "20"}, want: "invalid value"},
-		"there is nothing but the flags": {args: []string{"now"}, want: `unexpected "now"`},
+		"there is nothing but the flags": {args: []string{"now"}, want: `unexpected argument "now"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -163,9 +163,9 @@ func TestCallersGuide_ShowsTheClientsThatAreTested(t *testing.T) {
 	assert.Len(t, files, len(exampleClients), "a file of examples/clients is not tested")
 }
 
-// TestExampleClients compiles the clients once and runs them against the service and against what
-// could stand in its place.
-func TestExampleClients(t *testing.T) {
+// TestClients_ExamplesHandleEveryAnswer compiles the clients once and runs them against the service
+// and against what could stand in its place.
+func TestClients_ExamplesHandleEveryAnswer(t *testing.T) {
 	t.Parallel()
 	clients := buildClients(t, func(source string) string { return source })
 	for name, test := range map[string]func(*testing.T, builtClients){
@@ -193,14 +193,14 @@ func clientsAtTheRealService(t *testing.T, clients builtClients) {
 	mustRun(t, tool(t, "keytool"), "-importcert", "-noprompt", "-file", f.ca.File(), "-keystore", trust, "-storepass", "changeit")
 	trusting := []string{"SSL_CERT_FILE=" + f.ca.File(), "CURL_CA_BUNDLE=" + f.ca.File(), "JAVA_TOOL_OPTIONS=-Djavax.net.ssl.trustStore=" + trust + " -Djavax.net.ssl.trustStorePassword=changeit"}
 	const wrong = "wr0ng-w0rd"
-	everything.secret(wrong, ldaptest.Password(8))
+	everything.Secret(wrong, ldaptest.Password(8))
 
 	t.Run("all is well", func(t *testing.T) {
 		for n, c := range clients {
 			t.Run(c.language, func(t *testing.T) {
 				t.Parallel()
 				user, password := ldaptest.Username(n), ldaptest.Password(n)
-				everything.secret(password)
+				everything.Secret(password)
 				login := func(username, password string, environ ...string) clientRun {
 					return c.login(t, url, username, password, append(trusting, environ...)...)
 				}

@@ -8,8 +8,8 @@ import (
 
 // config shows the effective settings, or the reference of all there are.
 func (p *program) config(args []string) error {
-	f := p.flags("config", "Shows every setting, its value (secrets masked) and where it came from.")
-	reference := f.Bool("reference", false, "print the reference of all settings as Markdown")
+	f := p.flags("config", "Shows every setting, its value (secrets are masked) and its source.")
+	reference := f.Bool("reference", false, "print the reference of all settings in Markdown")
 	if err := p.parse(f, args); err != nil {
 		return err
 	}

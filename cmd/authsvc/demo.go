@@ -24,8 +24,8 @@ const (
 
 // demo runs the service on an embedded directory.
 func (p *program) demo(ctx context.Context, args []string) error {
-	f := p.flags("demo", "Runs the service on an embedded directory with sample users, on loopback, and prints what to try. Of the\nenvironment, only LOG_LEVEL and LOG_FORMAT are heeded.")
-	cut := durationFlag(f, "cut-idle", "have the directory reset every connection that is idle for so long, as `5s`; 0 is never")
+	f := p.flags("demo", "Runs the service on loopback with an embedded directory of sample users, and prints requests to try. It reads\nonly LOG_LEVEL and LOG_FORMAT from the environment.")
+	cut := durationFlag(f, "cut-idle", "reset every directory connection that is idle for this `TIME`, for example 5s; 0 is never")
 	if err := p.parse(f, args); err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func orAnyPort(ctx context.Context, wanted string) string {
 func (p *program) shout(d *demo.Directory, addr, admin string, cut time.Duration) {
 	u := d.Users()[0]
 	fmt.Fprintf(p.stdout, `
-  *** THIS IS A DEMO: an embedded directory whose passwords anybody can read. Put nothing behind it. ***
+  *** THIS IS A DEMO: the passwords of its embedded directory are public. Protect nothing with it. ***
 
   Try it, from another terminal:
 
@@ -99,18 +99,18 @@ func (p *program) shout(d *demo.Directory, addr, admin string, cut time.Duration
     # {"status":2,... "message":"invalid password"}
 
 `, curl(addr, u.Username, u.Password), curl(addr, "nobody", "whatever"), curl(addr, u.Username, "wrong"))
-	fmt.Fprintf(p.stdout, "  Sample users (the password is the name with -password behind it):\n\n")
+	fmt.Fprintf(p.stdout, "  Sample users and their passwords:\n\n")
 	for _, u := range d.Users() {
 		fmt.Fprintf(p.stdout, "    %-14s %s\n", u.Username, u.Password)
 	}
-	fmt.Fprintf(p.stdout, "\n  The doctor, on this directory:\n\n"+
+	fmt.Fprintf(p.stdout, "\n  Run the doctor on this directory:\n\n"+
 		"    LDAP_URL=%s LDAP_BIND_DN=%s LDAP_BIND_PASSWORD=%s LDAP_BASE_DN=%s \\\n      %s check -user %s\n",
 		d.URL(), demo.ServiceDN, demo.ServicePassword, demo.PeopleDN, ownCommand(), u.Username)
 	fmt.Fprintf(p.stdout, "\n  Health   http://%s/healthz\n  Metrics  http://%s/metrics\n  Status   http://%s/\n", addr, admin, admin)
 	if cut > 0 {
-		fmt.Fprintf(p.stdout, "  The directory resets every connection that is idle for %v. No login will notice.\n", cut)
+		fmt.Fprintf(p.stdout, "  The directory resets every connection that is idle for %v. No login fails because of that.\n", cut)
 	}
-	fmt.Fprintf(p.stdout, "\n  Ctrl-C ends it.\n\n")
+	fmt.Fprintf(p.stdout, "\n  Press Ctrl-C to stop.\n\n")
 }
 
 // ownCommand returns how a shell calls this program: by its name if the shell finds it, otherwise

@@ -64,13 +64,13 @@ func answeringControl(d *ldaptest.Directory, value []byte) ldaptest.Handler {
 	}
 }
 
-// TestDirectories_EachServesEveryLogin but those from which it has to be learnt.
+// TestDirectories_EachServesEveryLogin except those that reveal the habit.
 func TestDirectories_EachServesEveryLogin(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		handler ldaptest.Handler
 		environ []string
-		lost    int // at the most
+		lost    int // at most
 		log     string
 	}{
 		"refuses strangers and closes":                   {likeGlauth(listing()), nil, 0, `"quirk":"hangs_up"`},
@@ -116,9 +116,9 @@ func TestDirectories_EachServesEveryLogin(t *testing.T) {
 	}
 }
 
-// TestDirectories_AnAnswerThatTheDraftDoesNotDefineLetsNobodyIn, and keeps nobody out that it says
+// TestDirectories_UndefinedPolicyAnswerAdmitsNobody, and keeps nobody out that it says
 // nothing of.
-func TestDirectories_AnAnswerThatTheDraftDoesNotDefineLetsNobodyIn(t *testing.T) {
+func TestDirectories_UndefinedPolicyAnswerAdmitsNobody(t *testing.T) {
 	t.Parallel()
 	for _, value := range []string{"\x81\x01\x00", "\x05\x00", "\x30\x00\xff\xff"} {
 		p := startProgram(t, ldaptest.NewServer(t, answeringControl(listing(policyOID), []byte(value))).URL())
@@ -128,9 +128,9 @@ func TestDirectories_AnAnswerThatTheDraftDoesNotDefineLetsNobodyIn(t *testing.T)
 	}
 }
 
-// TestDirectories_APoliciesVerdictNeedsTheControl: what is listed is asked for, and with off
+// TestDirectories_PolicyVerdictNeedsTheControl: what is listed is asked for, and with off
 // nothing is.
-func TestDirectories_APoliciesVerdictNeedsTheControl(t *testing.T) {
+func TestDirectories_PolicyVerdictNeedsTheControl(t *testing.T) {
 	t.Parallel()
 	mustChange := func(c *ldaptest.Conn, req ldaptest.Request) {
 		if req.Op == ldaptest.OpBind && req.HasControl(policyOID) {
@@ -167,8 +167,8 @@ func (g *firstBinds) handle(c *ldaptest.Conn, req ldaptest.Request) {
 	ldaptest.NewDirectory().Handle(c, req)
 }
 
-// TestDirectories_NoUsersBindIsAConnectionsFirst with LDAP_BIND_LANE_SERVICE_BIND=true.
-func TestDirectories_NoUsersBindIsAConnectionsFirst(t *testing.T) {
+// TestDirectories_UsersBindFollowsAServiceBind with LDAP_BIND_LANE_SERVICE_BIND=true.
+func TestDirectories_UsersBindFollowsAServiceBind(t *testing.T) {
 	t.Parallel()
 	g := &firstBinds{bound: map[*ldaptest.Conn]bool{}}
 	server := ldaptest.NewServer(t, g.handle)
@@ -221,9 +221,9 @@ func (b *banning) lift() {
 	b.banned, b.wrong = false, 0
 }
 
-// TestDirectories_ABanIsToldOnce in the log with the server's words, and by the doctor; and it is
-// over when the server lifts it.
-func TestDirectories_ABanIsToldOnce(t *testing.T) {
+// TestDirectories_BanIsReportedOnce in the log with the server's words, and by the doctor; and it
+// is over when the server lifts it.
+func TestDirectories_BanIsReportedOnce(t *testing.T) {
 	t.Parallel()
 	for _, words := range []string{"", "Source is in a timeout"} {
 		b := &banning{words: words}
@@ -268,7 +268,7 @@ func TestDirectories_AHiddenRootDSEIsReadByTheService(t *testing.T) {
 		slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
 			ExtraGlobal:   "moduleload ppolicy\naccess to dn.base=\"\" " + access + "\naccess to * by * read",
 			ExtraDatabase: "overlay ppolicy\nppolicy_default \"cn=policy," + ldaptest.BaseDN + "\"",
-			LDIF:          strings.ReplaceAll(policyLDIF(), "userPassword: secret", "userPassword: r3set-w0rd"),
+			LDIF:          strings.ReplaceAll(ldaptest.PolicyLDIF(), "userPassword: secret", "userPassword: r3set-w0rd"),
 		})
 		for rule, status := range byRule {
 			p := startProgram(t, slapd.URL(), "LDAP_PASSWORD_POLICY="+rule)

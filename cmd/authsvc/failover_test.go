@@ -43,12 +43,12 @@ func (p *process) gauge(t *testing.T, name, server string) (n int) {
 	return 0
 }
 
-// TestLoginsGoOnAtTheSecondServerWhateverBefallsTheFirst uses two directories, the service's
+// TestFailover_LoginsContinueAtTheSecondServer uses two directories, the service's
 // defaults and 50 logins a second. Logins asked after the service has detected the fault get the
 // right answer. With -long it sends 200 logins a second, on a machine that does nothing else. It
 // then also bounds how many logins are lost and how long any takes, and waits until the first
 // server is used again.
-func TestLoginsGoOnAtTheSecondServerWhateverBefallsTheFirst(t *testing.T) {
+func TestFailover_LoginsContinueAtTheSecondServer(t *testing.T) {
 	pause, resume := func(s *site) { s.slapd.Pause() }, func(s *site) { s.slapd.Resume() }
 	for _, c := range []struct {
 		name       string
@@ -141,7 +141,7 @@ func TestLoginsGoOnAtTheSecondServerWhateverBefallsTheFirst(t *testing.T) {
 // userBinds returns how many binds as a user the directory has received.
 func (s *site) userBinds() int { return s.slapd.LogCount("BIND dn=\"uid=") }
 
-func TestRoundRobinSpreadsLoginsOverTwoServersAndLosesNoneWithOne(t *testing.T) {
+func TestRoundRobin_SpreadsLoginsAndSurvivesTheLossOfAServer(t *testing.T) {
 	first, second := newSite(t), newSite(t)
 	p := startProgram(t, first.proxy.URL()+","+second.proxy.URL(), "LDAP_SERVER_POLICY=round_robin")
 	p.ready(t)

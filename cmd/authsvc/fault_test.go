@@ -52,9 +52,9 @@ func between(answers []answer, from, to time.Time) []answer {
 	return slices.DeleteFunc(slices.Clone(answers), func(a answer) bool { return a.asked.Before(from) || !a.asked.Before(to) })
 }
 
-// TestTheDirectorysIdleLimitIsLearntAndNoLoginNoticesIt sends logins in bursts and one at a time.
+// TestIdleLimit_IsLearnedWhileLoginsSucceed sends logins in bursts and one at a time.
 // With -long it does so for five minutes.
-func TestTheDirectorysIdleLimitIsLearntAndNoLoginNoticesIt(t *testing.T) {
+func TestIdleLimit_IsLearnedWhileLoginsSucceed(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10, IdleTimeout: 2 * time.Second})
 	p := startProgram(t, slapd.URL())
@@ -77,7 +77,7 @@ func TestTheDirectorysIdleLimitIsLearntAndNoLoginNoticesIt(t *testing.T) {
 		answers = append(answers, burst...)
 		<-pause.C
 	}
-	const learnt = "directory connection limit learnt"
+	const learnt = "directory connection limit detected"
 	for n := 0; !strings.Contains(p.logged(), learnt); n++ {
 		require.Less(t, n, 20, "a minute has passed and no limit is learnt")
 		round(n)
@@ -139,7 +139,7 @@ func outage(t *testing.T, p *process, away, back func()) (during, after []answer
 	return between(answers, gone, listens), after, last.Sub(listens)
 }
 
-func TestADirectoryThatIsKilledAndComesBackGivesNoWrongVerdict(t *testing.T) {
+func TestFault_KilledDirectoryGivesOnlyRightVerdicts(t *testing.T) {
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
 	p := startProgram(t, slapd.URL())
 	p.ready(t)
@@ -162,7 +162,7 @@ func TestADirectoryThatIsKilledAndComesBackGivesNoWrongVerdict(t *testing.T) {
 	assert.Zero(t, p.end(t))
 }
 
-func TestADirectoryThatIsPausedKeepsNoLoginLongerThanItsTimeout(t *testing.T) {
+func TestFault_PausedDirectoryDelaysLoginsByTheTimeoutAtMost(t *testing.T) {
 	const maxConns = 16
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
 	p := startProgram(t, slapd.URL(), fmt.Sprintf("LDAP_POOL_MAX_CONNS=%d", maxConns))
@@ -209,7 +209,7 @@ func watchConnections(t *testing.T, addr string) (most func() int) {
 	return func() int { return int(seen.Load()) }
 }
 
-func TestAServerThatAnswersGarbageCostsNothingButItsOwnLogins(t *testing.T) {
+func TestFault_GarbageAffectsOnlyItsOwnLogins(t *testing.T) {
 	directory := ldaptest.NewDirectory()
 	server := ldaptest.NewServer(t, directory.Handle)
 	p := startProgram(t, server.URL(), "AUTH_TIMEOUT=3s", "LDAP_REQUEST_TIMEOUT=500ms", "LDAP_DIAL_TIMEOUT=500ms")
@@ -241,7 +241,7 @@ func TestAServerThatAnswersGarbageCostsNothingButItsOwnLogins(t *testing.T) {
 	assert.Zero(t, p.end(t))
 }
 
-func TestSIGTERMUnderLoadAnswersWhatIsUnderWayAndExitsZero(t *testing.T) {
+func TestSignal_SIGTERMUnderLoadAnswersWhatIsUnderWayAndExitsZero(t *testing.T) {
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
 	p := startProgram(t, slapd.URL())
 	p.ready(t)
@@ -277,7 +277,7 @@ func TestSIGTERMUnderLoadAnswersWhatIsUnderWayAndExitsZero(t *testing.T) {
 	assert.Contains(t, p.logged(), `"stopped"`)
 }
 
-func TestASecondSignalEndsTheProgramAtOnce(t *testing.T) {
+func TestSignal_SecondOneEndsTheProgramAtOnce(t *testing.T) {
 	stuck := make(chan struct{}, 10)
 	var ready atomic.Bool // before that the service looks for its base DN
 	directory := ldaptest.NewDirectory()

@@ -11,7 +11,7 @@ import (
 )
 
 // errHelp ends a command that was only asked what it does.
-var errHelp = errors.New("help was asked for")
+var errHelp = errors.New("help requested")
 
 // flags makes a set of flags for a command that does what about says.
 func (p *program) flags(command, about string) *flag.FlagSet {
@@ -38,10 +38,10 @@ func durationFlag(f *flag.FlagSet, name, usage string) *time.Duration {
 func (d *duration) Set(s string) error {
 	parsed, err := time.ParseDuration(s)
 	if _, number := strconv.ParseFloat(s, 64); err != nil && number == nil {
-		return fmt.Errorf("it has no unit: write %ss for seconds", s)
+		return fmt.Errorf("the unit is missing: write %ss for seconds", s)
 	}
 	if err != nil {
-		return errors.New("it is no time with a unit, as 5s or 2m")
+		return errors.New("must be a duration with a unit, for example 5s or 2m")
 	}
 	*d = duration(parsed)
 	return nil
@@ -62,7 +62,7 @@ func (p *program) parse(f *flag.FlagSet, args []string) error {
 	}
 	err := f.Parse(args)
 	if err == nil && f.NArg() > 0 {
-		err = fmt.Errorf("unexpected %q", f.Arg(0))
+		err = fmt.Errorf("unexpected argument %q", f.Arg(0))
 	}
 	if err != nil {
 		return &usageError{fmt.Errorf("%s: %w; try %s -h", strings.TrimPrefix(f.Name(), "authsvc "), err, f.Name())}

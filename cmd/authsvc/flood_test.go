@@ -51,7 +51,7 @@ func metric(t *testing.T, p *process, name string) (value string) {
 	return value
 }
 
-func TestAFloodOfConnectionsKeepsOutNoLoginAndNoProbe(t *testing.T) {
+func TestFlood_OfConnectionsLeavesRoomForLoginsAndProbes(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
 	far := ldaptest.NewProxy(t, slapd.Addr())
@@ -86,11 +86,11 @@ func TestAFloodOfConnectionsKeepsOutNoLoginAndNoProbe(t *testing.T) {
 	assert.LessOrEqual(t, open, 32)
 	assert.Equal(t, "32", metric(t, p, "authsvc_http_connections_max"))
 	assert.NotEqual(t, "0", metric(t, p, "authsvc_http_connections_dropped_total"))
-	assert.Contains(t, p.logged(), `"callers' connections at their limit, those quiet for longest are closed","limit":32`)
+	assert.Contains(t, p.logged(), `"callers' connections at their limit, closing the longest idle ones","limit":32`)
 	assert.Zero(t, p.end(t), "the connections that are left do not hold up the end")
 }
 
-func TestAFloodOfLoginsFromOneAddressKeepsOutNobodyElse(t *testing.T) {
+func TestFlood_OfLoginsFromOneAddressLeavesRoomForOthers(t *testing.T) {
 	t.Parallel()
 	for _, detail := range []string{"distinct", "uniform"} {
 		t.Run(detail, func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestAFloodOfLoginsFromOneAddressKeepsOutNobodyElse(t *testing.T) {
 	}
 }
 
-func TestAFloodOfConnectionsLeavesTheAdminListenerReachable(t *testing.T) {
+func TestFlood_OfConnectionsLeavesTheAdminListenerReachable(t *testing.T) {
 	t.Parallel()
 	p := startProgram(t, ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1}).URL())
 	p.ready(t)
@@ -141,9 +141,9 @@ func TestAFloodOfConnectionsLeavesTheAdminListenerReachable(t *testing.T) {
 	assert.Zero(t, p.end(t))
 }
 
-// TestAStrangerWhoBeginsRequestsDuringTheDrainHoldsUpNoExit has connections of before, and begins a
+// TestFlood_OfUnfinishedRequestsDelaysNoExit has connections of before, and begins a
 // request on one again and again, none of which comes to its end.
-func TestAStrangerWhoBeginsRequestsDuringTheDrainHoldsUpNoExit(t *testing.T) {
+func TestFlood_OfUnfinishedRequestsDelaysNoExit(t *testing.T) {
 	t.Parallel()
 	p := startProgram(t, ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1}).URL(), "HTTP_SHUTDOWN_TIMEOUT=20s")
 	p.ready(t)

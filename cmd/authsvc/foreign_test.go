@@ -95,9 +95,9 @@ func (p *process) count(t *testing.T, metric string) string {
 	return value
 }
 
-// TestAForeignPageInARealBrowserGuessesNoPassword lets a page try one account's password by every
+// TestBrowser_ForeignPageGuessesNoPassword lets a page try one account's password by every
 // means that a page has.
-func TestAForeignPageInARealBrowserGuessesNoPassword(t *testing.T) {
+func TestBrowser_ForeignPageGuessesNoPassword(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
 	p := startProgram(t, slapd.URL(), "AUTH_THROTTLE_FAILURES=10", "AUTH_THROTTLE_ACCOUNT_FAILURES=100", "HTTP_HOSTS=login.example")
@@ -114,7 +114,7 @@ func TestAForeignPageInARealBrowserGuessesNoPassword(t *testing.T) {
 		f.arrives(`document.title === "kittens" && document.readyState === "complete"`)
 	}
 	ldaptest.Eventually(t, "the tries that are login requests have come", func() bool {
-		return strings.Count(p.logged(), "pages of other origins are not served")+strings.Count(p.logged(), "listed in HTTP_HOSTS") >= 4*6
+		return strings.Count(p.logged(), "Origin: must be")+strings.Count(p.logged(), "listed in HTTP_HOSTS") >= 4*6
 	})
 	assert.Equal(t, "0", p.count(t, "authsvc_throttle_entries"))
 	for _, outcome := range []string{"invalid_password", "invalid_user", "ok", "too_many_attempts"} {
@@ -128,7 +128,7 @@ func TestAForeignPageInARealBrowserGuessesNoPassword(t *testing.T) {
 	assert.Zero(t, p.end(t))
 }
 
-func TestAForeignPageInARealBrowserStartsNothing(t *testing.T) {
+func TestBrowser_ForeignPageStartsNothing(t *testing.T) {
 	t.Parallel()
 	server := ldaptest.NewServer(t, nil)
 	p := startProgram(t, server.URL(), "ADMIN_HOSTS=status.example")
@@ -150,9 +150,9 @@ func TestAForeignPageInARealBrowserStartsNothing(t *testing.T) {
 	assert.Zero(t, p.end(t))
 }
 
-// TestAReboundPageInARealBrowserReadsNothing looks at both listeners from a document that the
+// TestBrowser_ReboundPageReadsNothing looks at both listeners from a document that the
 // browser has from rebound.example, and whose requests go to this machine.
-func TestAReboundPageInARealBrowserReadsNothing(t *testing.T) {
+func TestBrowser_ReboundPageReadsNothing(t *testing.T) {
 	t.Parallel()
 	server := ldaptest.NewServer(t, nil)
 	p := startProgram(t, server.URL(), "ADMIN_HOSTS=status.example", "HTTP_HOSTS=login.example")
@@ -183,7 +183,7 @@ func TestAReboundPageInARealBrowserReadsNothing(t *testing.T) {
 	assert.Zero(t, p.end(t))
 }
 
-func TestTheStatusPageWorksByAddressLocalhostAndAListedName(t *testing.T) {
+func TestBrowser_ShowsTheStatusPageByAddressLocalhostAndListedName(t *testing.T) {
 	t.Parallel()
 	server := ldaptest.NewServer(t, nil)
 	p := startProgram(t, server.URL(), "ADMIN_HOSTS=status.example")

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"authsvc/api"
 	"authsvc/config"
 )
 
@@ -18,7 +19,7 @@ const healthcheckTimeout = 3 * time.Second
 
 // healthcheck asks the local service's /healthz, for a container that holds no other client.
 func (p *program) healthcheck(ctx context.Context, args []string) error {
-	f := p.flags("healthcheck", "Asks /healthz of the service at HTTP_ADDR on this machine. Exit code 0: a directory server is\nusable. 1: none is, or the service does not answer.")
+	f := p.flags("healthcheck", "Requests /healthz from the service at HTTP_ADDR on this machine. Exit code 0: a directory server is\nusable. 1: no server is usable, or the service does not answer.")
 	if err := p.parse(f, args); err != nil {
 		return err
 	}
@@ -36,7 +37,7 @@ func (p *program) healthcheck(ctx context.Context, args []string) error {
 	if config.HTTPS(p.environ) {
 		scheme = "https"
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+addr+"/healthz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+addr+api.PathHealth, nil)
 	if err != nil {
 		return err
 	}
@@ -60,7 +61,7 @@ func (p *program) healthcheck(ctx context.Context, args []string) error {
 	case http.StatusServiceUnavailable:
 		return errors.New("no directory server is usable")
 	}
-	return fmt.Errorf("%s is no answer of the service to %s; are HTTP_ADDR and HTTP_TLS_CERT_FILE set here as they are there?", resp.Status, req.URL)
+	return fmt.Errorf("unexpected answer %s from %s: set HTTP_ADDR and HTTP_TLS_CERT_FILE here as for the service", resp.Status, req.URL)
 }
 
 // localAddr is where to reach a listener from this machine: on loopback where it listens

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAListenerIsReachedFromItsOwnMachine(t *testing.T) {
+func TestHealthcheck_ReachesAnyListenAddress(t *testing.T) {
 	t.Parallel()
 	for listen, want := range map[string]string{
 		":8080":            "127.0.0.1:8080",
@@ -47,7 +47,7 @@ func checked(ctx context.Context, t *testing.T, handler http.HandlerFunc) (code 
 	return code, errs.String()
 }
 
-func TestHealthcheckTellsWhatTheServiceAnswers(t *testing.T) {
+func TestHealthcheck_ReportsTheAnswerOfTheService(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[int]int{200: 0, 503: 1, 404: 1, 500: 1, 302: 1, 204: 1} {
 		var asked []string
@@ -70,7 +70,7 @@ func TestHealthcheckTellsWhatTheServiceAnswers(t *testing.T) {
 	}
 }
 
-func TestHealthcheckDoesNotWaitForAServiceThatHangs(t *testing.T) {
+func TestHealthcheck_TimesOutIfTheServiceHangs(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	code, said := checked(ctx, t, func(_ http.ResponseWriter, r *http.Request) {
@@ -81,7 +81,7 @@ func TestHealthcheckDoesNotWaitForAServiceThatHangs(t *testing.T) {
 	assert.Contains(t, said, "authsvc: the service does not answer: ")
 }
 
-func TestHealthcheckReadsNoMoreOfAnAnswerThanItNeeds(t *testing.T) {
+func TestHealthcheck_BoundsTheAnswerItReads(t *testing.T) {
 	t.Parallel()
 	var sent atomic.Int64
 	code, _ := checked(t.Context(), t, func(w http.ResponseWriter, _ *http.Request) {

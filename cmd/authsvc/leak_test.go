@@ -50,10 +50,10 @@ func misplaced(secret string) map[string]func(*http.Request) {
 	}
 }
 
-// TestNoSecretIsInAnythingThatTheServiceWrites asks in every way that comes to a line in the log,
+// TestSecrets_AreInNothingThatTheServiceWrites asks in every way that comes to a line in the log,
 // at debug, and reads all that the service can be asked for. The search is of everything that
 // services wrote in this run, up to here; at the end of the run it is done again.
-func TestNoSecretIsInAnythingThatTheServiceWrites(t *testing.T) {
+func TestSecrets_AreInNothingThatTheServiceWrites(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"json", "text"} {
 		t.Run(format, func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestNoSecretIsInAnythingThatTheServiceWrites(t *testing.T) {
 		})
 	}
 	t.Cleanup(func() { // after the two
-		read, secrets, found := everything.search()
+		read, secrets, found := everything.Search()
 		t.Logf("looked for %d secrets in %d bytes", secrets, read)
 		assert.Greater(t, read, 100_000)
 		assert.Greater(t, secrets, 10)
@@ -97,7 +97,7 @@ func leaks(t *testing.T, format string) {
 	// The service identity's password is wrong, then the directory says what is no LDAP, then it is
 	// gone.
 	f.write("password", "stale-service-secret")
-	everything.secret("stale-service-secret")
+	everything.Secret("stale-service-secret")
 	f.said(reloadedLine, 1)
 	server.SetHandler(func(c *ldaptest.Conn, _ ldaptest.Request) { c.WriteRaw([]byte("no LDAP at all")) })
 	f.require(11, c, key)
@@ -111,7 +111,7 @@ func leaks(t *testing.T, format string) {
 // secrets.
 func (f *frontage) ask(c *http.Client, key, body string, change func(*http.Request), secret string) {
 	f.t.Helper()
-	everything.secret(secret)
+	everything.Secret(secret)
 	req, err := http.NewRequest(http.MethodPost, f.p.url+"/auth", strings.NewReader(body))
 	require.NoError(f.t, err)
 	req.Header.Set("Content-Type", "application/json")
@@ -122,5 +122,5 @@ func (f *frontage) ask(c *http.Client, key, body string, change func(*http.Reque
 	resp, err := c.Do(req)
 	require.NoError(f.t, err)
 	defer resp.Body.Close()
-	everything.wrote("answers", answered(resp))
+	everything.Wrote("answers", answered(resp))
 }

@@ -20,18 +20,18 @@ const (
 	exitUsage  = 2 // wrong usage or configuration
 )
 
-const usage = `authsvc answers over HTTP whether a password belongs to a user, says the LDAP directory.
+const usage = `authsvc answers over HTTP whether an LDAP user has a given password.
 
 usage: authsvc [command]
 
   serve         run the service, configured by the environment (the default)
   demo          run the service on an embedded directory with sample users
-  check         walk every step to the directory: what is wrong, and what to do about it
-  config        show every setting, its value and where it came from
+  check         check every step of a login: report what is wrong and how to fix it
+  config        show every setting, its value and its source
   healthcheck   ask the local service whether a directory server is usable
   version       show the version
 
-"authsvc command -h" tells more of a command.
+Run "authsvc command -h" for more about a command.
 `
 
 // program is one run of the command: what it was called with, and where its words go.
@@ -102,5 +102,5 @@ func (p *program) command(ctx context.Context, args []string) error {
 		_, err := io.WriteString(p.stdout, usage)
 		return err
 	}
-	return &usageError{fmt.Errorf("there is no command %q; try authsvc help", name)}
+	return &usageError{fmt.Errorf("unknown command %q; try authsvc help", name)}
 }

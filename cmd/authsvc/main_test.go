@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"authsvc/internal/ldaptest"
+	"authsvc/internal/secrettest"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -37,5 +38,5 @@ func TestMain(m *testing.M) {
 		}
 		main()
 	}
-	testscript.Main(searched{m}, map[string]func(){"authsvc": main})
+	testscript.Main(secrettest.Tests{M: m, Evidence: everything}, map[string]func(){"authsvc": main})
 }

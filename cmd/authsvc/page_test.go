@@ -44,7 +44,7 @@ func (b *browser) row(id, holds string) string {
 	return eval[string](b, `[...document.getElementById("`+id+`").rows].map((r) => [...r.cells].map((c) => c.textContent).join(" | ")).find((r) => r.includes("`+holds+`")) ?? ""`)
 }
 
-func TestTheStatusPageShowsADirectoryGoAndComeBackWithinTwoSeconds(t *testing.T) {
+func TestPage_ShowsAnOutageAndItsEndWithinTwoSeconds(t *testing.T) {
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
 	p := startProgram(t, slapd.URL())
 	p.ready(t)
@@ -76,7 +76,7 @@ func TestTheStatusPageShowsADirectoryGoAndComeBackWithinTwoSeconds(t *testing.T)
 	b.until(`document.getElementById("live").textContent.startsWith("▲ Not live since ")`)
 }
 
-func TestTheStatusPageIsTheSameByTheServerAndByItsScript(t *testing.T) {
+func TestPage_IsTheSameFromServerAndScript(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
 	p := startProgram(t, "ldap://"+unoccupied(t)+","+slapd.URL(), "AUTH_THROTTLE_FAILURES=10", "AUTH_THROTTLE_ACCOUNT_FAILURES=100")
@@ -102,13 +102,13 @@ func TestTheStatusPageIsTheSameByTheServerAndByItsScript(t *testing.T) {
 	require.Equal(t, drawn.Server, drawn.Script)
 	require.Greater(t, len(drawn.Server), 200)
 	all := strings.Join(drawn.Server, "\n")
-	for _, shown := range []string{"degraded - authsvc", "1 of 2 directory servers usable", "invalid user", "throttle: counts kept now", "connection refused"} {
+	for _, shown := range []string{"degraded - authsvc", "1 of 2 directory servers are usable", "invalid user", "throttle: counters in use", "connection refused"} {
 		assert.Contains(t, all, shown)
 	}
 	b.sound()
 }
 
-func TestTheStatusPageWorksWithoutJavaScript(t *testing.T) {
+func TestPage_WorksWithoutJavaScript(t *testing.T) {
 	t.Parallel()
 	server := ldaptest.NewServer(t, nil)
 	p := startProgram(t, server.URL())
@@ -118,7 +118,7 @@ func TestTheStatusPageWorksWithoutJavaScript(t *testing.T) {
 	run(b, chromedp.Navigate(p.admin+"/"))
 	require.Equal(t, "ok - authsvc", eval[string](b, "document.title"))
 	require.Contains(t, b.row("servers", server.URL()), "● usable")
-	require.Contains(t, eval[string](b, "document.body.innerText"), "Without JavaScript this page shows the moment of loading.")
+	require.Contains(t, eval[string](b, "document.body.innerText"), "Without JavaScript this page does not update.")
 	moment := eval[string](b, `document.getElementById("live").textContent`)
 	require.Regexp(t, `^As of \d\d:\d\d:\d\d UTC$`, moment)
 	ldaptest.Eventually(t, "some seconds pass", func() bool {
@@ -128,7 +128,7 @@ func TestTheStatusPageWorksWithoutJavaScript(t *testing.T) {
 	b.sound()
 }
 
-func TestTheStatusPageCanBeReadByEverybody(t *testing.T) {
+func TestPage_IsAccessible(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
 	p := startProgram(t, "ldap://"+unoccupied(t)+","+slapd.URL(), "LDAP_ATTRIBUTES="+strings.Repeat("description,", 40)+"cn", "AUTH_THROTTLE_FAILURES=10")
@@ -155,7 +155,7 @@ func TestTheStatusPageCanBeReadByEverybody(t *testing.T) {
 	b.sound()
 }
 
-func TestTheStatusPageCanBeUsedByTheKeyboard(t *testing.T) {
+func TestPage_WorksWithTheKeyboard(t *testing.T) {
 	t.Parallel()
 	server := ldaptest.NewServer(t, nil)
 	p := startProgram(t, server.URL())
@@ -168,14 +168,14 @@ func TestTheStatusPageCanBeUsedByTheKeyboard(t *testing.T) {
 		reached = append(reached, eval[string](b, `document.activeElement.textContent`))
 		require.Equal(t, "3px solid", eval[string](b, `(({ outlineWidth, outlineStyle }) => outlineWidth + " " + outlineStyle)(getComputedStyle(document.activeElement))`), reached)
 	}
-	require.Equal(t, []string{"Skip to the figures", "JSON", "Metrics", "Health", "API", "Profiler"}, reached[:6])
-	require.Contains(t, reached[6], "more have their defaults")
+	require.Equal(t, []string{"Skip to the content", "JSON", "Metrics", "Health", "API", "Profiler"}, reached[:6])
+	require.Contains(t, reached[6], "more with default values")
 	run(b, chromedp.KeyEvent(kb.Enter))
 	b.until(`document.querySelector("details").open`)
 	b.sound()
 }
 
-func TestWhatADirectorySaysIsOnlyTextInTheStatusPage(t *testing.T) {
+func TestPage_ShowsWordsOfTheDirectoryAsText(t *testing.T) {
 	t.Parallel()
 	const hostile = `</script><img src=x onerror="document.title='taken'"><script>document.title='taken'</script>`
 	server := ldaptest.NewServer(t, func(c *ldaptest.Conn, r ldaptest.Request) {
@@ -193,9 +193,9 @@ func TestWhatADirectorySaysIsOnlyTextInTheStatusPage(t *testing.T) {
 	b.sound()
 }
 
-// TestScreenshotsOfTheStatusPage stops one of two servers, then both. With -screenshots it takes
+// TestPage_Screenshots stops one of two servers, then both. With -screenshots it takes
 // pictures of each state for people to look at, after some logins that draw its charts.
-func TestScreenshotsOfTheStatusPage(t *testing.T) {
+func TestPage_Screenshots(t *testing.T) {
 	first, second := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10}), ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
 	p := startProgram(t, first.URL()+","+second.URL())
 	p.ready(t)
@@ -226,7 +226,7 @@ func TestScreenshotsOfTheStatusPage(t *testing.T) {
 	b.titled("degraded")
 	isDown(first.URL())
 	require.Contains(t, b.row("servers", second.URL()), "● usable")
-	require.Contains(t, eval[string](b, "document.body.innerText"), "1 of 2 directory servers usable.")
+	require.Contains(t, eval[string](b, "document.body.innerText"), "1 of 2 directory servers are usable.")
 	shoot("one-down", 50)
 	second.Kill()
 	b.titled("down")
@@ -236,7 +236,7 @@ func TestScreenshotsOfTheStatusPage(t *testing.T) {
 	require.Zero(t, p.end(t))
 }
 
-func TestTheStatusPageEndsWithTheServiceAtOnce(t *testing.T) {
+func TestPage_StreamEndsWithTheService(t *testing.T) {
 	t.Parallel()
 	server := ldaptest.NewServer(t, nil)
 	p := startProgram(t, server.URL(), "HTTP_SHUTDOWN_TIMEOUT=30s")
@@ -253,8 +253,8 @@ func TestTheStatusPageEndsWithTheServiceAtOnce(t *testing.T) {
 	require.Less(t, time.Since(began), 10*time.Second, "it did not wait for the pages")
 }
 
-// TestAPageThatNobodySeesHasNoStream sets document.hidden, because this browser has no hidden tab.
-func TestAPageThatNobodySeesHasNoStream(t *testing.T) {
+// TestPage_HiddenOneClosesItsStream sets document.hidden, because this browser has no hidden tab.
+func TestPage_HiddenOneClosesItsStream(t *testing.T) {
 	t.Parallel()
 	server := ldaptest.NewServer(t, nil)
 	p := startProgram(t, server.URL())
@@ -274,8 +274,9 @@ func TestAPageThatNobodySeesHasNoStream(t *testing.T) {
 	b.sound()
 }
 
-// TestAProfileUnderWayIsNoReasonToEndLate also requires that the service ends without a failure.
-func TestAProfileUnderWayIsNoReasonToEndLate(t *testing.T) {
+// TestProfiler_RunningProfileEndsWithTheService also requires that the service ends without a
+// failure.
+func TestProfiler_RunningProfileEndsWithTheService(t *testing.T) {
 	t.Parallel()
 	server := ldaptest.NewServer(t, nil)
 	p := startProgram(t, server.URL(), "HTTP_SHUTDOWN_TIMEOUT=20s")

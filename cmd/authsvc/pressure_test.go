@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestFiveHundredLoginsAtOneTimeOnAFewConnectionsAreAnsweredOrToldHonestly(t *testing.T) {
+func TestOverload_FiveHundredLoginsAreAnsweredOrRejectedAsOverload(t *testing.T) {
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
 	far := ldaptest.NewProxy(t, slapd.Addr())
 	far.SetFaults(ldaptest.Faults{Delay: 10 * time.Millisecond}) // each way

@@ -48,8 +48,8 @@ func startProgram(t *testing.T, url string, environ ...string) *process {
 		"HTTP_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0", "LOG_LEVEL=debug",
 		"AUTH_THROTTLE_FAILURES=0", "AUTH_THROTTLE_ACCOUNT_FAILURES=0", // they send more wrong passwords than anybody should
 	}, environ...)
-	everything.secret(ldaptest.ServicePassword)
-	p.cmd.Stderr = everything.writer("stderr of "+p.name, os.Stderr)
+	everything.Secret(ldaptest.ServicePassword)
+	p.cmd.Stderr = everything.Writer("stderr of "+p.name, os.Stderr)
 	out, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, p.cmd.Start())
@@ -78,7 +78,7 @@ var startLine = regexp.MustCompile(`msg"?[=:]"?starting.* ?"?listen"?[=:]"?([^",
 // read keeps the log and takes the addresses from its first line.
 func (p *process) read(out io.Reader, listening chan<- struct{}) {
 	defer func() {
-		everything.wrote("log of "+p.name, p.log.Bytes())
+		everything.Wrote("log of "+p.name, p.log.Bytes())
 		close(p.done)
 	}()
 	lines := bufio.NewScanner(out)
@@ -166,8 +166,8 @@ func login(c *http.Client, url, username, password string, want int) answer {
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	everything.secret(password)
-	everything.wrote("answers", text)
+	everything.Secret(password)
+	everything.Wrote("answers", text)
 	var got struct{ Status *int }
 	if a.err = cmp.Or(err, json.Unmarshal(text, &got)); a.err == nil && got.Status != nil {
 		a.status = *got.Status

@@ -61,10 +61,10 @@ var (
 	threshold   = regexp.MustCompile(`(==|!=|>=|<=|>|<) (\d)`)
 )
 
-// TestEveryQueryOfTheDashboardAndTheRulesGivesAResult asks a real Prometheus that scraped a real
+// TestQueries_OfDashboardAndRulesGiveResults asks a real Prometheus that scraped a real
 // service. A rule is asked with its thresholds as answers (bool) and not as filters: then it gives
 // a result where its series are there and its labels match, also while nothing is wrong.
-func TestEveryQueryOfTheDashboardAndTheRulesGivesAResult(t *testing.T) {
+func TestQueries_OfDashboardAndRulesGiveResults(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10, TLS: true})
 	cert := slapd.CA().Issue(t, ldaptest.CertConfig{Client: true})
@@ -101,7 +101,7 @@ func TestEveryQueryOfTheDashboardAndTheRulesGivesAResult(t *testing.T) {
 	assert.Zero(t, f.p.end(t))
 }
 
-func TestAlertsFireWhenADirectoryIsLostAndWhenItRefusesTheServicePassword(t *testing.T) {
+func TestAlerts_FireWhenADirectoryFailsOrRejectsTheServicePassword(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
 	p := startProgram(t, slapd.URL())
@@ -125,7 +125,7 @@ func TestAlertsFireWhenADirectoryIsLostAndWhenItRefusesTheServicePassword(t *tes
 	fires("AuthsvcServiceBindRefused", 0)
 
 	refused := startProgram(t, slapd.URL(), "LDAP_BIND_PASSWORD=stale-service-pw0rd")
-	everything.secret("stale-service-pw0rd")
+	everything.Secret("stale-service-pw0rd")
 	other := startPrometheus(t, refused.admin)
 	ldaptest.Eventually(t, "AuthsvcServiceBindRefused fires", func() bool {
 		series, _ := other.query(t, `ALERTS{alertstate="firing",alertname="AuthsvcServiceBindRefused"}`)

@@ -70,7 +70,7 @@ func (r *rotation) modify(as, dn string, values map[string][]string) {
 
 func (r *rotation) password(valid ...string) {
 	r.t.Helper()
-	everything.secret(valid...)
+	everything.Secret(valid...)
 	r.modify(ldaptest.RootDN, ldaptest.ServiceDN, map[string][]string{"userPassword": valid})
 }
 
@@ -87,7 +87,7 @@ func (r *rotation) adopted() {
 	r.t.Helper()
 	ldaptest.Eventually(r.t, "the old connections are gone", func() bool {
 		log := r.p.logged()
-		return strings.LastIndex(log, `"directory connections renewed"`) > strings.LastIndex(log, `"configuration reloaded"`)
+		return strings.LastIndex(log, `"directory connections replaced"`) > strings.LastIndex(log, `"configuration reloaded"`)
 	})
 }
 
@@ -132,7 +132,7 @@ func (r *rotation) through(what string, steps func()) {
 	assert.Zero(r.t, failed, "logins that failed")
 }
 
-func TestNoLoginFailsWhileTheServicePasswordRotates(t *testing.T) {
+func TestRotation_OfTheServicePasswordFailsNoLogin(t *testing.T) {
 	r := startRotation(t)
 	r.through("both passwords valid for a while, as OpenLDAP permits", func() {
 		r.password(ldaptest.ServicePassword, "second-secret")
@@ -167,7 +167,7 @@ func TestNoLoginFailsWhileTheServicePasswordRotates(t *testing.T) {
 	assert.Zero(t, r.p.end(t))
 }
 
-func TestNoLoginFailsWhileTheAuthorityRotates(t *testing.T) {
+func TestRotation_OfTheAuthorityFailsNoLogin(t *testing.T) {
 	r := startRotation(t)
 	before, after := r.slapd.CA(), ldaptest.NewCA(t)
 	cert := after.Issue(t, ldaptest.CertConfig{})

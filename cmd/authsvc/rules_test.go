@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPromtoolFindsTheRulesAndTheirTestsGood(t *testing.T) {
+func TestRules_PassPromtool(t *testing.T) {
 	t.Parallel()
 	promtool := ofPrometheus(t, "promtool")
 	for _, args := range [][]string{{"check", "rules", "rules.yml"}, {"check", "config", "prometheus.yml"}, {"test", "rules", "rules_test.yml"}} {
@@ -23,9 +23,9 @@ func TestPromtoolFindsTheRulesAndTheirTestsGood(t *testing.T) {
 	}
 }
 
-// TestEachAlertHasARunbookATestAndASeverity: who is woken finds what to do where the alert says
+// TestAlerts_HaveRunbookTestAndSeverity: who is woken finds what to do where the alert says
 // that it is.
-func TestEachAlertHasARunbookATestAndASeverity(t *testing.T) {
+func TestAlerts_HaveRunbookTestAndSeverity(t *testing.T) {
 	t.Parallel()
 	docs, err := os.ReadFile("../../docs/on-call.md")
 	require.NoError(t, err)

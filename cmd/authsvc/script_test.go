@@ -112,14 +112,14 @@ func environ(ts *testscript.TestScript) []string {
 	all := strings.Split(strings.TrimSuffix(ts.ReadFile("stdout"), "\n"), "\n")
 	for _, v := range all {
 		if name, value, _ := strings.Cut(v, "="); name == "LDAP_BIND_PASSWORD" {
-			everything.secret(value)
+			everything.Secret(value)
 		}
 	}
 	return all
 }
 
 func exits(ts *testscript.TestScript, args []string) {
-	everything.secret(ts.Getenv("LDAP_BIND_PASSWORD"))
+	everything.Secret(ts.Getenv("LDAP_BIND_PASSWORD"))
 	code := 0
 	if err := ts.Exec(args[1], args[2:]...); err != nil {
 		var failed *exec.ExitError
@@ -128,7 +128,7 @@ func exits(ts *testscript.TestScript, args []string) {
 		}
 		code = failed.ExitCode()
 	}
-	everything.wrote("script "+args[1], []byte(ts.ReadFile("stdout")+ts.ReadFile("stderr")))
+	everything.Wrote("script "+args[1], []byte(ts.ReadFile("stdout")+ts.ReadFile("stderr")))
 	if strconv.Itoa(code) != args[0] {
 		ts.Fatalf("exit code %d instead of %s", code, args[0])
 	}
@@ -154,7 +154,7 @@ func (s *started) Write(b []byte) (int, error) {
 	defer s.mu.Unlock()
 	s.out = append(s.out, b...)
 	if !s.demo { // which prints its users' passwords, so that people can try them
-		everything.wrote(s.name, b)
+		everything.Wrote(s.name, b)
 	}
 	close(s.more)
 	s.more = make(chan struct{})
@@ -290,13 +290,13 @@ func tell(ts *testscript.TestScript, resp *http.Response) string {
 	defer resp.Body.Close()
 	text, err := httputil.DumpResponse(resp, true)
 	ts.Check(err)
-	everything.wrote("script answers", text)
+	everything.Wrote("script answers", text)
 	ts.Check(os.WriteFile(ts.MkAbs("answer"), bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")), 0o600))
 	return strconv.Itoa(resp.StatusCode)
 }
 
 func logsIn(ts *testscript.TestScript, args []string) {
-	everything.secret(args[2])
+	everything.Secret(args[2])
 	body, err := json.Marshal(map[string]string{"username": args[1], "password": args[2]})
 	ts.Check(err)
 	resp, err := http.Post("http://"+args[0]+"/auth", "application/json", bytes.NewReader(body))
@@ -347,14 +347,7 @@ func taken(ts *testscript.TestScript, args []string) {
 	ts.Setenv(args[0], l.Addr().String())
 }
 
-// nobody sets a variable to the caller's end of a connection. Nothing listens there, and nothing
-// else can while the connection is open.
+// nobody sets a variable to an address on which nothing listens.
 func nobody(ts *testscript.TestScript, args []string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	ts.Check(err)
-	ts.Defer(func() { l.Close() })
-	c, err := net.Dial("tcp", l.Addr().String())
-	ts.Check(err)
-	ts.Defer(func() { c.Close() })
-	ts.Setenv(args[0], c.LocalAddr().String())
+	ts.Setenv(args[0], ldaptest.ClosedAddr(stageOf(ts).tb))
 }

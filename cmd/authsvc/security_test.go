@@ -38,7 +38,7 @@ func testNames(t *testing.T) map[string]bool {
 	return names
 }
 
-func TestEveryAttackOfTheThreatModelHasItsTest(t *testing.T) {
+func TestSecurity_EveryAttackOfTheThreatModelHasATest(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../SECURITY.md")
 	require.NoError(t, err)

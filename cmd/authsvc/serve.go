@@ -16,7 +16,7 @@ import (
 
 // serve runs the service until SIGTERM or SIGINT. At SIGHUP it reads its files again.
 func (p *program) serve(ctx context.Context, args []string) error {
-	f := p.flags("serve", "Runs the service. All settings come from the environment: see authsvc config --reference.")
+	f := p.flags("serve", "Runs the service. It reads all settings from the environment: see authsvc config --reference.")
 	if err := p.parse(f, args); err != nil {
 		return err
 	}

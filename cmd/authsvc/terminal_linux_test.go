@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"authsvc/internal/ldaptest"
 
@@ -34,12 +35,12 @@ func openTerminal(t *testing.T) (person, program *os.File) {
 	return person, program
 }
 
-// TestAPasswordIsNotShownWhileItIsTyped, and the terminal shows again what is typed after that,
+// TestTerminal_HidesATypedPassword, and the terminal shows again what is typed after that,
 // however it ended.
-func TestAPasswordIsNotShownWhileItIsTyped(t *testing.T) {
+func TestTerminal_HidesATypedPassword(t *testing.T) {
 	t.Parallel()
 	const typed = "typed-secret"
-	everything.secret(typed)
+	everything.Secret(typed)
 	self, err := os.Executable()
 	require.NoError(t, err)
 	for name, c := range map[string]struct {
@@ -53,7 +54,7 @@ func TestAPasswordIsNotShownWhileItIsTyped(t *testing.T) {
 			t.Parallel()
 			person, program := openTerminal(t)
 			cmd := exec.Command(self, "check", "-user", "user0", "-password-stdin")
-			cmd.Env = []string{asProgram + "=1", "LDAP_URL=ldap://" + closedAddr(t), "LDAP_BASE_DN=" + ldaptest.PeopleDN}
+			cmd.Env = []string{asProgram + "=1", "LDAP_URL=ldap://" + ldaptest.ClosedAddr(t), "LDAP_BASE_DN=" + ldaptest.PeopleDN}
 			cmd.Stdin, cmd.Stdout, cmd.Stderr = program, program, program
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 			require.NoError(t, cmd.Start())
@@ -67,22 +68,26 @@ func TestAPasswordIsNotShownWhileItIsTyped(t *testing.T) {
 			for !bytes.Contains(seen.Bytes(), []byte("Password: ")) {
 				read()
 			}
+			shows := func() bool { // the prompt comes a moment before the terminal shows no more
+				now, err := unix.IoctlGetTermios(int(program.Fd()), unix.TCGETS)
+				require.NoError(t, err)
+				return now.Lflag&unix.ECHO != 0
+			}
+			require.Eventually(t, func() bool { return !shows() }, 10*time.Second, time.Millisecond)
 			_, err := person.WriteString(c.keys)
 			require.NoError(t, err)
 			_ = cmd.Wait() // its code is asked for below
 			assert.Equal(t, c.code, cmd.ProcessState.ExitCode())
 			read()
-			everything.wrote("terminal of "+t.Name(), seen.Bytes())
+			everything.Wrote("terminal of "+t.Name(), seen.Bytes())
 			assert.NotContains(t, seen.String(), typed)
-			after, err := unix.IoctlGetTermios(int(program.Fd()), unix.TCGETS)
-			require.NoError(t, err)
-			assert.NotZero(t, after.Lflag&unix.ECHO, "the terminal shows nothing any more")
+			assert.True(t, shows(), "the terminal shows nothing any more")
 		})
 	}
 }
 
-// TestTheDoctorKeepsToATerminal in its width and with colours, but for NO_COLOR.
-func TestTheDoctorKeepsToATerminal(t *testing.T) {
+// TestTerminal_DoctorAdaptsToIt in its width and with colours, but for NO_COLOR.
+func TestTerminal_DoctorAdaptsToIt(t *testing.T) {
 	t.Parallel()
 	self, err := os.Executable()
 	require.NoError(t, err)
@@ -100,7 +105,7 @@ func TestTheDoctorKeepsToATerminal(t *testing.T) {
 			person, program := openTerminal(t)
 			require.NoError(t, unix.IoctlSetWinsize(int(program.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: columns, Row: 24}))
 			cmd := exec.Command(self, "check")
-			cmd.Env = append([]string{asProgram + "=1", "LDAP_URL=ldap://" + closedAddr(t), "LDAP_BASE_DN=" + ldaptest.PeopleDN}, c.environ...)
+			cmd.Env = append([]string{asProgram + "=1", "LDAP_URL=ldap://" + ldaptest.ClosedAddr(t), "LDAP_BASE_DN=" + ldaptest.PeopleDN}, c.environ...)
 			cmd.Stdout = program
 			require.NoError(t, cmd.Start())
 			require.NoError(t, program.Close())

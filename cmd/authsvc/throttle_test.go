@@ -12,9 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheServiceThrottlesByAccountAndClient: by the settings' numbers, on the client that
+// TestThrottle_ByAccountAndClient: by the settings' numbers, on the client that
 // X-Forwarded-For tells of.
-func TestTheServiceThrottlesByAccountAndClient(t *testing.T) {
+func TestThrottle_ByAccountAndClient(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 2})
 	p := startProgram(t, s.URL(), "AUTH_THROTTLE_FAILURES=3", "AUTH_THROTTLE_ACCOUNT_FAILURES=5", "AUTH_THROTTLE_WINDOW=1h",
@@ -31,8 +31,8 @@ func TestTheServiceThrottlesByAccountAndClient(t *testing.T) {
 		defer resp.Body.Close()
 		body, err := io.ReadAll(resp.Body)
 		require.NoError(t, err)
-		everything.secret(password)
-		everything.wrote("answers", body)
+		everything.Secret(password)
+		everything.Wrote("answers", body)
 		return string(body[:strings.IndexByte(string(body), ',')]), resp.Header.Get("Retry-After")
 	}
 	for i, want := range []string{"2", "2", "2", "9", "9"} {
@@ -69,9 +69,9 @@ func TestTheServiceThrottlesByAccountAndClient(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(p.logged(), `"cause":"throttled: 5 failures of the account in 1h0m0s"`))
 }
 
-// TestTheServiceThrottlesAClientOverAllAccounts: and names the limit in the log, in the metrics and
+// TestThrottle_ClientOverAllAccounts: and names the limit in the log, in the metrics and
 // on the status page.
-func TestTheServiceThrottlesAClientOverAllAccounts(t *testing.T) {
+func TestThrottle_ClientOverAllAccounts(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 20})
 	p := startProgram(t, s.URL(), "AUTH_THROTTLE_FAILURES=2", "AUTH_THROTTLE_CLIENT_FAILURES=5", "AUTH_THROTTLE_WINDOW=1h",
@@ -88,8 +88,8 @@ func TestTheServiceThrottlesAClientOverAllAccounts(t *testing.T) {
 		defer resp.Body.Close()
 		body, err := io.ReadAll(resp.Body)
 		require.NoError(t, err)
-		everything.secret(password)
-		everything.wrote("answers", body)
+		everything.Secret(password)
+		everything.Wrote("answers", body)
 		return strings.TrimPrefix(string(body[:strings.IndexByte(string(body), ',')]), `{"status":`)
 	}
 	ways := []string{"192.0.2.1", "192.0.2.1:1234", `"[::ffff:192.0.2.1]:5"`, "64:ff9b::c000:201", "2002:c000:201::7"}
@@ -111,7 +111,7 @@ func TestTheServiceThrottlesAClientOverAllAccounts(t *testing.T) {
 	for path, wants := range map[string][]string{
 		"/metrics":    {`authsvc_throttle_refused_total{limit="client"} 15`, `authsvc_throttle_refused_total{limit="account_client"} 2`},
 		"/api/status": {`{"limit":"client","count":15}`, `{"limit":"account_client","count":2}`},
-		"/":           {"throttle: refused by the limit client</th>"},
+		"/":           {"throttle: refused by limit client</th>"},
 	} {
 		resp, err := http.Get(p.admin + path)
 		require.NoError(t, err)

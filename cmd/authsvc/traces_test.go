@@ -57,8 +57,8 @@ func within(t *testing.T, child, parent otlptest.Span) {
 	assert.False(t, child.Ended.After(parent.Ended.Add(time.Millisecond)), "%s ends after %s", child.Name, parent.Name)
 }
 
-// TestATraceOfALoginIsWhatACollectorGets: the program's own, over OTLP, flushed at its end.
-func TestATraceOfALoginIsWhatACollectorGets(t *testing.T) {
+// TestTraces_CollectorGetsEverySpanOfALogin: the program's own, over OTLP, flushed at its end.
+func TestTraces_CollectorGetsEverySpanOfALogin(t *testing.T) {
 	t.Parallel()
 	collector, slapd := otlptest.Start(t), ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
 	p := startProgram(t, slapd.URL(), "OTEL_EXPORTER_OTLP_ENDPOINT="+collector.URL, "OTEL_BSP_SCHEDULE_DELAY=3600000")
@@ -128,9 +128,9 @@ func openMetrics(t *testing.T, admin string) string {
 	return string(text)
 }
 
-// TestAnAbsentCollectorHoldsUpNeitherLoginsNorTheEnd: one that refuses connections, and one that
+// TestTraces_AbsentCollectorDelaysNeitherLoginsNorExit: one that refuses connections, and one that
 // takes them and is silent.
-func TestAnAbsentCollectorHoldsUpNeitherLoginsNorTheEnd(t *testing.T) {
+func TestTraces_AbsentCollectorDelaysNeitherLoginsNorExit(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
 	for _, c := range []string{"refuses", "hangs"} {

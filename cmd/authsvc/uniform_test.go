@@ -64,7 +64,7 @@ func startWithFailures(t *testing.T, hash func(string) string, environ ...string
 	})
 	p := startProgram(t, s.URL(), append([]string{"AUTH_FAILURE_DETAIL=uniform", "LDAP_BASE_DN=" + ldaptest.BaseDN, "LOG_LEVEL=info"}, environ...)...)
 	p.ready(t)
-	everything.secret(ldaptest.Password(1), mistaken, decoyPassword)
+	everything.Secret(ldaptest.Password(1), mistaken, decoyPassword)
 	return p, s
 }
 
@@ -104,8 +104,8 @@ func timed(c *http.Client, url, username, password string) (answer string, took 
 	resp.Header.Del("Date")
 	var header strings.Builder
 	_ = resp.Header.Write(&header) // to memory
-	everything.wrote("answers", text)
-	everything.wrote("answers", []byte(header.String()))
+	everything.Wrote("answers", text)
+	everything.Wrote("answers", []byte(header.String()))
 	return resp.Status + "\n" + strings.ReplaceAll(header.String()+"\n"+string(text), id, "ID"), took
 }
 
@@ -136,7 +136,7 @@ func mannWhitney(a, b []time.Duration) float64 {
 	return (sum - n*(n+1)/2 - n*m/2) / math.Sqrt(n*m*(n+m+1)/12)
 }
 
-func TestMannWhitneyTellsWhatDiffersFromWhatDoesNot(t *testing.T) {
+func TestUniform_MannWhitneySeparatesDifferentSamples(t *testing.T) {
 	t.Parallel()
 	draw := func(seed uint64, shift float64) []time.Duration {
 		r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test that is the same at each run
@@ -178,12 +178,12 @@ func compare(t *testing.T, what string, a, b []time.Duration) float64 {
 	return z
 }
 
-// TestInUniformModeAnAnswersTimeTellsNothing compares the times of the kinds of failures, each with
+// TestUniform_TimeOfAnAnswerRevealsNothing compares the times of the kinds of failures, each with
 // each, as one sequential client of an idle service sees them: others that ask at the same time
 // would hide a difference. With -long there are 1,000 of each, and |z| must be below 3, which six
 // comparisons of what does not differ exceed once in 60 runs. Otherwise there are 25, and a bound
 // that they exceed once in 200,000: if all of one are quicker than all of another, z is 6.06.
-func TestInUniformModeAnAnswersTimeTellsNothing(t *testing.T) {
+func TestUniform_TimeOfAnAnswerRevealsNothing(t *testing.T) {
 	n, bound := 25, 5.0
 	if *long {
 		n, bound = 1000, 3
@@ -217,7 +217,7 @@ func TestInUniformModeAnAnswersTimeTellsNothing(t *testing.T) {
 	}
 }
 
-// learnt waits until the response clock knows what the hash takes.
+// Afterwards the response clock has measured the time of the hash.
 func learnt(t *testing.T, p *process) {
 	t.Helper()
 	c := client(t)
@@ -239,10 +239,10 @@ func sendTen(c *http.Client, url, username string) time.Duration {
 	return time.Since(began)
 }
 
-// TestInUniformModeALongPasswordTellsNothing: a password of 511 bytes costs the directory some 200
+// TestUniform_LongPasswordRevealsNothing: a password of 511 bytes costs the directory some 200
 // ms with a hash that otherwise takes 20 ms. With a decoy it does so for every name. If every
 // answer for one name is quicker than all for the other, as without the decoy, z is 4.67.
-func TestInUniformModeALongPasswordTellsNothing(t *testing.T) {
+func TestUniform_LongPasswordRevealsNothing(t *testing.T) {
 	const n, bound = 15, 4.3 // what does not differ exceeds it once in 60,000 runs
 	p, _ := startWithFailures(t, slowHash(t, 40_000), withDecoy)
 	assert.Less(t, math.Abs(longPasswords(t, p, n)), bound, "known and unknown names can be told apart")
@@ -261,12 +261,12 @@ func longPasswords(t *testing.T, p *process, n int) float64 {
 	return compare(t, "one password of 511 bytes, known and unknown name", known, unknown)
 }
 
-// TestInUniformModeWorkOfTheDirectoryTellsNothing sends ten wrong passwords at once, and together
+// TestUniform_WorkOfTheDirectoryRevealsNothing sends ten wrong passwords at once, and together
 // with them the attacker's own right login. It does so for a name with an entry and for one
 // without. With a decoy the directory computes as many hashes for one as for the other. With -long,
 // when a hash takes some 30 ms, the test also checks that the times do not differ. It then logs
 // what they reveal without a decoy.
-func TestInUniformModeWorkOfTheDirectoryTellsNothing(t *testing.T) {
+func TestUniform_WorkOfTheDirectoryRevealsNothing(t *testing.T) {
 	const bound = 3.3 // what does not differ exceeds it once in 1,000 comparisons
 	n, rounds := 1, 5_000
 	environs := map[string][]string{"with a decoy": {withDecoy}}

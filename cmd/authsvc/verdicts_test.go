@@ -6,7 +6,6 @@ import (
 	"io"
 	"strings"
 	"testing"
-	"time"
 
 	"authsvc/internal/ldaptest"
 
@@ -14,33 +13,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// policyLDIF is a password policy and users in states that it has an opinion of.
-func policyLDIF() string {
-	ldif := "dn: cn=policy," + ldaptest.BaseDN + "\nobjectClass: device\nobjectClass: pwdPolicy\ncn: policy\npwdAttribute: userPassword\n" +
-		"pwdMaxAge: 7776000\npwdExpireWarning: 604800\npwdLockout: TRUE\npwdMaxFailure: 3\npwdMustChange: TRUE\npwdGraceAuthNLimit: 2\n\n"
-	at := func(days int) string {
-		return time.Now().Add(time.Duration(days) * 24 * time.Hour).UTC().Format("20060102150405Z")
-	}
-	for uid, lines := range map[string]string{
-		"good":     "mail: good@example.org\npwdChangedTime: " + at(-1),
-		"locked":   "pwdChangedTime: " + at(-1) + "\npwdAccountLockedTime: 000001010000Z",
-		"reset":    "pwdChangedTime: " + at(-1) + "\npwdReset: TRUE",
-		"expiring": "pwdChangedTime: " + at(-85),
-		"grace":    "pwdChangedTime: " + at(-100),
-		"expired":  "pwdChangedTime: " + at(-100) + "\npwdGraceUseTime: " + at(-1) + "\npwdGraceUseTime: " + at(-2),
-	} {
-		ldif += fmt.Sprintf("dn: uid=%s,%s\nobjectClass: inetOrgPerson\nuid: %[1]s\ncn: x\nsn: x\nuserPassword: secret\n%[3]s\n\n", uid, ldaptest.PeopleDN, lines)
-	}
-	return ldif
-}
-
-// TestThePasswordPolicysVerdictsAndWarningsReachTheCaller through the whole service.
-func TestThePasswordPolicysVerdictsAndWarningsReachTheCaller(t *testing.T) {
+// TestPolicy_VerdictsAndWarningsReachTheCaller through the whole service.
+func TestPolicy_VerdictsAndWarningsReachTheCaller(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
 		ExtraGlobal:   "moduleload ppolicy",
 		ExtraDatabase: "overlay ppolicy\nppolicy_default \"cn=policy," + ldaptest.BaseDN + "\"\nppolicy_use_lockout",
-		LDIF:          policyLDIF(),
+		LDIF:          ldaptest.PolicyLDIF(),
 	})
 	p := startProgram(t, slapd.URL(), "LDAP_PRESET=openldap")
 	p.ready(t)

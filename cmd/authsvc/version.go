@@ -30,7 +30,7 @@ func thisBuild() app.Build {
 
 // version says what this program is.
 func (p *program) version(args []string) error {
-	if err := p.parse(p.flags("version", "Shows the version, the commit and the version of Go."), args); err != nil {
+	if err := p.parse(p.flags("version", "Shows the version, the commit and the Go version."), args); err != nil {
 		return err
 	}
 	b := thisBuild()

@@ -33,10 +33,10 @@ type Listener struct {
 
 // The refusals of browsers, which people read.
 const (
-	errHost = "Browsers can use this listener under an IP address, localhost, or a name that is listed in ADMIN_HOSTS, " +
+	errHost = "Browsers can use this listener with an IP address, localhost, or a name that is listed in ADMIN_HOSTS, " +
 		"for example ADMIN_HOSTS=authsvc.example.org.\n"
-	errOrigin = "This listener does not serve pages of other sites. Open the status page at / and go on from there.\n"
-	errSilent = "This browser does not say which page sent it here, so it could be any site. " +
+	errOrigin = "This listener refuses requests from pages of other sites. Open the status page at / and continue from there.\n"
+	errSilent = "This browser does not send the page that the request came from, so it could be any site. " +
 		"Follow the links from the status page at /, or use curl or go tool pprof.\n"
 )
 

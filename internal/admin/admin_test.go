@@ -46,7 +46,7 @@ func newStatusPage() *status.Page {
 	})
 }
 
-func TestTheStatusPageIsOnTheAdminListenerAlone(t *testing.T) {
+func TestAdminHandler_AloneServesTheStatusPage(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"/", "/status.css", "/status.js", "/api/status", "/api/status/events"} {
 		rec := httptest.NewRecorder()
@@ -113,7 +113,7 @@ func TestAdminHandler_MakesABoundedNumberOfProfilesAtOneTime(t *testing.T) {
 	require.Equal(t, http.StatusOK, ask(http.MethodGet, "/debug/pprof/goroutine", nil))
 }
 
-func TestTheAdminListenerHasMetricsAndTheProfilerButNoLogin(t *testing.T) {
+func TestAdminHandler_ServesMetricsAndProfilerButNoLogin(t *testing.T) {
 	t.Parallel()
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metric 1\n") })
 	admin := newAdmin(t, metrics, nil)

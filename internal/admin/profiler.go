@@ -42,7 +42,7 @@ func bounded(h http.HandlerFunc, running chan struct{}) http.Handler {
 			defer func() { <-running }()
 		default:
 			w.Header().Set("Retry-After", "5")
-			http.Error(w, "As many profiles as may be are being made now.", http.StatusServiceUnavailable)
+			http.Error(w, "Too many profiles are in progress. Try again later.", http.StatusServiceUnavailable)
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxSymbols)
@@ -58,11 +58,11 @@ func guardProfiler(setting string, admin http.Handler) http.Handler {
 		case !strings.HasPrefix(r.URL.Path, "/debug/"), setting == "true":
 			admin.ServeHTTP(w, r)
 		case setting == "false":
-			refuse(w, http.StatusNotFound, "The profiler is off: ADMIN_PPROF=false.\n")
+			refuse(w, http.StatusNotFound, "The profiler is off (ADMIN_PPROF=false).\n")
 		case clientaddr.IsLoopback(r.RemoteAddr):
 			admin.ServeHTTP(w, r)
 		default:
-			refuse(w, http.StatusForbidden, "The profiler serves programs on the service's own machine only, unless ADMIN_PPROF=true.\n")
+			refuse(w, http.StatusForbidden, "The profiler is available only to programs on the service's own machine, unless ADMIN_PPROF=true.\n")
 		}
 	})
 }

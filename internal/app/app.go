@@ -140,7 +140,7 @@ func (a *App) newMainServer(files listenerFiles) {
 		Hosts: a.cfg.HTTP.Hosts, Forward: a.forwarding(),
 	}, a.observers.spans.Authenticator(a.logins), directoryHealth{a.pool, a.ready})
 	a.main.server = a.api.HTTPServer()
-	a.main.server.Handler = a.observers.spans.Handler(a.main.server.Handler)
+	a.main.server.Handler = a.observers.spans.Handler(api.PathLogin, a.main.server.Handler)
 	a.main.server.ConnState = a.main.ConnState
 	if a.forward.Listener != nil {
 		a.forward.server = a.api.ForwardHTTPServer()
@@ -195,7 +195,7 @@ func (a *App) AdminAddr() net.Addr {
 }
 
 // deservesALook is the message of each warning of the configuration.
-const deservesALook = "the configuration deserves a look"
+const deservesALook = "configuration warning"
 
 // announce logs what the service is, what it connects to, and how; and what in that an operator
 // should know.

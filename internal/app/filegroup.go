@@ -109,9 +109,9 @@ func (g *fileGroup) report(log *slog.Logger) bool {
 	var fewer *fewerCallers
 	switch {
 	case errors.As(g.err, &fewer):
-		log.Error("file of callers wrong, empty or gone", "changed", g.changed, "error", fewer.err, "action", fewer.action)
+		log.Error("file of callers invalid, empty or missing", "changed", g.changed, "error", fewer.err, "action", fewer.action)
 	case g.err != nil:
-		log.Error("configuration not reloaded, the old one stays in force", "changed", g.changed, "error", g.err)
+		log.Error("configuration not reloaded, the previous one stays in use", "changed", g.changed, "error", g.err)
 	case g.adopted || len(g.changed) > 0:
 		log.Info("configuration reloaded", "changed", g.changed)
 		for _, warning := range g.warnings {
@@ -124,7 +124,7 @@ func (g *fileGroup) report(log *slog.Logger) bool {
 }
 
 // errNoKey is the error of a file that has no line with a key.
-var errNoKey = errors.New("AUTH_API_KEYS_FILE: holds no key")
+var errNoKey = errors.New("AUTH_API_KEYS_FILE: contains no key")
 
 // takeKeys takes the API keys. A file that is empty or deleted admits no key.
 func takeKeys(a *config.Auth, next *inForce) error {
@@ -140,7 +140,7 @@ func takeKeys(a *config.Auth, next *inForce) error {
 		next.files.callers.Keys = slices.DeleteFunc(slices.Clone(next.files.callers.Keys), func(k api.Key) bool {
 			return !slices.ContainsFunc(held, func(h api.Key) bool { return h.SHA256 == k.SHA256 })
 		})
-		return &fewerCallers{err, "keys that the file no longer has are refused; new ones are not accepted until the file is right"}
+		return &fewerCallers{err, "keys removed from the file are refused; new ones are not accepted until the file is valid"}
 	}
 	next.files.callers.Keys = held
 	if len(held) == 0 {
@@ -175,7 +175,7 @@ func takeDenied(h *config.HTTP, next *inForce) error {
 	maps.Copy(all, denied)
 	maps.Copy(all, next.files.callers.Denied)
 	next.files.callers.Denied = all
-	return &fewerCallers{err, "certificates that were denied stay denied"}
+	return &fewerCallers{err, "certificates that are already denied stay denied"}
 }
 
 // takeListenerPair takes the main listener's certificate and key.

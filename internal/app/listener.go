@@ -87,12 +87,12 @@ func connsWithin(limit uint64, cfg *config.Config) int {
 // LogLimits logs which limits of the process are lower than its settings can need.
 func (a *App) LogLimits() {
 	if allowed := a.main.Stat().Max; allowed < a.cfg.HTTP.MaxConns {
-		a.log.Info("HTTP_MAX_CONNS lowered to what file descriptors allow: raise their limit for more (ulimit -n, LimitNOFILE)",
+		a.log.Info("HTTP_MAX_CONNS lowered to fit the file descriptor limit: raise that limit (ulimit -n, LimitNOFILE)",
 			"asked", a.cfg.HTTP.MaxConns, "max_conns", allowed)
 	}
 	needed := sysres.FilesNeeded(a.cfg.Pool.MaxConns, a.cfg.Pool.MaxWaiters)
 	if limit, ok := sysres.FileLimit(); ok && limit < needed {
-		a.log.Warn("file descriptor limit below what the settings can need: raise it (ulimit -n, LimitNOFILE), or lower LDAP_POOL_MAX_WAITERS",
+		a.log.Warn("file descriptor limit too low for the settings: raise it (ulimit -n, LimitNOFILE), or lower LDAP_POOL_MAX_WAITERS",
 			"limit", limit, "needed", needed)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestConnectionsLeaveDescriptorsForTheDirectory(t *testing.T) {
+func TestFlood_LeavesDescriptorsForTheDirectory(t *testing.T) {
 	t.Parallel()
 	cfg := &config.Config{Pool: config.Pool{MaxConns: 100}, Admin: config.Admin{Addr: "127.0.0.1:0"}}
 	for limit, want := range map[uint64]int{

@@ -40,11 +40,11 @@ func (l *lineCounter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// TestAnOutageMakesFewLinesAndLosesNoAuditLine takes the directory away under 100 logins a second,
+// TestOutage_LogsFewLinesAndEveryAuditLine takes the directory away under 100 logins a second,
 // on the bubble's clock. The outage lasts an hour with -long, otherwise ten minutes. Requests do
 // not pass through the listener: a bubble's clock stands still while a goroutine waits for the
 // network.
-func TestAnOutageMakesFewLinesAndLosesNoAuditLine(t *testing.T) {
+func TestOutage_LogsFewLinesAndEveryAuditLine(t *testing.T) {
 	t.Parallel()
 	lasts := 10 * time.Minute
 	if *long {
@@ -103,7 +103,7 @@ func TestAnOutageMakesFewLinesAndLosesNoAuditLine(t *testing.T) {
 		}
 		still := lines.kept[len(lines.kept)-2]
 		require.Equal(t, "directory server still down", still["msg"])
-		require.Equal(t, "logins get status 11 at once; probed again within 1 s", still["action"])
+		require.Equal(t, "logins get status 11 immediately; probed again within 1 s", still["action"])
 		t.Logf("%v of outage, %d logins: %d audit lines, %d lost; %d other lines, such as %v",
 			lasts, logins, lines.audit, logins-lines.audit, len(lines.kept), still)
 	})

@@ -94,7 +94,7 @@ func (r *readiness) look(ctx context.Context) {
 	before := r.problem
 	r.problem = ""
 	if missing != nil {
-		r.problem = logsafe.Printable(missing.Error(), maxText)
+		r.problem = logsafe.Printable(missing.Error(), logsafe.MaxShown)
 	}
 	now := r.problem
 	r.found = r.found || now == ""
@@ -106,9 +106,6 @@ func (r *readiness) look(ctx context.Context) {
 		r.log.Info("logins can succeed again")
 	}
 }
-
-// maxText bounds a text of the directory's, in bytes.
-const maxText = 300
 
 // directoryHealth reports the state of the directory to the API.
 type directoryHealth struct {
@@ -123,7 +120,7 @@ func (h directoryHealth) Health() api.HealthStatus {
 	for _, s := range stat.Servers {
 		server := api.ServerStatus{Address: s.URL, State: s.State.String(), Since: s.Since}
 		if s.LastErr != nil {
-			server.LastError = logsafe.Printable(s.LastErr.Error(), maxText)
+			server.LastError = logsafe.Printable(s.LastErr.Error(), logsafe.MaxShown)
 		}
 		out.Servers = append(out.Servers, server)
 	}

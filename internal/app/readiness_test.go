@@ -61,7 +61,7 @@ func TestReadiness_WaitsForWhatEveryLoginNeedsOnce(t *testing.T) {
 	unit := map[string][]string{"objectClass": {"organizationalUnit"}, "ou": {"late"}}
 	group := map[string][]string{"objectClass": {"groupOfNames"}, "cn": {"late"}, "member": {ldaptest.UserDN(0)}}
 	late, lateGroup := "ou=late,"+ldaptest.BaseDN, "cn=late,"+ldaptest.GroupsDN
-	groups, none := "LDAP_GROUP_BASE_DN="+ldaptest.GroupsDN, "none of the required groups is there"
+	groups, none := "LDAP_GROUP_BASE_DN="+ldaptest.GroupsDN, "none of the required groups exists or is visible"
 	for name, c := range map[string]struct {
 		environ    []string
 		dn         string

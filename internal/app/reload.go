@@ -131,7 +131,7 @@ func (r *reloader) reload(groups []*fileGroup, asked bool) {
 	r.adopt(next.files)
 	password := next.pool.BindPassword
 	if ends := config.NewSecret(password).SuspiciousEnds(); ends != "" && password != r.now.pool.BindPassword {
-		r.log.Warn("new bind password has odd ends",
+		r.log.Warn("new bind password begins or ends with an unusual character",
 			"variable", "LDAP_BIND_PASSWORD_FILE", "secret", ends)
 	}
 	if poolAsked {

@@ -22,7 +22,7 @@ func TestReload_WarnsOfAuthoritiesThatAreNotUsed(t *testing.T) {
 		r.hangup <- syscall.SIGHUP
 		synctest.Wait()
 		require.Equal(t, []string{"configuration reloaded: ca.pem", deservesALook}, r.logged())
-		require.Contains(t, r.log.String(), "LDAP_CA_FILE: not all of "+r.file("ca.pem")+" is used: certificate 2 has a negative serial number")
+		require.Contains(t, r.log.String(), "LDAP_CA_FILE: "+r.file("ca.pem")+" is used only in part: certificate 2 has a negative serial number")
 		adopted := r.inForce().pool
 		require.Len(t, adopted.Authorities, 2)
 		require.Equal(t, root.DER, adopted.Authorities[0].Raw)
@@ -31,6 +31,6 @@ func TestReload_WarnsOfAuthoritiesThatAreNotUsed(t *testing.T) {
 		r.write("ca.pem", lost)
 		r.hangup <- syscall.SIGHUP
 		synctest.Wait()
-		require.Equal(t, "configuration not reloaded, the old one stays in force: ca.pem", r.logged()[2])
+		require.Equal(t, "configuration not reloaded, the previous one stays in use: ca.pem", r.logged()[2])
 	})
 }

@@ -28,7 +28,7 @@ import (
 // The messages of a reload.
 const (
 	reloadedLine    = "configuration reloaded"
-	notReloadedLine = "configuration not reloaded, the old one stays in force"
+	notReloadedLine = "configuration not reloaded, the previous one stays in use"
 )
 
 // reloading is a reloader at work in a bubble, and what it did.
@@ -188,7 +188,7 @@ func (r *reloading) wait() {
 	synctest.Wait()
 }
 
-func TestANewSecretIsTakenOverHoweverItIsPutThere(t *testing.T) {
+func TestReload_AdoptsASecretHoweverItIsWritten(t *testing.T) {
 	t.Parallel()
 	for name, put := range map[string]func(r *reloading){
 		"written in place": func(r *reloading) { r.write("password", "second") },
@@ -222,9 +222,9 @@ func TestANewSecretIsTakenOverHoweverItIsPutThere(t *testing.T) {
 	}
 }
 
-// TestTheSwapOfASymlinkIsSeen changes a secret as Kubernetes does: file -> ..data/file, ..data -> a
-// folder by date, and a new ..data renamed over the old.
-func TestTheSwapOfASymlinkIsSeen(t *testing.T) {
+// TestReload_SeesASwappedSymlink changes a secret as Kubernetes does: file -> ..data/file, ..data
+// -> a folder by date, and a new ..data renamed over the old.
+func TestReload_SeesASwappedSymlink(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := watched(t)
@@ -246,7 +246,7 @@ func TestTheSwapOfASymlinkIsSeen(t *testing.T) {
 	})
 }
 
-func TestWhatIsWrongIsSaidOnceAndChangesNothing(t *testing.T) {
+func TestReload_RejectsABadFileAndLogsItOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := watched(t)
@@ -262,7 +262,7 @@ func TestWhatIsWrongIsSaidOnceAndChangesNothing(t *testing.T) {
 		require.Equal(t, []string{refused + "password", refused + "password", refused + "ca.pem"}, r.logged())
 		require.Contains(t, r.log.String(), "is empty")
 		require.Contains(t, r.log.String(), "no such file")
-		require.Contains(t, r.log.String(), "holds no certificate")
+		require.Contains(t, r.log.String(), "contains no PEM certificate")
 		r.write("ca.pem", r.authority())
 		r.write("password", "second")
 		r.wait()
@@ -271,7 +271,7 @@ func TestWhatIsWrongIsSaidOnceAndChangesNothing(t *testing.T) {
 	})
 }
 
-func TestAFileThatIsJustBeingWrittenIsNotTakenForWhole(t *testing.T) {
+func TestReload_WaitsForAFileThatIsBeingWritten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := watched(t)
@@ -287,7 +287,7 @@ func TestAFileThatIsJustBeingWrittenIsNotTakenForWhole(t *testing.T) {
 	})
 }
 
-func TestAHangupReloadsAtOnce(t *testing.T) {
+func TestReload_SIGHUPReloadsAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := watched(t)
@@ -303,7 +303,7 @@ func TestAHangupReloadsAtOnce(t *testing.T) {
 	})
 }
 
-func TestWhatThePoolRefusesIsSaid(t *testing.T) {
+func TestReload_LogsWhatThePoolRejects(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := watched(t)
@@ -360,7 +360,7 @@ func (r *reloading) unreadable(name string) {
 	require.NoError(r.t, os.Mkdir(r.file(name), 0o700))
 }
 
-func TestAFileThatIsNoGoodHoldsBackItsOwnGroupAlone(t *testing.T) {
+func TestReload_BadFileHoldsBackOnlyItsOwnGroup(t *testing.T) {
 	t.Parallel()
 	files := []string{"password", "ca.pem", "callers.pem", "keys", "denied", "cert.pem", "key.pem"}
 	group := map[string]string{"cert.pem": "pair", "key.pem": "pair"}
@@ -441,9 +441,9 @@ func TestReloader_RevokesAKeyOfAFileThatIsRewrittenWithoutEnd(t *testing.T) {
 	})
 }
 
-func TestWhatAFileOfCallersNoLongerAdmitsIsRefusedWhateverIsWrongWithIt(t *testing.T) {
+func TestReload_BadFileOfCallersStillRevokes(t *testing.T) {
 	t.Parallel()
-	const fewer = "file of callers wrong, empty or gone: "
+	const fewer = "file of callers invalid, empty or missing: "
 	synctest.Test(t, func(t *testing.T) {
 		r := watched(t)
 		require.Equal(t, "one two", r.keys())
@@ -484,7 +484,7 @@ func TestWhatAFileOfCallersNoLongerAdmitsIsRefusedWhateverIsWrongWithIt(t *testi
 	})
 }
 
-func TestADenialIsTakenBackByARightFileAlone(t *testing.T) {
+func TestReload_OnlyAValidFileLiftsADenial(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := watched(t)
@@ -500,11 +500,11 @@ func TestADenialIsTakenBackByARightFileAlone(t *testing.T) {
 		require.NoError(t, os.Remove(r.file("denied")))
 		r.wait()
 		require.Len(t, r.inForce().files.callers.Denied, 1)
-		require.Contains(t, r.log.String(), "certificates that were denied stay denied")
+		require.Contains(t, r.log.String(), "certificates that are already denied stay denied")
 	})
 }
 
-func TestAFileThatAnEditorReplacesIsNotTakenForDeleted(t *testing.T) {
+func TestReload_FileReplacedByAnEditorCountsAsPresent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := watched(t)

@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestTheServiceLogsInAtActiveDirectoryWithItsPresetAlone has nothing set but where the domain is,
+// TestActiveDirectory_ServedWithThePresetAlone has nothing set but where the domain is,
 // and a group: over ldaps.
-func TestTheServiceLogsInAtActiveDirectoryWithItsPresetAlone(t *testing.T) {
+func TestActiveDirectory_ServedWithThePresetAlone(t *testing.T) {
 	s := ldaptest.StartSamba(t, ldaptest.SambaConfig{})
 	member := s.AddUser("member", "member-secret")
 	s.AddUser("guest1", "guest-secret")

@@ -98,7 +98,7 @@ func LoginConfig(cfg *config.Config) (auth.Config, error) {
 			Stale: cfg.Auth.BasicCacheStale, Size: cfg.Auth.BasicCacheSize,
 		},
 	}
-	if cfg.Auth.FailureDetail == "uniform" {
+	if cfg.Auth.Uniform() {
 		c.UniformDelay, c.DecoyDN = cfg.Auth.UniformDelay, cfg.Auth.UniformDecoyDN
 		c.UniformJitter, c.TurnWait, c.Sleep = uniformJitter(cfg), cfg.Pool.MaxWait, auth.Nanosleep
 	}
@@ -115,7 +115,7 @@ func timeLimits(cfg *config.Config) []time.Duration {
 
 // longestLogin returns the longest time until a login is answered.
 func longestLogin(cfg *config.Config) time.Duration {
-	if cfg.Auth.FailureDetail == "uniform" {
+	if cfg.Auth.Uniform() {
 		return cfg.Auth.Timeout + cfg.Auth.UniformDelay + uniformJitter(cfg)
 	}
 	return cfg.Auth.Timeout

@@ -19,16 +19,16 @@ import (
 // maxFields is the largest number of fields of a line.
 const maxFields = 26
 
-// The pace of lines about refused requests of strangers: refusalBurst at once, then one in each
-// interval. So a stranger cannot fill a disk.
+// The limit of lines about rejected requests of unknown callers: refusalBurst at once, then one in
+// each interval. So an unknown caller cannot fill a disk.
 const (
 	refusalBurst    = 100
 	refusalInterval = time.Second
 )
 
-// Log writes the audit lines, one for each login. Requests of strangers that were refused before
-// they were logins get as many lines as the pace allows. The fields are a promise to programs that
-// read them; a test holds docs/audit.md against them. Log implements [auth.Observer].
+// Log writes the audit lines, one for each login. Requests of unknown callers that were rejected
+// before they were logins get as many lines as the limit allows. The fields are a stable interface
+// for programs; a test compares them with docs/audit.md. Log implements [auth.Observer].
 type Log struct {
 	log      *slog.Logger
 	traceID  func(context.Context) string
@@ -46,8 +46,8 @@ func New(logger *slog.Logger, traceID func(context.Context) string) *Log {
 	return &Log{log: logger, traceID: traceID, refusals: logsafe.NewLimiterOf(refusalBurst, refusalInterval)}
 }
 
-// refusesStranger reports whether a request was refused before it was a login, and is not one of a
-// known caller.
+// refusesStranger reports whether a request of an unknown caller was rejected before it was a
+// login.
 func refusesStranger(c auth.Credentials, o auth.Outcome) bool {
 	return c.Caller.Name == "" && (o == auth.CallerRefused || o == auth.BadRequest)
 }
@@ -72,7 +72,7 @@ func (a *Log) LoginDone(ctx context.Context, c auth.Credentials, r auth.Result) 
 	attrs := append(fields[:0],
 		slog.String("outcome", r.Outcome.Code()),
 		slog.Int("status", r.Outcome.Status()))
-	attrs = logsafe.AppendText(attrs, "username", c.Username, logsafe.MaxUsername)
+	attrs = logsafe.AppendText(attrs, "username", c.Username, auth.MaxUsername)
 	attrs = logsafe.AppendText(attrs, "dn", r.DN, logsafe.MaxText)
 	attrs = logsafe.AppendText(attrs, "request_id", c.RequestID, logsafe.MaxText)
 	attrs = logsafe.AppendText(attrs, "trace_id", a.traceID(ctx), logsafe.MaxText)
@@ -124,10 +124,11 @@ func appendCause(attrs []slog.Attr, r auth.Result) []slog.Attr {
 	return logsafe.AppendText(attrs, "cause", logsafe.ErrorText(r.Cause), logsafe.MaxText)
 }
 
-// levelOf returns Info for what is no fault, Warn for the directory's faults, Error for our own.
+// levelOf returns Warn for faults of the directory, Error for faults of the service, and Info
+// otherwise.
 func levelOf(o auth.Outcome) slog.Level {
 	switch {
-	case o.Status() == auth.InternalError.Status(): // or no outcome at all
+	case o.Status() == auth.InternalError.Status(): // or not a valid outcome
 		return slog.LevelError
 	case o.IsFault():
 		return slog.LevelWarn

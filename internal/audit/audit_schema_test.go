@@ -71,9 +71,9 @@ func (code answering) Bind(context.Context, string, string, ...ldappool.Control)
 	return &ldappool.BindResult{Result: ldappool.Result{Server: observertest.ServerA, Code: uint16(code)}}, nil
 }
 
-// TestTheAuditLineIsAsDocumented has logins of every kind end, those too that a real Authenticator
-// decides, and holds what is logged against docs/audit.md, both ways.
-func TestTheAuditLineIsAsDocumented(t *testing.T) {
+// TestAudit_LinesFollowTheDocumentation has logins of every kind end, those too that a real
+// Authenticator decides, and holds what is logged against docs/audit.md, both ways.
+func TestAudit_LinesFollowTheDocumentation(t *testing.T) {
 	t.Parallel()
 	log, logs := newTest(slog.LevelInfo)
 	logger, tracedLogs := observertest.NewLogger(slog.LevelInfo)
@@ -128,9 +128,9 @@ func TestTheAuditLineIsAsDocumented(t *testing.T) {
 	}
 }
 
-// TestAnOperatorIsToldOfWhatIsOdd: a sub-code of AD's that nobody knows is a wrong password, and a
+// TestAudit_WarnsOfUnknownSubCodes: a sub-code of AD's that nobody knows is a wrong password, and a
 // warning.
-func TestAnOperatorIsToldOfWhatIsOdd(t *testing.T) {
+func TestAudit_WarnsOfUnknownSubCodes(t *testing.T) {
 	t.Parallel()
 	log, logs := newTest(slog.LevelInfo)
 	ad, err := dialect.Named("ad")
@@ -141,10 +141,10 @@ func TestAnOperatorIsToldOfWhatIsOdd(t *testing.T) {
 	require.Equal(t, auth.InvalidPassword, r.Outcome)
 	line := logs.Lines(t)[0]
 	assert.Equal(t, "WARN", line["level"])
-	assert.Equal(t, "AD refused a bind without a sub-code", line["notice"])
+	assert.Equal(t, "AD rejected a bind without a sub-code", line["notice"])
 }
 
-func TestTheResultCodeIsThatOfTheDecisiveAnswer(t *testing.T) {
+func TestAudit_ResultCodeIsThatOfTheDecisiveAnswer(t *testing.T) {
 	t.Parallel()
 	log, logs := newTest(slog.LevelInfo)
 	for _, code := range []uint16{ldap.LDAPResultSuccess, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultBusy} {
@@ -159,7 +159,7 @@ func TestTheResultCodeIsThatOfTheDecisiveAnswer(t *testing.T) {
 	assert.InDelta(t, 51, lines[2]["result_code"], 0)
 }
 
-func TestRefusedRequestsOfStrangersHaveABoundedNumberOfLines(t *testing.T) {
+func TestAudit_LimitsTheLinesOfRejectedStrangers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log, logs := newTest(slog.LevelInfo)

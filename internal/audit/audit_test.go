@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAuditLineHasExactlyTheseFields(t *testing.T) {
+func TestAudit_LineHasExactlyTheseFields(t *testing.T) {
 	t.Parallel()
 	caller := auth.Credentials{Username: "User0", Password: "pw", RequestID: "req-1", Client: "192.0.2.7"}
 	fault, timeout := observertest.FullLogin()
@@ -77,7 +77,7 @@ func TestAuditLineHasExactlyTheseFields(t *testing.T) {
 	}
 }
 
-func TestAuditLevelTellsWhoseFaultItIs(t *testing.T) {
+func TestAudit_LevelSaysWhoseFaultItIs(t *testing.T) {
 	t.Parallel()
 	log, logs := newTest(slog.LevelDebug)
 	for _, o := range append(auth.Outcomes(), 200) {
@@ -96,7 +96,7 @@ func TestAuditLevelTellsWhoseFaultItIs(t *testing.T) {
 	}
 }
 
-func TestAuditWritesNothingBelowTheLoggersLevel(t *testing.T) {
+func TestAudit_ObeysTheLevelOfTheLogger(t *testing.T) {
 	t.Parallel()
 	log, logs := newTest(slog.LevelWarn)
 	login(log, auth.Result{Outcome: auth.OK})
@@ -105,7 +105,7 @@ func TestAuditWritesNothingBelowTheLoggersLevel(t *testing.T) {
 	assert.NotEmpty(t, logs.String())
 }
 
-func TestNobodyCanForgeALine(t *testing.T) {
+func TestAudit_EscapesForgedLines(t *testing.T) {
 	t.Parallel()
 	const forged = `{"level":"INFO","msg":"login","outcome":"ok"}`
 	tests := []struct{ name, text, want string }{
@@ -157,7 +157,7 @@ func TestNobodyCanForgeALine(t *testing.T) {
 	}
 }
 
-func TestAnOverlongUsernameIsCut(t *testing.T) {
+func TestAudit_TruncatesALongUsername(t *testing.T) {
 	t.Parallel()
 	log, logs := newTest(slog.LevelInfo)
 	log.LoginDone(context.Background(), auth.Credentials{Username: strings.Repeat("x", 16<<10)},

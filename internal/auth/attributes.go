@@ -3,8 +3,8 @@ package auth
 import (
 	"context"
 	"encoding/base64"
-	"strings"
 
+	"authsvc/internal/dialect"
 	"authsvc/internal/ldapname"
 
 	"github.com/go-ldap/ldap/v3"
@@ -13,19 +13,16 @@ import (
 // Attribute is an attribute to return of a user.
 type Attribute struct {
 	Name   string // an attribute description (RFC 4512 section 2.5)
-	Base64 bool   // whatever the value: a form that does not depend on its bytes
+	Base64 bool   // always, so that the form does not depend on the value
 }
 
-// base64Form follows the name of an attribute to return as base64.
-const base64Form = ":base64"
-
-// ParseAttribute parses an item of LDAP_ATTRIBUTES: "name" or "name:base64".
+// ParseAttribute parses an item of LDAP_ATTRIBUTES, which config has checked.
 func ParseAttribute(item string) Attribute {
-	name, ok := strings.CutSuffix(item, base64Form)
-	return Attribute{Name: name, Base64: ok}
+	name, asBase64, _ := dialect.CutForm(item)
+	return Attribute{Name: name, Base64: asBase64}
 }
 
-// form returns a value in the form in which it is returned.
+// form returns a value as the caller gets it.
 func (a Attribute) form(value string) string {
 	if a.Base64 {
 		return base64.StdEncoding.EncodeToString([]byte(value))
@@ -33,9 +30,9 @@ func (a Attribute) form(value string) string {
 	return text(a.Name, value)
 }
 
-// attributesOf returns the attributes that were asked for of the entry of a user whose password was
-// right. It fetches the values that the server did not send with the entry.
-func (l *login) attributesOf(ctx context.Context, e *ldap.Entry) (map[string][]string, error) {
+// userAttributes returns the configured attributes of the entry of a user whose password was right.
+// It fetches values that the server did not send with the entry.
+func (l *login) userAttributes(ctx context.Context, e *ldap.Entry) (map[string][]string, error) {
 	if e == nil || len(l.attributes) == 0 {
 		return nil, nil
 	}
@@ -43,7 +40,7 @@ func (l *login) attributesOf(ctx context.Context, e *ldap.Entry) (map[string][]s
 	for i, a := range l.attributes {
 		names[i] = a.Name
 	}
-	if err := l.complete(ctx, e, names...); err != nil {
+	if err := l.fetchRanges(ctx, e, names...); err != nil {
 		return nil, err
 	}
 	size := 0
@@ -52,27 +49,26 @@ func (l *login) attributesOf(ctx context.Context, e *ldap.Entry) (map[string][]s
 		if size += attributeSize + textsSize(a.Values); size > maxEntrySize {
 			return nil, fault(errLargeEntry)
 		}
-		for _, asked := range l.attributes {
-			if !ldapname.SameDescription(a.Name, asked.Name) {
+		for _, requested := range l.attributes {
+			if !ldapname.SameDescription(a.Name, requested.Name) {
 				continue
 			}
 			if all == nil {
 				all = make(map[string][]string, len(l.attributes))
 			}
-			all[asked.Name] = asked.appendForms(all[asked.Name], a.Values)
+			all[requested.Name] = requested.appendForms(all[requested.Name], a.Values)
 		}
 	}
 	return all, nil
 }
 
-// appendForms adds values to those that there are already: an entry may have some as ";binary" and
-// some without.
-func (a Attribute) appendForms(told, values []string) []string {
-	if told == nil {
-		told = make([]string, 0, len(values))
+// appendForms appends values. An entry may have some of them as ";binary" and some without.
+func (a Attribute) appendForms(all, values []string) []string {
+	if all == nil {
+		all = make([]string, 0, len(values))
 	}
 	for _, v := range values {
-		told = append(told, a.form(v))
+		all = append(all, a.form(v))
 	}
-	return told
+	return all
 }

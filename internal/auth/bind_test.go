@@ -29,7 +29,7 @@ func TestJudgeBind_MakesAResultOfEachVerdict(t *testing.T) {
 		"530": {NotPermitted, true, ""},
 		"51f": {DirectoryUnavailable, false, ""},
 		"6fe": {DirectoryUnavailable, false, ""},
-		"57":  {InvalidPassword, false, "AD refused a bind with the unknown sub-code 57"},
+		"57":  {InvalidPassword, false, "AD rejected a bind with the unknown sub-code 57"},
 	} {
 		answer := ldappool.Result{Code: 49, Server: "ldap://here", Diagnostic: "comment: AcceptSecurityContext error, data " + code + ", v3839"}
 		r := judgeBind(ad, answer, InvalidUser)
@@ -66,8 +66,8 @@ func TestJudgeBind_NamesThePolicysErrorAndTakesItsWarnings(t *testing.T) {
 	}
 }
 
-// TestText_IsBase64IfItIsNoText and if the directory has no text form for it.
-func TestText_IsBase64IfItIsNoText(t *testing.T) {
+// TestText_IsBase64IfTheValueIsBinary and if the directory has no text form for it.
+func TestText_IsBase64IfTheValueIsBinary(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[[2]string]string{
 		{"objectGUID", "abcdefghijklmnop"}:                    "64636261-6665-6867-696a-6b6c6d6e6f70",

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// cacheAge is how long an answer of the directory about a group is used again. Group membership is
-// never cached.
-const cacheAge = time.Minute
+// cacheTTL is how long the directory's answer about a group is cached. Group membership is never
+// cached.
+const cacheTTL = time.Minute
 
-// Bounds of a cache, in answers and in bytes of questions and answers. A cache that is full is
-// emptied. An answer above maxAnswerSize is not cached.
+// Bounds of a cache, in answers and in bytes of questions and answers. A full cache is cleared. An
+// answer above maxAnswerSize is not cached.
 const (
 	maxCached     = 10_000
 	maxCacheSize  = 8 << 20
@@ -31,7 +31,7 @@ type cached[V any] struct {
 	until time.Time
 }
 
-// get returns the answer to a question, if it is not older than cacheAge.
+// get returns the answer to a question, if it is not older than cacheTTL.
 func (c *cache[V]) get(question string, now time.Time) (V, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -43,7 +43,7 @@ func (c *cache[V]) get(question string, now time.Time) (V, bool) {
 	return a.value, true
 }
 
-// put caches an answer of so many bytes that the directory gave at now.
+// put caches an answer of a size in bytes that the directory gave at now.
 func (c *cache[V]) put(question string, value V, size int, now time.Time) {
 	size += len(question)
 	c.mu.Lock()
@@ -56,6 +56,6 @@ func (c *cache[V]) put(question string, value V, size int, now time.Time) {
 	if c.answers == nil || len(c.answers) >= maxCached || c.size+size > maxCacheSize {
 		c.answers, c.size = map[string]cached[V]{}, 0
 	}
-	c.answers[strings.Clone(question)] = cached[V]{value: value, size: size, until: now.Add(cacheAge)}
+	c.answers[strings.Clone(question)] = cached[V]{value: value, size: size, until: now.Add(cacheTTL)}
 	c.size += size
 }

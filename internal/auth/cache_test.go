@@ -60,9 +60,9 @@ func TestMerge_KeepsLookAlikesApart(t *testing.T) {
 		"UID=Kim, OU=People,DC=example": 1, "uid=\u212aim,ou=people,dc=example": 2, "uid=k\u0131m,ou=people,dc=example": 2, "uid=kim,ou=peopſe,dc=example": 2,
 	} {
 		l := &login{}
-		found, err := l.merge(nil, []*ldap.Entry{{DN: "uid=kim,ou=people,dc=example"}})
+		found, err := l.addFound(nil, []*ldap.Entry{{DN: "uid=kim,ou=people,dc=example"}})
 		require.NoError(t, err)
-		found, err = l.merge(found, []*ldap.Entry{{DN: other}})
+		found, err = l.addFound(found, []*ldap.Entry{{DN: other}})
 		require.NoError(t, err)
 		require.Len(t, found, entries, other)
 	}

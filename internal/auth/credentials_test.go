@@ -132,7 +132,7 @@ func TestContract_PasswordsThatAreRefused(t *testing.T) {
 	}
 }
 
-func FuzzValidateRefusesWithoutRepeatingAValue(f *testing.F) {
+func FuzzValidate_ErrorRepeatsNoValue(f *testing.F) {
 	f.Add("user0", "password0")
 	f.Add("", "")
 	f.Add("\u00a0user0", "\x00")

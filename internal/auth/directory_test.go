@@ -45,7 +45,7 @@ func startTree(t *testing.T) (s *ldaptest.Slapd, der []byte) {
 	}), der
 }
 
-func TestALoginIsDecidedByTheDirectory(t *testing.T) {
+func TestLogin_IsDecidedByTheDirectory(t *testing.T) {
 	t.Parallel()
 	s, _ := startTree(t)
 	p := newPool(t, s.URL())
@@ -139,7 +139,7 @@ func TestALoginIsDecidedByTheDirectory(t *testing.T) {
 	}
 }
 
-func TestTheUsersNameIsTheEntrysOwn(t *testing.T) {
+func TestOwnName_OfTheEntryIsReturned(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1, LDIF: person("Mixed Case", ldaptest.PeopleDN, "userPassword: secret", "mail: mixed@example.org") +
 		person("many", ldaptest.PeopleDN, "uid: alias", "userPassword: secret")})
@@ -175,7 +175,7 @@ func TestTheUsersNameIsTheEntrysOwn(t *testing.T) {
 	}
 }
 
-func TestAttributesAreReturnedAsTheyWereAskedFor(t *testing.T) {
+func TestAttributes_AreReturnedAsRequested(t *testing.T) {
 	t.Parallel()
 	s, der := startTree(t)
 	p := newPool(t, s.URL())
@@ -224,9 +224,9 @@ func TestAttributesAreReturnedAsTheyWereAskedFor(t *testing.T) {
 	}
 }
 
-// TestARefusedServiceIdentityIsNoRefusedPassword: the directory says invalidCredentials (49) to
+// TestServiceIdentity_RejectedOneIsAFault: the directory says invalidCredentials (49) to
 // both.
-func TestARefusedServiceIdentityIsNoRefusedPassword(t *testing.T) {
+func TestServiceIdentity_RejectedOneIsAFault(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
 	for name, change := range map[string]func(*ldappool.Config){
@@ -252,9 +252,9 @@ func TestARefusedServiceIdentityIsNoRefusedPassword(t *testing.T) {
 	}
 }
 
-// TestAnIdentityThatMaySeeNothingIsAFault: anonymous searches are answered with noSuchObject (32)
+// TestServiceIdentity_WithoutAccessIsAFault: anonymous searches are answered with noSuchObject (32)
 // here.
-func TestAnIdentityThatMaySeeNothingIsAFault(t *testing.T) {
+func TestServiceIdentity_WithoutAccessIsAFault(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
 	p := newPool(t, s.URL(), func(c *ldappool.Config) { c.BindDN, c.BindPassword = "", "" })

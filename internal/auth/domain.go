@@ -16,9 +16,9 @@ type domain struct {
 	readAt time.Time
 }
 
-// domain returns the domain's names, which are cached for cacheAge.
+// domain returns the domain's names, which are cached for cacheTTL.
 func (l *login) domain(ctx context.Context) (domain, error) {
-	if d := l.cachedDomain.Load(); d != nil && time.Since(d.readAt) < cacheAge {
+	if d := l.cachedDomain.Load(); d != nil && time.Since(d.readAt) < cacheTTL {
 		return *d, nil
 	}
 	return l.readDomain(ctx)
@@ -28,7 +28,7 @@ func (l *login) domain(ctx context.Context) (domain, error) {
 func (l *login) readDomain(ctx context.Context) (domain, error) {
 	began := time.Now()
 	names, err := dialect.ReadDomain(ctx, l.lookup)
-	if _, isDecided := errors.AsType[*decided](err); err != nil && !isDecided {
+	if _, isResult := errors.AsType[*resultError](err); err != nil && !isResult {
 		err = fault(err)
 	}
 	if err != nil {
@@ -39,17 +39,16 @@ func (l *login) readDomain(ctx context.Context) (domain, error) {
 	return *d, nil
 }
 
-// lookup does a search that is not for the user's entry but for what the login must know besides.
-// Anything but the whole of the answer is a fault: nothing that was not read is taken for empty.
-// The fault names what was searched in the words given. These never include a DN that a server
-// sent: it may repeat a password.
+// lookup does a search for other data than the user's entry. An incomplete answer is a fault, so
+// that missing data is never treated as empty. The fault describes the search as searched. This
+// must not contain a DN that a server sent, which may repeat a password.
 func (l *login) lookup(ctx context.Context, searched string, req *ldap.SearchRequest) ([]*ldap.Entry, error) {
-	answer, err := l.ask(ctx, req)
+	answer, err := l.doSearch(ctx, req)
 	if err != nil {
-		return nil, end(judgeFault(err))
+		return nil, asError(judgeFault(err))
 	}
 	if err := judgeLookup(answer.Result); err != nil {
-		return nil, naming(searched, err)
+		return nil, withContext(searched, err)
 	}
 	return answer.Entries, nil
 }

@@ -13,26 +13,27 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// maxEntrySize bounds what a login keeps of the user's entry while it waits for other operations,
-// in bytes: attributes of 1 MiB, and 64 KiB for the DN and what holds them.
+// maxEntrySize bounds the memory of the user's entry in a login, in bytes: 1 MiB of attributes, and
+// 64 KiB for the DN and overhead.
 const maxEntrySize = 1<<20 + 64<<10
 
-// Sizes of what holds a value and an attribute, in bytes, so that empty ones without end count too.
+// The memory overhead of a value and of an attribute, in bytes, so that empty ones count too.
 const (
 	stringSize    = 16
 	attributeSize = 72
 )
 
 // errLargeEntry is the cause of a fault.
-var errLargeEntry = errors.New("the user's entry has more than 1 MiB of requested attributes: request fewer or smaller ones")
+var errLargeEntry = errors.New("the requested attributes of the user's entry exceed 1 MiB: request fewer or smaller ones in LDAP_ATTRIBUTES")
 
-// merge adds entries that were not found yet: bases may overlap. Two are enough; a server that
-// ignores the limit may send any number. It fails if one is larger than maxEntrySize.
-func (l *login) merge(found, more []*ldap.Entry) ([]*ldap.Entry, error) {
+// addFound adds entries that were not found before, since bases may overlap. It keeps two at most,
+// because a server that ignores the limit may send any number. It fails if one is larger than
+// maxEntrySize.
+func (l *login) addFound(found, more []*ldap.Entry) ([]*ldap.Entry, error) {
 	for _, e := range more {
 		same := func(f *ldap.Entry) bool { return ldapname.PermitDNKey(f.DN) == ldapname.PermitDNKey(e.DN) }
 		if len(found) < 2 && !slices.ContainsFunc(found, same) {
-			kept, ok := l.keep(e)
+			kept, ok := l.copyEntry(e)
 			if !ok {
 				return nil, fault(errLargeEntry)
 			}
@@ -42,10 +43,10 @@ func (l *login) merge(found, more []*ldap.Entry) ([]*ldap.Entry, error) {
 	return found, nil
 }
 
-// keep copies what later steps need of an entry: its DN and the requested attributes. Logins that
-// wait for a connection keep nothing else of the answer. ok is false if that is more than
+// copyEntry copies the DN and the requested attributes of an entry, which later steps need, so that
+// a waiting login does not hold the whole answer in memory. ok is false if the copy exceeds
 // maxEntrySize.
-func (l *login) keep(e *ldap.Entry) (kept *ldap.Entry, ok bool) {
+func (l *login) copyEntry(e *ldap.Entry) (kept *ldap.Entry, ok bool) {
 	size := len(e.DN)
 	if size > maxEntrySize {
 		return nil, false
@@ -68,7 +69,7 @@ func (l *login) keep(e *ldap.Entry) (kept *ldap.Entry, ok bool) {
 	return kept, true
 }
 
-// textsSize is about how many bytes of memory texts take.
+// textsSize estimates the memory of texts, in bytes.
 func textsSize(texts []string) (size int) {
 	for _, s := range texts {
 		size += stringSize + len(s)
@@ -76,26 +77,26 @@ func textsSize(texts []string) (size int) {
 	return size
 }
 
-// describe makes the user of an entry, but for the attributes and the groups.
-func (l *login) describe(e *ldap.Entry) identity {
-	who := identity{user: User{DN: e.DN}, entry: e}
-	u := &who.user
+// identityOf returns the identity of an entry, without attributes and groups.
+func (l *login) identityOf(e *ldap.Entry) identity {
+	id := identity{user: User{DN: e.DN}, entry: e}
+	u := &id.user
 	for _, a := range e.Attributes {
 		if ldapname.SameDescription(a.Name, l.cfg.NameAttribute) && len(a.Values) > 0 {
 			u.Username = text(a.Name, ownName(a.Values, l.cfg.NameAttribute, e.DN))
 		}
 	}
 	if u.Username == "" {
-		u.Username, who.nameless = nameInDN(e.DN, l.cfg.NameAttribute)
+		u.Username, id.unnamed = nameInDN(e.DN, l.cfg.NameAttribute)
 	}
-	return who
+	return id
 }
 
-// nameInDN is the name of an entry that shows no name attribute: the value that its DN has of it,
-// or else of another one; then nameless is true. What is in its RDN is the entry's own (RFC 4512
-// section 2.3.2), and what was typed may be somebody else's: the filter may have found it in an
-// attribute that users set themselves.
-func nameInDN(entry, attribute string) (name string, nameless bool) {
+// nameInDN returns the name of an entry that shows no name attribute: the value of the name
+// attribute in its RDN, or else of another attribute; then unnamed is true. The RDN is the entry's
+// own (RFC 4512 section 2.3.2). The typed name may be another user's, because the filter may match
+// an attribute that users can set.
+func nameInDN(entry, attribute string) (name string, unnamed bool) {
 	parsed, err := ldapname.ParseDN(entry)
 	if err != nil || len(parsed.RDNs) == 0 {
 		return text(attribute, entry), true
@@ -107,9 +108,9 @@ func nameInDN(entry, attribute string) (name string, nameless bool) {
 	return text(rdn[0].Type, rdn[0].Value), true
 }
 
-// ownName returns the value of an entry's name attribute that is its own name: of several the one
-// in its RDN, which has only one (RFC 4512 section 2.3). Users may be allowed to add values to an
-// attribute, and the order of values means nothing.
+// ownName returns the value of an entry's name attribute that is its name: if there are several,
+// the one in its RDN, which has only one (RFC 4512 section 2.3). Users may be allowed to add values
+// to an attribute, and the order of values has no meaning.
 func ownName(values []string, attribute, dn string) string {
 	if len(values) == 1 {
 		return values[0]
@@ -130,7 +131,7 @@ func ownName(values []string, attribute, dn string) string {
 	return own
 }
 
-// rdnValue returns the value that the RDN has of an attribute.
+// rdnValue returns the value of an attribute in the RDN.
 func rdnValue(dn *ldap.DN, attribute string) (string, bool) {
 	if len(dn.RDNs) == 0 {
 		return "", false
@@ -143,8 +144,8 @@ func rdnValue(dn *ldap.DN, attribute string) (string, bool) {
 	return "", false
 }
 
-// text makes an attribute's value fit for JSON: one that is not valid UTF-8 becomes base64, but for
-// those that have a text form of their own.
+// text converts an attribute's value for JSON: to its own text form if it has one, and to base64 if
+// it is not valid UTF-8.
 func text(attribute, value string) string {
 	if s, ok := dialect.Text(attribute, value); ok {
 		return s

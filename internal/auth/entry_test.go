@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAnEntryWithoutTheNameAttributeHasTheNameOfItsDN: each is found by a mail address that says
+// TestOwnName_FallsBackToTheRDN: each is found by a mail address that says
 // "root".
-func TestAnEntryWithoutTheNameAttributeHasTheNameOfItsDN(t *testing.T) {
+func TestOwnName_FallsBackToTheRDN(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ dn, attributes, want string }{
 		"its DN's first attribute":          {"cn=Mallory", "cn: Mallory", "Mallory"},
@@ -35,12 +35,12 @@ func TestAnEntryWithoutTheNameAttributeHasTheNameOfItsDN(t *testing.T) {
 	}
 }
 
-// TestANameThatTheDirectoryDoesNotShowIsTakenOfTheDN: an access rule hides uid, and the RDN has it.
-func TestANameThatTheDirectoryDoesNotShowIsTakenOfTheDN(t *testing.T) {
+// TestOwnName_HiddenOneIsTakenFromTheRDN: an access rule hides uid, and the RDN has it.
+func TestOwnName_HiddenOneIsTakenFromTheRDN(t *testing.T) {
 	t.Parallel()
 	for dn, want := range map[string]struct {
-		name     string
-		nameless bool
+		name    string
+		unnamed bool
 	}{
 		"uid=mallory,ou=people": {"mallory", false},
 		"UID=mallory,ou=people": {"mallory", false},
@@ -52,6 +52,6 @@ func TestANameThatTheDirectoryDoesNotShowIsTakenOfTheDN(t *testing.T) {
 	} {
 		name, nameless := auth.NameInDN(dn, "uid")
 		require.Equal(t, want.name, name, dn)
-		require.Equal(t, want.nameless, nameless, dn)
+		require.Equal(t, want.unnamed, nameless, dn)
 	}
 }

@@ -15,10 +15,9 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// Explain takes every step of a login that needs no password. The throttle does not count it, and
-// the Observer does not get it. OK means that only the password, and what the bind itself would
-// say, could still refuse the login. Any other outcome is the one that a login with the right
-// password would get.
+// Explain does every step of a login that needs no password. The throttle does not count it, and
+// the Observer does not get it. OK means that only the password or the bind could still fail the
+// login. Any other outcome is that of a login with the right password.
 func (a *Authenticator) Explain(ctx context.Context, username string) Result {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.Timeout)
 	defer cancel()
@@ -33,21 +32,21 @@ func (a *Authenticator) Explain(ctx context.Context, username string) Result {
 
 // explain is run without throttle and bind. Its result has the user even if it is not OK.
 func (l *login) explain(ctx context.Context) Result {
-	who, err := l.identify(ctx)
+	id, err := l.identify(ctx)
 	if err != nil {
 		return resultOf(err)
 	}
-	l.who = who
-	r := l.admit(ctx, Result{Outcome: OK, DN: who.user.DN, PasswordSeen: true})
-	r.User = &l.who.user
+	l.identity = id
+	r := l.finish(ctx, Result{Outcome: OK, DN: id.user.DN, PasswordSeen: true})
+	r.User = &l.identity.user
 	return r
 }
 
-// RequiredGroup is what the directory shows of one required group.
+// RequiredGroup is a required group and its entries in the directory.
 type RequiredGroup struct {
-	Item string   // as it was written
+	Item string   // as configured
 	IsDN bool     // it is a DN; otherwise a name
-	DNs  []string // of the entries that it fits, as the directory returns them, sorted; none: it permits no login
+	DNs  []string // of the matching entries, as the directory returns them, sorted; without any it permits no login
 }
 
 // RequiredGroups looks up the required groups as the service identity.
@@ -58,7 +57,7 @@ func (a *Authenticator) RequiredGroups(ctx context.Context) ([]RequiredGroup, er
 	var all []RequiredGroup
 	for i, item := range a.groups.Required {
 		r := a.groups.required[i]
-		dns, err := a.fits(ctx, r)
+		dns, err := a.findRequired(ctx, r)
 		if err != nil {
 			return nil, err
 		}
@@ -67,11 +66,11 @@ func (a *Authenticator) RequiredGroups(ctx context.Context) ([]RequiredGroup, er
 	return all, nil
 }
 
-// maxFits is how many entries of one name are looked for.
-const maxFits = 10
+// maxFound bounds the entries found for one name.
+const maxFound = 10
 
-// fits returns the DNs of the entries that a required group may mean.
-func (a *Authenticator) fits(ctx context.Context, r requiredGroup) (dns []string, err error) {
+// findRequired returns the DNs of the entries that match a required group.
+func (a *Authenticator) findRequired(ctx context.Context, r requiredGroup) (dns []string, err error) {
 	l := &login{Authenticator: a}
 	if r.isDN {
 		entries, _, err := l.lookupBase(ctx, fmt.Sprintf("group %q", r.text), r.text, "(objectClass=*)", "1.1")
@@ -88,7 +87,7 @@ func (a *Authenticator) fits(ctx context.Context, r requiredGroup) (dns []string
 		return nil, resultOf(err).Cause
 	}
 	for _, base := range bases {
-		answer, err := l.ask(ctx, ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, maxFits, 0, false,
+		answer, err := l.doSearch(ctx, ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, maxFound, 0, false,
 			"("+a.groups.NameAttribute+"="+ldap.EscapeFilter(r.text)+")", []string{"1.1"}, nil))
 		if err != nil {
 			return nil, err
@@ -104,35 +103,36 @@ func (a *Authenticator) fits(ctx context.Context, r requiredGroup) (dns []string
 	return slices.Compact(dns), nil
 }
 
-// ExplainBind says what an answer to a bind means, as a login judges it. It is for the service
-// identity's bind, which the directory refuses in the same words.
+// ExplainBind returns the result of a login with this answer to its bind. It also explains answers
+// to the service identity's bind.
 func ExplainBind(d *dialect.Dialect, r ldappool.Result) Result { return judgeBind(d, r, InvalidUser) }
 
-// FilterAttributes names the attributes that a filter template compares, each once, as it has them.
+// FilterAttributes returns the names of the attributes that a filter template compares, each once,
+// as written.
 func FilterAttributes(template string) []string { return filterAttributes(template, false) }
 
-// NameAttributes names those of them that it compares with the name that was typed.
+// NameAttributes returns those of them that are compared with the typed name.
 func NameAttributes(template string) []string { return filterAttributes(template, true) }
 
-// typed stands for the name that was typed, and is part of no filter.
-const typed = "the-name-that-was-typed"
+// typedProbe replaces the typed name, and occurs in no filter.
+const typedProbe = "the-name-that-was-typed"
 
 func filterAttributes(template string, ofName bool) (names []string) {
-	packet, err := ldap.CompileFilter(strings.NewReplacer(placeholder, typed, dnPlaceholder, "probe").Replace(template))
+	packet, err := ldap.CompileFilter(strings.NewReplacer(placeholder, typedProbe, dnPlaceholder, "probe").Replace(template))
 	if err != nil {
 		return nil
 	}
 	collectAttributes(packet, func(name string, comparison *ber.Packet) {
 		name, _, _ = strings.Cut(name, ";")
 		same := func(other string) bool { return strings.EqualFold(other, name) }
-		if name != "" && !slices.ContainsFunc(names, same) && (!ofName || bytes.Contains(comparison.Bytes(), []byte(typed))) {
+		if name != "" && !slices.ContainsFunc(names, same) && (!ofName || bytes.Contains(comparison.Bytes(), []byte(typedProbe))) {
 			names = append(names, name)
 		}
 	})
 	return names
 }
 
-// collectAttributes goes through a compiled filter (RFC 4511 section 4.5.1.7).
+// collectAttributes calls add for each comparison of a compiled filter (RFC 4511 section 4.5.1.7).
 func collectAttributes(p *ber.Packet, add func(name string, comparison *ber.Packet)) {
 	switch p.Tag {
 	case ldap.FilterAnd, ldap.FilterOr, ldap.FilterNot:

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestALoginIsExplainedWithoutAPassword and without a bind, a reservation or a line in the log.
-func TestALoginIsExplainedWithoutAPassword(t *testing.T) {
+// TestExplain_WorksWithoutAPassword and without a bind, a reservation or a line in the log.
+func TestExplain_WorksWithoutAPassword(t *testing.T) {
 	t.Parallel()
 	s, _ := startTree(t)
 	p := newPool(t, s.URL())
@@ -44,7 +44,7 @@ func TestALoginIsExplainedWithoutAPassword(t *testing.T) {
 	assert.Zero(t, s.LogCount(`BIND dn="`+ldaptest.UserDN(0)))
 }
 
-func TestTheAttributesOfAFilterAreNamedOnce(t *testing.T) {
+func TestExplain_NamesEachAttributeOfAFilterOnce(t *testing.T) {
 	t.Parallel()
 	for filter, want := range map[string][]string{
 		"(uid={username})": {"uid"},
@@ -57,7 +57,7 @@ func TestTheAttributesOfAFilterAreNamedOnce(t *testing.T) {
 	}
 }
 
-func TestTheAttributesOfAFilterThatAreComparedWithTheNameAreTold(t *testing.T) {
+func TestExplain_NamesTheAttributesComparedWithTheName(t *testing.T) {
 	t.Parallel()
 	for filter, want := range map[string][]string{
 		"(uid={username})": {"uid"},

@@ -17,8 +17,8 @@ func VisibleResult(delay time.Duration, r Result) Result { return inMode(delay).
 
 // Verdict is what a result is to the throttle.
 func Verdict(delay time.Duration, r Result) string {
-	names := map[throttle.Verdict]string{throttle.Returned: "returned", throttle.Failed: "failed", throttle.Succeeded: "succeeded"}
-	return names[inMode(delay).countsAs(r)]
+	names := map[throttle.Verdict]string{throttle.Refunded: "returned", throttle.Failed: "failed", throttle.Succeeded: "succeeded"}
+	return names[inMode(delay).throttleVerdict(r)]
 }
 
 // inMode is an Authenticator in uniform mode where there is a delay.
@@ -38,5 +38,5 @@ var AnswerAfter = answerAfter
 
 // NewSleeper returns a sleeper's until.
 func NewSleeper(sleep func(time.Duration)) func(time.Time) {
-	return (&sleeper{sleep: sleep}).until
+	return (&sleeper{sleep: sleep}).waitUntil
 }

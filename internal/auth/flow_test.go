@@ -18,12 +18,12 @@ import (
 // soon is the timeout of a login that is expected to run into it.
 const soon = 250 * time.Millisecond
 
-// isLogin tells a login's bind from the pool's own.
+// isLogin reports whether a request is a login's bind and not the pool's.
 func isLogin(req ldaptest.Request) bool {
 	return req.Op == ldaptest.OpBind && req.DN != ldaptest.ServiceDN
 }
 
-// isFind tells a login's search from a ping.
+// isFind reports whether a request is a login's search and not a ping.
 func isFind(req ldaptest.Request) bool { return req.Op == ldaptest.OpSearch && req.DN != "" }
 
 // hook answers those requests that it takes for its own, and says whether it did.
@@ -91,10 +91,10 @@ func warm(t *testing.T, p *ldappool.Pool) {
 	ldaptest.Eventually(t, "the pool is warm", func() bool { s := p.Stat(); return s.Search.Idle > 0 && s.Bind.Idle > 0 })
 }
 
-// TestAPasswordIsSentOnceAndOnlyForOneEntry counts the binds in the directory's own log.
+// TestLogin_SendsThePasswordOnceForExactlyOneEntry counts the binds in the directory's own log.
 //
 //nolint:tparallel // the subtests share the log
-func TestAPasswordIsSentOnceAndOnlyForOneEntry(t *testing.T) {
+func TestLogin_SendsThePasswordOnceForExactlyOneEntry(t *testing.T) {
 	t.Parallel()
 	s, _ := startTree(t)
 	p := newPool(t, s.URL())
@@ -128,7 +128,7 @@ func TestAPasswordIsSentOnceAndOnlyForOneEntry(t *testing.T) {
 	}
 }
 
-func TestNoPasswordIsSentAfterASearchThatFailed(t *testing.T) {
+func TestLogin_FailedSearchSendsNoPassword(t *testing.T) {
 	t.Parallel()
 	answer := func(code uint16, entries ...ldaptest.Entry) hook {
 		return func(c *ldaptest.Conn, req ldaptest.Request) bool {
@@ -182,7 +182,7 @@ func TestNoPasswordIsSentAfterASearchThatFailed(t *testing.T) {
 	}
 }
 
-func TestASearchReferenceIsNotFollowed(t *testing.T) {
+func TestLogin_IgnoresSearchReferences(t *testing.T) {
 	t.Parallel()
 	s, seen := newServer(t, func(c *ldaptest.Conn, req ldaptest.Request) bool {
 		if isFind(req) {
@@ -195,9 +195,9 @@ func TestASearchReferenceIsNotFollowed(t *testing.T) {
 	require.Equal(t, []string{ldaptest.UserDN(0) + " password0"}, seen.all())
 }
 
-// TestAnEntryWithoutANameIsNotBoundAs: a bind with an empty name is anonymous, and some directories
+// TestLogin_EntryWithoutADNIsAFault: a bind with an empty name is anonymous, and some directories
 // let it succeed whatever the password.
-func TestAnEntryWithoutANameIsNotBoundAs(t *testing.T) {
+func TestLogin_EntryWithoutADNIsAFault(t *testing.T) {
 	t.Parallel()
 	s, seen := newServer(t, func(c *ldaptest.Conn, req ldaptest.Request) bool {
 		switch {
@@ -215,8 +215,8 @@ func TestAnEntryWithoutANameIsNotBoundAs(t *testing.T) {
 	require.Empty(t, seen.all())
 }
 
-// TestAnAnswerToABindIsAVerdictWhereItSpeaksOfTheUser has codes that slapd gives to no user's bind.
-func TestAnAnswerToABindIsAVerdictWhereItSpeaksOfTheUser(t *testing.T) {
+// TestLogin_BindCodesAboutTheUserAreVerdicts has codes that slapd gives to no user's bind.
+func TestLogin_BindCodesAboutTheUserAreVerdicts(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		code                 uint16
@@ -249,7 +249,7 @@ func TestAnAnswerToABindIsAVerdictWhereItSpeaksOfTheUser(t *testing.T) {
 	}
 }
 
-func TestAMalformedAnswerToABindIsAFault(t *testing.T) {
+func TestLogin_MalformedBindAnswerIsAFault(t *testing.T) {
 	t.Parallel()
 	for _, m := range ldaptest.MalformedAnswers() {
 		t.Run(m.Name, func(t *testing.T) {
@@ -268,7 +268,7 @@ func TestAMalformedAnswerToABindIsAFault(t *testing.T) {
 	}
 }
 
-func TestADirectoryThatTakesTheQuestionAndIsSilentIsATimeout(t *testing.T) {
+func TestTimeout_SilentDirectoryIsATimeout(t *testing.T) {
 	t.Parallel()
 	for name, silent := range map[string]func(ldaptest.Request) bool{"to the search": isFind, "to the bind": isLogin} {
 		t.Run(name, func(t *testing.T) {
@@ -293,9 +293,9 @@ func TestADirectoryThatTakesTheQuestionAndIsSilentIsATimeout(t *testing.T) {
 	}
 }
 
-// TestAPausedDirectoryIsATimeoutAndNeverAVerdict: the kernel of a stopped process still takes
+// TestTimeout_PausedDirectoryIsATimeout: the kernel of a stopped process still takes
 // connections and bytes.
-func TestAPausedDirectoryIsATimeoutAndNeverAVerdict(t *testing.T) {
+func TestTimeout_PausedDirectoryIsATimeout(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
 	p := newPool(t, s.URL())
@@ -309,7 +309,7 @@ func TestAPausedDirectoryIsATimeoutAndNeverAVerdict(t *testing.T) {
 	requireOutcome(t, auth.DirectoryTimeout, r)
 }
 
-func TestAQueueThatDoesNotMoveIsAnOverload(t *testing.T) {
+func TestQueue_StuckOneIsAnOverload(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		stops   func(ldaptest.Request) bool
@@ -358,8 +358,8 @@ func TestAQueueThatDoesNotMoveIsAnOverload(t *testing.T) {
 	}
 }
 
-// TestALoginIsFinishedThoughItsCallerIsGone: the directory has counted the try by then.
-func TestALoginIsFinishedThoughItsCallerIsGone(t *testing.T) {
+// TestLogin_FinishesAfterItsCallerLeft: the directory has counted the try by then.
+func TestLogin_FinishesAfterItsCallerLeft(t *testing.T) {
 	t.Parallel()
 	for name, stops := range map[string]func(ldaptest.Request) bool{"in the search": isFind, "in the bind": isLogin} {
 		for _, c := range []struct {
@@ -398,7 +398,7 @@ func TestALoginIsFinishedThoughItsCallerIsGone(t *testing.T) {
 	})
 }
 
-func TestTheObserverIsToldOfEveryLoginOnce(t *testing.T) {
+func TestObserver_SeesEveryLoginOnce(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
 	a, o := newAuthenticator(t, byFilter(), newPool(t, s.URL()))
@@ -437,7 +437,7 @@ func TestTheObserverIsToldOfEveryLoginOnce(t *testing.T) {
 	}
 }
 
-func TestPhasesThatDidNotHappenAreZero(t *testing.T) {
+func TestObserver_SkippedPhasesAreZero(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
 	p := newPool(t, s.URL())
@@ -464,8 +464,8 @@ func TestPhasesThatDidNotHappenAreZero(t *testing.T) {
 	}
 }
 
-// TestNoDirectoryIsAFaultOfEveryLogin has many logins at once find out that the directory is away.
-func TestNoDirectoryIsAFaultOfEveryLogin(t *testing.T) {
+// TestLogin_AbsentDirectoryIsAFault has many logins at once find out that the directory is away.
+func TestLogin_AbsentDirectoryIsAFault(t *testing.T) {
 	t.Parallel()
 	for how, cfg := range map[string]auth.Config{"by filter": byFilter(), "by template": byTemplate()} {
 		t.Run(how, func(t *testing.T) {
@@ -492,7 +492,7 @@ func TestNoDirectoryIsAFaultOfEveryLogin(t *testing.T) {
 	}
 }
 
-func TestAnAuthenticatorThatCannotWorkIsNotMade(t *testing.T) {
+func TestNew_RejectsAnInvalidConfig(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		cfg  auth.Config

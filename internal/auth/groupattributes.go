@@ -12,17 +12,17 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// A group filter may ask for attributes of the user's entry, as (gidNumber={gidNumber}) does for
-// the primary group of RFC 2307.
+// A group filter may use attributes of the user's entry, such as (gidNumber={gidNumber}) for the
+// primary group of RFC 2307.
 
-// maxPlaceholderValues bounds the assertions that one placeholder becomes.
+// maxPlaceholderValues bounds the assertions that one placeholder expands to.
 const maxPlaceholderValues = 100
 
 // errManyPlaceholderValues is the cause of a fault.
-var errManyPlaceholderValues = fmt.Errorf("the user's entry has more than %d values of an attribute that the group filter asks for", maxPlaceholderValues)
+var errManyPlaceholderValues = fmt.Errorf("the user's entry has more than %d values of an attribute in the group filter", maxPlaceholderValues)
 
-// Assertions with the same answer for every entry. No object class has that name, and servers index
-// object classes.
+// Assertions that no entry and every entry matches. No object class has that name, and servers
+// index object classes.
 const (
 	holdsForNone = "(objectClass=authsvcNone)"
 	holdsForAll  = "(objectClass=*)"
@@ -38,7 +38,7 @@ func placeholderAttribute(found string) (name string, ok bool) {
 	return name, true
 }
 
-// attributes lists the attributes of the user's entry that the filter asks for, each once.
+// attributes returns the attributes of the user's entry that the filter uses, each once.
 func (f groupFilter) attributes() (names []string) {
 	for _, found := range inBraces.FindAllString(string(f), -1) {
 		if name, ok := placeholderAttribute(found); ok && !slices.Contains(names, name) {
@@ -48,9 +48,9 @@ func (f groupFilter) attributes() (names []string) {
 	return names
 }
 
-// withValues puts the values of the user's entry in place. An assertion holds if it does with any
-// one of an attribute's values. With none it says nothing: it lets the filter match no group that
-// it would not match otherwise, a negated one either.
+// withValues inserts the values of the user's entry. An assertion matches if it does with any value
+// of the attribute. Without a value it does not make the filter match more groups, even if it is
+// negated.
 func (f groupFilter) withValues(values func(attribute string) [][]byte) (groupFilter, error) {
 	var b strings.Builder
 	err := eachItem(string(f), func(text string, item, negated bool) error {
@@ -74,7 +74,7 @@ func (f groupFilter) withValues(values func(attribute string) [][]byte) (groupFi
 	return groupFilter(b.String()), err
 }
 
-// fillItem returns an item with each value of the attributes that it asks for in turn.
+// fillItem returns an item once for each value of the attributes that it uses.
 func fillItem(item string, values func(attribute string) [][]byte) ([]string, error) {
 	filled := []string{item}
 	for _, found := range inBraces.FindAllString(item, -1) {
@@ -102,9 +102,8 @@ func fillItem(item string, values func(attribute string) [][]byte) ([]string, er
 	return filled, nil
 }
 
-// eachItem calls do with each item of a filter that compiles, in its parentheses, and with what
-// stands between items. negated reports whether the filter matches less where the item matches
-// more.
+// eachItem calls do with each item of a valid filter, with its parentheses, and with the text
+// between items. negated reports whether the filter matches fewer entries if the item matches more.
 func eachItem(filter string, do func(text string, item, negated bool) error) error {
 	var negations []bool // of the sets that are open
 	negated := false
@@ -133,7 +132,7 @@ func eachItem(filter string, do func(text string, item, negated bool) error) err
 	return nil
 }
 
-// groupFilter is the filter of groups with the values of the user's entry in place.
+// groupFilter returns the filter of groups with the values of the user's entry.
 func (l *login) groupFilter(ctx context.Context) (groupFilter, error) {
 	f := l.groups.filter
 	names := f.attributes()

@@ -12,7 +12,7 @@ import (
 // FuzzGroupFilterAttributes: whatever values the user's entry has, they become values of the filter
 // and change nothing else.
 func FuzzGroupFilterAttributes(f *testing.F) {
-	for _, name := range nastyNames {
+	for _, name := range hostileNames {
 		f.Add(name, "{dn}"+name)
 	}
 	f.Add("{username}", "{gidNumber}")

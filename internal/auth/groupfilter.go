@@ -10,8 +10,8 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// dnPlaceholder stands in a group filter for the DN of the user, or of a group whose own groups are
-// looked for.
+// dnPlaceholder stands in a group filter for the DN of the user, or of a group whose parent groups
+// are searched for.
 const dnPlaceholder = dialect.DNPlaceholder
 
 // groupFilter is a search filter (RFC 4515) with placeholders for a DN, a name, and attributes of
@@ -21,7 +21,7 @@ type groupFilter string
 func parseGroupFilter(s string) (groupFilter, error) {
 	placeholders := slices.DeleteFunc(inBraces.FindAllString(s, -1), func(found string) bool { return found == dnPlaceholder })
 	if len(placeholders) == 0 && !strings.Contains(s, dnPlaceholder) {
-		return "", fmt.Errorf("group filter %q has neither %s nor %s nor an attribute of the user's entry", s, dnPlaceholder, placeholder)
+		return "", fmt.Errorf("group filter %q must have %s, %s or an attribute of the user's entry", s, dnPlaceholder, placeholder)
 	}
 	f := groupFilter(markDNs(s, placeholders...))
 	probe, err := f.withValues(func(string) [][]byte { return [][]byte{[]byte("probe")} })
@@ -34,19 +34,18 @@ func parseGroupFilter(s string) (groupFilter, error) {
 	return f, nil
 }
 
-// fill puts a DN and a name in place as one assertion value each, whatever they contain (RFC 4515
-// section 3). It goes over the template once: a DN that has a placeholder in it is not filled
-// again.
+// fill inserts a DN and a name as one assertion value each, escaped (RFC 4515 section 3). It
+// replaces all placeholders in one pass, so that a placeholder within a DN is not replaced.
 func (f groupFilter) fill(dn, name string) string {
 	return strings.NewReplacer(append(nameReplacements(name), dnPlaceholder, ldap.EscapeFilter(dn))...).Replace(string(f))
 }
 
-// asksName reports whether the filter depends on the user's name, and not on the DN alone.
-func (f groupFilter) asksName() bool {
+// usesName reports whether the filter uses the user's name.
+func (f groupFilter) usesName() bool {
 	return strings.Contains(string(f), placeholder) || strings.Contains(string(f), namePartOfDN)
 }
 
-// bytesFilter is the assertion that an attribute has this value, every byte of it escaped.
+// bytesFilter returns the assertion that an attribute has this value, with every byte escaped.
 func bytesFilter(attribute string, value []byte) string {
 	var b strings.Builder
 	b.WriteString("(" + attribute + "=")
@@ -57,7 +56,7 @@ func bytesFilter(attribute string, value []byte) string {
 	return b.String()
 }
 
-// anyOf is the filter that matches what any of the filters does.
+// anyOf returns a filter that matches if any of the filters does.
 func anyOf(filters []string) string {
 	if len(filters) == 1 {
 		return filters[0]

@@ -32,7 +32,7 @@ var groupFilters = []struct {
 // FuzzGroupFilter: whatever the DN and the name are, they become values of the filter and change
 // nothing else.
 func FuzzGroupFilter(f *testing.F) {
-	for _, name := range nastyNames {
+	for _, name := range hostileNames {
 		f.Add("uid="+name+",ou=people", name)
 		f.Add("{username}", "{dn}"+name)
 	}
@@ -53,7 +53,7 @@ func FuzzGroupFilter(f *testing.F) {
 // FuzzADName: whatever was typed, the filter is one of three, and what was typed or a part of it is
 // its only value.
 func FuzzADName(f *testing.F) {
-	for _, name := range nastyNames {
+	for _, name := range hostileNames {
 		f.Add(name)
 		f.Add(`AD\` + name)
 		f.Add(name + "@ad.example.org")

@@ -14,52 +14,52 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// GroupConfig says how the groups of a user are found after the bind was accepted. The zero value
-// asks for no groups.
+// GroupConfig says how a user's groups are found after a successful bind. The zero value finds no
+// groups.
 type GroupConfig struct {
 	Enabled bool
 	BaseDNs []string // where groups live; with AD, empty is the whole domain
 	// RFC 4515, with {dn} or {username}: finds the groups of the user. Empty: the user's entry
 	// names them, as dialect.Groups says.
 	Filter        string
-	NameAttribute string   // what User.Groups is taken from
-	Nested        bool     // groups of groups too
-	Required      []string // names or DNs, any of which lets a user in; empty: everybody
+	NameAttribute string   // the attribute for User.Groups
+	Nested        bool     // include groups of groups
+	Required      []string // names or DNs, one of which a user must be in; empty: none is required
 }
 
-// Bounds of what is looked up for one login. What lies beyond is unknown, and so a fault.
+// Limits of the group lookup of one login. Exceeding one is a fault.
 const (
 	maxGroups        = 2000    // of one user
-	maxGroupsSize    = 4 << 20 // of what is kept of them, in bytes
-	maxGroupDepth    = 20      // of nested groups that we walk
-	groupBatch       = 100     // groups asked for in one search
+	maxGroupsSize    = 4 << 20 // of their memory, in bytes
+	maxGroupDepth    = 20      // levels of nested groups
+	groupBatch       = 100     // groups in one search
 	maxGroupSearches = 50      // searches for groups
 )
 
-// What is wrong with a user's groups.
+// The causes of failures with groups.
 var (
 	errNotInGroup    = errors.New("in none of the required groups")
 	errTooManyGroups = fmt.Errorf("in more than %d groups", maxGroups)
-	errLargeGroups   = errors.New("the names of the groups take more than 4 MiB")
-	errLargeValues   = errors.New("the values take more than 1 MiB")
+	errLargeGroups   = errors.New("the names of the user's groups exceed 4 MiB")
+	errLargeValues   = errors.New("the values exceed 1 MiB")
 	errGroupDepth    = fmt.Errorf("groups are nested more than %d deep", maxGroupDepth)
-	errGroupSearches = fmt.Errorf("the groups take more than %d searches", maxGroupSearches)
-	errNotDN         = errors.New("memberOf has a value that is no DN, or one whose RDN cannot be searched for")
+	errGroupSearches = fmt.Errorf("the groups require more than %d searches", maxGroupSearches)
+	errNotDN         = errors.New("memberOf has a value that is not a DN, or one whose RDN cannot be searched")
 )
 
-// groupFinder finds groups as a GroupConfig says.
+// groupFinder finds groups according to a GroupConfig.
 type groupFinder struct {
 	GroupConfig
 	kind     dialect.Groups
 	filter   groupFilter // empty: the user's entry names the groups
 	required []requiredGroup
 
-	entries cache[group] // what is read for the DN of a required group, by that DN
-	equal   cache[bool]  // whether a group has a required name, by its DN and both names
-	named   cache[group] // groups by what the user's entry names them with: a SID, or a DN's key
+	entries    cache[group] // the entry of a required group, by its DN
+	equalNames cache[bool]  // whether a group's name equals a required name, by its DN and both names
+	named      cache[group] // groups by their reference in the user's entry: a SID, or a DN's key
 }
 
-// newGroupFinder gives nil if no groups are asked for.
+// newGroupFinder returns nil if groups are not configured.
 func newGroupFinder(kind dialect.Groups, cfg GroupConfig) (*groupFinder, error) {
 	if !cfg.Enabled {
 		return nil, nil
@@ -85,9 +85,9 @@ func newGroupFinder(kind dialect.Groups, cfg GroupConfig) (*groupFinder, error) 
 	return g, err
 }
 
-// authorize returns the names of the groups of a user whose password was right, and refuses one who
-// is in none of the required ones. A directory that does not answer is a fault: it neither lets in
-// nor keeps out.
+// authorize returns the group names of a user whose password was right, and denies users who are in
+// none of the required groups. No answer from the directory is a fault, which neither permits nor
+// denies.
 func (l *login) authorize(ctx context.Context) ([]string, error) {
 	if l.groups == nil {
 		return nil, nil
@@ -102,7 +102,7 @@ func (l *login) authorize(ctx context.Context) ([]string, error) {
 		case err != nil:
 			return nil, err
 		case !permitted:
-			return nil, end(Result{Outcome: NotPermitted, Cause: errNotInGroup})
+			return nil, asError(Result{Outcome: NotPermitted, Cause: errNotInGroup})
 		}
 	}
 	return found.list(), nil
@@ -123,12 +123,12 @@ func (l *login) findGroups(ctx context.Context) (*groupSet, error) {
 	return found, err
 }
 
-// findByFilter finds groups by their members: the user's, and where nested ones count, then the
-// groups' groups, level by level. A group is looked at once, so that cycles end.
+// findByFilter finds groups by their members: the user's groups, and with nested groups the groups
+// of those, level by level. Each group is visited once, so that cycles end.
 func (l *login) findByFilter(ctx context.Context, found *groupSet) error {
-	g, user := l.groups, &l.who.user
-	if l.who.nameless && g.filter.asksName() {
-		return fault(fmt.Errorf("the entry shows no %s, and the group filter asks for it", l.cfg.NameAttribute))
+	g, user := l.groups, &l.identity.user
+	if l.identity.unnamed && g.filter.usesName() {
+		return fault(fmt.Errorf("the entry shows no %s, which the group filter uses", l.cfg.NameAttribute))
 	}
 	filter, err := l.groupFilter(ctx)
 	if err != nil {
@@ -139,8 +139,7 @@ func (l *login) findByFilter(ctx context.Context, found *groupSet) error {
 		var next []string
 		add := func(e *ldap.Entry) {
 			if found.add(l.newGroup(e)) && g.Nested {
-				// The name stays the user's: one that a group shares with a user says nothing of
-				// either.
+				// The name stays the user's, because a group may have the name of another user.
 				next = append(next, filter.fill(e.DN, user.Username))
 			}
 		}
@@ -155,7 +154,7 @@ func (l *login) findByFilter(ctx context.Context, found *groupSet) error {
 	return nil
 }
 
-// collect calls add with each group that any of the filters finds.
+// collect calls add with each group that matches any of the filters.
 func (l *login) collect(ctx context.Context, filters []string, found *groupSet, add func(*ldap.Entry)) error {
 	bases, err := l.groupBases(ctx)
 	if err != nil {
@@ -176,7 +175,7 @@ func (l *login) collect(ctx context.Context, filters []string, found *groupSet, 
 				return err
 			}
 			for _, e := range entries {
-				if err := l.complete(ctx, e, l.groups.NameAttribute); err != nil {
+				if err := l.fetchRanges(ctx, e, l.groups.NameAttribute); err != nil {
 					return err
 				}
 				add(e)
@@ -192,7 +191,7 @@ func (l *login) collect(ctx context.Context, filters []string, found *groupSet, 
 	return nil
 }
 
-// groupBaseText names a base of groups in a fault.
+// groupBaseText describes a group base DN in a fault.
 func (l *login) groupBaseText(base string) string {
 	if len(l.groups.BaseDNs) == 0 { // a server sent it
 		return "default naming context"
@@ -205,7 +204,7 @@ func (l *login) newGroup(e *ldap.Entry) group {
 	return newGroup(e, l.groups.NameAttribute, l.cfg.Dialect.IDAttribute)
 }
 
-// countGroupSearch counts one search for groups, and fails if that is one too many.
+// countGroupSearch counts one search for groups, and fails if there are too many.
 func (l *login) countGroupSearch() error {
 	l.groupSearches++
 	if l.groupSearches > maxGroupSearches {
@@ -214,7 +213,7 @@ func (l *login) countGroupSearch() error {
 	return nil
 }
 
-// groupBases are where groups live; in AD anywhere in the domain, if nothing else is said.
+// groupBases returns the base DNs of groups. In AD the default is the whole domain.
 func (l *login) groupBases(ctx context.Context) ([]string, error) {
 	if len(l.groups.BaseDNs) > 0 {
 		return l.groups.BaseDNs, nil
@@ -223,8 +222,8 @@ func (l *login) groupBases(ctx context.Context) ([]string, error) {
 	return []string{d.Root}, err
 }
 
-// findByKey reads the keys of the user's groups and finds the groups that have them. For some no
-// group is found: those of other domains, and what Windows itself knows.
+// findByKey reads the keys of the user's groups and finds the groups that have them. Keys of other
+// domains and of groups built into Windows match no group.
 func (l *login) findByKey(ctx context.Context, found *groupSet) error {
 	attribute := l.groups.kind.KeyAttribute
 	keys, err := l.values(ctx, l.groups.kind.Attribute)
@@ -232,7 +231,7 @@ func (l *login) findByKey(ctx context.Context, found *groupSet) error {
 		return err
 	}
 	if len(keys) == 0 { // every account has a primary group
-		return fault(fmt.Errorf("the user's entry shows no %s: may the service identity read it?", l.groups.kind.Attribute))
+		return fault(fmt.Errorf("the user's entry shows no %s: check that the service identity may read it", l.groups.kind.Attribute))
 	}
 	var filters []string
 	for _, key := range keys {
@@ -251,14 +250,14 @@ func (l *login) findByKey(ctx context.Context, found *groupSet) error {
 	})
 }
 
-// findByMemberOf reads the DNs of the user's groups and finds those that are groups: memberOf has
-// roles and rules too.
+// findByMemberOf reads the DNs in memberOf and finds those that are groups: memberOf also has roles
+// and rules.
 func (l *login) findByMemberOf(ctx context.Context, found *groupSet) error {
 	values, err := l.values(ctx, l.groups.kind.Attribute)
 	if err != nil {
 		return err
 	}
-	wanted := map[string]bool{} // PermitDNKeys: there may be others of the same RDN elsewhere
+	wanted := map[string]bool{} // PermitDNKeys, because entries elsewhere may have the same RDN
 	var filters []string
 	for _, v := range values {
 		parsed, err := ldapname.ParseDN(string(v))
@@ -274,11 +273,11 @@ func (l *login) findByMemberOf(ctx context.Context, found *groupSet) error {
 		rdn := parsed.RDNs[0].Attributes[0]
 		filters = append(filters, "(&"+l.groups.kind.Filter+bytesFilter(rdn.Type, []byte(rdn.Value))+")")
 	}
-	var respelt []group
+	var otherSpelling []group
 	err = l.collect(ctx, filters, found, func(e *ldap.Entry) {
 		g, key := l.newGroup(e), ldapname.PermitDNKey(e.DN)
 		if !wanted[key] {
-			respelt = append(respelt, g)
+			otherSpelling = append(otherSpelling, g)
 			found.size += g.size()
 			return
 		}
@@ -288,22 +287,22 @@ func (l *login) findByMemberOf(ctx context.Context, found *groupSet) error {
 	if err != nil {
 		return err
 	}
-	return l.addRespelt(ctx, values, respelt, found)
+	return l.addEquivalent(ctx, values, otherSpelling, found)
 }
 
-// addRespelt adds those of the groups that memberOf names in another spelling than the directory's
-// own. The directory says which they are.
-func (l *login) addRespelt(ctx context.Context, memberOf [][]byte, groups []group, found *groupSet) error {
+// addEquivalent adds those of the groups whose DNs in memberOf are spelled differently from the
+// entries' DNs. The directory decides whether they are equal.
+func (l *login) addEquivalent(ctx context.Context, memberOf [][]byte, groups []group, found *groupSet) error {
 	for _, g := range groups {
 		for _, v := range memberOf {
 			if !ldapname.MayBeSameDN(string(v), g.dn) {
 				continue
 			}
-			entry, there, err := l.readGroup(ctx, "entry of a value of memberOf", string(v))
+			entry, exists, err := l.readGroup(ctx, "entry of a value of memberOf", string(v))
 			if err != nil {
 				return err
 			}
-			if there && entry.is(g) {
+			if exists && entry.is(g) {
 				found.add(g)
 			}
 		}
@@ -317,21 +316,21 @@ func (l *login) values(ctx context.Context, attribute string) ([][]byte, error) 
 	return found[attribute], err
 }
 
-// ownValues reads attributes of the user's entry, whole.
+// ownValues reads attributes of the user's entry with all values.
 func (l *login) ownValues(ctx context.Context, names ...string) (map[string][][]byte, error) {
 	if err := l.countGroupSearch(); err != nil {
 		return nil, err
 	}
 	searched := strings.Join(names, ", ") + " of the user's entry"
-	entries, err := l.lookup(ctx, searched, ldap.NewSearchRequest(l.who.user.DN, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false,
+	entries, err := l.lookup(ctx, searched, ldap.NewSearchRequest(l.identity.user.DN, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false,
 		"(objectClass=*)", names, nil))
 	if err != nil {
 		return nil, err
 	}
 	if len(entries) != 1 {
-		return nil, fault(errors.New("the user's entry is gone, or the service identity may not read it"))
+		return nil, fault(errors.New("the user's entry was deleted, or the service identity may not read it"))
 	}
-	if err := l.complete(ctx, entries[0], names...); err != nil {
+	if err := l.fetchRanges(ctx, entries[0], names...); err != nil {
 		return nil, err
 	}
 	found := map[string][][]byte{}

@@ -11,9 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// asks answers each search for an attribute with code and an entry that has these attributes. If
-// entry is nil, it answers without an entry.
-func asks(attribute string, code uint16, entry map[string][]string) hook {
+// answersGroup answers each search for an attribute with code and an entry that has these
+// attributes. If entry is nil, it answers without an entry.
+func answersGroup(attribute string, code uint16, entry map[string][]string) hook {
 	return func(c *ldaptest.Conn, req ldaptest.Request) bool {
 		if req.Op != ldaptest.OpSearch || !slices.Contains(req.Attributes, attribute) {
 			return false
@@ -29,16 +29,16 @@ func asks(attribute string, code uint16, entry map[string][]string) hook {
 
 // isAD answers what h answers, and otherwise as the root DSE and the partitions of a domain.
 func isAD(h hook) hook {
-	root := asks("defaultNamingContext", 0, map[string][]string{"defaultNamingContext": {ldaptest.BaseDN}, "configurationNamingContext": {"CN=Configuration," + ldaptest.BaseDN}})
-	partitions := asks("nETBIOSName", 0, map[string][]string{"nETBIOSName": {"EXAMPLE"}})
+	root := answersGroup("defaultNamingContext", 0, map[string][]string{"defaultNamingContext": {ldaptest.BaseDN}, "configurationNamingContext": {"CN=Configuration," + ldaptest.BaseDN}})
+	partitions := answersGroup("nETBIOSName", 0, map[string][]string{"nETBIOSName": {"EXAMPLE"}})
 	return func(c *ldaptest.Conn, req ldaptest.Request) bool {
 		return h(c, req) || root(c, req) || partitions(c, req)
 	}
 }
 
-// TestWhatADirectoryDoesNotTellOfGroupsIsAFault uses answers that no directory here can be made to
+// TestGroups_UnusableAnswerIsAFault uses answers that no directory here can be made to
 // give.
-func TestWhatADirectoryDoesNotTellOfGroupsIsAFault(t *testing.T) {
+func TestGroups_UnusableAnswerIsAFault(t *testing.T) {
 	t.Parallel()
 	ad, ipa := inGroups("staff"), inGroups("staff")
 	ad.Dialect, ad.Groups.Filter = named("ad"), ""
@@ -55,21 +55,21 @@ func TestWhatADirectoryDoesNotTellOfGroupsIsAFault(t *testing.T) {
 		want  auth.Outcome
 		cause string
 	}{
-		"no tokenGroups":              {ad, asks("tokenGroups", 0, map[string][]string{}), auth.DirectoryUnavailable, "shows no tokenGroups"},
-		"tokenGroups in parts":        {ad, asks("tokenGroups", 0, map[string][]string{"tokenGroups;range=0-1499": {"x"}}), auth.DirectoryUnavailable, "range retrieval"},
-		"too many tokenGroups":        {ad, asks("tokenGroups", 0, map[string][]string{"tokenGroups": many}), auth.DirectoryUnavailable, "in more than 2000 groups"},
-		"the user is gone":            {ad, asks("tokenGroups", 0, nil), auth.DirectoryUnavailable, "the user's entry is gone"},
-		"the user may not be read":    {ad, asks("tokenGroups", ldap.LDAPResultInsufficientAccessRights, nil), auth.DirectoryUnavailable, "(50)"},
-		"the server is busy":          {ad, asks("tokenGroups", ldap.LDAPResultBusy, nil), auth.DirectoryUnavailable, ""},
-		"the time limit":              {ad, asks("tokenGroups", ldap.LDAPResultTimeLimitExceeded, nil), auth.DirectoryTimeout, "(3)"},
-		"memberOf in parts":           {ipa, asks("memberOf", 0, map[string][]string{"MemberOf;Range=0-1499": {"x"}}), auth.DirectoryUnavailable, "range retrieval"},
-		"a memberOf that is no DN":    {ipa, asks("memberOf", 0, map[string][]string{"memberOf": {"staff"}}), auth.DirectoryUnavailable, "no DN"},
-		"a memberOf that is a filter": {ipa, asks("memberOf", 0, map[string][]string{"memberOf": {"x)(cn=staff,dc=org"}}), auth.DirectoryUnavailable, "no DN"},
-		"no domain in the root DSE":   {wholeDomain, asks("tokenGroups", 0, map[string][]string{"tokenGroups": {"x"}}), auth.DirectoryUnavailable, "is LDAP_PRESET right?"},
+		"no tokenGroups":              {ad, answersGroup("tokenGroups", 0, map[string][]string{}), auth.DirectoryUnavailable, "shows no tokenGroups"},
+		"tokenGroups in parts":        {ad, answersGroup("tokenGroups", 0, map[string][]string{"tokenGroups;range=0-1499": {"x"}}), auth.DirectoryUnavailable, "range retrieval"},
+		"too many tokenGroups":        {ad, answersGroup("tokenGroups", 0, map[string][]string{"tokenGroups": many}), auth.DirectoryUnavailable, "in more than 2000 groups"},
+		"the user is gone":            {ad, answersGroup("tokenGroups", 0, nil), auth.DirectoryUnavailable, "the user's entry was deleted"},
+		"the user may not be read":    {ad, answersGroup("tokenGroups", ldap.LDAPResultInsufficientAccessRights, nil), auth.DirectoryUnavailable, "(50)"},
+		"the server is busy":          {ad, answersGroup("tokenGroups", ldap.LDAPResultBusy, nil), auth.DirectoryUnavailable, ""},
+		"the time limit":              {ad, answersGroup("tokenGroups", ldap.LDAPResultTimeLimitExceeded, nil), auth.DirectoryTimeout, "(3)"},
+		"memberOf in parts":           {ipa, answersGroup("memberOf", 0, map[string][]string{"MemberOf;Range=0-1499": {"x"}}), auth.DirectoryUnavailable, "range retrieval"},
+		"a memberOf that is no DN":    {ipa, answersGroup("memberOf", 0, map[string][]string{"memberOf": {"staff"}}), auth.DirectoryUnavailable, "is not a DN"},
+		"a memberOf that is a filter": {ipa, answersGroup("memberOf", 0, map[string][]string{"memberOf": {"x)(cn=staff,dc=org"}}), auth.DirectoryUnavailable, "is not a DN"},
+		"no domain in the root DSE":   {wholeDomain, answersGroup("tokenGroups", 0, map[string][]string{"tokenGroups": {"x"}}), auth.DirectoryUnavailable, "check LDAP_PRESET"},
 		"no partitions": {wholeDomain, isAD(func(c *ldaptest.Conn, req ldaptest.Request) bool {
-			return asks("tokenGroups", 0, map[string][]string{"tokenGroups": {"x"}})(c, req) || asks("nETBIOSName", 0, nil)(c, req)
+			return answersGroup("tokenGroups", 0, map[string][]string{"tokenGroups": {"x"}})(c, req) || answersGroup("nETBIOSName", 0, nil)(c, req)
 		}), auth.DirectoryUnavailable, "no crossRef"},
-		"groups that the token lists and the domain does not have": {wholeDomain, isAD(asks("tokenGroups", 0, map[string][]string{"tokenGroups": {"x"}})), auth.NotPermitted, "in none of"},
+		"groups that the token lists and the domain does not have": {wholeDomain, isAD(answersGroup("tokenGroups", 0, map[string][]string{"tokenGroups": {"x"}})), auth.NotPermitted, "in none of"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWhatWasTypedIsNobodysNameInAGroup: mallory's entry, which has no uid, is found by a mail
-// address that was set to another's name, of whom a group has the memberUid.
-func TestWhatWasTypedIsNobodysNameInAGroup(t *testing.T) {
+// TestGroups_UseTheEntrysNameInsteadOfTheTypedOne: mallory's entry, which has no uid, is found by a
+// mail address that was set to another's name, of whom a group has the memberUid.
+func TestGroups_UseTheEntrysNameInsteadOfTheTypedOne(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1, LDIF: "dn: cn=mallory," + ldaptest.PeopleDN +
 		"\nobjectClass: inetOrgPerson\ncn: mallory\nsn: x\nmail: root\nuserPassword: secret\n\n" +
@@ -28,9 +28,9 @@ func TestWhatWasTypedIsNobodysNameInAGroup(t *testing.T) {
 	requireOutcome(t, auth.OK, authenticate(t, cfg, p, "root", "secret"))
 }
 
-// TestANameInADNOfAFilterIsOneValueOfIt: mallory chose a name that is read as bob's, or as a user's
-// elsewhere, where the filter has it as a part of a DN.
-func TestANameInADNOfAFilterIsOneValueOfIt(t *testing.T) {
+// TestGroups_NameInADNOfAFilterIsOneValue: mallory chose a name that is read as bob's, or as a
+// user's elsewhere, where the filter has it as a part of a DN.
+func TestGroups_NameInADNOfAFilterIsOneValue(t *testing.T) {
 	t.Parallel()
 	odd := []string{`b\6fb`, `bob,ou=people,dc=example,dc=org`, `bob+cn=x`, `#0403626f62`, `b\ob`}
 	ldif := person("bob", ldaptest.PeopleDN, "userPassword: secret") +

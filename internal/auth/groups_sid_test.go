@@ -11,11 +11,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAGroupIsRequiredByTheNameThatIsTold: where that is objectSid, by its text.
-func TestAGroupIsRequiredByTheNameThatIsTold(t *testing.T) {
+// TestRequiredGroup_IsComparedByTheReportedName: where that is objectSid, by its text.
+func TestRequiredGroup_IsComparedByTheReportedName(t *testing.T) {
 	t.Parallel()
 	const sid = "\x01\x02\x00\x00\x00\x00\x00\x05\x20\x00\x00\x00\x20\x02\x00\x00"
-	token := asks("tokenGroups", 0, map[string][]string{"tokenGroups": {sid}})
+	token := answersGroup("tokenGroups", 0, map[string][]string{"tokenGroups": {sid}})
 	s, _ := newServer(t, func(c *ldaptest.Conn, req ldaptest.Request) bool {
 		if req.Op == ldaptest.OpSearch && slices.Contains(req.Attributes, "objectSid") {
 			c.ReplySearch(req, ldap.LDAPResultSuccess, ldaptest.Entry{DN: "CN=Administrators,CN=Builtin," + ldaptest.BaseDN,

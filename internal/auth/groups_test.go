@@ -86,7 +86,7 @@ func startGroups(t *testing.T) *ldaptest.Slapd {
 	})
 }
 
-func TestGroupsPermitAndRefuse(t *testing.T) {
+func TestGroups_PermitAndReject(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, startGroups(t).URL())
 	oddDN := groupDN(oddGroup)
@@ -133,7 +133,7 @@ func TestGroupsPermitAndRefuse(t *testing.T) {
 	}
 }
 
-func TestGroupsAreToldByName(t *testing.T) {
+func TestGroups_AreReportedByName(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, startGroups(t).URL())
 	deep := make([]string, 20)
@@ -166,9 +166,9 @@ func TestGroupsAreToldByName(t *testing.T) {
 	require.ElementsMatch(t, deep, r.User.Groups)
 }
 
-// TestGroupsByMemberOf: FreeIPA maintains memberOf, and does so transitively. Here a group and a
+// TestGroups_ByMemberOf: FreeIPA maintains memberOf, and does so transitively. Here a group and a
 // role have the same name.
-func TestGroupsByMemberOf(t *testing.T) {
+func TestGroups_ByMemberOf(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
 		ExtraGlobal: "moduleload memberof\nobjectclass ( 2.16.840.1.113730.3.8.4.2 NAME 'ipaUserGroup' SUP top AUXILIARY )\n",
@@ -195,8 +195,8 @@ func TestGroupsByMemberOf(t *testing.T) {
 	requireOutcome(t, auth.NotPermitted, authenticate(t, by("direct"), p, "lonely", "secret"))
 }
 
-// TestAFaultInGroupsIsAFault: the password was right, and that is not enough.
-func TestAFaultInGroupsIsAFault(t *testing.T) {
+// TestGroups_FailedLookupIsAFault: the password was right, and that is not enough.
+func TestGroups_FailedLookupIsAFault(t *testing.T) {
 	t.Parallel()
 	change := func(f func(*auth.GroupConfig)) auth.Config {
 		cfg := inGroups("staff")
@@ -225,7 +225,7 @@ func TestAFaultInGroupsIsAFault(t *testing.T) {
 	}
 }
 
-func TestMoreGroupsThanTheServerTellsAreAFault(t *testing.T) {
+func TestGroups_SizeLimitIsAFault(t *testing.T) {
 	t.Parallel()
 	var ldif strings.Builder
 	for i := range 6 {
@@ -240,7 +240,7 @@ func TestMoreGroupsThanTheServerTellsAreAFault(t *testing.T) {
 	requireOutcome(t, auth.OK, authenticate(t, inGroups("one"), p, "user1", "password1"))
 }
 
-func TestAGroupSearchThatTimesOutIsAFault(t *testing.T) {
+func TestGroups_SearchTimeoutIsAFault(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1, LDIF: members("staff", ldaptest.UserDN(0))})
 	p := newPool(t, s.URL(), func(c *ldappool.Config) { c.RequestTimeout, c.DialTimeout = time.Second, time.Second })
@@ -249,7 +249,7 @@ func TestAGroupSearchThatTimesOutIsAFault(t *testing.T) {
 	s.Resume()
 }
 
-func TestGroupsThatCannotBeLookedUpAreRefusedAtTheStart(t *testing.T) {
+func TestGroups_ImpossibleLookupIsRejectedAtTheStart(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(*auth.GroupConfig)
@@ -257,7 +257,7 @@ func TestGroupsThatCannotBeLookedUpAreRefusedAtTheStart(t *testing.T) {
 	}{
 		"no base":               {func(g *auth.GroupConfig) { g.BaseDNs = nil }, "groups need a base DN"},
 		"no name attribute":     {func(g *auth.GroupConfig) { g.NameAttribute = "" }, "groups need a name attribute"},
-		"a filter of nobody":    {func(g *auth.GroupConfig) { g.Filter = "(objectClass=group)" }, "has neither {dn} nor {username}"},
+		"a filter of nobody":    {func(g *auth.GroupConfig) { g.Filter = "(objectClass=group)" }, "must have {dn}, {username} or an attribute"},
 		"a filter that is none": {func(g *auth.GroupConfig) { g.Filter = "(member={dn}" }, "group filter"},
 	} {
 		t.Run(name, func(t *testing.T) {

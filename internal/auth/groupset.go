@@ -14,8 +14,8 @@ import (
 // group is a group's entry as the directory returned it.
 type group struct {
 	dn    string
-	id    string   // value of Dialect.IDAttribute; "" where the entry shows none
-	name  string   // as User.Groups has it; "" where the entry shows no name
+	id    string   // value of Dialect.IDAttribute; "" if the entry shows none
+	name  string   // for User.Groups; "" if the entry shows no name
 	names []string // all values of the name attribute that are text, for comparison with a required name
 }
 
@@ -39,12 +39,12 @@ func newGroup(e *ldap.Entry, nameAttribute, idAttribute string) group {
 	return g
 }
 
-// size is about how many bytes of memory a group takes.
+// size estimates the memory of a group, in bytes.
 func (g group) size() int {
 	return len(g.dn) + len(g.id) + len(g.name) + textsSize(g.names) + groupSize
 }
 
-// groupSize is that of the fields alone.
+// groupSize is the size of the struct.
 const groupSize = 72
 
 // is reports whether two answers of the directory are about one entry. Both DNs are the directory's
@@ -60,7 +60,7 @@ func (g group) is(other group) bool {
 // groupSet is the groups of one user.
 type groupSet struct {
 	groups []group
-	size   int             // of groups, and of those that findByMemberOf keeps apart, in bytes
+	size   int             // of groups, and of those that findByMemberOf keeps separately, in bytes
 	seen   map[string]bool // DNs as the directory returned them
 }
 

@@ -17,10 +17,10 @@ import (
 // (RFC 4013) maps to nothing.
 var blank = []string{" ", "   ", "\t", "\n", "\r\n", "\u00a0", "\u00ad", "\u200b", "\u2060", "\ufeff", "\u3000", "\u00ad\u200b"}
 
-// TestAPasswordThatIsBlankIsAPasswordLikeAnother uses a directory that accepts a bind without a
+// TestPassword_OfWhiteSpaceIsSentUnchanged uses a directory that accepts a bind without a
 // password (RFC 4513 section 5.1.2), as few still do. A login sends it blank passwords unchanged,
 // and never an empty one.
-func TestAPasswordThatIsBlankIsAPasswordLikeAnother(t *testing.T) {
+func TestPassword_OfWhiteSpaceIsSentUnchanged(t *testing.T) {
 	t.Parallel()
 	var ldif strings.Builder
 	name := func(i int) string { return "blank" + string(rune('a'+i)) }
@@ -64,9 +64,9 @@ func replying(t *testing.T, dn string) (*ldaptest.Server, *passwords) {
 	})
 }
 
-// TestAnEntryWhoseNameIsBlankIsNotBoundAs: a directory takes such a name for the empty one, and a
+// TestLogin_EntryWithABlankDNIsAFault: a directory takes such a name for the empty one, and a
 // bind with the empty name is anonymous.
-func TestAnEntryWhoseNameIsBlankIsNotBoundAs(t *testing.T) {
+func TestLogin_EntryWithABlankDNIsAFault(t *testing.T) {
 	t.Parallel()
 	for _, dn := range []string{"", " ", "  ", "\n", "\t ", "\u00a0"} {
 		s, seen := replying(t, dn)
@@ -76,9 +76,9 @@ func TestAnEntryWhoseNameIsBlankIsNotBoundAs(t *testing.T) {
 	}
 }
 
-// TestAnOddNameOfAnEntryIsUsedAsTheDirectoryGaveIt: parsing a DN and writing it again could change
+// TestLogin_BindsWithTheDNExactlyAsReceived: parsing a DN and writing it again could change
 // it into another DN.
-func TestAnOddNameOfAnEntryIsUsedAsTheDirectoryGaveIt(t *testing.T) {
+func TestLogin_BindsWithTheDNExactlyAsReceived(t *testing.T) {
 	t.Parallel()
 	for _, dn := range []string{
 		`uid=\75ser0,ou=people,dc=example,dc=org`, `UID = user0 , OU=People , dc=example,dc=org`, `2.5.4.3=user0,dc=org`, `OID.2.5.4.3=user0,dc=org`,
@@ -115,9 +115,9 @@ func stranger(t *testing.T) (url string, asked func() int32) {
 	return "ldap://" + l.Addr().String(), n.Load
 }
 
-// TestNeitherAliasesNorReferralsLeadElsewhere has a tree in which names stand for other entries and
+// TestLogin_IgnoresAliasesAndReferrals has a tree in which names stand for other entries and
 // other servers.
-func TestNeitherAliasesNorReferralsLeadElsewhere(t *testing.T) {
+func TestLogin_IgnoresAliasesAndReferrals(t *testing.T) {
 	t.Parallel()
 	url, asked := stranger(t)
 	alias := func(uid, parent, to string, lines ...string) string {
@@ -157,9 +157,9 @@ func TestNeitherAliasesNorReferralsLeadElsewhere(t *testing.T) {
 	}
 }
 
-// TestAnOversizedValueCostsItsOwnLoginAtMost: what comes from the directory is bounded, at 4 MiB an
-// answer.
-func TestAnOversizedValueCostsItsOwnLoginAtMost(t *testing.T) {
+// TestLogin_OversizedValueAffectsOnlyItsOwnLogin: what comes from the directory is bounded, at 4
+// MiB an answer.
+func TestLogin_OversizedValueAffectsOnlyItsOwnLogin(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
 		Users: 1,

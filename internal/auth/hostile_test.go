@@ -91,8 +91,8 @@ func TestFault_QuotesNoDNOrValueOfTheDirectory(t *testing.T) {
 		"default naming context": {domain, "user0", answers{"uid": {0, found}, "tokenGroups": {0, entryOf("x", map[string][]string{"tokenGroups": {"sid"}})},
 			"defaultNamingContext": {0, root}, "nETBIOSName": {0, entryOf("x", map[string][]string{"nETBIOSName": {"EXAMPLE"}})}, "cn": {32, nil}}, "default naming context"},
 		"DN of the user":      {ad, "user0", answers{"uid": {0, found}, "tokenGroups": {32, nil}}, "tokenGroups of the user's entry"},
-		"no DN in memberOf":   {ipa, "user0", answers{"uid": {0, found}, "memberOf": {0, entryOf("x", map[string][]string{"memberOf": {secret}})}}, "no DN"},
-		"type in memberOf":    {ipa, "user0", answers{"uid": {0, found}, "memberOf": {0, entryOf("x", map[string][]string{"memberOf": {secret + "_=x"}})}}, "no DN"},
+		"no DN in memberOf":   {ipa, "user0", answers{"uid": {0, found}, "memberOf": {0, entryOf("x", map[string][]string{"memberOf": {secret}})}}, "is not a DN"},
+		"type in memberOf":    {ipa, "user0", answers{"uid": {0, found}, "memberOf": {0, entryOf("x", map[string][]string{"memberOf": {secret + "_=x"}})}}, "is not a DN"},
 		"DN in memberOf":      {ipa, "user0", answers{"uid": {0, found}, "memberOf": {0, entryOf("x", map[string][]string{"memberOf": {"cn=\uff33TAFF,dc=" + secret}})}, "cn": {0, group}, "nsUniqueId": {50, nil}}, "value of memberOf"},
 		"hidden DN":           {ipa, "user0", answers{"uid": {0, found}, "memberOf": {0, entryOf("x", map[string][]string{"memberOf": {"cn=\uff33TAFF,dc=" + secret}})}, "cn": {0, group}, "nsUniqueId": {0, nil}}, "value of memberOf"},
 		"DN of a group":       {inGroups("staff"), "user0", answers{"uid": {0, found}, "cn": {0, group}, "1.1": {50, nil}}, `required name "staff"`},
@@ -284,10 +284,10 @@ func TestGroups_NamesAreBounded(t *testing.T) {
 		answers answers
 		cause   string
 	}{
-		"names": {inGroups("staff"), answers{"uid": {0, user}, "cn": {0, entryOf("cn=x", map[string][]string{"cn": {"staff", large, large}})}}, "more than 4 MiB"},
+		"names": {inGroups("staff"), answers{"uid": {0, user}, "cn": {0, entryOf("cn=x", map[string][]string{"cn": {"staff", large, large}})}}, "exceed 4 MiB"},
 		"names of others": {ipa, answers{"uid": {0, user}, "memberOf": {0, entryOf("x", map[string][]string{"memberOf": {"cn=y"}})},
-			"cn": {0, entryOf("cn=x", map[string][]string{"cn": {"staff", large, large}})}}, "more than 4 MiB"},
-		"memberOf": {ipa, answers{"uid": {0, user}, "memberOf": {0, entryOf("x", map[string][]string{"memberOf": {large}})}}, "more than 1 MiB"},
+			"cn": {0, entryOf("cn=x", map[string][]string{"cn": {"staff", large, large}})}}, "exceed 4 MiB"},
+		"memberOf": {ipa, answers{"uid": {0, user}, "memberOf": {0, entryOf("x", map[string][]string{"memberOf": {large}})}}, "exceed 1 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -14,15 +14,15 @@ import (
 )
 
 // retryAfter is how long a caller should wait if the directory is unavailable or the queue is full.
-// The pool looks for an absent directory at least once a second.
+// The pool probes an unavailable directory at least once a second.
 const retryAfter = time.Second
 
-// longestRetryAfter bounds the RetryAfter that is computed from the length of the pool's queue.
-// Much may have changed by then.
-const longestRetryAfter = 30 * time.Second
+// maxRetryAfter bounds the RetryAfter that is computed from the length of the pool's queue. The
+// queue may have changed by then.
+const maxRetryAfter = 30 * time.Second
 
-// directoryError is an answer of the directory as the cause of a result: the operation, and the
-// directory's own words.
+// directoryError is an answer of the directory as the cause of a result: the operation, the result
+// code, and the diagnostic message.
 type directoryError struct {
 	op     string
 	result ldappool.Result
@@ -63,7 +63,7 @@ func judgeFault(err error) Result {
 	case errors.Is(kind, ldappool.ErrOverloaded):
 		r.Outcome, r.RetryAfter = Overloaded, retryAfter
 		if op != nil {
-			r.RetryAfter = min(max(retryAfter, op.Queue), longestRetryAfter)
+			r.RetryAfter = min(max(retryAfter, op.Queue), maxRetryAfter)
 		}
 	case errors.Is(kind, ldappool.ErrUnavailable), errors.Is(kind, ldappool.ErrConnLost), errors.Is(kind, ldappool.ErrClosed):
 		r.Outcome, r.RetryAfter = DirectoryUnavailable, retryAfter
@@ -75,21 +75,21 @@ func judgeFault(err error) Result {
 	return r
 }
 
-// judgeSearch says what a search's result code means. nil means that the entries are all there are,
-// or enough to see that there are too many. A base that does not exist, and one that the service
-// identity may not see, are both noSuchObject (32). That is a fault, because nothing is known of
-// the user then.
+// judgeSearch evaluates a search's result code. It returns nil if the entries are complete, or
+// enough to see that there are too many. noSuchObject (32) may mean that the base does not exist,
+// or that the service identity may not see it. It is a fault, because nothing is known about the
+// user.
 func judgeSearch(r ldappool.Result) error {
 	switch r.Code {
 	case ldap.LDAPResultSuccess, ldap.LDAPResultSizeLimitExceeded:
 		return nil
 	case ldap.LDAPResultTimeLimitExceeded:
-		return end(Result{Outcome: DirectoryTimeout, Cause: &directoryError{op: "search", result: r}})
+		return asError(Result{Outcome: DirectoryTimeout, Cause: &directoryError{op: "search", result: r}})
 	}
 	return fault(&directoryError{op: "search", result: r})
 }
 
-// judgeLookup is judgeSearch for a search of which all entries are needed.
+// judgeLookup is judgeSearch for a search that needs all entries.
 func judgeLookup(r ldappool.Result) error {
 	if r.Code == ldap.LDAPResultSizeLimitExceeded {
 		return fault(&directoryError{op: "search", result: r})
@@ -97,9 +97,9 @@ func judgeLookup(r ldappool.Result) error {
 	return judgeSearch(r)
 }
 
-// judgeBind says what the answer to a user's bind means. Only what the directory says of this
-// password or this account is a verdict; all else is a fault, never a guess. unknown is the outcome
-// if the directory says that there is no such entry.
+// judgeBind evaluates the answer to a user's bind. Only an answer about this password or this
+// account is a verdict; any other answer is a fault. unknown is the outcome if the directory
+// answers that there is no such entry.
 func judgeBind(d *dialect.Dialect, r ldappool.Result, unknown Outcome) Result {
 	a, err := d.Judge(r)
 	answer := BindAnswer{Answered: true, Code: r.Code, Policy: a.Policy, SubCode: a.SubCode, NotCompared: a.NotCompared}

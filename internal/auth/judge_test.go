@@ -40,7 +40,7 @@ func requireJudged(t *testing.T, want Outcome, got Result, says ...string) {
 	}
 }
 
-func TestEveryResultCodeOfASearchIsOKOrAFault(t *testing.T) {
+func TestJudgeSearch_EveryResultCodeIsOKOrAFault(t *testing.T) {
 	t.Parallel()
 	want := map[uint16]Outcome{0: OK, 3: DirectoryTimeout, 4: OK}
 	for _, code := range resultCodes() {
@@ -62,7 +62,7 @@ func TestEveryResultCodeOfASearchIsOKOrAFault(t *testing.T) {
 	}
 }
 
-func TestEveryResultCodeOfABindIsAVerdictOnlyWhereItSpeaksOfThePassword(t *testing.T) {
+func TestJudgeBind_OnlyCodesAboutThePasswordAreVerdicts(t *testing.T) {
 	t.Parallel()
 	for _, unknown := range []Outcome{InvalidUser, InvalidPassword} {
 		want := map[uint16]Outcome{
@@ -89,13 +89,13 @@ func TestEveryResultCodeOfABindIsAVerdictOnlyWhereItSpeaksOfThePassword(t *testi
 	}
 }
 
-func TestAResultCodeThatNobodyKnowsIsToldByItsNumber(t *testing.T) {
+func TestJudgeBind_ReportsAnUnknownCodeByItsNumber(t *testing.T) {
 	t.Parallel()
 	got := judgeBind(dialect.Default(), ldappool.Result{Code: 4711, Server: "ldap://here"}, InvalidUser)
 	require.EqualError(t, got.Cause, "bind ldap://here: unknown result code (4711)")
 }
 
-func TestEveryFaultHasItsOutcome(t *testing.T) {
+func TestFault_EachHasItsOutcome(t *testing.T) {
 	t.Parallel()
 	type want struct {
 		err     error
@@ -139,11 +139,11 @@ func TestEveryFaultHasItsOutcome(t *testing.T) {
 	}
 }
 
-func TestACallerThatTheQueueHasNoTimeForIsToldWhenToComeAgain(t *testing.T) {
+func TestQueue_RejectionSaysWhenToRetry(t *testing.T) {
 	t.Parallel()
 	for queue, want := range map[time.Duration]time.Duration{
 		0: retryAfter, 100 * time.Millisecond: retryAfter, 3200 * time.Millisecond: 3200 * time.Millisecond,
-		time.Hour: longestRetryAfter,
+		time.Hour: maxRetryAfter,
 	} {
 		r := judgeFault(&ldappool.OpError{Op: "bind", Kind: ldappool.ErrOverloaded, Queue: queue})
 		require.Equal(t, want, r.RetryAfter, "%v", queue)

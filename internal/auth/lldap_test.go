@@ -69,9 +69,9 @@ func startLLDAP(t *testing.T) string {
 	}).URL()
 }
 
-// TestLLDAP_AGroupOfTheSameNameIsNoUser, though lldap gives it the same uid; and the group is found
+// TestLLDAP_GroupOfTheSameNameIsIgnored, though lldap gives it the same uid; and the group is found
 // with one search.
-func TestLLDAP_AGroupOfTheSameNameIsNoUser(t *testing.T) {
+func TestLLDAP_GroupOfTheSameNameIsIgnored(t *testing.T) {
 	t.Parallel()
 	lldap := named("lldap")
 	cfg := byPreset(lldap)
@@ -97,7 +97,7 @@ func TestLLDAP_GetsNoControl(t *testing.T) {
 	requireOutcome(t, auth.DirectoryUnavailable, authenticate(t, cfg, p, "good", rightPassword))
 }
 
-// TestLLDAP_ByTemplateAnUnknownUserIsAWrongPassword, since lldap does not tell them apart.
+// TestLLDAP_ByTemplateAnUnknownUserIsAWrongPassword, since lldap does not distinguish them.
 func TestLLDAP_ByTemplateAnUnknownUserIsAWrongPassword(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, startLLDAP(t), func(c *ldappool.Config) { c.BindDN = lldapService })

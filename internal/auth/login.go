@@ -20,46 +20,45 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// Config says how a login is done. Either a filter below base DNs finds the user, or a template
-// makes the DN.
+// Config says how a login is done. The user is found by a filter below base DNs, or by a template
+// that makes the DN.
 type Config struct {
-	Dialect *dialect.Dialect // what kind of directory it is; nil is dialect.Default
+	Dialect *dialect.Dialect // the kind of directory; nil is dialect.Default
 
-	BaseDNs       []string // where users live; all are searched
+	BaseDNs       []string // the base DNs of users; all are searched
 	Filter        string   // RFC 4515, with {username}
-	OneLevel      bool     // search right below the base only, not the whole subtree
-	NameAttribute string   // what User.Username is taken from
-	Attributes    []string // what User.Attributes may hold, as ParseAttribute parses it
+	OneLevel      bool     // search only one level below the base, not the whole subtree
+	NameAttribute string   // the attribute for User.Username
+	Attributes    []string // the attributes for User.Attributes, in the form of ParseAttribute
 
 	// RFC 4514, with {username}; excludes all of the above but Dialect. With AD also
 	// {username}@example.org.
 	DNTemplate string
 
-	Groups GroupConfig // which groups User.Groups may hold, and which a user must be in
+	Groups GroupConfig // the groups for User.Groups, and those that a user must be in
 
-	// If NoPasswordPolicy is set, no bind asks for the password policy control. Otherwise each
-	// does, and the Directory decides which servers get the request.
+	// If NoPasswordPolicy is set, binds have no password policy control. Otherwise each has one,
+	// and the Directory decides which servers get it.
 	NoPasswordPolicy bool
 
 	Timeout time.Duration // of one login, all its steps
 
-	Throttle throttle.Throttle // says whether an account may be tried; nil is no throttle
+	Throttle throttle.Throttle // limits attempts; nil is no throttle
 
-	// ThrottleWait is the longest that one login waits for undecided attempts, over all its
-	// budgets. 0: each budget's own bound holds.
+	// ThrottleWait bounds the wait of one login for pending attempts, over all its budgets. 0: only
+	// each budget's own bound applies.
 	ThrottleWait time.Duration
 
-	// UniformDelay, if not zero, turns on uniform mode. Every verdict that the directory gives
-	// without having seen the right password becomes one answer. It is given at a multiple of this
-	// delay since the login began.
+	// UniformDelay, if not zero, turns on uniform mode: every verdict that was reached without the
+	// right password becomes the same answer, at a multiple of this delay after the login began.
 	UniformDelay time.Duration
-	// UniformJitter bounds the random time by which each of these answers is later.
+	// UniformJitter bounds the random delay that is added to each of these answers.
 	UniformJitter time.Duration
-	// DecoyDN is an entry that never logs in. In uniform mode a password is compared with its
-	// password if the directory compares it with no other. Empty: there is none.
+	// DecoyDN is an entry that never logs in. In uniform mode the directory compares a password
+	// with the decoy's if it does not compare it with another. Empty: no decoy.
 	DecoyDN string
-	// TurnWait is the longest that an attempt waits in uniform mode for the attempts before it on
-	// the same name; zero is Timeout.
+	// TurnWait bounds the wait of an attempt in uniform mode for earlier attempts on the same name;
+	// zero is Timeout.
 	TurnWait time.Duration
 	// Sleep sleeps for up to a millisecond, more precisely than Go's timers, for uniform mode; nil
 	// is time.Sleep. See [Nanosleep].
@@ -69,49 +68,49 @@ type Config struct {
 	Remember credcache.Config
 }
 
-// Authenticator decides logins. Its method may be called by many goroutines at once.
+// Authenticator decides logins. Its methods may be called by many goroutines at once.
 type Authenticator struct {
-	cfg        Config
-	filter     *userFilter      // nil with a template
-	qualified  qualifiedFilters // if names may have a domain in them
-	template   dnTemplate
-	asNumber   bool         // the template's attribute may be compared as a telephone number
-	suffix     string       // of a user principal name, in place of template
-	attributes []Attribute  // to return of a user
-	requested  []string     // attributes of a search
-	groups     *groupFinder // nil where no groups are asked for
-	directory  Directory
-	observer   Observer
-	spellings  *throttle.Spellings // that led to exhausted accounts
-	clock      *responseClock      // nil without uniform mode
-	turns      *throttle.Turns     // nil without uniform mode
-	remembered *remembered         // nil without a cache of credentials
+	cfg             Config
+	filter          *userFilter      // nil with a template
+	qualified       qualifiedFilters // if names may contain a domain
+	template        dnTemplate
+	comparesNumber  bool         // the directory may compare the template's attribute as a telephone number
+	principalSuffix string       // of a user principal name, instead of template
+	attributes      []Attribute  // to return of a user
+	requested       []string     // attributes of a search
+	groups          *groupFinder // nil without groups
+	directory       Directory
+	observer        Observer
+	exhaustedNames  *throttle.ExhaustedNames // that led to exhausted accounts
+	clock           *responseClock           // nil without uniform mode
+	turns           *throttle.Turns          // nil without uniform mode
+	remembered      *remembered              // nil without a cache of credentials
 
-	cachedDomain atomic.Pointer[domain] // the last one that was read
+	cachedDomain atomic.Pointer[domain] // read last
 }
 
-// errNameless is the cause of a fault of the directory's own.
-var errNameless = errors.New("the entry found has no name")
+// errUnnamed is the cause if an entry has an empty DN.
+var errUnnamed = errors.New("the entry found has no name")
 
 // The causes of an unknown user.
 var (
 	errNoEntry   = errors.New("no entry matches")
-	errAmbiguous = errors.New("the name matches more than one entry") // which of them is meant cannot be known
+	errAmbiguous = errors.New("the name matches more than one entry") // it is not known which one is meant
 )
 
-// New makes an Authenticator. It fails if the filter or the template is not of its form.
+// New makes an Authenticator. It fails if the filter or the template is invalid.
 func New(cfg Config, directory Directory, observer Observer) (*Authenticator, error) {
 	if cfg.Dialect == nil {
 		cfg.Dialect = dialect.Default()
 	}
-	a := &Authenticator{cfg: cfg, directory: directory, observer: observer, spellings: throttle.NewSpellings()}
+	a := &Authenticator{cfg: cfg, directory: directory, observer: observer, exhaustedNames: throttle.NewExhaustedNames()}
 	var err error
 	switch suffix, principal := cfg.Dialect.PrincipalSuffix(cfg.DNTemplate); {
 	case principal:
-		a.suffix = suffix
+		a.principalSuffix = suffix
 	case cfg.DNTemplate != "":
 		a.template, err = parseDNTemplate(cfg.DNTemplate)
-		a.asNumber = err == nil && !a.template.comparesText()
+		a.comparesNumber = err == nil && !a.template.comparesText()
 	default:
 		a.filter, err = parseFilter(cfg.Filter)
 		if account := cfg.Dialect.AccountAttribute; err == nil && account != "" {
@@ -124,7 +123,7 @@ func New(cfg Config, directory Directory, observer Observer) (*Authenticator, er
 	if cfg.DNTemplate == "" && len(cfg.BaseDNs) == 0 {
 		return nil, errors.New("auth: a filter needs a base DN")
 	}
-	if cfg.Groups.Enabled && a.suffix != "" {
+	if cfg.Groups.Enabled && a.principalSuffix != "" {
 		return nil, errors.New("auth: groups need the user's DN, which a user principal name does not give")
 	}
 	if a.groups, err = newGroupFinder(cfg.Dialect.Groups, cfg.Groups); err != nil {
@@ -166,12 +165,12 @@ func New(cfg Config, directory Directory, observer Observer) (*Authenticator, er
 func (a *Authenticator) Authenticate(reqCtx context.Context, c Credentials) Result {
 	l := a.newLogin(c)
 	defer l.releaseTurn()
-	return l.answer(l.decide(reqCtx, c, l.attempt))
+	return l.visibleAnswer(l.decide(reqCtx, c, l.attempt))
 }
 
-// newLogin begins a login. It is not on the stack: a thousand logins that wait for a connection are
-// a thousand stacks.
+// newLogin begins a login.
 func (a *Authenticator) newLogin(c Credentials) *login {
+	// Allocated on the heap to keep the stacks of many waiting logins small.
 	l := &login{Authenticator: a, username: c.Username, password: c.Password, client: c.Client, began: time.Now()}
 	if a.clock != nil {
 		l.step = a.clock.step(l.began)
@@ -179,8 +178,8 @@ func (a *Authenticator) newLogin(c Credentials) *login {
 	return l
 }
 
-// decide takes the steps of a login, and reports the result to the observer. All of it is before
-// the moment of the answer.
+// decide does the steps of a login, and reports the result to the observer, before the answer is
+// visible.
 func (l *login) decide(reqCtx context.Context, c Credentials, steps func(context.Context) Result) Result {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(reqCtx), l.cfg.Timeout)
 	defer cancel()
@@ -202,62 +201,62 @@ type login struct {
 	*Authenticator
 	username, password string
 	client             string
-	who                identity  // once it is known
-	groupsFound        *groupSet // once they are
+	identity           identity  // once it is found
+	groupsFound        *groupSet // once they are found
 	groupSearches      int       // made so far
 	rangeSearches      int       // made so far
 	phases             Phases    // so far
-	server             string    // that was asked last
+	server             string    // used last
 
 	// In uniform mode:
-	began         time.Time     // the moment of the answer counts from here: the start, or the turn it waited for
+	began         time.Time     // the answer's time is measured from here: the start, or the beginning of its turn
 	step          time.Duration // of the response clock, at the start
-	release       func()        // of the turn, while it has one
+	release       func()        // releases the turn, while the login has one
 	decoyAnswered bool
 }
 
-// identity is who is to bind.
+// identity is the entry to bind as.
 type identity struct {
-	user     User
-	entry    *ldap.Entry // what is kept of it; nil with a template
-	nameless bool        // the entry shows no value of the name attribute
+	user    User
+	entry   *ldap.Entry // a copy; nil with a template
+	unnamed bool        // the entry shows no value of the name attribute
 }
 
-// run takes the steps of a login until one of them decides, and returns the result but for its
-// server and times. It alone makes and changes a login's result; a step returns what it found out,
-// or a *decided.
+// run does the steps of a login until one of them decides, and returns the result without server
+// and times. Only run makes and changes a login's result; a step returns its value, or a
+// *resultError.
 func (l *login) run(ctx context.Context) (r Result) {
-	if err := l.throttled(ctx); err != nil {
+	if err := l.checkThrottle(ctx); err != nil {
 		return resultOf(err)
 	}
 	if err := l.takeTurn(ctx); err != nil {
 		return resultOf(err)
 	}
-	who, unknown := l.identify(ctx)
+	id, unknown := l.identify(ctx)
 	if unknown != nil {
 		r = resultOf(unknown)
-		if l.countsAs(r) != throttle.Failed {
-			return r // nobody knows whether there is such a user, or the name is none
+		if l.throttleVerdict(r) != throttle.Failed {
+			return r // it is not known whether there is such a user, or the name is invalid
 		}
 	} else {
-		l.who = who
-		r.DN = who.user.DN
+		l.identity = id
+		r.DN = id.user.DN
 	}
 	reserved, err := l.reserve(ctx, l.account())
 	if err != nil {
-		return r.then(resultOf(err))
+		return r.followedBy(resultOf(err))
 	}
 	unanswered := false
 	defer func() { l.settle(ctx, &reserved, &r, unanswered) }()
 	if unknown == nil {
 		var bound Result
-		bound, unanswered = l.tryPassword(ctx, who.user.DN)
-		r = r.then(bound)
+		bound, unanswered = l.tryPassword(ctx, id.user.DN)
+		r = r.followedBy(bound)
 	}
 	if l.needsDecoy(r) {
 		var notice string
 		if notice, unanswered, err = l.compareWithDecoy(ctx); err != nil {
-			return r.then(resultOf(err))
+			return r.followedBy(resultOf(err))
 		}
 		if r.Notice == "" {
 			r.Notice = notice
@@ -266,72 +265,73 @@ func (l *login) run(ctx context.Context) (r Result) {
 	if r.Outcome != OK {
 		return r
 	}
-	return l.admit(ctx, r)
+	return l.finish(ctx, r)
 }
 
-// admit takes the steps after a bind that was accepted, with the result r: no attribute and no
-// group says anything before the password is known to be right.
-func (l *login) admit(ctx context.Context, r Result) Result {
+// finish does the steps after a successful bind with the result r. Attributes and groups are only
+// evaluated when the password is known to be right.
+func (l *login) finish(ctx context.Context, r Result) Result {
 	expiry, err := l.checkState()
 	if err != nil {
-		return r.then(resultOf(err))
+		return r.followedBy(resultOf(err))
 	}
 	if len(r.Warnings) == 0 {
 		r.Warnings = expiry
 	}
-	if l.who.user.Attributes, err = l.attributesOf(ctx, l.who.entry); err != nil {
-		return r.then(resultOf(err))
+	if l.identity.user.Attributes, err = l.userAttributes(ctx, l.identity.entry); err != nil {
+		return r.followedBy(resultOf(err))
 	}
-	if l.who.user.Groups, err = l.authorize(ctx); err != nil {
-		return r.then(resultOf(err))
+	if l.identity.user.Groups, err = l.authorize(ctx); err != nil {
+		return r.followedBy(resultOf(err))
 	}
-	r.User = &l.who.user
+	user := l.identity.user // a copy does not keep the groups in memory
+	r.User = &user
 	return r
 }
 
-// identify finds out who is to bind.
+// identify finds the entry to bind as.
 func (l *login) identify(ctx context.Context) (identity, error) {
 	switch {
-	case l.suffix != "":
+	case l.principalSuffix != "":
 		return l.nameByPrincipal()
 	case l.template != "":
 		dn := l.template.fill(l.username)
 		if l.isDecoy(dn) {
-			return identity{}, end(Result{Outcome: InvalidPassword, Cause: errDecoy})
+			return identity{}, asError(Result{Outcome: InvalidPassword, Cause: errDecoy})
 		}
 		return identity{user: User{Username: l.username, DN: dn}}, nil
 	}
 	return l.find(ctx)
 }
 
-// find looks for the user's entry below every base. There must be exactly one.
+// find searches for the user's entry below every base. There must be exactly one.
 func (l *login) find(ctx context.Context) (identity, error) {
 	filter, err := l.userFilter(ctx)
 	if err != nil {
 		return identity{}, err
 	}
-	var found []*ldap.Entry // without two of the same name
+	var found []*ldap.Entry // without duplicates
 	for _, base := range l.cfg.BaseDNs {
 		if found, err = l.findBelow(ctx, base, filter, found); err != nil {
 			return identity{}, err
 		}
 	}
 	if len(found) == 0 {
-		return identity{}, end(Result{Outcome: InvalidUser, Cause: errNoEntry})
+		return identity{}, asError(Result{Outcome: InvalidUser, Cause: errNoEntry})
 	}
 	entry := found[0]
 	switch {
 	case l.cfg.Dialect.IsMachine(entry):
-		return identity{}, end(Result{Outcome: InvalidUser, DN: entry.DN, Cause: dialect.ErrMachine})
-	case strings.TrimSpace(entry.DN) == "": // to a directory that is no name, and a bind as nobody may succeed
-		return identity{}, end(Result{Outcome: InternalError, Cause: errNameless})
+		return identity{}, asError(Result{Outcome: InvalidUser, DN: entry.DN, Cause: dialect.ErrMachine})
+	case strings.TrimSpace(entry.DN) == "": // an empty DN would make the bind anonymous, and successful
+		return identity{}, asError(Result{Outcome: InternalError, Cause: errUnnamed})
 	case l.isDecoy(entry.DN):
-		return identity{}, end(Result{Outcome: InvalidUser, DN: entry.DN, Cause: errDecoy})
+		return identity{}, asError(Result{Outcome: InvalidUser, DN: entry.DN, Cause: errDecoy})
 	}
-	return l.describe(entry), nil
+	return l.identityOf(entry), nil
 }
 
-// userFilter makes the filter that finds the user.
+// userFilter returns the filter that finds the user.
 func (l *login) userFilter(ctx context.Context) (ldapconn.Filter, error) {
 	if !l.cfg.Dialect.IsQualified(l.username) {
 		return l.filter.fill(l.username, ""), nil
@@ -341,78 +341,79 @@ func (l *login) userFilter(ctx context.Context) (ldapconn.Filter, error) {
 		return ldapconn.Filter{}, err
 	}
 	filter, ok := l.qualified.fill(l.username, d.Domain)
-	if !ok && d.readAt.Before(l.began) { // a cached answer can permit, not refuse
+	if !ok && d.readAt.Before(l.began) { // cached names can permit a login, but not deny it
 		if d, err = l.readDomain(ctx); err != nil {
 			return ldapconn.Filter{}, err
 		}
 		filter, ok = l.qualified.fill(l.username, d.Domain)
 	}
 	if !ok {
-		return ldapconn.Filter{}, end(Result{Outcome: InvalidUser, Cause: errOtherDomain})
+		return ldapconn.Filter{}, asError(Result{Outcome: InvalidUser, Cause: errOtherDomain})
 	}
 	return filter, nil
 }
 
-// findBelow adds the entries below one base to those that were found. More than one is an error.
+// findBelow adds the entries below one base to those found before. More than one is an error.
 func (l *login) findBelow(ctx context.Context, base string, filter ldapconn.Filter, found []*ldap.Entry) ([]*ldap.Entry, error) {
 	answer, err := l.search(ctx, base, filter)
 	if err != nil {
-		return nil, end(judgeFault(err))
+		return nil, asError(judgeFault(err))
 	}
 	if err := judgeSearch(answer.Result); err != nil {
-		return nil, naming(fmt.Sprintf("base %q", base), err)
+		return nil, withContext(fmt.Sprintf("base %q", base), err)
 	}
-	if found, err = l.merge(found, answer.Entries); err != nil {
+	if found, err = l.addFound(found, answer.Entries); err != nil {
 		return nil, err
 	}
 	if len(found) > 1 || answer.Code == ldap.LDAPResultSizeLimitExceeded {
-		return nil, end(Result{Outcome: InvalidUser, Cause: errAmbiguous})
+		return nil, asError(Result{Outcome: InvalidUser, Cause: errAmbiguous})
 	}
 	return found, nil
 }
 
-// search looks for the user below one base.
+// search searches for the user below one base.
 func (l *login) search(ctx context.Context, base string, filter ldapconn.Filter) (*ldappool.SearchResult, error) {
 	scope := ldap.ScopeWholeSubtree
 	if l.cfg.OneLevel {
 		scope = ldap.ScopeSingleLevel
 	}
 	// Two entries are enough to know that there are too many. Some servers ignore the limit.
-	return l.askWithFilter(ctx, ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, 2, 0, false, "", l.requested, nil), filter)
+	return l.doSearchWithFilter(ctx, ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, 2, 0, false, "", l.requested, nil), filter)
 }
 
-// ask does one search and takes its times.
-func (l *login) ask(ctx context.Context, req *ldap.SearchRequest) (*ldappool.SearchResult, error) {
-	return l.askWithFilter(ctx, req, ldapconn.Filter{})
+// doSearch does one search and records its times.
+func (l *login) doSearch(ctx context.Context, req *ldap.SearchRequest) (*ldappool.SearchResult, error) {
+	return l.doSearchWithFilter(ctx, req, ldapconn.Filter{})
 }
 
-// askWithFilter is ask with a compiled filter, if it is not zero, in place of the request's text.
-func (l *login) askWithFilter(ctx context.Context, req *ldap.SearchRequest, filter ldapconn.Filter) (*ldappool.SearchResult, error) {
+// doSearchWithFilter is doSearch with a compiled filter, if it is not zero, instead of the
+// request's text.
+func (l *login) doSearchWithFilter(ctx context.Context, req *ldap.SearchRequest, filter ldapconn.Filter) (*ldappool.SearchResult, error) {
 	began := time.Now()
 	answer, err := l.directory.SearchWithFilter(ctx, req, filter)
 	var wait time.Duration
-	if l.server, wait = about(err); err == nil {
+	if l.server, wait = opInfo(err); err == nil {
 		l.server, wait = answer.Server, answer.Wait
-		quiet := *answer // no search is judged by its words
-		quiet.Diagnostic = redact.Diagnostic(answer.Diagnostic, l.password)
-		answer = &quiet
+		redacted := *answer // no search is evaluated by its diagnostic message
+		redacted.Diagnostic = redact.Diagnostic(answer.Diagnostic, l.password)
+		answer = &redacted
 	}
 	l.phases.Wait += wait
 	l.phases.Search += time.Since(began) - wait
 	return answer, err
 }
 
-// tryPassword asks the directory whether the password is that of dn. unanswered: the directory may
-// have counted a wrong password, and did not say so.
+// tryPassword binds as dn with the password. unanswered reports that the directory sent no answer
+// and may have counted a wrong password.
 func (l *login) tryPassword(ctx context.Context, dn string) (r Result, unanswered bool) {
 	unknown := InvalidUser
 	if l.cfg.DNTemplate != "" {
-		unknown = InvalidPassword // nobody can tell the two apart
+		unknown = InvalidPassword // the two cannot be distinguished
 	}
 	began := time.Now()
 	answer, err := l.directory.Bind(ctx, dn, l.password, l.bindControls()...)
 	var wait time.Duration
-	if l.server, wait = about(err); err == nil {
+	if l.server, wait = opInfo(err); err == nil {
 		l.server, wait = answer.Server, answer.Wait
 	}
 	l.phases.Wait += wait
@@ -432,9 +433,9 @@ func (a *Authenticator) bindControls() []ldappool.Control {
 	return dialect.PolicyControls()
 }
 
-// about returns at which server an operation failed, and how long it had waited for a connection.
-func about(err error) (server string, wait time.Duration) {
-	if err != nil { // and not otherwise: what errors.As fills is allocated
+// opInfo returns the server at which an operation failed, and how long it waited for a connection.
+func opInfo(err error) (server string, wait time.Duration) {
+	if err != nil { // saves the allocation of errors.As's target
 		var op *ldappool.OpError
 		if errors.As(err, &op) {
 			return op.Server, op.Wait

@@ -160,9 +160,9 @@ func TestRequiredGroup_InAnotherSpellingIsWhatTheDirectorySays(t *testing.T) {
 	}
 }
 
-// TestRequiredGroup_HeedsTheAttributesOwnRule: names that differ in case, or octets that look like
-// text, are different ones where the directory's schema says so.
-func TestRequiredGroup_HeedsTheAttributesOwnRule(t *testing.T) {
+// TestRequiredGroup_UsesTheMatchingRuleOfTheAttribute: names that differ in case, or octets that
+// look like text, are different ones where the directory's schema says so.
+func TestRequiredGroup_UsesTheMatchingRuleOfTheAttribute(t *testing.T) {
 	t.Parallel()
 	team := func(dn string, lines ...string) string {
 		return "dn: " + dn + "," + ldaptest.GroupsDN + "\nobjectClass: team\nmember: " + ldaptest.UserDN(0) + "\n" + strings.Join(lines, "\n") + "\n\n"
@@ -245,7 +245,7 @@ func TestRequiredGroup_IsReadOnceAndAFailedReadIsAFault(t *testing.T) {
 	hidden := answersAt{p, "CN=STAFF," + ldaptest.GroupsDN, &ldappool.SearchResult{}, nil}
 	r := authenticate(t, inGroups("CN=STAFF,"+ldaptest.GroupsDN), hidden, "user0", "password0")
 	requireOutcome(t, auth.DirectoryUnavailable, r)
-	require.ErrorContains(t, r.Cause, "not shown to the service identity")
+	require.ErrorContains(t, r.Cause, "not visible to the service identity")
 }
 
 // answersAt answers searches at one base in place of a directory.

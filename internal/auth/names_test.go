@@ -17,9 +17,9 @@ import (
 // shells and formats do.
 const special = `*()\,+"<>;=#/&|!~:{}%$'-_.@^` + "`"
 
-// nastyNames are user names that want escaping. No two of them are one to a directory, which folds
-// case and width.
-func nastyNames() []string {
+// hostileNames are user names that want escaping. No two of them are one to a directory, which
+// folds case and width.
+func hostileNames() []string {
 	names := []string{
 		"in between", "#04024869", "##", `\\`, `\2a`, `\5c2a`, `a\00`, "a=b", "a,b", "a+b", "cn=a+sn=b", "{username}", "%s", "()", "(a)", `"a"`,
 		"*)(uid=*", "*)(|(uid=*", "x)(objectClass=*))(&(uid=x", "x,uid=user0", `x\,ou=y`, "user0,ou=people", "<GUID=1>", "cn=service,dc=example,dc=org",
@@ -32,11 +32,11 @@ func nastyNames() []string {
 	return slices.Compact(names)
 }
 
-// TestAnyNameLogsInAsItself: every user has a password of its own, so one that is OK is the one
-// that was meant.
-func TestAnyNameLogsInAsItself(t *testing.T) {
+// TestName_LogsInAsExactlyOneUser: every user has a password of its own, so one that is OK is the
+// one that was meant.
+func TestName_LogsInAsExactlyOneUser(t *testing.T) {
 	t.Parallel()
-	names := nastyNames()
+	names := hostileNames()
 	password := func(i int) string { return fmt.Sprintf("of number %d", i) }
 	var ldif strings.Builder
 	for i, name := range names {
@@ -57,8 +57,8 @@ func TestAnyNameLogsInAsItself(t *testing.T) {
 	}
 }
 
-// TestANameThatTriesToBeMoreThanAValueIsNobody: user0 is there, with the password that is tried.
-func TestANameThatTriesToBeMoreThanAValueIsNobody(t *testing.T) {
+// TestName_WithFilterSyntaxMatchesNobody: user0 is there, with the password that is tried.
+func TestName_WithFilterSyntaxMatchesNobody(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
 	p := newPool(t, s.URL())
@@ -82,11 +82,11 @@ func TestANameThatTriesToBeMoreThanAValueIsNobody(t *testing.T) {
 	}
 }
 
-// TestADirectoryReadsTheWholeNameInADN asks for entries by the DNs that a template makes, those
+// TestName_InADNIsReadWhole asks for entries by the DNs that a template makes, those
 // included that Validate would not let pass.
-func TestADirectoryReadsTheWholeNameInADN(t *testing.T) {
+func TestName_InADNIsReadWhole(t *testing.T) {
 	t.Parallel()
-	names := append(nastyNames(), "line\nfeed", "linefeed", "tab\tbed", "tabbed", "bell\ax", "bellx", "car\rriage", "carriage", " led", "trailed ", "  both  ", "dele\x7fte")
+	names := append(hostileNames(), "line\nfeed", "linefeed", "tab\tbed", "tabbed", "bell\ax", "bellx", "car\rriage", "carriage", " led", "trailed ", "  both  ", "dele\x7fte")
 	var ldif strings.Builder
 	for _, name := range names {
 		ldif.WriteString(person(name, ldaptest.PeopleDN))

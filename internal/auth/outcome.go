@@ -1,10 +1,9 @@
 package auth
 
-// Outcome is what one login came to. It has a status, a code and a message, which never change.
-// Outcomes up to NotPermitted are the directory's own verdict; TooManyAttempts and BadRequest mean
-// that no password was tried; the rest are faults, which say nothing about a password. The zero
-// value, and every number that is no outcome, is InternalError: no login is accepted because
-// somebody forgot to decide it.
+// Outcome is the outcome of one login. Its status, code and message never change. Outcomes up to
+// NotPermitted are verdicts of the directory. TooManyAttempts and BadRequest mean that no password
+// was tried. The others are faults, which say nothing about the password. The zero value, and every
+// undefined number, is InternalError, so that no login is accepted by mistake.
 type Outcome uint8
 
 // The outcomes, in order of status: 0 is OK.
@@ -22,9 +21,9 @@ const (
 	BadRequest                              // malformed, empty or over-long input
 	DirectoryUnavailable                    // no server could be reached, or it refused to serve
 	Overloaded                              // the queue for a connection is full, or its deadline passed
-	DirectoryTimeout                        // the directory took the question and did not answer in time
+	DirectoryTimeout                        // the directory did not answer in time
 	InternalError                           // a fault of the service itself
-	CallerRefused                           // the caller has no key or certificate that fits
+	CallerRefused                           // the caller has no valid key or certificate
 
 	afterLast
 )
@@ -58,7 +57,7 @@ func Outcomes() []Outcome {
 	return all
 }
 
-// known is the outcome, or InternalError if it is none.
+// known returns the outcome, or InternalError if it is undefined.
 func (o Outcome) known() Outcome {
 	if o < OK || o >= afterLast {
 		return InternalError
@@ -88,7 +87,7 @@ func (o Outcome) keepsOut() bool { return o >= AccountLocked && o <= NotPermitte
 // isDirectoryFault reports whether the directory did not decide: statuses 11 to 13.
 func (o Outcome) isDirectoryFault() bool { return o >= DirectoryUnavailable && o <= DirectoryTimeout }
 
-// IsFault reports whether the service could not find out: statuses 11 to 14.
+// IsFault reports whether there is no verdict because of a fault: statuses 11 to 14.
 func (o Outcome) IsFault() bool {
 	o = o.known()
 	return o >= DirectoryUnavailable && o <= InternalError

@@ -9,26 +9,26 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// nobodysName is searched for where it only matters whether a search can be made.
-const nobodysName = "authsvc-readiness-check"
+// probeName is a name that no user has, for searches that only test whether searching works.
+const probeName = "authsvc-readiness-check"
 
-// errNoRequiredGroup is what is missing where no login can be permitted.
-var errNoRequiredGroup = errors.New("none of the required groups is there, or shown to the service identity")
+// errNoRequiredGroup means that no login can be permitted.
+var errNoRequiredGroup = errors.New("none of the required groups exists or is visible to the service identity")
 
-// Missing looks for the base DNs and the required groups, as the service identity and by the
-// searches that logins make. missing says what the directory does not have or show, so that no
-// login can succeed. err is a fault: it gave no answer, and nothing is known.
+// Missing searches for the base DNs and the required groups, as the service identity and as logins
+// do. missing is what the directory does not have or show, so that no login can succeed. err is a
+// fault: the directory did not answer.
 func (a *Authenticator) Missing(ctx context.Context) (missing, err error) {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.Timeout)
 	defer cancel()
 	for _, base := range a.cfg.BaseDNs {
 		l := &login{Authenticator: a}
-		answer, err := l.search(ctx, base, a.filter.fill(nobodysName, nobodysName))
+		answer, err := l.search(ctx, base, a.filter.fill(probeName, probeName))
 		if err != nil {
 			return nil, err
 		}
 		if err := judgeSearch(answer.Result); err != nil {
-			return answered("LDAP_BASE_DN", base, resultOf(err).Cause)
+			return missingOrFault("LDAP_BASE_DN", base, resultOf(err).Cause)
 		}
 	}
 	if a.groups == nil {
@@ -41,7 +41,7 @@ func (a *Authenticator) Missing(ctx context.Context) (missing, err error) {
 	}
 	required, err := a.RequiredGroups(ctx)
 	if err != nil {
-		return answered("LDAP_REQUIRED_GROUPS", strings.Join(a.groups.Required, ";"), err)
+		return missingOrFault("LDAP_REQUIRED_GROUPS", strings.Join(a.groups.Required, ";"), err)
 	}
 	for _, r := range required {
 		if len(r.DNs) > 0 {
@@ -63,20 +63,21 @@ func (a *Authenticator) missingGroupBase(ctx context.Context, base string) (miss
 		if err != nil {
 			return nil, err
 		}
-		scope, text = ldap.ScopeWholeSubtree, f.fill("cn="+nobodysName+","+base, nobodysName)
+		scope, text = ldap.ScopeWholeSubtree, f.fill("cn="+probeName+","+base, probeName)
 	}
-	answer, err := l.ask(ctx, ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, 1, 0, false, text, []string{"1.1"}, nil))
+	answer, err := l.doSearch(ctx, ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, 1, 0, false, text, []string{"1.1"}, nil))
 	if err != nil {
 		return nil, err
 	}
 	if err := judgeSearch(answer.Result); err != nil {
-		return answered("LDAP_GROUP_BASE_DN", base, resultOf(err).Cause)
+		return missingOrFault("LDAP_GROUP_BASE_DN", base, resultOf(err).Cause)
 	}
 	return nil, nil
 }
 
-// answered tells an answer, by which something is missing, from a fault.
-func answered(variable, value string, cause error) (missing, err error) {
+// missingOrFault returns the error of a lookup as missing if the directory answered it, and as a
+// fault otherwise.
+func missingOrFault(variable, value string, cause error) (missing, err error) {
 	var answer *directoryError
 	if !errors.As(cause, &answer) || answer.result.Code == ldap.LDAPResultTimeLimitExceeded || answer.result.Code == ldap.LDAPResultBusy ||
 		answer.result.Code == ldap.LDAPResultUnavailable {

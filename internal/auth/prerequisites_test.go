@@ -23,7 +23,7 @@ func requireMissing(t *testing.T, want string, cfg auth.Config, d auth.Directory
 	}
 }
 
-// testADMissing is of TestActiveDirectory.
+// testADMissing is of TestActiveDirectory_Logins.
 func testADMissing(t *testing.T, p *ldappool.Pool) {
 	t.Helper()
 	absent := "OU=absent," + ldaptest.SambaBaseDN
@@ -39,7 +39,7 @@ func testADMissing(t *testing.T, p *ldappool.Pool) {
 	requireMissing(t, "", in(ldaptest.SambaBaseDN), p)
 	requireMissing(t, `LDAP_BASE_DN: "`+absent, wrong, p)
 	requireMissing(t, `LDAP_GROUP_BASE_DN: "`+absent, in(absent), p)
-	requireMissing(t, "none of the required groups is there", inADGroups("gone"), p)
+	requireMissing(t, "none of the required groups exists or is visible", inADGroups("gone"), p)
 }
 
 func TestMissing_IsWhatLoginsCannotDoWithout(t *testing.T) {
@@ -52,7 +52,7 @@ func TestMissing_IsWhatLoginsCannotDoWithout(t *testing.T) {
 	requireMissing(t, "", inGroups("gone", "cn=staff,"+ldaptest.GroupsDN), p)
 	requireMissing(t, `LDAP_BASE_DN: "`+absentDN, byFilter(ldaptest.PeopleDN, absentDN), p)
 	requireMissing(t, `LDAP_BASE_DN: "`+hiddenDN, byFilter(hiddenDN), p)
-	requireMissing(t, "none of the required groups is there", inGroups("gone", "cn=gone,"+ldaptest.GroupsDN), p)
+	requireMissing(t, "none of the required groups exists or is visible", inGroups("gone", "cn=gone,"+ldaptest.GroupsDN), p)
 	cfg := inGroups("staff")
 	cfg.Groups.BaseDNs = append(cfg.Groups.BaseDNs, absentDN)
 	requireMissing(t, `LDAP_GROUP_BASE_DN: "`+absentDN, cfg, p)

@@ -9,19 +9,19 @@ import (
 )
 
 // errOtherDomain is the cause of an unknown user.
-var errOtherDomain = errors.New("the name is of another domain")
+var errOtherDomain = errors.New("the name belongs to another domain")
 
-// accountPlaceholder and accountPartOfDN stand in the filters of qualifiedFilters for a part of the
-// name that was typed.
+// accountPlaceholder and accountPartOfDN stand in the filters of qualifiedFilters for the account
+// part of the typed name.
 const (
 	accountPlaceholder = "{account}"
 	accountPartOfDN    = "{account-in-dn}"
 )
 
-// qualifiedFilters find users by names that may have a domain in them.
+// qualifiedFilters find users by names that may contain a domain.
 type qualifiedFilters struct {
-	typed     *userFilter // by the whole of it
-	byAccount *userFilter // by a part of it that is the account's name, and not only another attribute's value
+	typed     *userFilter // by the whole name
+	byAccount *userFilter // by the account part of the name, which must be the account's name and not only another attribute's value
 	byEither  *userFilter
 }
 
@@ -36,8 +36,8 @@ func newQualifiedFilters(typed *userFilter, accountAttribute string) (f qualifie
 	return f, err
 }
 
-// fill makes the filter for a name in a domain; ok is false if the name is of another domain. Each
-// part of the name stands in the filter as one assertion value, whatever it contains.
+// fill returns the filter for a name in a domain; ok is false if the name is of another domain.
+// Each part of the name is one escaped assertion value.
 func (f *qualifiedFilters) fill(username string, d dialect.Domain) (filter ldapconn.Filter, ok bool) {
 	name, ok := d.Parse(username)
 	switch {

@@ -11,22 +11,21 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// maxRangeSearches bounds the searches of one login for the rest of attributes that come in parts.
-// Active Directory sends 1,500 values at a time, so it lasts for 75,000.
+// maxRangeSearches bounds the range retrieval of one login. Active Directory sends 1,500 values at
+// a time, so this suffices for 75,000.
 const maxRangeSearches = 50
 
-// What is wrong with values that come in parts.
+// The errors of range retrieval.
 var (
-	errRange         = errors.New("the server gave a part of the values that does not fit those before it (range retrieval)")
-	errRangeChanged  = errors.New("the values changed while they were read in parts (range retrieval), or two servers order them differently")
-	errRangeSearches = fmt.Errorf("the values take more than %d searches (range retrieval)", maxRangeSearches)
-	errRangeGone     = errors.New("the server showed a part of the values, and then not the rest (range retrieval)")
+	errRange           = errors.New("the server returned a range of values that does not fit the previous ones (range retrieval)")
+	errRangeChanged    = errors.New("the values changed while they were read in ranges (range retrieval), or two servers order them differently")
+	errRangeSearches   = fmt.Errorf("the values require more than %d searches (range retrieval)", maxRangeSearches)
+	errRangeIncomplete = errors.New("the server returned a range of the values but not the rest (range retrieval)")
 )
 
-// complete fetches the rest of those attributes of e of which the server sent a part (MS-ADTS
-// section 3.1.1.3.1.3.3). It fails if it does not get all values: a part is never returned as the
-// whole.
-func (l *login) complete(ctx context.Context, e *ldap.Entry, names ...string) error {
+// fetchRanges fetches the missing values of attributes of which the server sent a part (MS-ADTS
+// section 3.1.1.3.1.3.3). It fails unless it gets all values.
+func (l *login) fetchRanges(ctx context.Context, e *ldap.Entry, names ...string) error {
 	for i, a := range e.Attributes {
 		whole, part, ranged := ldapname.ParseRange(a.Name)
 		if !ranged || !slices.ContainsFunc(names, func(n string) bool { return ldapname.SameDescription(n, whole) }) {
@@ -40,7 +39,7 @@ func (l *login) complete(ctx context.Context, e *ldap.Entry, names ...string) er
 			}
 			err = addPart(all, a, part)
 		}
-		if err == nil && hasTwice(all.Values) {
+		if err == nil && hasDuplicates(all.Values) {
 			err = errRangeChanged
 		}
 		if err != nil {
@@ -51,14 +50,14 @@ func (l *login) complete(ctx context.Context, e *ldap.Entry, names ...string) er
 	return nil
 }
 
-// addPart adds a part that begins where the values so far end.
+// addPart appends a part, which must begin where the previous part ends.
 func addPart(all, a *ldap.EntryAttribute, part ldapname.Range) error {
 	if part.First != len(all.Values) || part.Last != ldapname.ToLast && part.Last-part.First+1 != len(a.Values) {
 		return errRange
 	}
 	all.Values = append(all.Values, a.Values...)
 	for _, v := range a.Values {
-		all.ByteValues = append(all.ByteValues, []byte(v)) // what is kept of a user's entry has no ByteValues
+		all.ByteValues = append(all.ByteValues, []byte(v)) // the copy of a user's entry has no ByteValues
 	}
 	if textsSize(all.Values) > maxEntrySize {
 		return errLargeValues
@@ -66,7 +65,7 @@ func addPart(all, a *ldap.EntryAttribute, part ldapname.Range) error {
 	return nil
 }
 
-// nextPart reads the values of an attribute from the number first on.
+// nextPart reads the values of an attribute from index first.
 func (l *login) nextPart(ctx context.Context, dn, attribute string, first int) (*ldap.EntryAttribute, ldapname.Range, error) {
 	if l.rangeSearches++; l.rangeSearches > maxRangeSearches {
 		return nil, ldapname.Range{}, fault(fmt.Errorf("%s: %w", attribute, errRangeSearches))
@@ -84,12 +83,12 @@ func (l *login) nextPart(ctx context.Context, dn, attribute string, first int) (
 			}
 		}
 	}
-	return nil, ldapname.Range{}, fault(fmt.Errorf("%s: %w", attribute, errRangeGone))
+	return nil, ldapname.Range{}, fault(fmt.Errorf("%s: %w", attribute, errRangeIncomplete))
 }
 
-// hasTwice reports whether a value comes twice. An attribute has each once, so two parts then
-// overlap, and others are missing.
-func hasTwice(values []string) bool {
+// hasDuplicates reports whether a value occurs twice. The values of an attribute are unique, so
+// duplicates mean that parts overlap and others are missing.
+func hasDuplicates(values []string) bool {
 	seen := make(map[string]bool, len(values))
 	for _, v := range values {
 		if seen[v] {

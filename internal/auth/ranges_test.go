@@ -24,9 +24,9 @@ func numbered(prefix string, n int) []string {
 	return values
 }
 
-// ranger answers searches for an attribute as Active Directory does: with at most so many values at
-// a time, and in addition with the attribute without values.
-type ranger struct {
+// rangeDirectory answers searches for an attribute as Active Directory does: with at most so many
+// values at a time, and in addition with the attribute without values.
+type rangeDirectory struct {
 	attribute string
 	values    []string
 	most      int
@@ -36,7 +36,7 @@ type ranger struct {
 }
 
 // answer takes a search for the attribute.
-func (r *ranger) answer(c *ldaptest.Conn, req ldaptest.Request) bool {
+func (r *rangeDirectory) answer(c *ldaptest.Conn, req ldaptest.Request) bool {
 	if req.Op != ldaptest.OpSearch {
 		return false
 	}
@@ -83,7 +83,7 @@ func TestRanges_AreFetchedWhole(t *testing.T) {
 		for _, asked := range []string{"memberOf", "MEMBEROF", "memberOf:base64"} {
 			t.Run(fmt.Sprintf("%d of %s", n, asked), func(t *testing.T) {
 				t.Parallel()
-				r := &ranger{attribute: "memberOf", values: numbered("cn=", n), most: 1500, entry: map[string][]string{"mail": {"user0@example.org"}}}
+				r := &rangeDirectory{attribute: "memberOf", values: numbered("cn=", n), most: 1500, entry: map[string][]string{"mail": {"user0@example.org"}}}
 				s, _ := newServer(t, r.answer)
 				cfg := byFilter()
 				cfg.Attributes = []string{"mail", asked}
@@ -105,7 +105,7 @@ func TestRanges_AreFetchedWhole(t *testing.T) {
 // TestRanges_OfAnOptionAreFetchedWhole: an attribute with a language may come in parts too.
 func TestRanges_OfAnOptionAreFetchedWhole(t *testing.T) {
 	t.Parallel()
-	r := &ranger{attribute: "description;lang-en", values: numbered("x", 25), most: 10}
+	r := &rangeDirectory{attribute: "description;lang-en", values: numbered("x", 25), most: 10}
 	s, _ := newServer(t, r.answer)
 	cfg := byFilter()
 	cfg.Attributes = []string{"2.5.4.13;lang-en"}
@@ -143,12 +143,12 @@ func TestRanges_ThatDoNotFitAreAFault(t *testing.T) {
 		"the second of another":         {numbered("x", 20), 10, second("member;range=10-*"), "not the rest"},
 		"a value in two parts":          {twice, 10, nil, "changed while they were read"},
 		"more parts than are asked for": {numbered("x", 100), 1, nil, "more than 50 searches"},
-		"more than is kept":             {numbered(strings.Repeat("x", 10_000), 150), 20, nil, "more than 1 MiB"},
+		"more than is kept":             {numbered(strings.Repeat("x", 10_000), 150), 20, nil, "exceed 1 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, asked := range []string{"memberOf", "memberOf:base64"} {
-				s, _ := newServer(t, (&ranger{attribute: "memberOf", values: c.values, most: c.most, change: c.change}).answer)
+				s, _ := newServer(t, (&rangeDirectory{attribute: "memberOf", values: c.values, most: c.most, change: c.change}).answer)
 				cfg := byFilter()
 				cfg.Attributes = []string{asked}
 				r := authenticate(t, cfg, newPool(t, s.URL()), "user0", "password0")
@@ -169,7 +169,7 @@ func TestRanges_OfGroupsAreFetchedWhole(t *testing.T) {
 		t.Parallel()
 		values := numbered("cn=role,cn=", 25)
 		values[24] = staff
-		r := &ranger{attribute: "memberOf", values: values, most: 10}
+		r := &rangeDirectory{attribute: "memberOf", values: values, most: 10}
 		s, _ := newServer(t, func(c *ldaptest.Conn, req ldaptest.Request) bool {
 			return r.answer(c, req) || groupsAre(staff, map[string][]string{"cn": {"staff"}})(c, req)
 		})
@@ -210,7 +210,7 @@ func groupsAre(dn string, attributes map[string][]string) hook {
 // TestRanges_AreFetchedAfterThePassword: a stranger costs the directory no search for them.
 func TestRanges_AreFetchedAfterThePassword(t *testing.T) {
 	t.Parallel()
-	r := &ranger{attribute: "memberOf", values: numbered("x", 30), most: 10}
+	r := &rangeDirectory{attribute: "memberOf", values: numbered("x", 30), most: 10}
 	s, _ := newServer(t, r.answer)
 	cfg := byFilter()
 	cfg.Attributes = []string{"memberOf"}

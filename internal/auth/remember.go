@@ -131,7 +131,7 @@ func (l *login) attemptAndRemember(ctx context.Context, c Credentials) Result {
 	switch {
 	case r.Outcome == OK:
 		m.cache.Accept(time.Now(), ticket, id, l.account(), l.password, &verified{*r.User, l.groupsFound})
-	case r.Outcome.IsVerdict() && l.countsAs(r) == throttle.Failed:
+	case r.Outcome.IsVerdict() && l.throttleVerdict(r) == throttle.Failed:
 		if r.Outcome.keepsOut() { // its account was dropped just now, which ends the ticket
 			ticket = m.cache.Begin(time.Now())
 			defer m.cache.End()

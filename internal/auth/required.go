@@ -14,9 +14,8 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// errHiddenGroup is the cause of a fault: whether a user is in a group that cannot be read is
-// unknown.
-var errHiddenGroup = errors.New("the required group is not shown to the service identity")
+// errHiddenGroup is the cause of a fault: membership in a group that cannot be read is unknown.
+var errHiddenGroup = errors.New("the required group is not visible to the service identity")
 
 // requiredGroup is one item of LDAP_REQUIRED_GROUPS.
 type requiredGroup struct {
@@ -25,7 +24,7 @@ type requiredGroup struct {
 	key  string // of a name: its ldapname.CountKeyAD
 }
 
-// parseRequired parses one item of LDAP_REQUIRED_GROUPS. What is a DN (RFC 4514) is meant as one.
+// parseRequired parses one item of LDAP_REQUIRED_GROUPS. A valid DN (RFC 4514) is treated as a DN.
 // In a name, a semicolon, which ends an item, and a backslash before one are escaped by a
 // backslash; any other backslash stands for itself.
 func parseRequired(item string) requiredGroup {
@@ -36,9 +35,8 @@ func parseRequired(item string) requiredGroup {
 	return requiredGroup{text: name, key: ldapname.CountKeyAD(name)}
 }
 
-// isExactly reports whether g is the required group by its spelling alone. Whatever rule a
-// directory compares by, a value equals itself. The text forms of objectSid and objectGUID are our
-// own.
+// isExactly reports whether g is the required group by byte comparison. Under every matching rule a
+// value equals itself. The text forms of objectSid and objectGUID are defined by this service.
 func (r requiredGroup) isExactly(g group, nameAttribute string) bool {
 	if r.isDN {
 		return r.text == g.dn
@@ -49,10 +47,10 @@ func (r requiredGroup) isExactly(g group, nameAttribute string) bool {
 	return slices.Contains(g.names, r.text)
 }
 
-// mayEqual returns those names of g that the directory may take for the required name.
+// mayEqual returns the names of g that the directory may consider equal to the required name.
 func (r requiredGroup) mayEqual(g group, nameAttribute string) (names []string) {
 	if dialect.HasText(nameAttribute) {
-		return nil // isExactly has compared all there is
+		return nil // isExactly has compared all names
 	}
 	for _, n := range g.names {
 		if ldapname.CountKeyAD(n) == r.key {
@@ -62,9 +60,9 @@ func (r requiredGroup) mayEqual(g group, nameAttribute string) (names []string) 
 	return names
 }
 
-// inRequired reports whether one of the groups found is a required one. Our own comparison of
-// spellings permits where they are equal byte for byte and refuses where no directory could take
-// them for one. Between these the directory decides. No answer is a fault.
+// inRequired reports whether one of the groups found is a required one. Names that are equal byte
+// for byte permit a login. Names that no directory considers equal do not. For all others the
+// directory decides, and no answer is a fault.
 func (l *login) inRequired(ctx context.Context, required []requiredGroup, found *groupSet) (permitted bool, err error) {
 	for _, r := range required {
 		if r.exact(found, l.groups.NameAttribute) != nil {
@@ -99,7 +97,8 @@ func (l *login) equivalent(ctx context.Context, r requiredGroup, found *groupSet
 }
 
 // withDN returns the group whose entry the directory returns for the DN of a required group, if it
-// is among those found. A cached answer can permit. It cannot refuse: then the entry is read again.
+// is among those found. A cached answer can permit a login, but not deny it: then the entry is read
+// again.
 func (l *login) withDN(ctx context.Context, r requiredGroup, found *groupSet) (*group, error) {
 	var candidates []*group
 	for i := range found.groups {
@@ -121,20 +120,20 @@ func (l *login) withDN(ctx context.Context, r requiredGroup, found *groupSet) (*
 			return g, nil
 		}
 	}
-	entry, there, err := l.readGroup(ctx, fmt.Sprintf("group %q", r.text), r.text)
-	if err != nil || !there {
+	entry, exists, err := l.readGroup(ctx, fmt.Sprintf("group %q", r.text), r.text)
+	if err != nil || !exists {
 		return nil, err
 	}
 	l.groups.entries.put(r.text, entry, entry.size(), time.Now())
 	return same(entry), nil
 }
 
-// readGroup reads the entry of a DN as the service identity. there is false if there is none.
+// readGroup reads the entry of a DN as the service identity. exists is false if there is none.
 // searched is as for lookup.
-func (l *login) readGroup(ctx context.Context, searched, dn string) (entry group, there bool, err error) {
+func (l *login) readGroup(ctx context.Context, searched, dn string) (entry group, exists bool, err error) {
 	id := l.cfg.Dialect.IDAttribute
-	entries, there, err := l.lookupBase(ctx, searched, dn, "(objectClass=*)", id)
-	if err != nil || !there {
+	entries, exists, err := l.lookupBase(ctx, searched, dn, "(objectClass=*)", id)
+	if err != nil || !exists {
 		return group{}, false, err
 	}
 	if len(entries) != 1 {
@@ -154,22 +153,22 @@ func (l *login) withName(ctx context.Context, r requiredGroup, found *groupSet) 
 		if len(names) == 0 {
 			continue
 		}
-		// The directory also compares what is not shown as a name, as cn;lang-en for cn (RFC 4512
-		// section 2.5.2): the answer is about this group alone.
+		// The directory also compares values that are not returned as names, such as cn;lang-en for
+		// cn (RFC 4512 section 2.5.2). So the answer is only valid for this group.
 		question := g.dn + "\x00" + r.text + "\x00" + names[0]
-		if equal, cached := l.groups.equal.get(question, time.Now()); cached && len(names) == 1 {
+		if equal, cached := l.groups.equalNames.get(question, time.Now()); cached && len(names) == 1 {
 			if equal {
 				return g, nil
 			}
 			continue
 		}
-		entries, there, err := l.lookupBase(ctx, fmt.Sprintf("group that may have the required name %q", r.text), g.dn, filter, "1.1")
+		entries, exists, err := l.lookupBase(ctx, fmt.Sprintf("group with the required name %q", r.text), g.dn, filter, "1.1")
 		if err != nil {
 			return nil, err
 		}
-		equal := there && len(entries) > 0
-		if there && len(names) == 1 {
-			l.groups.equal.put(question, equal, 0, time.Now())
+		equal := exists && len(entries) > 0
+		if exists && len(names) == 1 {
+			l.groups.equalNames.put(question, equal, 0, time.Now())
 		}
 		if equal {
 			return g, nil
@@ -178,15 +177,15 @@ func (l *login) withName(ctx context.Context, r requiredGroup, found *groupSet) 
 	return nil, nil
 }
 
-// lookupBase is lookup for one entry. there is false if the directory has no such entry.
-func (l *login) lookupBase(ctx context.Context, searched, dn, filter, attribute string) (entries []*ldap.Entry, there bool, err error) {
+// lookupBase is lookup for one entry. exists is false if the directory has no such entry.
+func (l *login) lookupBase(ctx context.Context, searched, dn, filter, attribute string) (entries []*ldap.Entry, exists bool, err error) {
 	if err := l.countGroupSearch(); err != nil {
 		return nil, false, err
 	}
 	req := ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false, filter, []string{attribute}, nil)
-	answer, err := l.ask(ctx, req)
+	answer, err := l.doSearch(ctx, req)
 	if err != nil {
-		return nil, false, end(judgeFault(err))
+		return nil, false, asError(judgeFault(err))
 	}
 	if canonical := ldapname.CanonicalDN(dn); answer.Code == ldap.LDAPResultInvalidDNSyntax && canonical != dn {
 		return l.lookupBase(ctx, searched, canonical, filter, attribute)
@@ -195,7 +194,7 @@ func (l *login) lookupBase(ctx context.Context, searched, dn, filter, attribute 
 		return nil, false, nil
 	}
 	if err := judgeLookup(answer.Result); err != nil {
-		return nil, false, naming(searched, err)
+		return nil, false, withContext(searched, err)
 	}
 	return answer.Entries, true, nil
 }

@@ -10,22 +10,20 @@ import (
 // Bounds of the response clock.
 const (
 	// maxStep is the longest step, unless AUTH_UNIFORM_DELAY itself is longer. An attempt holds its
-	// name's turn for a step, so it must be shorter than the wait for a turn: one wrong password
-	// must not turn away the account's owner.
+	// name's turn for a step, so a step must be shorter than the wait for a turn. Otherwise one
+	// wrong password would make the owner's login fail.
 	maxStep = time.Second
-	// stepPeriod is how often the step may change: at multiples of it since the start, and never
-	// between.
+	// stepPeriod is how often the step may change: only at multiples of it since the start.
 	stepPeriod = 10 * time.Second
 	// The step is computed from at most this many durations, none of them older than this.
 	maxDurations   = 512
 	maxDurationAge = 10 * time.Minute
 )
 
-// responseClock decides when failures are answered in uniform mode: at a multiple of the step since
-// the attempt began. The step is a multiple of the configured delay above the recent 99th
-// percentile of an answer that took a comparison of the password, and half as much again for what
-// is rarer. So the moment of an answer does not depend on the work before it, and a random delay
-// hides the hundredths of a millisecond by which the answer is late.
+// responseClock decides when failures are answered in uniform mode: at a multiple of the step after
+// the attempt began. The step is a multiple of the configured delay above one and a half times the
+// recent 99th percentile of attempts with a password comparison. So the time of an answer does not
+// depend on the work before it. A random delay hides the remaining scheduling delay of some 10 µs.
 type responseClock struct {
 	delay   time.Duration
 	jitter  time.Duration // bounds the random delay
@@ -36,7 +34,7 @@ type responseClock struct {
 	current   time.Duration  // the step; guarded by mu, as below
 	period    int64          // for which current was computed: multiples of stepPeriod since started
 	durations []pastDuration // a ring of maxDurations
-	next      int            // where the next one goes
+	next      int            // the index of the next one
 }
 
 // pastDuration is how long one attempt took, and when it ended.
@@ -52,7 +50,7 @@ func newResponseClock(delay, jitter time.Duration, sleep func(time.Duration), no
 	return &responseClock{delay: delay, jitter: jitter, sleeper: sleeper{sleep: sleep}, started: now, current: delay}
 }
 
-// step returns the step that holds at now.
+// step returns the step at now.
 func (c *responseClock) step(now time.Time) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -60,8 +58,8 @@ func (c *responseClock) step(now time.Time) time.Duration {
 	return c.current
 }
 
-// record adds the duration of an attempt for which the directory compared a password. It counts
-// from the next period on.
+// record adds the duration of an attempt with a password comparison. It takes effect in the next
+// period.
 func (c *responseClock) record(took time.Duration, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -75,9 +73,8 @@ func (c *responseClock) record(took time.Duration, now time.Time) {
 	c.next = (c.next + 1) % maxDurations
 }
 
-// advanceLocked computes the step again if a period has ended. All durations that were recorded
-// since the last computation belong to the period c.period. The periods between its end and the
-// latest one add nothing.
+// advanceLocked recomputes the step if a period has ended. All durations recorded since the last
+// computation belong to the period c.period. No durations were recorded in the periods after it.
 func (c *responseClock) advanceLocked(now time.Time) {
 	period := int64(now.Sub(c.started) / stepPeriod)
 	if period <= c.period {
@@ -96,8 +93,7 @@ func (c *responseClock) advanceLocked(now time.Time) {
 	c.period = period
 }
 
-// stepAbove returns the step for attempts that took as long as these recently; the current one if
-// there were none.
+// stepAbove returns the step for recent durations; the current one if there are none.
 func stepAbove(recent []time.Duration, delay, current time.Duration) time.Duration {
 	if len(recent) == 0 {
 		return current
@@ -108,18 +104,17 @@ func stepAbove(recent []time.Duration, delay, current time.Duration) time.Durati
 	return delay * min(max(steps, 1), max(maxStep/delay, 1))
 }
 
-// answerAfter returns the first multiple of the step that a caller which already took so long can
-// still meet precisely.
+// answerAfter returns the first multiple of the step that can still be met precisely after took.
 func answerAfter(took, step time.Duration) time.Duration {
 	return (took + sleeperLead + step - 1) / step * step
 }
 
-// wait returns at the first moment of the clock for an attempt that began then, or up to the jitter
+// wait returns at the first possible answer time of an attempt that began then, or up to the jitter
 // later.
 func (c *responseClock) wait(began time.Time, step time.Duration) {
 	after := answerAfter(time.Since(began), step)
 	if c.jitter > 0 {
-		after += rand.N(c.jitter) //nolint:gosec // it hides a difference of microseconds, and is not a secret
+		after += rand.N(c.jitter) //nolint:gosec // it hides microseconds and is not a secret
 	}
-	c.sleeper.until(began.Add(after))
+	c.sleeper.waitUntil(began.Add(after))
 }

@@ -17,7 +17,7 @@ func startSambaStates(t *testing.T) string {
 	return s.URL()
 }
 
-// sambaStates are Active Directory's as a real Samba 4.17 tells them.
+// sambaStates are Active Directory's account states as a real Samba 4.17 reports them.
 func sambaStates() []accountState {
 	wrong := says(auth.InvalidPassword)
 	return []accountState{

@@ -39,8 +39,9 @@ func newADPool(t testing.TB, s *ldaptest.Samba, change ...func(*ldappool.Config)
 	}}, change...)...)
 }
 
-// TestActiveDirectory logs in at a real Samba. The parts share it, since each start takes seconds.
-func TestActiveDirectory(t *testing.T) {
+// TestActiveDirectory_Logins logs in at a real Samba. The parts share it, since each start takes
+// seconds.
+func TestActiveDirectory_Logins(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSamba(t, ldaptest.SambaConfig{})
 	alice := s.AddUser("alice", "alice-secret", "userPrincipalName", "alice.long@mail.example.org")
@@ -199,9 +200,9 @@ func testADFilters(t *testing.T, p *ldappool.Pool) {
 	}
 }
 
-// TestAGroupSearchThatTimesOutAtActiveDirectoryIsAFault: Samba stops after it has seen the
+// TestActiveDirectory_GroupSearchTimeoutIsAFault: Samba stops after it has seen the
 // password.
-func TestAGroupSearchThatTimesOutAtActiveDirectoryIsAFault(t *testing.T) {
+func TestActiveDirectory_GroupSearchTimeoutIsAFault(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSamba(t, ldaptest.SambaConfig{})
 	p := newADPool(t, s, func(c *ldappool.Config) { c.RequestTimeout, c.DialTimeout = time.Second, time.Second })
@@ -211,8 +212,8 @@ func TestAGroupSearchThatTimesOutAtActiveDirectoryIsAFault(t *testing.T) {
 	s.Resume()
 }
 
-// pauser is a directory's process that can be stopped.
-type pauser interface {
+// pausable is a directory's process that can be stopped.
+type pausable interface {
 	Pause()
 	Resume()
 }
@@ -220,7 +221,7 @@ type pauser interface {
 // pauseAfterBind stops the directory after a bind was answered.
 type pauseAfterBind struct {
 	*ldappool.Pool
-	server pauser
+	server pausable
 }
 
 func (d pauseAfterBind) Bind(ctx context.Context, dn, password string, controls ...ldappool.Control) (*ldappool.BindResult, error) {

@@ -7,28 +7,28 @@ import (
 )
 
 const (
-	// sleeperLead is how long before its moment a caller changes from a timer to the precise sleep.
-	// Go rounds the wait of an idle process up to whole milliseconds, counted from when it became
-	// idle: a timer is up to 1 ms late, by how long the work before it took.
+	// sleeperLead is how long before its wake-up time a caller changes from a timer to the precise
+	// sleep. Go rounds the wait of an idle process up to whole milliseconds, counted from when it
+	// became idle: a timer is up to 1 ms late, depending on the duration of the work before it.
 	sleeperLead = 2 * time.Millisecond
-	// sleeperSlice bounds one precise sleep, so that a caller that comes meanwhile with an earlier
-	// moment is seen in time. The last sleep before a moment always has this length: what happened
-	// before leaves no trace in it.
+	// sleeperSlice bounds one precise sleep, so that a new caller with an earlier wake-up time is
+	// served in time. The last sleep always has this length, so that it does not depend on earlier
+	// work.
 	sleeperSlice = 500 * time.Microsecond
 )
 
-// sleeper wakes callers at exact moments. Of all callers within sleeperLead of their moments one
-// leads: it alone sleeps in the operating system, on one thread however many callers there are, and
-// wakes the others.
+// sleeper wakes callers at precise times. One of the callers within sleeperLead of their times is
+// the leader: it sleeps in the operating system, on a single thread for all callers, and wakes the
+// others.
 type sleeper struct {
 	sleep func(time.Duration) // precise, and may return early
 
-	mu      sync.Mutex
-	waiting []*sleeping // by moment, guarded by mu; the leader is among them
-	led     bool        // guarded by mu
+	mu        sync.Mutex
+	waiting   []*sleeping // by moment, guarded by mu; the leader is among them
+	hasLeader bool        // guarded by mu
 }
 
-// sleeping is a caller within sleeperLead of its moment.
+// sleeping is a caller within sleeperLead of its wake-up time.
 type sleeping struct {
 	moment time.Time
 	wake   chan wakeReason // of capacity 1
@@ -37,19 +37,19 @@ type sleeping struct {
 type wakeReason bool
 
 const (
-	wakeDue  wakeReason = false // its moment has come
-	wakeLead wakeReason = true  // the leader left, this caller leads
+	wakeDue  wakeReason = false // its time has come
+	wakeLead wakeReason = true  // the leader left, and this caller is the new leader
 )
 
-// until returns at moment, or at once if that is past.
-func (s *sleeper) until(moment time.Time) {
+// waitUntil returns at moment, or immediately if it is past.
+func (s *sleeper) waitUntil(moment time.Time) {
 	time.Sleep(time.Until(moment) - sleeperLead)
 	own := &sleeping{moment: moment, wake: make(chan wakeReason, 1)}
 	s.mu.Lock()
 	i, _ := slices.BinarySearchFunc(s.waiting, moment, func(w *sleeping, m time.Time) int { return w.moment.Compare(m) })
 	s.waiting = slices.Insert(s.waiting, i, own)
-	lead := wakeReason(!s.led)
-	s.led = true
+	lead := wakeReason(!s.hasLeader)
+	s.hasLeader = true
 	s.mu.Unlock()
 	if lead != wakeLead {
 		lead = <-own.wake
@@ -59,7 +59,7 @@ func (s *sleeper) until(moment time.Time) {
 	}
 }
 
-// lead sleeps and wakes the others until its own moment, then passes the lead on.
+// lead sleeps and wakes the others until its own time, then passes on the lead.
 func (s *sleeper) lead(own *sleeping) {
 	for {
 		next, left := s.wakeDue(own)
@@ -70,8 +70,8 @@ func (s *sleeper) lead(own *sleeping) {
 	}
 }
 
-// wakeDue wakes the callers whose moments have come and returns the next moment. If own is one of
-// them it passes the lead to the next caller and reports that own leaves.
+// wakeDue wakes the callers whose times have come and returns the next time. If own is one of them,
+// it passes the lead to the next caller and returns left.
 func (s *sleeper) wakeDue(own *sleeping) (next time.Time, left bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,16 +87,16 @@ func (s *sleeper) wakeDue(own *sleeping) (next time.Time, left bool) {
 	}
 	switch {
 	case !left:
-		return s.waiting[0].moment, false // own at least is there
+		return s.waiting[0].moment, false // it has own at least
 	case len(s.waiting) > 0:
 		s.waiting[0].wake <- wakeLead
 	default:
-		s.led = false
+		s.hasLeader = false
 	}
 	return time.Time{}, true
 }
 
-// preciseSleep returns how long to sleep when a moment is left away: the last sleep is a whole
+// preciseSleep returns how long to sleep with left until the next time: the last sleep is a whole
 // slice.
 func preciseSleep(left time.Duration) time.Duration {
 	if left <= sleeperSlice {

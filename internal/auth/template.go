@@ -15,16 +15,16 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// placeholder stands in filters and DN templates for the name that was typed.
+// placeholder stands in filters and DN templates for the typed name.
 const placeholder = dialect.Placeholder
 
-// namePartOfDN stands in a filter for a name that becomes an attribute value in a DN, as in
+// namePartOfDN stands in a filter for a name that is an attribute value of a DN, as in
 // (member=uid={username},dc=org).
 const namePartOfDN = "{username-in-dn}"
 
-// userFilter is a search filter (RFC 4515) with places for the name that was typed.
+// userFilter is a search filter (RFC 4515) with placeholders for the typed name.
 type userFilter struct {
-	text     string // with namePartOfDN in place of the placeholders that are parts of DNs
+	text     string // with namePartOfDN instead of the placeholders that are parts of DNs
 	template *ldapconn.FilterTemplate
 	places   []string // the placeholders of the template's values
 }
@@ -52,9 +52,8 @@ func newUserFilter(text string) (*userFilter, error) {
 	return f, nil
 }
 
-// fill puts a name in place as one assertion value, or one attribute value of a DN, whatever it
-// contains (RFC 4515 section 3, RFC 4514 section 2.4). account stands for the part of the name that
-// qualifiedFilters use.
+// fill inserts a name, escaped as one assertion value, or as one attribute value of a DN (RFC 4515
+// section 3, RFC 4514 section 2.4). account is the part of the name that qualifiedFilters use.
 func (f *userFilter) fill(name, account string) ldapconn.Filter {
 	values := make([]string, 0, 4)
 	for _, place := range f.places {
@@ -67,20 +66,20 @@ func (f *userFilter) fill(name, account string) ldapconn.Filter {
 			values = append(values, account)
 		case accountPartOfDN:
 			values = append(values, ldapname.EscapeValue(account))
-		default: // it is no placeholder of ours
+		default: // not a placeholder
 			values = append(values, place)
 		}
 	}
 	return f.template.Fill(values...)
 }
 
-// nameReplacements are the placeholders for a name and what replaces them in a filter.
+// nameReplacements returns the placeholders for a name and their replacements in a filter.
 func nameReplacements(name string) []string {
 	return []string{placeholder, ldap.EscapeFilter(name), namePartOfDN, ldap.EscapeFilter(ldapname.EscapeValue(name))}
 }
 
-// markDNs replaces each placeholder for a value that is a part of a DN with the one of partOfDN.
-// Otherwise a user who is called b\6fb would be bob in that DN.
+// markDNs replaces each placeholder within a DN with that of partOfDN. Otherwise a user who is
+// called b\6fb would be bob in that DN.
 func markDNs(filter string, placeholders ...string) string {
 	var b strings.Builder
 	rest := filter
@@ -102,11 +101,11 @@ func markDNs(filter string, placeholders ...string) string {
 	}
 }
 
-// inBraces is what a placeholder looks like.
+// inBraces matches a placeholder.
 var inBraces = regexp.MustCompile(`\{[^{}]*\}`)
 
-// partOfDN is the placeholder for a value that becomes an attribute value in a DN. No attribute
-// description has a colon.
+// partOfDN returns the placeholder for an attribute value of a DN. An attribute description cannot
+// have a colon.
 func partOfDN(of string) string {
 	if of == placeholder {
 		return namePartOfDN
@@ -114,13 +113,13 @@ func partOfDN(of string) string {
 	return strings.TrimSuffix(of, "}") + ":in-dn}"
 }
 
-// isPartOfDN reports whether an assertion value is a DN of which a value between before and after
-// is only a part.
+// isPartOfDN reports whether an assertion value is a DN and the value between before and after is
+// only a part of it.
 func isPartOfDN(before, after string) bool {
 	if before == "" {
 		return false
 	}
-	const dn = "x=#040178" // nothing but a separator may follow it
+	const dn = "x=#040178" // only a separator may follow it
 	value := inBraces.ReplaceAllStringFunc(before+"probe"+after, func(found string) string {
 		if found == dnPlaceholder {
 			return dn
@@ -135,7 +134,7 @@ func isPartOfDN(before, after string) bool {
 	return err == nil && len(parsed.RDNs) > 0
 }
 
-// filterEscape is an escaped byte in a filter (RFC 4515 section 3).
+// filterEscape matches an escaped byte in a filter (RFC 4515 section 3).
 var filterEscape = regexp.MustCompile(`\\[0-9A-Fa-f]{2}`)
 
 // dnTemplate is a DN (RFC 4514) with a placeholder for an attribute value.
@@ -152,14 +151,14 @@ func parseDNTemplate(s string) (dnTemplate, error) {
 	return t, nil
 }
 
-// fill puts name in place as one attribute value, whatever it contains.
+// fill inserts name as one escaped attribute value.
 func (t dnTemplate) fill(name string) string {
 	return strings.ReplaceAll(string(t), placeholder, ldapname.EscapeValue(name))
 }
 
-// comparesText reports whether the name stands only in attributes that are known to be compared as
-// text (caseIgnoreMatch of RFC 4517 or a stricter rule). telephoneNumberMatch ignores all spaces
-// and hyphens.
+// comparesText reports whether the name is only the value of attributes that are known to be
+// compared as text (caseIgnoreMatch of RFC 4517 or a stricter rule). telephoneNumberMatch ignores
+// all spaces and hyphens.
 func (t dnTemplate) comparesText() bool {
 	const probe = "authsvcprobe"
 	dn, err := ldapname.ParseDN(t.fill(probe))
@@ -177,5 +176,5 @@ func (t dnTemplate) comparesText() bool {
 	return true
 }
 
-// textAttributes are the attributes that users are named by which are compared as text.
+// textAttributes are common naming attributes that are compared as text.
 var textAttributes = []string{"uid", "cn", "sn", "givenName", "mail", "ou", "o", "displayName", "sAMAccountName", "userPrincipalName", "krbPrincipalName", "employeeNumber"}

@@ -105,8 +105,8 @@ var filters = []struct {
 	}},
 }
 
-// nastyNames have whatever filters and DNs treat as special, and attempts to break out of one.
-var nastyNames = []string{
+// hostileNames have whatever filters and DNs treat as special, and attempts to break out of one.
+var hostileNames = []string{
 	"user0", "*", "**", "(", ")", `\`, `\\`, "\x00", "a\x00b", "a*b", `\2a`, `\5c2a`, `a\`, "#", "#04024869", "##", " ", "  ", " a", "a ", " a ", "a  b",
 	`"`, `"a"`, "+", ",", ";", "<", ">", "=", "a=b", "a+b=c", "a,b=c", "/", "|", "&", "!", "~", ":", ":=", ":dn:=", "{username}", "{", "%s", "$0", "\n", "\r\n", "a\nb", "\t", "\x7f",
 	"\u0085", "\u00a0", "\u2028", "\ufeff", "\ufffd", "ä", "ÄÖÜß", "u\u0308", "🙂", "👩\u200d💻", "\U0010ffff", "（＊）", "，", "＝",
@@ -114,7 +114,7 @@ var nastyNames = []string{
 }
 
 func FuzzFilterTemplate(f *testing.F) {
-	for _, name := range nastyNames {
+	for _, name := range hostileNames {
 		f.Add(name)
 	}
 	f.Add("\xff")
@@ -161,7 +161,7 @@ var dnTemplates = []struct {
 }
 
 func FuzzDNTemplate(f *testing.F) {
-	for _, name := range nastyNames {
+	for _, name := range hostileNames {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
@@ -192,7 +192,7 @@ func rdns(t *testing.T, text string) [][]pair {
 	return all
 }
 
-func TestAValueOfADNIsEscapedAsRFC4514HasIt(t *testing.T) {
+func TestDNTemplate_EscapesValuesByRFC4514(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]string{
 		"user0":                    "user0",
@@ -211,7 +211,7 @@ func TestAValueOfADNIsEscapedAsRFC4514HasIt(t *testing.T) {
 	}
 }
 
-func TestATemplateThatIsNoneIsRefusedWhenItIsRead(t *testing.T) {
+func TestDNTemplate_RejectsAnInvalidTemplate(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ filter, dn, want string }{
 		"a filter without the placeholder":       {filter: "(uid=user0)", want: "has no {username}"},

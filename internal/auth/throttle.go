@@ -11,36 +11,36 @@ import (
 	"authsvc/internal/throttle"
 )
 
-// throttled fails if the client, or what was typed, is known to be exhausted. Then the directory is
-// asked nothing.
-func (l *login) throttled(ctx context.Context) error {
-	if err := l.exhausted(ctx, throttle.AnyAccount); err != nil {
+// checkThrottle fails if the client, or the typed name, is known to be exhausted. Then the
+// directory is not used.
+func (l *login) checkThrottle(ctx context.Context) error {
+	if err := l.checkAccount(ctx, throttle.AnyAccount); err != nil {
 		return err
 	}
-	if account, known := l.spellings.Get(l.username); known {
-		return l.exhausted(ctx, account)
+	if account, known := l.exhaustedNames.Get(l.username); known {
+		return l.checkAccount(ctx, account)
 	}
 	return nil
 }
 
-// exhausted fails if the client has no attempt left on an account.
-func (l *login) exhausted(ctx context.Context, account throttle.Account) error {
+// checkAccount fails if the client has no attempts left on an account.
+func (l *login) checkAccount(ctx context.Context, account throttle.Account) error {
 	if l.cfg.Throttle == nil {
 		return nil
 	}
 	if err := l.cfg.Throttle.Check(ctx, account, l.client); err != nil {
-		return end(judgeThrottle(err))
+		return asError(judgeThrottle(err))
 	}
 	return nil
 }
 
-// maxReservations is how many budgets a login may take an attempt from.
+// maxReservations is the largest number of budgets of a login.
 const maxReservations = 4
 
-// reservations are attempts taken from budgets; nil after the last.
+// reservations are the reserved attempts; nil after the last.
 type reservations [maxReservations]throttle.Reservation
 
-// settle tells the throttle what the attempts came to.
+// settle settles the attempts.
 func (all *reservations) settle(ctx context.Context, v throttle.Verdict) {
 	for _, r := range all {
 		if r != nil {
@@ -49,9 +49,9 @@ func (all *reservations) settle(ctx context.Context, v throttle.Verdict) {
 	}
 }
 
-// reserve takes an attempt from each budget that an attempt on an account counts for, before the
-// password is tried. The client's budget over all accounts comes first: a client whose attempts
-// wait for it delays no other client.
+// reserve reserves an attempt in each budget that an attempt on an account counts for, before the
+// password is tried. The client's budget over all accounts is first, so that a client whose
+// attempts wait for it does not delay other clients.
 func (l *login) reserve(ctx context.Context, account throttle.Account) (reserved reservations, err error) {
 	if l.cfg.Throttle == nil {
 		return reserved, nil
@@ -70,10 +70,10 @@ func (l *login) reserve(ctx context.Context, account throttle.Account) (reserved
 		if err != nil {
 			var refused *throttle.Refusal
 			if errors.As(err, &refused) && refused.Exhausted && account != throttle.AnyAccount {
-				l.spellings.Put(l.username, account)
+				l.exhaustedNames.Put(l.username, account)
 			}
-			reserved.settle(ctx, throttle.Returned)
-			return reservations{}, end(judgeThrottle(err))
+			reserved.settle(ctx, throttle.Refunded)
+			return reservations{}, asError(judgeThrottle(err))
 		}
 		reserved[i] = r
 	}
@@ -83,7 +83,7 @@ func (l *login) reserve(ctx context.Context, account throttle.Account) (reserved
 // accounts returns the n accounts that an attempt on an account counts for. The first is
 // AnyAccount. In uniform mode the typed name counts even if there is an entry. Otherwise two names
 // that have the same key, but are different to the directory, would share a budget only if neither
-// has an entry. See uncleared for the last account.
+// has an entry. See successKeepsCount for the last account.
 func (l *login) accounts(account throttle.Account) (all [maxReservations]throttle.Account, n int) {
 	add := func(a throttle.Account) {
 		all[n] = a
@@ -94,8 +94,8 @@ func (l *login) accounts(account throttle.Account) (all [maxReservations]throttl
 		add(l.typedAccount())
 	}
 	add(account)
-	if l.uncleared() {
-		add(throttle.ByOddName(l.nameKey()))
+	if l.successKeepsCount() {
+		add(throttle.ByAmbiguousName(l.nameKey()))
 	}
 	return all, n
 }
@@ -103,13 +103,13 @@ func (l *login) accounts(account throttle.Account) (all [maxReservations]throttl
 // account is whose failures an attempt is counted with: the entry's, or if none was searched for or
 // found, the typed name's, so that names without an entry are treated like others.
 func (l *login) account() throttle.Account {
-	if l.who.user.DN == "" || l.cfg.DNTemplate != "" {
+	if l.identity.user.DN == "" || l.cfg.DNTemplate != "" {
 		return l.typedAccount()
 	}
-	return throttle.ByEntry(l.who.user.DN)
+	return throttle.ByEntry(l.identity.user.DN)
 }
 
-// typedAccount is the account of the name that was typed, whether it has an entry or not.
+// typedAccount returns the account of the typed name, whether it has an entry or not.
 func (l *login) typedAccount() throttle.Account { return throttle.ByName(l.nameKey()) }
 
 // nameKey returns the same key for all spellings of the typed name that the directory may treat as
@@ -117,7 +117,7 @@ func (l *login) typedAccount() throttle.Account { return throttle.ByName(l.nameK
 // the domain. They have one key as soon as the domain's names are known. With different keys, they
 // would share a budget only if there is an entry.
 func (l *login) nameKey() string {
-	if l.asNumber {
+	if l.comparesNumber {
 		return strings.NewReplacer(" ", "", "-", "").Replace(ldapname.CountKeyAD(l.username))
 	}
 	key := l.cfg.Dialect.NameKey(l.username)
@@ -127,42 +127,42 @@ func (l *login) nameKey() string {
 	return key
 }
 
-// uncleared reports whether a success clears no count. With a DN template the directory returns no
-// entry, and all spellings of a name share one count. Some of them may be another entry's (𝐔ser and
-// user at OpenLDAP). The owner of one entry must not clear the count of the other with their own
-// password. Spellings in ASCII differ only in case and spaces: they are one entry, and its success
-// clears the count. Failures under all other spellings are counted a second time, in a count that
-// no success clears. If names may be compared as telephone numbers, spellings with spaces and
-// hyphens are treated like these.
-func (l *login) uncleared() bool {
-	if l.asNumber && strings.ContainsAny(l.username, " -") {
+// successKeepsCount reports whether a success clears no count. With a DN template the directory
+// returns no entry, and all spellings of a name share one count. Some of them may be another
+// entry's (𝐔ser and user at OpenLDAP). The owner of one entry must not clear the count of the other
+// with their own password. Spellings in ASCII differ only in case and spaces: they are one entry,
+// and its success clears the count. Failures under all other spellings are counted a second time,
+// in a count that no success clears. If names may be compared as telephone numbers, spellings with
+// spaces and hyphens are treated like these.
+func (l *login) successKeepsCount() bool {
+	if l.comparesNumber && strings.ContainsAny(l.username, " -") {
 		return true
 	}
 	return l.cfg.DNTemplate != "" && strings.ContainsFunc(l.username, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
-// settle tells the throttle what the login came to.
+// settle settles the login's attempts according to its result.
 func (l *login) settle(ctx context.Context, reserved *reservations, r *Result, unanswered bool) {
-	v := l.countsAs(*r)
+	v := l.throttleVerdict(*r)
 	switch {
 	case unanswered:
 		v = throttle.Unanswered
-	case v == throttle.Succeeded && l.uncleared():
-		v = throttle.Returned
+	case v == throttle.Succeeded && l.successKeepsCount():
+		v = throttle.Refunded
 	}
 	reserved.settle(ctx, v)
 }
 
-// countsAs returns the throttle's verdict for a result. It depends on what the caller sees: in
-// uniform mode a locked account must be exhausted like any other.
-func (a *Authenticator) countsAs(r Result) throttle.Verdict {
+// throttleVerdict returns the throttle's verdict for a result. It depends on the visible result: in
+// uniform mode a locked account must become exhausted like any other.
+func (a *Authenticator) throttleVerdict(r Result) throttle.Verdict {
 	switch a.visibleResult(r).Outcome {
 	case OK:
 		return throttle.Succeeded
 	case InvalidUser, InvalidPassword:
 		return throttle.Failed
 	}
-	return throttle.Returned
+	return throttle.Refunded
 }
 
 // judgeThrottle returns the result of an attempt that the throttle did not allow: TooManyAttempts

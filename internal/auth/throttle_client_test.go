@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// spraying limits one client over all accounts, in addition to the usual limits.
-func spraying(t testing.TB, cfg auth.Config, failures int) auth.Config {
+// withClientLimit limits one client over all accounts, in addition to the usual limits.
+func withClientLimit(t testing.TB, cfg auth.Config, failures int) auth.Config {
 	t.Helper()
 	m, err := throttle.New(throttle.Config{
 		Failures: 10, AccountFailures: 100, ClientFailures: failures, Window: time.Hour, MaxWait: patience,
@@ -26,9 +26,9 @@ func spraying(t testing.TB, cfg auth.Config, failures int) auth.Config {
 	return cfg
 }
 
-// TestOnePasswordOnAThousandAccountsIsAsManyTriesAsTheClientsLimit: half of the names exist. By a
+// TestThrottle_OnePasswordOnAThousandAccountsMeetsTheClientsLimit: half of the names exist. By a
 // filter and by a template, in both modes.
-func TestOnePasswordOnAThousandAccountsIsAsManyTriesAsTheClientsLimit(t *testing.T) {
+func TestThrottle_OnePasswordOnAThousandAccountsMeetsTheClientsLimit(t *testing.T) {
 	t.Parallel()
 	const users, limit = 500, 20
 	uniform := byFilter()
@@ -38,7 +38,7 @@ func TestOnePasswordOnAThousandAccountsIsAsManyTriesAsTheClientsLimit(t *testing
 			t.Parallel()
 			s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: users})
 			d := &counting{Directory: newPool(t, s.URL())}
-			a, o := newAuthenticator(t, spraying(t, cfg, limit), d)
+			a, o := newAuthenticator(t, withClientLimit(t, cfg, limit), d)
 			var all sync.WaitGroup
 			for i := range 2 * users {
 				all.Go(func() { from(a, "2001:db8::1", fmt.Sprint("user", i), "Winter2026!") })
@@ -62,12 +62,12 @@ func TestOnePasswordOnAThousandAccountsIsAsManyTriesAsTheClientsLimit(t *testing
 	}
 }
 
-// TestASuccessDoesNotClearTheClientsCountOverAllAccounts: whoever has an account of their own gains
-// no tries by it.
-func TestASuccessDoesNotClearTheClientsCountOverAllAccounts(t *testing.T) {
+// TestThrottle_SuccessKeepsTheClientsCountOverAllAccounts: whoever has an account of their own
+// gains no tries by it.
+func TestThrottle_SuccessKeepsTheClientsCountOverAllAccounts(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 30})
-	a, _ := newAuthenticator(t, spraying(t, byFilter(), 5), newPool(t, s.URL()))
+	a, _ := newAuthenticator(t, withClientLimit(t, byFilter(), 5), newPool(t, s.URL()))
 	for i := 1; i <= 5; i++ {
 		requireOutcome(t, auth.InvalidPassword, from(a, "192.0.2.1", fmt.Sprint("user", i), "wrong"))
 		if i < 5 {
@@ -80,13 +80,13 @@ func TestASuccessDoesNotClearTheClientsCountOverAllAccounts(t *testing.T) {
 	requireOutcome(t, auth.InvalidPassword, from(a, "192.0.2.2", "user6", "wrong"))
 }
 
-// TestFaultsAreGivenBackToTheClient: an application whose users all log in from one address is not
-// shut out by a directory that fails, nor made to log them in one at a time.
-func TestFaultsAreGivenBackToTheClient(t *testing.T) {
+// TestThrottle_FaultsAreRefundedToTheClient: an application whose users all log in from one address
+// is not shut out by a directory that fails, nor made to log them in one at a time.
+func TestThrottle_FaultsAreRefundedToTheClient(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 30})
 	d := &counting{Directory: newPool(t, s.URL())}
-	a, _ := newAuthenticator(t, spraying(t, byFilter(), 2), d)
+	a, _ := newAuthenticator(t, withClientLimit(t, byFilter(), 2), d)
 	for _, err := range []error{ldappool.ErrTimeout, ldappool.ErrOverloaded, ldappool.ErrUnavailable, ldappool.ErrConnLost, context.DeadlineExceeded} {
 		d.bind = func() (*ldappool.BindResult, error) { return nil, err }
 		for i := range 3 {

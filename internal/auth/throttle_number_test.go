@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWithATemplateSpellingsOfANumberShareABudget: telephoneNumberMatch (RFC 4517 section 4.2.29)
-// ignores spaces and hyphens.
-func TestWithATemplateSpellingsOfANumberShareABudget(t *testing.T) {
+// TestThrottle_SpellingsOfANumberShareABudgetWithATemplate: telephoneNumberMatch (RFC 4517 section
+// 4.2.29) ignores spaces and hyphens.
+func TestThrottle_SpellingsOfANumberShareABudgetWithATemplate(t *testing.T) {
 	t.Parallel()
 	number := func(n string) string {
 		return "dn: telephoneNumber=" + n + "," + ldaptest.PeopleDN + "\nobjectClass: inetOrgPerson\ncn: x\nsn: x\ntelephoneNumber: " + n + "\nuserPassword: secret\n\n"

@@ -77,9 +77,9 @@ func byAnyName() auth.Config {
 	return cfg
 }
 
-// TestAThousandWrongTriesAtOnceAreAsManyBindsAsTheLimit: from 64 callers in every spelling of one
+// TestThrottle_ThousandWrongPasswordsAtOnceMeetTheLimit: from 64 callers in every spelling of one
 // name; another account is served meanwhile.
-func TestAThousandWrongTriesAtOnceAreAsManyBindsAsTheLimit(t *testing.T) {
+func TestThrottle_ThousandWrongPasswordsAtOnceMeetTheLimit(t *testing.T) {
 	t.Parallel()
 	const callers, tries = 64, 1000
 	for name, c := range map[string]struct {
@@ -133,7 +133,7 @@ func TestAThousandWrongTriesAtOnceAreAsManyBindsAsTheLimit(t *testing.T) {
 	}
 }
 
-func TestAThousandRightTriesAtOnceAllSucceed(t *testing.T) {
+func TestThrottle_ThousandRightPasswordsAtOnceSucceed(t *testing.T) {
 	t.Parallel()
 	for how, cfg := range map[string]auth.Config{"by filter": byAnyName(), "by template": byTemplate()} {
 		t.Run(how, func(t *testing.T) {
@@ -157,7 +157,7 @@ func TestAThousandRightTriesAtOnceAllSucceed(t *testing.T) {
 	}
 }
 
-func TestWithATemplateSpellingsShareABudgetToo(t *testing.T) {
+func TestThrottle_SpellingsShareABudgetWithATemplate(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
 	a, _ := newAuthenticator(t, throttled(t, byTemplate(), 10, 100), newPool(t, s.URL()))
@@ -167,7 +167,7 @@ func TestWithATemplateSpellingsShareABudgetToo(t *testing.T) {
 	require.Equal(t, 10, s.LogCount(` method=128`)-s.LogCount(`cn=service,`+ldaptest.BaseDN+`" method=128`), "binds of users")
 }
 
-func TestASpellingKnownToBeExhaustedAsksTheDirectoryNothing(t *testing.T) {
+func TestThrottle_ExhaustedSpellingSendsNothing(t *testing.T) {
 	t.Parallel()
 	for name, user := range map[string]string{"a user": "user0", "a name that nobody has": "nobody"} {
 		t.Run(name, func(t *testing.T) {
@@ -213,7 +213,7 @@ func (c *counting) Bind(ctx context.Context, dn, password string, controls ...ld
 	return c.Directory.Bind(ctx, dn, password, controls...)
 }
 
-func TestFaultsCountAgainstNobody(t *testing.T) {
+func TestThrottle_FaultsCountForNobody(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
 	d := &counting{Directory: newPool(t, s.URL())}
@@ -236,7 +236,7 @@ func TestFaultsCountAgainstNobody(t *testing.T) {
 	}
 }
 
-func TestNamesThatNobodyHasAndAmbiguousOnesAreThrottledAlike(t *testing.T) {
+func TestThrottle_UnknownAndAmbiguousNamesAreCountedAlike(t *testing.T) {
 	t.Parallel()
 	s, _ := startTree(t)
 	p := newPool(t, s.URL())
@@ -267,7 +267,7 @@ func (broken) Reserve(context.Context, throttle.Account, string) (throttle.Reser
 	return nil, context.DeadlineExceeded
 }
 
-func TestAThrottleThatCannotBeAskedIsAFault(t *testing.T) {
+func TestThrottle_ErrorIsAFault(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
 	cfg := byFilter()

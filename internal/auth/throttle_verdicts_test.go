@@ -12,9 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestOnlyAWrongPasswordCounts: of an account with one try, what the directory says to who knows
-// the password takes none, however often, in either mode; one wrong password takes it.
-func TestOnlyAWrongPasswordCounts(t *testing.T) {
+// TestThrottle_OnlyAWrongPasswordCounts: of an account with one try, what the directory says to who
+// knows the password takes none, however often, in either mode; one wrong password takes it.
+func TestThrottle_OnlyAWrongPasswordCounts(t *testing.T) {
 	t.Parallel()
 	groups, accounts := newPool(t, startGroups(t).URL()), newPool(t, startPolicySlapd(t, true))
 	unreadable := inGroups("staff")
@@ -52,9 +52,9 @@ func TestOnlyAWrongPasswordCounts(t *testing.T) {
 	}
 }
 
-// TestAVerdictWithoutThePasswordCountsInUniformModeAlone: an attempt does not count if the caller
-// sees a locked account. It counts if the caller sees a wrong password.
-func TestAVerdictWithoutThePasswordCountsInUniformModeAlone(t *testing.T) {
+// TestThrottle_VerdictWithoutThePasswordCountsInUniformModeAlone: an attempt does not count if the
+// caller sees a locked account. It counts if the caller sees a wrong password.
+func TestThrottle_VerdictWithoutThePasswordCountsInUniformModeAlone(t *testing.T) {
 	t.Parallel()
 	p := newPool(t, startPolicySlapd(t, true))
 	told := func(delay time.Duration) (all []auth.Outcome) {
@@ -71,9 +71,9 @@ func TestAVerdictWithoutThePasswordCountsInUniformModeAlone(t *testing.T) {
 	require.Equal(t, []auth.Outcome{auth.InvalidPassword, auth.InvalidPassword, auth.TooManyAttempts}, told(time.Millisecond))
 }
 
-// TestNamesOfAPrincipalAreThrottledToo, also those for which no bind is sent. Input that is not a
+// TestThrottle_CountsNamesOfAPrincipal, also those for which no bind is sent. Input that is not a
 // name counts for no account.
-func TestNamesOfAPrincipalAreThrottledToo(t *testing.T) {
+func TestThrottle_CountsNamesOfAPrincipal(t *testing.T) {
 	t.Parallel()
 	s, seen := startAD(t, nil)
 	p := newPool(t, s.URL())
@@ -88,9 +88,9 @@ func TestNamesOfAPrincipalAreThrottledToo(t *testing.T) {
 	requireOutcome(t, auth.OK, from(a, "192.0.2.1", "x", "secret"))
 }
 
-// TestAComputerIsCountedByWhatWasTyped: the caller sees an unknown user, so the attempt counts like
-// one on an unknown user.
-func TestAComputerIsCountedByWhatWasTyped(t *testing.T) {
+// TestThrottle_ComputerIsCountedByTheTypedName: the caller sees an unknown user, so the attempt
+// counts like one on an unknown user.
+func TestThrottle_ComputerIsCountedByTheTypedName(t *testing.T) {
 	t.Parallel()
 	s, seen := startAD(t, map[string][]string{"sAMAccountName": {"pc1$"}})
 	cfg := byFilter(ldaptest.BaseDN)
@@ -101,9 +101,9 @@ func TestAComputerIsCountedByWhatWasTyped(t *testing.T) {
 	require.Empty(t, seen.all())
 }
 
-// TestWhatADTakesForOneNameSharesABudget has names that Windows was seen to take for one (Samba's
-// bug 14847), and others.
-func TestWhatADTakesForOneNameSharesABudget(t *testing.T) {
+// TestThrottle_NamesThatAreEqualToADShareABudget has names that Windows was seen to take for one
+// (Samba's bug 14847), and others.
+func TestThrottle_NamesThatAreEqualToADShareABudget(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		preset *dialect.Dialect

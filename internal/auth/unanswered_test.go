@@ -17,15 +17,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// impatient gives up a bind after timeout, each on a connection of its own. Unlike the pool it
+// shortDeadline gives up a bind after timeout, each on a connection of its own. Unlike the pool it
 // never stops asking a directory that does not answer.
-type impatient struct {
+type shortDeadline struct {
 	auth.Directory
 	url     string
 	timeout time.Duration
 }
 
-func (d *impatient) Bind(_ context.Context, dn, password string, _ ...ldappool.Control) (*ldappool.BindResult, error) {
+func (d *shortDeadline) Bind(_ context.Context, dn, password string, _ ...ldappool.Control) (*ldappool.BindResult, error) {
 	c, err := ldap.DialURL(d.url)
 	if err != nil {
 		return nil, ldappool.ErrUnavailable
@@ -57,11 +57,11 @@ func failuresCounted(t *testing.T, s *ldaptest.Slapd, dn string) int {
 	return len(r.Entries[0].GetAttributeValues("pwdFailureTime"))
 }
 
-// TestAFloodAtASlowDirectoryLocksNobodyPastTheLimits: slapd counts a wrong password whose bind was
+// TestThrottle_UnansweredBindsStayWithinTheLimits: slapd counts a wrong password whose bind was
 // given up and its connection closed. So as many binds as the limit leave at once, and one at a
 // time from then on; and none of them counts against the user, who is let in as soon as the
 // directory answers.
-func TestAFloodAtASlowDirectoryLocksNobodyPastTheLimits(t *testing.T) {
+func TestThrottle_UnansweredBindsStayWithinTheLimits(t *testing.T) {
 	t.Parallel()
 	const limit, flood, timeout, wait = 3, 60, 400 * time.Millisecond, 500 * time.Millisecond
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{
@@ -74,7 +74,7 @@ func TestAFloodAtASlowDirectoryLocksNobodyPastTheLimits(t *testing.T) {
 	require.NoError(t, err)
 	cfg := byFilter()
 	cfg.Throttle, cfg.ThrottleWait = m, wait
-	d := &impatient{newPool(t, s.URL()), px.URL(), timeout}
+	d := &shortDeadline{newPool(t, s.URL()), px.URL(), timeout}
 	a, _ := newAuthenticator(t, cfg, d)
 
 	px.SetFaults(ldaptest.Faults{Delay: 250 * time.Millisecond}) // of the request, and of the answer

@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestUniformModeTellsOnlyWhoKnowsThePasswordWhatTheDirectorySaid(t *testing.T) {
+func TestUniform_OnlyTheRightPasswordSeesTheVerdict(t *testing.T) {
 	t.Parallel()
 	for _, o := range auth.Outcomes() {
 		for _, seen := range []bool{false, true} {
@@ -97,7 +97,7 @@ func withDecoy() auth.Config {
 	return cfg
 }
 
-// took tries a name and tells how long the answer took.
+// took tries a name and returns how long the answer took.
 func took(a *auth.Authenticator, name string) (auth.Result, time.Duration) {
 	began := time.Now()
 	r := a.Authenticate(context.Background(), auth.Credentials{Username: name, Password: "x"})
@@ -377,9 +377,9 @@ func TestUniform_NamesOfOneEntryDoNotWaitForOneAnother(t *testing.T) {
 	})
 }
 
-// TestUniform_ARefusedAttemptKeepsNobodyWaiting: a client that is exhausted is answered at a moment
+// TestUniform_RejectedAttemptDelaysNobody: a client that is exhausted is answered at a moment
 // of the clock too, and has the account's turn only until it is refused.
-func TestUniform_ARefusedAttemptKeepsNobodyWaiting(t *testing.T) {
+func TestUniform_RejectedAttemptDelaysNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		d := &slow{code: ldap.LDAPResultInvalidCredentials}
@@ -397,7 +397,7 @@ func TestUniform_ARefusedAttemptKeepsNobodyWaiting(t *testing.T) {
 	})
 }
 
-func TestUniform_AnAttemptWhoseTurnDoesNotComeIsToldToTryLater(t *testing.T) {
+func TestUniform_AttemptWithoutATurnMayRetryLater(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := withDecoy()

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestInUniformModeWhatIsToldAsAWrongPasswordCountsAsOne(t *testing.T) {
+func TestUniform_WhatLooksLikeAWrongPasswordCountsAsOne(t *testing.T) {
 	t.Parallel()
 	for _, o := range auth.Outcomes() {
 		failure := o == auth.InvalidUser || o == auth.InvalidPassword
@@ -60,7 +60,7 @@ func TestUniform_NobodyLogsInAsTheDecoy(t *testing.T) {
 	}
 }
 
-func TestUniformModeAgainstADirectory(t *testing.T) {
+func TestUniform_AtARealDirectory(t *testing.T) {
 	t.Parallel()
 	s, _ := startTree(t)
 	cfg := byFilter(ldaptest.BaseDN)
@@ -73,9 +73,9 @@ func TestUniformModeAgainstADirectory(t *testing.T) {
 	require.Equal(t, []auth.Outcome{auth.InvalidUser, auth.InvalidUser, auth.InvalidPassword, auth.InvalidPassword, auth.OK}, outcomes(o))
 }
 
-// TestInUniformModeSpellingsTellNothing has names that are folded to one and that slapd does not
+// TestUniform_SpellingsRevealNothing has names that are folded to one and that slapd does not
 // take for one. Which of them a user has must not be seen by what they use up together.
-func TestInUniformModeSpellingsTellNothing(t *testing.T) {
+func TestUniform_SpellingsRevealNothing(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
 	p := newPool(t, s.URL())

@@ -93,8 +93,8 @@ func byPreset(d *dialect.Dialect) auth.Config {
 
 const rightPassword, wrongPassword = "the right one 1", "the wrong one 1"
 
-// TestEveryPresetTellsEveryState is the table of docs/presets.md.
-func TestEveryPresetTellsEveryState(t *testing.T) {
+// TestPresets_ReportEveryAccountState is the table of docs/presets.md.
+func TestPresets_ReportEveryAccountState(t *testing.T) {
 	t.Parallel()
 	for _, s := range suites() {
 		t.Run(s.column, func(t *testing.T) {
@@ -153,8 +153,8 @@ func requireSaid(t *testing.T, want said, r auth.Result) {
 // update rewrites the table in docs/presets.md.
 var update = flag.Bool("update", false, "rewrite what the tests compare with")
 
-// TestThePresetsPageHasTheTable holds the page against the table that the test above tries.
-func TestThePresetsPageHasTheTable(t *testing.T) {
+// TestPresetsPage_HasTheTable holds the page against the table that the test above tries.
+func TestPresetsPage_HasTheTable(t *testing.T) {
 	t.Parallel()
 	const file, begin, end = "../../docs/presets.md", "<!-- states -->\n", "<!-- /states -->\n"
 	page, err := os.ReadFile(file)

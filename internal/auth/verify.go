@@ -60,7 +60,7 @@ func (a *Authenticator) Verify(ctx context.Context, c Credentials) (Result, Sour
 	}
 	if err := l.mayCompare(ctx, account); err != nil {
 		endGuess()
-		return l.answer(resultOf(err)), FromNothing
+		return l.visibleAnswer(resultOf(err)), FromNothing
 	}
 	verdict, user := m.cache.Verify(time.Now(), id, c.Password)
 	switch verdict {
@@ -69,7 +69,7 @@ func (a *Authenticator) Verify(ctx context.Context, c Credentials) (Result, Sour
 		return l.permit(ctx, c, user), FromCache
 	case credcache.Rejected:
 		endGuess()
-		return l.answer(Result{Outcome: InvalidPassword, Cause: errRejectedBefore}), FromCache
+		return l.visibleAnswer(Result{Outcome: InvalidPassword, Cause: errRejectedBefore}), FromCache
 	}
 	r := a.verifyOnce(ctx, c, id)
 	switch {
@@ -89,7 +89,7 @@ func (a *Authenticator) Verify(ctx context.Context, c Credentials) (Result, Sour
 func (l *login) mayCompare(ctx context.Context, account throttle.Account) error {
 	accounts, n := l.accounts(account)
 	for _, a := range accounts[:n] {
-		if err := l.exhausted(ctx, a); err != nil {
+		if err := l.checkAccount(ctx, a); err != nil {
 			return err
 		}
 	}
@@ -131,7 +131,7 @@ func (a *Authenticator) verifyOnce(ctx context.Context, c Credentials, id credca
 func (a *Authenticator) verifyAtDirectory(ctx context.Context, c Credentials) *decision {
 	l, d := a.newLogin(c), &decision{}
 	defer l.releaseTurn()
-	d.result = l.answer(l.decide(ctx, c, func(ctx context.Context) Result {
+	d.result = l.visibleAnswer(l.decide(ctx, c, func(ctx context.Context) Result {
 		r := l.attemptAndRemember(ctx, c)
 		if r.Outcome != OK {
 			return r
@@ -162,7 +162,7 @@ func (l *login) require(ctx context.Context, c Credentials, r Result, user *veri
 	if c.Forward != nil && len(c.Forward.Required) > 0 {
 		held, err := l.heldOf(ctx, c.Forward.Required, user.groups)
 		if err != nil {
-			return r.then(resultOf(err))
+			return r.followedBy(resultOf(err))
 		}
 		u.Groups = held
 	}
@@ -174,7 +174,7 @@ func (l *login) require(ctx context.Context, c Credentials, r Result, user *veri
 // found.
 func (l *login) heldOf(ctx context.Context, required []Requirement, found *groupSet) ([]string, error) {
 	if l.groups == nil {
-		return nil, end(Result{Outcome: InternalError, Cause: errNoGroups})
+		return nil, asError(Result{Outcome: InternalError, Cause: errNoGroups})
 	}
 	held := []string{}
 	for _, alternatives := range required {
@@ -194,7 +194,7 @@ func (l *login) heldOf(ctx context.Context, required []Requirement, found *group
 			}
 		}
 		if !permitted {
-			return nil, end(Result{Outcome: NotPermitted, Cause: errNotInAskedGroup})
+			return nil, asError(Result{Outcome: NotPermitted, Cause: errNotInAskedGroup})
 		}
 	}
 	slices.Sort(held)

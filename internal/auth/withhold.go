@@ -8,8 +8,8 @@ import (
 	"authsvc/ldappool"
 )
 
-// withhold removes from r what repeats the password. It comes after the judging, which needs every
-// word.
+// withhold removes texts from r that repeat the password. It runs after the evaluation of the
+// answer, which needs the whole text.
 func withhold(r Result, password string) Result {
 	if r.Cause == nil {
 		return r
@@ -18,11 +18,11 @@ func withhold(r Result, password string) Result {
 	var op *ldappool.OpError
 	switch {
 	case errors.As(r.Cause, &answer):
-		answer.result.Diagnostic = redact.Diagnostic(answer.result.Diagnostic, password) // in a copy of ours
+		answer.result.Diagnostic = redact.Diagnostic(answer.result.Diagnostic, password) // a copy
 	case errors.As(r.Cause, &op) && op.Err != nil && password != "" && strings.Contains(op.Err.Error(), password):
-		quiet := *op
-		quiet.Err = errors.New(redact.Withheld)
-		r.Cause = &quiet
+		redacted := *op
+		redacted.Err = errors.New(redact.Withheld)
+		r.Cause = &redacted
 	}
 	return r
 }

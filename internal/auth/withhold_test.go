@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAPasswordThatTheDirectoryRepeatsIsWithheld: what it says of it counts all the same.
-func TestAPasswordThatTheDirectoryRepeatsIsWithheld(t *testing.T) {
+// TestPassword_RepeatedByTheDirectoryIsWithheld: what it says of it counts all the same.
+func TestPassword_RepeatedByTheDirectoryIsWithheld(t *testing.T) {
 	t.Parallel()
 	const mark = "80090308: LdapErr: DSID-0C090446, comment: AcceptSecurityContext error, data "
 	for name, c := range map[string]struct {

@@ -110,7 +110,7 @@ func TestFind_SkipsEmptyElements(t *testing.T) {
 	}
 }
 
-func TestFind_APeerWithoutAnIPAddressIsNoProxy(t *testing.T) {
+func TestFind_PeerWithoutAnIPAddressIsUntrusted(t *testing.T) {
 	t.Parallel()
 	for _, peer := range []string{"@", "", "/run/authsvc.sock"} {
 		require.Empty(t, clientaddr.Find(peer, []string{"198.51.100.7"}, trusted(t)))
@@ -163,7 +163,7 @@ func TestFind_TrustsMappedNetworksAsIPv4(t *testing.T) {
 	}
 }
 
-func TestIsLoopback_InWhateverForm(t *testing.T) {
+func TestIsLoopback_InAnyForm(t *testing.T) {
 	t.Parallel()
 	for _, own := range []string{"127.0.0.1:9", "127.9.9.9:9", "[::1]:9", "[::ffff:127.0.0.1]:9"} {
 		require.True(t, clientaddr.IsLoopback(own), own)

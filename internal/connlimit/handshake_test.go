@@ -273,7 +273,7 @@ func TestHandshake_IsCutWhenItIsTooLong(t *testing.T) {
 	}
 }
 
-func TestRequestsAfterTheHandshakeHaveNoBoundOnTheirBytes(t *testing.T) {
+func TestHandshake_BoundOnBytesEndsWithIt(t *testing.T) {
 	t.Parallel()
 	ca, cert := newCertificate(t)
 	synctest.Test(t, func(t *testing.T) {

@@ -128,7 +128,7 @@ func TestListener_ClosesTheQuietestOfTheAddressWithTheMost(t *testing.T) {
 	require.Equal(t, 2, dropped)
 }
 
-func TestListener_ClosesTheQuietestOfAllWhereNoAddressHasMore(t *testing.T) {
+func TestListener_ClosesTheQuietestOfAllIfNoAddressHasMore(t *testing.T) {
 	t.Parallel()
 	p := newPeers(t, connlimit.Config{MaxConns: 4})
 	defer p.end()

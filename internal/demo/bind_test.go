@@ -40,7 +40,7 @@ func bindCases() map[string]struct {
 	}
 }
 
-func TestABindIsAnsweredAsSlapdAnswersIt(t *testing.T) {
+func TestBind_IsAnsweredLikeSlapd(t *testing.T) {
 	t.Parallel()
 	servers := map[string]string{"demo": start(t, Config{}).URL(), "slapd": startSlapd(t)}
 	for name, tt := range bindCases() {
@@ -59,7 +59,7 @@ func TestABindIsAnsweredAsSlapdAnswersIt(t *testing.T) {
 	}
 }
 
-func TestEverySampleUserCanBindAndSearch(t *testing.T) {
+func TestBind_EverySampleUserCanBindAndSearch(t *testing.T) {
 	t.Parallel()
 	d := start(t, Config{})
 	conn := connect(t, d.URL())
@@ -72,7 +72,7 @@ func TestEverySampleUserCanBindAndSearch(t *testing.T) {
 	}
 }
 
-func TestABindWithThePasswordPolicyControlWorks(t *testing.T) {
+func TestBind_WithThePasswordPolicyControlWorks(t *testing.T) {
 	t.Parallel()
 	conn := connect(t, start(t, Config{}).URL())
 	_, err := conn.SimpleBind(&ldap.SimpleBindRequest{
@@ -82,7 +82,7 @@ func TestABindWithThePasswordPolicyControlWorks(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestAFailedBindMakesTheConnectionAnonymous(t *testing.T) {
+func TestBind_FailureMakesTheConnectionAnonymous(t *testing.T) {
 	t.Parallel()
 	conn := connectAsService(t, start(t, Config{}).URL())
 	_, err := conn.Search(below(BaseDN, "(uid=bob)"))
@@ -92,7 +92,7 @@ func TestAFailedBindMakesTheConnectionAnonymous(t *testing.T) {
 	assert.Equal(t, 32, codeOf(err))
 }
 
-func TestAnIdentityBelongsToOneConnectionAndEndsWithIt(t *testing.T) {
+func TestBind_IdentityBelongsToOneConnection(t *testing.T) {
 	t.Parallel()
 	d := start(t, Config{})
 	bound, other := connectAsService(t, d.URL()), connect(t, d.URL())

@@ -27,7 +27,7 @@ func login(searcher, binder *ldap.Conn, u User) error {
 	return nil
 }
 
-func TestManyLoginsAtOnceDoNotMixUpTheirIdentities(t *testing.T) {
+func TestBind_ConcurrentLoginsKeepTheirIdentities(t *testing.T) {
 	t.Parallel()
 	d := start(t, Config{})
 	var logins errgroup.Group

@@ -71,7 +71,7 @@ func comparedSearches() []*ldap.SearchRequest {
 	return searches
 }
 
-func TestASearchIsAnsweredAsSlapdAnswersIt(t *testing.T) {
+func TestSearch_IsAnsweredLikeSlapd(t *testing.T) {
 	t.Parallel()
 	demoURL, slapdURL := start(t, Config{}).URL(), startSlapd(t)
 	identities := map[string][2]string{

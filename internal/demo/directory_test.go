@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestCloseEndsEveryClientsConnectionAtOnce(t *testing.T) {
+func TestClose_EndsEveryConnectionAtOnce(t *testing.T) {
 	t.Parallel()
 	d := start(t, Config{})
 	idle, bound := dialRaw(t, d), connectAsService(t, d.URL())
@@ -26,7 +26,7 @@ func TestCloseEndsEveryClientsConnectionAtOnce(t *testing.T) {
 	assert.NoError(t, d.Close(), "closed twice")
 }
 
-func TestCloseDoesNotWaitForAClientThatReadsNothing(t *testing.T) {
+func TestClose_CutsAClientThatReadsNothing(t *testing.T) {
 	t.Parallel()
 	d := start(t, Config{})
 	client := dialRaw(t, d)
@@ -44,7 +44,7 @@ func TestCloseDoesNotWaitForAClientThatReadsNothing(t *testing.T) {
 	assert.Less(t, time.Since(began), patience/10)
 }
 
-func TestCloseWhileClientsComeAndGoLeavesNothingBehind(t *testing.T) {
+func TestClose_LeavesNothingWhileClientsComeAndGo(t *testing.T) {
 	t.Parallel()
 	d := start(t, Config{})
 	var clients sync.WaitGroup
@@ -71,7 +71,7 @@ func TestCloseWhileClientsComeAndGoLeavesNothingBehind(t *testing.T) {
 	clients.Wait()
 }
 
-func TestTheAddressIsTheOneAskedForAndIsFreeAgainAfterClose(t *testing.T) {
+func TestListen_AddressIsTheRequestedOneAndFreeAfterClose(t *testing.T) {
 	t.Parallel()
 	d := start(t, Config{})
 	addr := strings.TrimPrefix(d.URL(), "ldap://")
@@ -83,7 +83,7 @@ func TestTheAddressIsTheOneAskedForAndIsFreeAgainAfterClose(t *testing.T) {
 	connectAsService(t, again.URL())
 }
 
-func TestTheURLIsOneThatThisHostCanReach(t *testing.T) {
+func TestListen_URLIsReachableOnThisHost(t *testing.T) {
 	t.Parallel()
 	for _, addr := range []string{"", ":0", "0.0.0.0:0", "127.0.0.1:0", "localhost:0"} {
 		d := start(t, Config{Addr: addr})
@@ -92,7 +92,7 @@ func TestTheURLIsOneThatThisHostCanReach(t *testing.T) {
 	}
 }
 
-func TestAConfigThatCannotWorkIsRefused(t *testing.T) {
+func TestConfig_RejectsWhatCannotWork(t *testing.T) {
 	t.Parallel()
 	for want, cfg := range map[string]Config{
 		"CutIdle is -1s":       {CutIdle: -time.Second},
@@ -104,14 +104,14 @@ func TestAConfigThatCannotWorkIsRefused(t *testing.T) {
 	}
 }
 
-func TestUsersIsACopy(t *testing.T) {
+func TestUsers_IsACopy(t *testing.T) {
 	t.Parallel()
 	d := start(t, Config{})
 	d.Users()[0].Username = "changed"
 	assert.Equal(t, "alice", d.Users()[0].Username)
 }
 
-func TestAClientThatClosesItsWritingSideStillGetsItsAnswers(t *testing.T) {
+func TestConn_HalfClosedClientGetsItsAnswers(t *testing.T) {
 	t.Parallel()
 	d := start(t, Config{})
 	client := dialRaw(t, d)
@@ -123,7 +123,7 @@ func TestAClientThatClosesItsWritingSideStillGetsItsAnswers(t *testing.T) {
 	assert.Len(t, answer, 14, "one bind response")
 }
 
-func TestAClientThatUnbindsIsDisconnected(t *testing.T) {
+func TestConn_UnbindDisconnects(t *testing.T) {
 	t.Parallel()
 	client := dialRaw(t, start(t, Config{}))
 	_, err := client.Write([]byte("\x30\x05\x02\x01\x01\x42\x00")) // UnbindRequest

@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	errFilterKind = errors.New("the demo directory knows no such filter: only and, or, not, equality, presence and substrings")
+	errFilterKind = errors.New("filter not supported: the demo directory supports only and, or, not, equality, presence and substrings")
 	errFilter     = errors.New("the filter cannot be decoded")
 )
 

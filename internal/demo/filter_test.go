@@ -51,7 +51,7 @@ func TestFilter_MatchesWhatTheEntryHas(t *testing.T) {
 	}
 }
 
-func TestFilter_OfAKindThatTheDemoLacksIsRefused(t *testing.T) {
+func TestFilter_RejectsUnsupportedKinds(t *testing.T) {
 	t.Parallel()
 	conn := connectAsService(t, start(t, Config{}).URL())
 	for _, filter := range []string{
@@ -64,7 +64,7 @@ func TestFilter_OfAKindThatTheDemoLacksIsRefused(t *testing.T) {
 	}
 }
 
-func TestFilter_ThatIsMalformedIsRefused(t *testing.T) {
+func TestFilter_RejectsMalformedOnes(t *testing.T) {
 	t.Parallel()
 	sample := sampleTree(t)
 	for tag := range ber.Tag(12) {

@@ -7,7 +7,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-func FuzzAFilterIsTheOppositeOfItsNegation(f *testing.F) {
+func FuzzFilter_IsTheOppositeOfItsNegation(f *testing.F) {
 	for _, filter := range comparedFilters() {
 		f.Add(filter)
 	}
@@ -35,7 +35,7 @@ func FuzzAFilterIsTheOppositeOfItsNegation(f *testing.F) {
 	})
 }
 
-func FuzzANameEqualsItselfInAnotherCase(f *testing.F) {
+func FuzzName_IgnoresCase(f *testing.F) {
 	for _, e := range sampleTree(f).entries {
 		f.Add(e.dn)
 	}

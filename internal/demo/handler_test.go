@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheRootDSEIsForEverybody(t *testing.T) {
+func TestSearch_RootDSEIsPublic(t *testing.T) {
 	t.Parallel()
 	conn := connect(t, start(t, Config{}).URL())
 	read := func(filter string, attributes ...string) []*ldap.Entry {
@@ -34,7 +34,7 @@ func TestTheRootDSEIsForEverybody(t *testing.T) {
 	assert.Empty(t, read("(uid=alice)"))
 }
 
-func TestAPasswordIsNeverReturned(t *testing.T) {
+func TestSearch_PasswordIsNeverReturned(t *testing.T) {
 	t.Parallel()
 	d := start(t, Config{})
 	conn := connectAsService(t, d.URL())
@@ -51,7 +51,7 @@ func TestAPasswordIsNeverReturned(t *testing.T) {
 	}
 }
 
-func TestTypesOnlyLeavesTheValuesOut(t *testing.T) {
+func TestSearch_TypesOnlyOmitsTheValues(t *testing.T) {
 	t.Parallel()
 	conn := connectAsService(t, start(t, Config{}).URL())
 	found, err := conn.Search(ldap.NewSearchRequest("uid=alice,"+PeopleDN, ldap.ScopeBaseObject,
@@ -62,7 +62,7 @@ func TestTypesOnlyLeavesTheValuesOut(t *testing.T) {
 	assert.Empty(t, found.Entries[0].Attributes[0].Values)
 }
 
-func TestASizeLimitEndsTheSearchAfterThatManyEntries(t *testing.T) {
+func TestSearch_SizeLimitIsKept(t *testing.T) {
 	t.Parallel()
 	conn := connectAsService(t, start(t, Config{}).URL())
 	for limit, want := range map[int]int{11: 4, 12: 0, 13: 0} {
@@ -73,14 +73,14 @@ func TestASizeLimitEndsTheSearchAfterThatManyEntries(t *testing.T) {
 	}
 }
 
-func TestAnUnknownScopeIsAProtocolError(t *testing.T) {
+func TestSearch_UnknownScopeIsAProtocolError(t *testing.T) {
 	t.Parallel()
 	conn := connectAsService(t, start(t, Config{}).URL())
 	_, err := conn.Search(ldap.NewSearchRequest(BaseDN, 4, 0, 0, 0, false, "(uid=*)", nil, nil))
 	assert.Equal(t, 2, codeOf(err))
 }
 
-func TestPagingIsIgnoredAndEverythingComesAtOnce(t *testing.T) {
+func TestSearch_PagingIsIgnored(t *testing.T) {
 	t.Parallel()
 	conn := connectAsService(t, start(t, Config{}).URL())
 	found, err := conn.SearchWithPaging(below(PeopleDN, "(uid=*)"), 5)
@@ -88,7 +88,7 @@ func TestPagingIsIgnoredAndEverythingComesAtOnce(t *testing.T) {
 	assert.Len(t, found.Entries, 12)
 }
 
-func TestWhatWouldChangeTheDirectoryIsRefused(t *testing.T) {
+func TestRequest_RejectsWrites(t *testing.T) {
 	t.Parallel()
 	conn := connectAsService(t, start(t, Config{}).URL())
 	modify := ldap.NewModifyRequest("uid=alice,"+PeopleDN, nil)
@@ -106,7 +106,7 @@ func TestWhatWouldChangeTheDirectoryIsRefused(t *testing.T) {
 	}
 }
 
-func TestAnExtendedOperationIsNotSupported(t *testing.T) {
+func TestRequest_RejectsExtendedOperations(t *testing.T) {
 	t.Parallel()
 	conn := connect(t, start(t, Config{}).URL())
 	_, err := conn.WhoAmI(nil)
@@ -114,7 +114,7 @@ func TestAnExtendedOperationIsNotSupported(t *testing.T) {
 	assert.ErrorContains(t, err, "unsupported extended operation")
 }
 
-func TestAPanicCostsTheRequestAndNotTheProcess(t *testing.T) {
+func TestRequest_PanicFailsOnlyTheRequest(t *testing.T) {
 	t.Parallel()
 	var log logBuffer
 	h := &handler{log: log.logger()}
@@ -133,7 +133,7 @@ func TestAPanicCostsTheRequestAndNotTheProcess(t *testing.T) {
 	assert.Contains(t, log.String(), "a request panicked")
 }
 
-func TestAnOperationThatNobodyKnowsEndsTheConnection(t *testing.T) {
+func TestRequest_UnknownOperationEndsTheConnection(t *testing.T) {
 	t.Parallel()
 	conn := connectAsService(t, start(t, Config{}).URL())
 	_, err := conn.Compare("uid=alice,"+PeopleDN, "cn", "Alice Archer")
@@ -141,7 +141,7 @@ func TestAnOperationThatNobodyKnowsEndsTheConnection(t *testing.T) {
 	require.Error(t, conn.Bind(ServiceDN, ServicePassword))
 }
 
-func TestGarbageCostsTheConnectionAndNotTheServer(t *testing.T) {
+func TestRequest_GarbageEndsOnlyItsConnection(t *testing.T) {
 	t.Parallel()
 	var log logBuffer
 	d := start(t, Config{Logger: log.logger()})
@@ -155,7 +155,7 @@ func TestGarbageCostsTheConnectionAndNotTheServer(t *testing.T) {
 	connectAsService(t, d.URL())
 }
 
-func TestNothingLogsAPassword(t *testing.T) {
+func TestLog_ShowsNoPassword(t *testing.T) {
 	t.Parallel()
 	var log logBuffer
 	d := start(t, Config{Logger: log.logger()})

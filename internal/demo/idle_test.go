@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAnIdleClientIsResetAndTheCutIsCountedAndLogged(t *testing.T) {
+func TestIdleLimit_CutIsCountedAndLogged(t *testing.T) {
 	t.Parallel()
 	var log logBuffer
 	d := start(t, Config{CutIdle: 20 * time.Millisecond, Logger: log.logger()})
@@ -29,7 +29,7 @@ func TestAnIdleClientIsResetAndTheCutIsCountedAndLogged(t *testing.T) {
 	assert.GreaterOrEqual(t, d.Cuts(), int64(2))
 }
 
-func TestOnlyTimeWithoutTrafficCountsAsIdle(t *testing.T) {
+func TestIdleLimit_OnlyTimeWithoutTrafficCounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const limit = time.Minute
@@ -54,7 +54,7 @@ func TestOnlyTimeWithoutTrafficCountsAsIdle(t *testing.T) {
 	})
 }
 
-func TestAConnectionThatHasEndedIsNoLongerWatched(t *testing.T) {
+func TestIdleLimit_ClosedConnectionIsNoLongerWatched(t *testing.T) {
 	t.Parallel()
 	done := make(chan struct{})
 	close(done)
@@ -62,7 +62,7 @@ func TestAConnectionThatHasEndedIsNoLongerWatched(t *testing.T) {
 	assert.False(t, ok)
 }
 
-func TestAConnectionWithoutALimitIsNotWatched(t *testing.T) {
+func TestIdleLimit_ZeroDisablesTheWatch(t *testing.T) {
 	t.Parallel()
 	d := start(t, Config{})
 	conn := connectAsService(t, d.URL())

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestEverySampleUserHasThePasswordThatTheDocumentationPromises(t *testing.T) {
+func TestLDIF_PasswordsAreThoseOfTheDocumentation(t *testing.T) {
 	t.Parallel()
 	sample, err := parseLDIF(directoryLDIF)
 	require.NoError(t, err)
@@ -21,7 +21,7 @@ func TestEverySampleUserHasThePasswordThatTheDocumentationPromises(t *testing.T)
 	assert.Equal(t, User{Username: "alice", Password: "alice-password", DN: "uid=alice," + PeopleDN}, users[0])
 }
 
-func TestEveryMemberOfASampleGroupIsThere(t *testing.T) {
+func TestLDIF_MembersOfGroupsExist(t *testing.T) {
 	t.Parallel()
 	sample, err := parseLDIF(directoryLDIF)
 	require.NoError(t, err)
@@ -37,13 +37,13 @@ func TestEveryMemberOfASampleGroupIsThere(t *testing.T) {
 	assert.Positive(t, members)
 }
 
-func TestTheEmbeddedLDIFCannotBeChangedByACaller(t *testing.T) {
+func TestLDIF_EmbeddedOneIsACopy(t *testing.T) {
 	t.Parallel()
 	LDIF()[0] = 'x'
 	assert.Equal(t, directoryLDIF, string(LDIF()))
 }
 
-func TestAnLDIFThatIsNoTreeIsRefused(t *testing.T) {
+func TestLDIF_RejectsABrokenTree(t *testing.T) {
 	t.Parallel()
 	const suffix = "dn: dc=example,dc=org\nobjectClass: dcObject\ndc: example\n\n"
 	tests := map[string]struct{ ldif, want string }{

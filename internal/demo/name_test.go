@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestNamesThatMeanTheSameEntryAreEqual(t *testing.T) {
+func TestName_SpellingsOfOneEntryAreEqual(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		a, b string
@@ -43,7 +43,7 @@ func TestNamesThatMeanTheSameEntryAreEqual(t *testing.T) {
 	}
 }
 
-func TestANameIsWithinItselfAndItsAncestors(t *testing.T) {
+func TestName_IsWithinItselfAndItsAncestors(t *testing.T) {
 	t.Parallel()
 	parse := func(dn string) name {
 		n, err := parseName(dn)

@@ -53,14 +53,14 @@ func (t *tree) add(parsed *ldap.Entry) error {
 		return err
 	}
 	if t.find(e.name) != nil {
-		return fmt.Errorf("dn %q: there twice", e.dn)
+		return fmt.Errorf("dn %q: occurs twice", e.dn)
 	}
 	if len(t.entries) == 0 {
 		if t.rootDSE, err = newRootDSE(e.dn); err != nil {
 			return err
 		}
 	} else if t.find(e.name.parent()) == nil {
-		return fmt.Errorf("dn %q: its parent is not before it", e.dn)
+		return fmt.Errorf("dn %q: its parent must come before it", e.dn)
 	}
 	t.entries = append(t.entries, e)
 	t.byName[e.name.String()] = e

@@ -36,7 +36,7 @@ var ad = Dialect{
 		// and the primary group (MS-ADTS 3.1.1.4.5.19).
 		Attribute: "tokenGroups", KeyAttribute: "objectSid", InDomain: true,
 	},
-	Advice:            Advice{Filter: "leave it out, and the preset's own filter finds users by their logon name"},
+	Advice:            Advice{Filter: "without it, the preset's own filter finds users by their logon name"},
 	IDAttribute:       "objectGUID",
 	StateAttributes:   []string{"sAMAccountName", "userAccountControl", "msDS-UserPasswordExpiryTimeComputed"},
 	BlockerAttributes: []string{"msDS-User-Account-Control-Computed", "accountExpires", "pwdLastSet"},
@@ -166,9 +166,9 @@ func judgeAD(r ldappool.Result) (Answer, bool) {
 	if r.Code != ldap.LDAPResultInvalidCredentials {
 		return Answer{}, false
 	}
-	notice := "AD refused a bind without a sub-code"
+	notice := "AD rejected a bind without a sub-code"
 	if found {
-		notice = "AD refused a bind with the unknown sub-code " + code.String()
+		notice = "AD rejected a bind with the unknown sub-code " + code.String()
 	}
 	return Answer{Verdict: WrongPassword, Notice: notice}, true
 }
@@ -200,7 +200,7 @@ func accountControl(e *ldap.Entry) (int32, error) {
 	}
 	n, err := strconv.ParseInt(value, 10, 32)
 	if err != nil {
-		return 0, errors.New("userAccountControl is no INTEGER of 32 bits")
+		return 0, errors.New("userAccountControl is not a 32-bit INTEGER")
 	}
 	return int32(n), nil
 }
@@ -235,13 +235,13 @@ func blockerAD(e *ldap.Entry, now time.Time) (Blocker, bool) {
 	expiry := time.Unix(expires/1e7-from1601, 0)
 	switch {
 	case control&uacLockout != 0:
-		return Blocker{Verdict: Locked, Why: "its entry says so: too many wrong passwords"}, true
+		return Blocker{Verdict: Locked, Why: "according to the user's entry: too many wrong passwords"}, true
 	case expires != 0 && expires != math.MaxInt64 && expiry.Before(now):
-		return Blocker{Verdict: AccountExpired, Why: "its entry says so: accountExpires is " + date(expiry)}, true
+		return Blocker{Verdict: AccountExpired, Why: "according to the user's entry: accountExpires is " + date(expiry)}, true
 	case hasSet && passwordSet == 0:
-		return Blocker{Verdict: MustChange, Why: "its entry says so: pwdLastSet is 0"}, true
+		return Blocker{Verdict: MustChange, Why: "according to the user's entry: pwdLastSet is 0"}, true
 	case control&uacPasswordExpired != 0:
-		return Blocker{Verdict: PasswordExpired, Why: "its entry says so"}, true
+		return Blocker{Verdict: PasswordExpired, Why: "according to the user's entry"}, true
 	}
 	return Blocker{}, false
 }
@@ -292,7 +292,7 @@ func queryPolicyAD(ctx context.Context, r Reader) (most int64, where string) {
 		if value, ok := strings.CutPrefix(v, "MaxConnections="); ok {
 			n, err := strconv.ParseInt(value, 10, 64)
 			if err == nil {
-				return n, "MaxConnections of its query policy"
+				return n, "MaxConnections of the default query policy"
 			}
 		}
 	}

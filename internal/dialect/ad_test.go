@@ -70,10 +70,10 @@ func TestContract_SubCodesOfAD(t *testing.T) {
 			"721": {Verdict: Unavailable},
 			// Others: AD LDS' "no such object", invalid parameter, a disabled guest, nothing at
 			// all.
-			"2030":     {Verdict: WrongPassword, Notice: "AD refused a bind with the unknown sub-code 2030"},
-			"57":       {Verdict: WrongPassword, Notice: "AD refused a bind with the unknown sub-code 57"},
-			"0":        {Verdict: WrongPassword, Notice: "AD refused a bind with the unknown sub-code 0"},
-			"80090308": {Verdict: WrongPassword, Notice: "AD refused a bind with the unknown sub-code 80090308"},
+			"2030":     {Verdict: WrongPassword, Notice: "AD rejected a bind with the unknown sub-code 2030"},
+			"57":       {Verdict: WrongPassword, Notice: "AD rejected a bind with the unknown sub-code 57"},
+			"0":        {Verdict: WrongPassword, Notice: "AD rejected a bind with the unknown sub-code 0"},
+			"80090308": {Verdict: WrongPassword, Notice: "AD rejected a bind with the unknown sub-code 80090308"},
 		} {
 			r := judged(t, &ad, ldappool.Result{Code: 49, Diagnostic: fmt.Sprintf(text, code)})
 			want.SubCode = strings.ToLower(code)
@@ -83,7 +83,7 @@ func TestContract_SubCodesOfAD(t *testing.T) {
 	}
 }
 
-func TestATextOfADWithoutASubCodeIsAWrongPasswordAndANotice(t *testing.T) {
+func TestAD_TextWithoutASubCodeIsAWrongPasswordWithANotice(t *testing.T) {
 	t.Parallel()
 	const start = "80090308: LdapErr: DSID-0C090446, comment: AcceptSecurityContext error, data "
 	for _, diagnostic := range []string{
@@ -93,14 +93,14 @@ func TestATextOfADWithoutASubCodeIsAWrongPasswordAndANotice(t *testing.T) {
 	} {
 		r := judged(t, &ad, ldappool.Result{Code: 49, Diagnostic: diagnostic})
 		require.Equal(t, WrongPassword, r.Verdict, "%q", diagnostic)
-		require.Equal(t, "AD refused a bind without a sub-code", r.Notice, "%q", diagnostic)
+		require.Equal(t, "AD rejected a bind without a sub-code", r.Notice, "%q", diagnostic)
 		require.Empty(t, r.SubCode)
 	}
 }
 
-// TestOtherCodesOfADAreVerdictsOnlyWithASubCode: a proxy before AD passes it on with a code of its
+// TestAD_OtherCodesAreVerdictsOnlyWithASubCode: a proxy before AD passes it on with a code of its
 // own.
-func TestOtherCodesOfADAreVerdictsOnlyWithASubCode(t *testing.T) {
+func TestAD_OtherCodesAreVerdictsOnlyWithASubCode(t *testing.T) {
 	t.Parallel()
 	const text = "80090308: LdapErr: DSID-0C090446, comment: AcceptSecurityContext error, data %s, v3839"
 	for _, code := range resultCodes() {
@@ -145,7 +145,7 @@ func FuzzADDiagnostic(f *testing.F) {
 	})
 }
 
-func TestAPasswordOfADThatExpiresSoonIsWarnedOf(t *testing.T) {
+func TestAD_WarnsOfAPasswordThatExpiresSoon(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	in := func(d time.Duration) string { return strconv.FormatInt((now.Add(d).Unix()+11644473600)*1e7, 10) }
@@ -173,7 +173,7 @@ func TestAPasswordOfADThatExpiresSoonIsWarnedOf(t *testing.T) {
 	}
 }
 
-func TestAPasswordOfFreeIPAThatExpiresSoonIsWarnedOf(t *testing.T) {
+func TestFreeIPA_WarnsOfAPasswordThatExpiresSoon(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for value, want := range map[string]Warning{

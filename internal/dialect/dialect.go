@@ -125,7 +125,7 @@ func Named(name string) (*Dialect, error) {
 			return d, nil
 		}
 	}
-	return nil, fmt.Errorf("there is no preset %q", name)
+	return nil, fmt.Errorf("unknown preset %q", name)
 }
 
 // Recognize returns the kind of directory that a root DSE is of, or nil if none knows it.

@@ -21,8 +21,8 @@ type Domain struct {
 
 // The errors of ReadDomain for a directory that is none of Microsoft's, or that may not be read.
 var (
-	errNoDomain     = errors.New("the root DSE names no defaultNamingContext and configurationNamingContext: is LDAP_PRESET right?")
-	errNoPartitions = errors.New("no crossRef with a nETBIOSName below CN=Partitions stands for the domain: may the service identity read it?")
+	errNoDomain     = errors.New("the root DSE has no defaultNamingContext or configurationNamingContext: check LDAP_PRESET")
+	errNoPartitions = errors.New("no crossRef with a nETBIOSName below CN=Partitions is the domain's: check that the service identity may read it")
 )
 
 // Search runs a search of which all entries are needed. searched names in an error what was
@@ -129,7 +129,7 @@ func (d *Dialect) PrincipalSuffix(template string) (suffix string, ok bool) {
 var ErrNotAccount = errors.New(`username: must not contain @ \ / or =`)
 
 // ErrMachine is the error for the name or the entry of a machine.
-var ErrMachine = errors.New("a computer, which is no user")
+var ErrMachine = errors.New("the entry is a computer, not a user")
 
 // CheckPrincipal returns what is wrong with a name that a user principal name is to be made of:
 // ErrNotAccount or ErrMachine.

@@ -78,15 +78,15 @@ func blocker389(e *ldap.Entry, now time.Time, expiries ...string) (Blocker, bool
 		return t, err == nil
 	}
 	if t, ok := at("accountUnlockTime"); ok && t.Unix() == 0 {
-		return Blocker{Verdict: Locked, Why: "its entry says so (accountUnlockTime), until somebody unlocks it"}, true
+		return Blocker{Verdict: Locked, Why: "according to the user's entry (accountUnlockTime), until an administrator unlocks it"}, true
 	} else if ok && t.After(now) {
-		return Blocker{Verdict: Locked, Why: "its entry says so: accountUnlockTime is " + date(t)}, true
+		return Blocker{Verdict: Locked, Why: "according to the user's entry: accountUnlockTime is " + date(t)}, true
 	}
 	for _, attribute := range expiries {
 		if t, ok := at(attribute); ok && t.Unix() == 0 {
-			return Blocker{Verdict: MustChange, Why: "its entry says so (" + attribute + ")"}, true
+			return Blocker{Verdict: MustChange, Why: "according to the user's entry (" + attribute + ")"}, true
 		} else if ok && t.Before(now) {
-			return Blocker{Verdict: PasswordExpired, Why: "its entry says that the password expired at " + date(t) + " (" + attribute + "); grace logins may be left", Perhaps: true}, true
+			return Blocker{Verdict: PasswordExpired, Why: "according to the user's entry: the password expired at " + date(t) + " (" + attribute + "); grace logins may be left", Perhaps: true}, true
 		}
 	}
 	return Blocker{}, false

@@ -54,6 +54,6 @@ func TestNamed_KnowsEachKindByItsNameAndNoOther(t *testing.T) {
 	require.Len(t, Names(), len(All()))
 	for _, name := range []string{"", "AD", "activedirectory", "389DS", "preset_9"} {
 		_, err := Named(name)
-		require.EqualError(t, err, `there is no preset "`+name+`"`)
+		require.EqualError(t, err, `unknown preset "`+name+`"`)
 	}
 }

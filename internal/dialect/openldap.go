@@ -20,7 +20,7 @@ var openLDAP = Dialect{
 	Product:  "OpenLDAP",
 	Defaults: Defaults{GroupFilter: membersFilter},
 	Advice: Advice{
-		WrongPassword: "or the account is locked, which slapd tells only with ppolicy_use_lockout",
+		WrongPassword: "or unlock the account: slapd reports a locked account only with ppolicy_use_lockout",
 		Index:         `OpenLDAP: "olcDbIndex: %[1]s eq" in cn=config; with slapd.conf "index %[1]s eq" and slapindex`,
 	},
 	IDAttribute:       "entryUUID", // RFC 4530
@@ -54,11 +54,11 @@ func policyBlocker(e *ldap.Entry, _ time.Time) (Blocker, bool) {
 	locked := e.GetEqualFoldAttributeValue("pwdAccountLockedTime")
 	switch {
 	case locked == forEver:
-		return Blocker{Verdict: Locked, Why: "its entry says so: pwdAccountLockedTime is for ever, until somebody unlocks it"}, true
+		return Blocker{Verdict: Locked, Why: "according to the user's entry: pwdAccountLockedTime is permanent, until an administrator unlocks it"}, true
 	case locked != "":
-		return Blocker{Verdict: Locked, Why: "its entry says that it was locked at " + locked + " (pwdAccountLockedTime), which is over when the policy's pwdLockoutDuration has passed", Perhaps: true}, true
+		return Blocker{Verdict: Locked, Why: "according to the user's entry: locked at " + locked + " (pwdAccountLockedTime), until the policy's pwdLockoutDuration has passed", Perhaps: true}, true
 	case isTrue(e, "pwdReset"):
-		return Blocker{Verdict: MustChange, Why: "its entry says so: somebody else set its password (pwdReset)"}, true
+		return Blocker{Verdict: MustChange, Why: "according to the user's entry: an administrator set the password (pwdReset)"}, true
 	}
 	return Blocker{}, false
 }
@@ -96,7 +96,7 @@ func indexedOpenLDAP(ctx context.Context, r Reader, base, attribute string) Know
 // lockoutOpenLDAP reads the strictest of the password policies.
 func lockoutOpenLDAP(ctx context.Context, r Reader) (l Lockout) {
 	if controls := r.RootDSE()["supportedcontrol"]; len(controls) > 0 && !slices.Contains(controls, PolicyOID) {
-		return Lockout{Where: "it has no password policy"}
+		return Lockout{Where: "no password policy"}
 	}
 	for _, suffix := range r.RootDSE()["namingcontexts"] {
 		entries, _, err := r.Search(ctx, suffix, ldap.ScopeWholeSubtree, "(objectClass=pwdPolicy)", 50, "pwdLockout", "pwdMaxFailure", "pwdFailureCountInterval")
@@ -120,11 +120,11 @@ func lockoutOpenLDAP(ctx context.Context, r Reader) (l Lockout) {
 // useLockout reads whether slapd tells that an account is locked (slapo-ppolicy(5),
 // ppolicy_use_lockout), which only its configuration says.
 func useLockout(ctx context.Context, r Reader) Note {
-	const otherwise = "a locked account gets status 2, wrong password, in place of 3, account locked"
+	const otherwise = "a locked account gets status 2, wrong password, instead of 3, account locked"
 	entries, _, err := r.Search(ctx, "cn=config", ldap.ScopeWholeSubtree, "(objectClass=olcPPolicyConfig)", 0, "olcPPolicyUseLockout")
 	switch {
 	case err != nil || len(entries) == 0:
-		return Note{Detail: "whether slapd has ppolicy_use_lockout cannot be seen from here: the service identity may not read cn=config, as is usual. Without it " + otherwise}
+		return Note{Detail: "not checked: whether slapd has ppolicy_use_lockout. The service identity may not read cn=config, which is usual. Without it " + otherwise}
 	case slices.ContainsFunc(entries, func(e *ldap.Entry) bool {
 		return !strings.EqualFold(e.GetEqualFoldAttributeValue("olcPPolicyUseLockout"), "TRUE")
 	}):
@@ -133,5 +133,5 @@ func useLockout(ctx context.Context, r Reader) Note {
 			Remedy: "set \"olcPPolicyUseLockout: TRUE\" on the ppolicy overlay in cn=config (slapd.conf: ppolicy_use_lockout)",
 		}
 	}
-	return Note{Detail: "slapd has ppolicy_use_lockout: a locked account is told as one"}
+	return Note{Detail: "slapd has ppolicy_use_lockout: it reports locked accounts"}
 }

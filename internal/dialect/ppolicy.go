@@ -37,7 +37,7 @@ type policy struct {
 
 // ErrControl is the error of [Dialect.Judge] for a control with an invalid value. Nothing else in
 // the same answer counts either.
-var ErrControl = errors.New("a password policy control that cannot be")
+var ErrControl = errors.New("invalid password policy control")
 
 // readPolicy reads the controls of an answer to a bind: the control of
 // draft-behera-ldap-password-policy-10 section 6.2, and Netscape's expired and expiring

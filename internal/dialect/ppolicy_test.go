@@ -83,7 +83,7 @@ var policyValues = []string{
 	"\x30\x08\x81\x01\x00\xa0\x03\x80\x01\x00", "\x30\x08\xa0\x06\x80\x01\x00\x81\x01\x00", "\x30\x05\xa0\x03\x82\x01\x00", "\x30\x05\x80\x03\x80\x01\x00",
 }
 
-func TestAnEmptyPolicyControlSaysNothingAndErrorZeroDoes(t *testing.T) {
+func TestPolicy_EmptyControlSaysNothingAndErrorZeroDoes(t *testing.T) {
 	t.Parallel()
 	p, err := decoded(PolicyOID, []byte("\x30\x00"))
 	require.NoError(t, err)
@@ -213,9 +213,9 @@ func expiringControl(seconds int64) ldappool.Control {
 	return ldappool.Control{OID: ldap.ControlTypeVChuPasswordWarning, Value: strconv.AppendInt(nil, seconds, 10)}
 }
 
-// TestAControlWithoutAValueSaysNothing, nor does one with an empty value, and however many there
-// are.
-func TestAControlWithoutAValueSaysNothing(t *testing.T) {
+// TestPolicy_ControlWithoutAValueSaysNothing, nor does one with an empty value, and however many
+// there are.
+func TestPolicy_ControlWithoutAValueSaysNothing(t *testing.T) {
 	t.Parallel()
 	for _, oid := range []string{PolicyOID, ldap.ControlTypeVChuPasswordMustChange, ldap.ControlTypeVChuPasswordWarning} {
 		for _, value := range [][]byte{nil, {}} {
@@ -232,7 +232,7 @@ func TestAControlWithoutAValueSaysNothing(t *testing.T) {
 	}
 }
 
-func TestControlsThatCannotBeAreAFaultWhateverTheCodeSays(t *testing.T) {
+func TestPolicy_MalformedControlIsAFaultWithAnyCode(t *testing.T) {
 	t.Parallel()
 	for name, controls := range map[string][]ldappool.Control{
 		"two policy controls":             {behera(-1, -1, -1), behera(-1, -1, -1)},
@@ -262,7 +262,7 @@ func TestControlsThatCannotBeAreAFaultWhateverTheCodeSays(t *testing.T) {
 	}
 }
 
-func TestASuccessIsWhatItsControlsMakeOfIt(t *testing.T) {
+func TestPolicy_ControlsDecideASuccess(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		controls []ldappool.Control
@@ -297,8 +297,8 @@ func TestASuccessIsWhatItsControlsMakeOfIt(t *testing.T) {
 	}
 }
 
-// TestTheControlsErrorComesBeforeTheCode, where the code may speak of an account at all.
-func TestTheControlsErrorComesBeforeTheCode(t *testing.T) {
+// TestPolicy_ErrorOfTheControlComesBeforeTheCode, where the code may speak of an account at all.
+func TestPolicy_ErrorOfTheControlComesBeforeTheCode(t *testing.T) {
 	t.Parallel()
 	for e, want := range map[policyError]Verdict{0: PasswordExpired, 1: Locked, 2: MustChange} {
 		for _, code := range resultCodes() {
@@ -323,9 +323,9 @@ func TestTheControlsErrorComesBeforeTheCode(t *testing.T) {
 	}
 }
 
-// TestNetscapesControlOnARefusalIsAnExpiredPasswordButAtFreeIPA, whose plugin attaches it to a
+// TestPolicy_NetscapeControlOnARejectionMeansExpiredExceptAtFreeIPA, whose plugin attaches it to a
 // wrong password too.
-func TestNetscapesControlOnARefusalIsAnExpiredPasswordButAtFreeIPA(t *testing.T) {
+func TestPolicy_NetscapeControlOnARejectionMeansExpiredExceptAtFreeIPA(t *testing.T) {
 	t.Parallel()
 	for p, want := range map[*Dialect]Verdict{&openLDAP: PasswordExpired, &ds389: PasswordExpired, &ad: WrongPassword, &freeIPA: WrongPassword} {
 		r := judged(t, p, ldappool.Result{Code: 49, Controls: []ldappool.Control{expiredControl}})
@@ -333,8 +333,8 @@ func TestNetscapesControlOnARefusalIsAnExpiredPasswordButAtFreeIPA(t *testing.T)
 	}
 }
 
-// TestWordsCountOnlyWithTheirCodeAtTheirDirectory, and other words are a fault.
-func TestWordsCountOnlyWithTheirCodeAtTheirDirectory(t *testing.T) {
+// TestPolicy_TextCountsOnlyWithItsCodeAtItsDirectory, and other words are a fault.
+func TestPolicy_TextCountsOnlyWithItsCodeAtItsDirectory(t *testing.T) {
 	t.Parallel()
 	for _, w := range slices.Concat(words389, wordsFreeIPA) {
 		for _, p := range All() {

@@ -25,6 +25,13 @@ func HasText(attribute string) bool {
 	return strings.EqualFold(attribute, "objectGUID") || strings.EqualFold(attribute, "objectSid")
 }
 
+// CutForm splits an item of LDAP_ATTRIBUTES, NAME or NAME:base64, whose values are then returned as
+// base64. ok is false if there is no such form.
+func CutForm(item string) (name string, asBase64, ok bool) {
+	name, form, found := strings.Cut(item, ":")
+	return name, found, !found || form == "base64"
+}
+
 func guidText(b []byte) (string, bool) {
 	if len(b) != 16 {
 		return "", false

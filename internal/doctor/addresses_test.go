@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestEveryAddressOfANameIsConnectedTo, with one service bind among them; one that is dead is no
+// TestAddresses_AllOfANameAreDialed, with one service bind among them; one that is dead is no
 // failure while another is not.
-func TestEveryAddressOfANameIsConnectedTo(t *testing.T) { //nolint:tparallel // one after the other, for their binds are counted
+func TestAddresses_AllOfANameAreDialed(t *testing.T) { //nolint:tparallel // one after the other, for their binds are counted
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{})
 	_, port, ok := hostPort(s.URL())
@@ -37,7 +37,7 @@ func TestEveryAddressOfANameIsConnectedTo(t *testing.T) { //nolint:tparallel // 
 				Tell: func(s Step) {
 					if s.Name == "dns" {
 						got[s.Name] = s.Mark
-						assert.Equal(t, name+" is "+c.addresses[0]+", "+c.addresses[1], s.Finding)
+						assert.Equal(t, name+" resolves to "+c.addresses[0]+", "+c.addresses[1], s.Finding)
 					}
 					for _, a := range c.addresses {
 						if s.Name == "tcp" && strings.Contains(s.Finding, a+":"+port) {

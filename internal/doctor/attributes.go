@@ -13,7 +13,7 @@ import (
 // namedAttribute is an attribute that a variable names.
 type namedAttribute struct{ variable, name string }
 
-// namedAttributes are the attributes that the configuration names, but for those of the user
+// namedAttributes returns the attributes that the configuration names, except those of the user
 // filter.
 func (s *target) namedAttributes() []namedAttribute {
 	all := []namedAttribute{{"LDAP_USER_NAME_ATTRIBUTE", s.Logins.NameAttribute}}
@@ -29,13 +29,14 @@ func (s *target) namedAttributes() []namedAttribute {
 	return slices.DeleteFunc(all, func(a namedAttribute) bool { return a.name == "" || a.name == "1.1" })
 }
 
-// attributes checks whether the directory's schema has the attributes that the configuration names.
-func (s *target) attributes(ctx context.Context) finding {
+// checkAttributes checks whether the directory's schema has the attributes that the configuration
+// names.
+func (s *target) checkAttributes(ctx context.Context) finding {
 	all := s.namedAttributes()
 	if len(s.attributeNames(ctx)) == 0 {
-		return skip("the directory does not show its schema, so whether it has the attributes that are configured cannot be told")
+		return skip("the directory does not show its schema: the configured attributes cannot be checked")
 	}
-	var missing, respelt, remedies []string
+	var missing, otherNames, remedies []string
 	usual := s.usuallyMissing()
 	for _, a := range all {
 		names := s.attributeNames(ctx)[strings.ToLower(withoutOptions(a.name))]
@@ -43,23 +44,23 @@ func (s *target) attributes(ctx context.Context) finding {
 		case s.isUndefined(ctx, a.name) && usual(a):
 		case s.isUndefined(ctx, a.name):
 			missing = append(missing, fmt.Sprintf("%s (%s)", a.name, a.variable))
-			remedies = append(remedies, "correct "+a.name+" in "+a.variable+s.likely(ctx, a.name))
+			remedies = append(remedies, "correct "+a.name+" in "+a.variable+s.suggestAttribute(ctx, a.name))
 		case len(names) > 0 && !s.Logins.Dialect.EchoesAttributeNames && !ldapname.SameAttribute(withoutOptions(a.name), names[0]):
-			respelt = append(respelt, fmt.Sprintf("%s: the directory answers with %s, which is not taken for it: write %[2]s in %[3]s", a.name, names[0],
+			otherNames = append(otherNames, fmt.Sprintf("%s: the directory answers with %s, which authsvc does not recognize as the same attribute: write %[2]s in %[3]s", a.name, names[0],
 				a.variable))
 		}
 	}
 	switch {
 	case len(missing) > 0:
 		f := warn(strings.Join(remedies, "; "), "the directory's schema has no attribute %s: no entry can have it", strings.Join(missing, ", "))
-		f.Details = respelt
+		f.Details = otherNames
 		return f
-	case len(respelt) > 0:
-		f := warn("write the directory's own name", "an attribute is asked for by another name than the directory's own")
-		f.Details = respelt
+	case len(otherNames) > 0:
+		f := warn("use the directory's own name for the attribute", "a configured attribute has another name in the directory's answers")
+		f.Details = otherNames
 		return f
 	}
-	return pass("the directory's schema has every attribute that is configured")
+	return pass("the directory's schema has every configured attribute")
 }
 
 // usuallyMissing returns a function that reports whether a directory may lack an attribute without
@@ -77,8 +78,9 @@ func withoutOptions(description string) string {
 	return name
 }
 
-// likely proposes the attribute of the schema whose spelling is most similar; "" if none is.
-func (s *target) likely(ctx context.Context, name string) string {
+// suggestAttribute returns a hint with the most similar attribute name of the schema; "" if none is
+// similar.
+func (s *target) suggestAttribute(ctx context.Context, name string) string {
 	name = strings.ToLower(withoutOptions(name))
 	best, least := "", 3 // a distance of 3 is too far
 	for lower, names := range s.attributeNames(ctx) {
@@ -97,7 +99,7 @@ func (s *target) likely(ctx context.Context, name string) string {
 	if best == "" {
 		return ""
 	}
-	return ": is " + best + " meant?"
+	return ": did you mean " + best + "?"
 }
 
 // preferred orders two names that are equally similar: common ones come first, the others by the

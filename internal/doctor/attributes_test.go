@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestAttributes_ThatTheSchemaDoesNotHaveAreToldWithTheLikelyOne, wherever the configuration names
+// TestAttributes_MissingInTheSchemaAreNamedWithTheLikelyOne, wherever the configuration names
 // them.
-func TestAttributes_ThatTheSchemaDoesNotHaveAreToldWithTheLikelyOne(t *testing.T) {
+func TestAttributes_MissingInTheSchemaAreNamedWithTheLikelyOne(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
 	groups := func(o *doctor.Options) {
@@ -24,34 +24,34 @@ func TestAttributes_ThatTheSchemaDoesNotHaveAreToldWithTheLikelyOne(t *testing.T
 		mark            doctor.Mark
 		finding, remedy string
 	}{
-		"none": {func(*doctor.Options) {}, doctor.OK, "has every attribute", ""},
+		"none": {func(*doctor.Options) {}, doctor.OK, "has every configured attribute", ""},
 		"good ones": {func(o *doctor.Options) {
 			o.Logins.Attributes = []string{"mail", "surname", "2.5.4.3", "cn;lang-en", "jpegPhoto:base64"}
-		}, doctor.OK, "has every attribute", ""},
+		}, doctor.OK, "has every configured attribute", ""},
 		"mial": {func(o *doctor.Options) { o.Logins.Attributes = []string{"cn", "mial"} }, doctor.Warn,
-			"has no attribute mial (LDAP_ATTRIBUTES)", "correct mial in LDAP_ATTRIBUTES: is mail meant?"},
+			"has no attribute mial (LDAP_ATTRIBUTES)", "correct mial in LDAP_ATTRIBUTES: did you mean mail?"},
 		"with a form": {func(o *doctor.Options) { o.Logins.Attributes = []string{"jpegFoto:base64"} }, doctor.Warn, "jpegFoto (LDAP_ATTRIBUTES)",
-			"is jpegPhoto meant?"},
+			"did you mean jpegPhoto?"},
 		"with an option": {func(o *doctor.Options) { o.Logins.Attributes = []string{"tilte;lang-en"} }, doctor.Warn, "tilte;lang-en (LDAP_ATTRIBUTES)",
-			"is title meant?"},
+			"did you mean title?"},
 		"an OID": {func(o *doctor.Options) { o.Logins.Attributes = []string{"1.2.3.4.5"} }, doctor.Warn, "1.2.3.4.5 (LDAP_ATTRIBUTES)",
 			"correct 1.2.3.4.5 in LDAP_ATTRIBUTES"},
 		"nothing like it": {func(o *doctor.Options) { o.Logins.Attributes = []string{"sAMAccountName"} }, doctor.Warn,
 			"sAMAccountName (LDAP_ATTRIBUTES)", "correct sAMAccountName in LDAP_ATTRIBUTES"},
-		"the name attribute": {func(o *doctor.Options) { o.Logins.NameAttribute = "uidd" }, doctor.Warn, "uidd (LDAP_USER_NAME_ATTRIBUTE)", "is uid meant?"},
+		"the name attribute": {func(o *doctor.Options) { o.Logins.NameAttribute = "uidd" }, doctor.Warn, "uidd (LDAP_USER_NAME_ATTRIBUTE)", "did you mean uid?"},
 		"the groups' name": {func(o *doctor.Options) {
 			groups(o)
 			o.Logins.Groups.NameAttribute = "comonName"
-		}, doctor.Warn, "comonName (LDAP_GROUP_NAME_ATTRIBUTE)", "is commonName meant?"},
+		}, doctor.Warn, "comonName (LDAP_GROUP_NAME_ATTRIBUTE)", "did you mean commonName?"},
 		"the groups' filter": {func(o *doctor.Options) {
 			groups(o)
 			o.Logins.Groups.Filter = "(membr={dn})"
-		}, doctor.Warn, "membr (LDAP_GROUP_FILTER)", "is member meant?"},
-		"the usual groups' filter": {groups, doctor.OK, "has every attribute", ""},
+		}, doctor.Warn, "membr (LDAP_GROUP_FILTER)", "did you mean member?"},
+		"the usual groups' filter": {groups, doctor.OK, "has every configured attribute", ""},
 		"by another name than the directory's": {func(o *doctor.Options) {
 			o.Logins.Attributes = []string{"pkcs9email", "labeledURI", "1.3.6.1.4.1.250.1.57"}
 		}, doctor.Warn,
-			"by another name than the directory's own", "write the directory's own name"},
+			"has another name in the directory's answers", "use the directory's own name"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -63,8 +63,8 @@ func TestAttributes_ThatTheSchemaDoesNotHaveAreToldWithTheLikelyOne(t *testing.T
 	}
 }
 
-// TestAttributes_AreUnknownWhereTheSchemaIsHidden: nothing is said of them.
-func TestAttributes_AreUnknownWhereTheSchemaIsHidden(t *testing.T) {
+// TestAttributes_AreUnknownIfTheSchemaIsHidden: nothing is said of them.
+func TestAttributes_AreUnknownIfTheSchemaIsHidden(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.NewServer(t, ldaptest.NewDirectory().Handle)
 	step := find(t, examine(t, func(o *doctor.Options) { o.Logins.Attributes = []string{"mial"} }, s.URL()), "attributes")
@@ -85,14 +85,14 @@ func TestUserFilter_IsNotBlamedForThePlace(t *testing.T) {
 		finding, remedy string
 	}{
 		"the scope": {func(o *doctor.Options) { o.Logins.OneLevel = true },
-			"(uid={username}) finds users below " + ldaptest.PeopleDN + ", but none right below it, where LDAP_USER_SCOPE=one looks; for example " +
+			"(uid={username}) finds users below " + ldaptest.PeopleDN + ", but none directly below it, and LDAP_USER_SCOPE=one searches only that level; for example " +
 				"uid=user0," + deep,
 			"set LDAP_USER_SCOPE=sub, or LDAP_BASE_DN=" + deep},
 		"the base": {func(o *doctor.Options) { o.Logins.BaseDNs = []string{empty} },
-			"(uid={username}) finds no user below " + empty + ", but elsewhere, for example uid=user0," + deep,
-			"set LDAP_BASE_DN to where the users are: LDAP_BASE_DN=" + deep},
+			"(uid={username}) finds no user below " + empty + "; it finds users elsewhere, for example uid=user0," + deep,
+			"set LDAP_BASE_DN to the entry above the users: LDAP_BASE_DN=" + deep},
 		"the filter, though": {func(o *doctor.Options) { o.Logins.Filter = "(employeeNumber={username})" },
-			"no entry below " + ldaptest.PeopleDN + " matches (employeeNumber=*)", "LDAP_USER_FILTER=(uid={username}) would find some, for example " +
+			"no entry below " + ldaptest.PeopleDN + " matches (employeeNumber=*)", "LDAP_USER_FILTER=(uid={username}) finds users, for example " +
 				"uid=user0," + deep},
 		"the filter and the scope": {func(o *doctor.Options) { o.Logins.Filter, o.Logins.OneLevel = "(employeeNumber={username})", true },
 			"no entry below " + ldaptest.PeopleDN + " matches (employeeNumber=*)", "LDAP_USER_FILTER=(uid={username}) is usual"},
@@ -107,8 +107,8 @@ func TestUserFilter_IsNotBlamedForThePlace(t *testing.T) {
 	}
 }
 
-// TestUserFilter_ThatIsSetIsNotProposed where nobody has what it compares.
-func TestUserFilter_ThatIsSetIsNotProposed(t *testing.T) {
+// TestUserFilter_ProposalOmitsTheCurrentOne where nobody has what it compares.
+func TestUserFilter_ProposalOmitsTheCurrentOne(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{})
 	for _, oneLevel := range []bool{false, true} {
@@ -127,11 +127,11 @@ func TestLockout_AdviceHasItsPrice(t *testing.T) {
 		window time.Duration
 		remedy string
 	}{
-		"few failures": {"3", 5 * time.Minute, "configure the directory to lock after 20 failures or more (pwdMaxFailure), and to unlock by itself after " +
+		"few failures": {"3", 5 * time.Minute, "configure the directory to lock after 20 failures or more (pwdMaxFailure), and to unlock automatically after " +
 			"some minutes; or " +
-			"set AUTH_THROTTLE_FAILURES=1 and AUTH_THROTTLE_ACCOUNT_FAILURES=2 (the price: after one wrong password a user waits up to 5m0s for the next " +
+			"set AUTH_THROTTLE_FAILURES=1 and AUTH_THROTTLE_ACCOUNT_FAILURES=2 (then after one wrong password a user waits up to 5m0s for the next " +
 			"attempt)"},
-		"some failures": {"20", 5 * time.Minute, "set AUTH_THROTTLE_FAILURES=10 and AUTH_THROTTLE_ACCOUNT_FAILURES=19 (the price: after 10 wrong passwords " +
+		"some failures": {"20", 5 * time.Minute, "set AUTH_THROTTLE_FAILURES=10 and AUTH_THROTTLE_ACCOUNT_FAILURES=19 (then after 10 wrong passwords " +
 			"a user waits up to 30s for the next attempt), or configure the directory to lock after more failures (pwdMaxFailure)"},
 	} {
 		t.Run(name, func(t *testing.T) {

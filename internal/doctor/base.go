@@ -13,79 +13,77 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// base looks whether a base DN is there for the service identity.
-func (s *target) base(ctx context.Context, base string) finding {
+// checkBase checks whether a base DN exists and is visible to the service identity.
+func (s *target) checkBase(ctx context.Context, base string) finding {
 	entries, code, matched, err := s.ask(ctx, base, ldap.ScopeBaseObject, "(objectClass=*)", 1, "1.1")
 	switch {
 	case err != nil:
-		return fail("see whether the server is under load, or something between cuts connections", "the search for %s was not answered: %v", base, err)
+		return fail("check the server's load, and whether a firewall or load balancer in between drops connections", "the server did not answer the search for %s: %v", base, err)
 	case code == ldap.LDAPResultSuccess && len(entries) > 0:
-		return pass("%s is there", base)
+		return pass("%s exists", base)
 	case code == ldap.LDAPResultSuccess, code == ldap.LDAPResultInsufficientAccessRights:
-		return s.invisible(base)
+		return s.explainHiddenBase(base)
 	case code == ldap.LDAPResultNoSuchObject:
-		return s.absent(ctx, base, matched)
+		return s.explainMissingBase(ctx, base, matched)
 	case code == ldap.LDAPResultOperationsError && s.anonymous:
-		return fail("set LDAP_BIND_DN and LDAP_BIND_PASSWORD to an account that may search", "the directory lets nobody search who has not bound")
+		return fail("set LDAP_BIND_DN and LDAP_BIND_PASSWORD to an account that may search", "the directory does not allow anonymous searches")
 	case code == ldap.LDAPResultReferral:
-		return fail("name the servers that hold it in LDAP_URL: referrals are not followed", "this server does not hold %s and refers to another", base)
+		return fail("name the servers that hold it in LDAP_URL: authsvc does not follow referrals", "this server does not hold %s and refers to another server", base)
 	case code == ldap.LDAPResultInvalidDNSyntax:
-		return fail("write LDAP_BASE_DN as a DN: ou=people,dc=example,dc=org", "%q is no DN to the directory", base)
+		return fail("write LDAP_BASE_DN as a DN: ou=people,dc=example,dc=org", "the directory does not accept %q as a DN", base)
 	}
 	if code == ldap.LDAPResultUnwillingToPerform {
-		return fail("see the directory's log; if it bans this machine's address after wrong passwords, wait some minutes, and see docs/directories.md",
+		return fail("read the directory's log; if it bans this machine's address after wrong passwords, wait a few minutes, then see docs/directories.md",
 			"%s cannot be read: %s", base, result(code))
 	}
-	return fail("see the directory's log", "%s cannot be read: %s", base, result(code))
+	return fail("read the directory's log", "%s cannot be read: %s", base, result(code))
 }
 
-// absent tells what there is in place of a base that is not.
-func (s *target) absent(ctx context.Context, base, matched string) finding {
+// explainMissingBase reports what exists instead of a missing base.
+func (s *target) explainMissingBase(ctx context.Context, base, matched string) finding {
 	contexts := s.root["namingcontexts"]
 	if len(contexts) > 0 && !slices.ContainsFunc(contexts, func(c string) bool { return ldapname.IsBelow(base, c) }) {
-		return fail("correct LDAP_BASE_DN, the place where users are looked for: it must end with "+strings.Join(contexts, " or "), "the directory does not hold %s: what it holds is %s", base, list(contexts))
+		return fail("correct LDAP_BASE_DN, the entry below which users are searched: it must end with "+strings.Join(contexts, " or "), "the directory does not hold %s: it holds %s", base, list(contexts))
 	}
 	if matched == "" || s.read(ctx, matched, "1.1") == nil {
-		f := s.invisible(base)
+		f := s.explainHiddenBase(base)
 		for above := ldapname.Parent(base); above != "" && len(f.Details) == 0; above = ldapname.Parent(above) {
 			f.Details = s.children(ctx, above)
 		}
 		return f
 	}
-	f := fail("set LDAP_BASE_DN to where the users are: one of those named above, or LDAP_BASE_DN="+matched+" for everything in it", "%s does not exist; %s does", base, matched)
+	f := fail("set LDAP_BASE_DN to the entry above the users: one of those listed above, or LDAP_BASE_DN="+matched+" to search all of them", "%s does not exist; %s does", base, matched)
 	f.Details = s.children(ctx, matched)
 	return f
 }
 
-// children names some entries right below another, those that the service identity may see.
+// children names some entries directly below another, as far as the service identity may see them.
 func (s *target) children(ctx context.Context, dn string) (lines []string) {
-	const few = 20
-	entries, _, _, err := s.ask(ctx, dn, ldap.ScopeSingleLevel, "(objectClass=*)", few, "1.1")
+	const maxChildren = 20
+	entries, _, _, err := s.ask(ctx, dn, ldap.ScopeSingleLevel, "(objectClass=*)", maxChildren, "1.1")
 	if err != nil {
 		return nil
 	}
-	for _, e := range entries[:min(len(entries), few)] { // Samba ignores the limit
-		lines = append(lines, "there is: "+e.DN)
+	for _, e := range entries[:min(len(entries), maxChildren)] { // Samba ignores the limit
+		lines = append(lines, "exists: "+e.DN)
 	}
 	return lines
 }
 
-// invisible tells of a base that is hidden, or not there: a directory that hides does not tell
-// which.
-func (s *target) invisible(base string) finding {
+// explainHiddenBase reports a base that is hidden or missing. A directory does not say which.
+func (s *target) explainHiddenBase(base string) finding {
 	if s.anonymous {
 		return fail("set LDAP_BIND_DN and LDAP_BIND_PASSWORD to an account that may search, or correct LDAP_BASE_DN",
-			"%s is not shown to who has not bound: the directory's access rules hide it, or it is not there", base)
+			"%s is not visible to anonymous clients: it does not exist, or the directory's access rules hide it", base)
 	}
-	return fail("have whoever runs the directory let the service identity read and search it, or correct LDAP_BASE_DN",
-		"%s cannot be seen by %s: the directory's access rules hide it, or it is not there (a directory does not tell which)", base, s.Pool.BindDN)
+	return fail("give the service identity read and search access to it in the directory, or correct LDAP_BASE_DN",
+		"%s is not visible to %s: it does not exist, or the directory's access rules hide it (the directory's answer is the same)", base, s.Pool.BindDN)
 }
 
 func result(code uint16) string { return fmt.Sprintf("%s (%d)", ldap.LDAPResultCodeMap[code], code) }
 
-// filter looks whether the user filter finds anybody: with any name, which matches whatever has the
-// attribute.
-func (s *target) filter(ctx context.Context) finding {
+// checkFilter checks whether the user filter finds an entry, with * as the name.
+func (s *target) checkFilter(ctx context.Context) finding {
 	anybody := strings.ReplaceAll(s.Logins.Filter, dialect.Placeholder, "*")
 	scope := ldap.ScopeWholeSubtree
 	if s.Logins.OneLevel {
@@ -96,52 +94,52 @@ func (s *target) filter(ctx context.Context) finding {
 		example, code, err := s.findExample(ctx, base, scope, anybody)
 		switch {
 		case err != nil:
-			return fail("put an index on the filter's attributes; look at the directory's load", "%s was not answered: %v", anybody, err)
+			return fail("index the filter's attributes in the directory; check the directory's load", "the server did not answer the search for %s: %v", anybody, err)
 		case example != "":
-			return s.matched(ctx, base, example, missing)
+			return s.judgeFilter(ctx, base, example, missing)
 		case code != ldap.LDAPResultSuccess && code != ldap.LDAPResultSizeLimitExceeded:
-			return fail("see the directory's log", "%s below %s: %s", anybody, base, result(code))
+			return fail("read the directory's log", "the search for %s below %s failed: %s", anybody, base, result(code))
 		}
 	}
 	if len(missing) > 0 {
-		return fail("correct LDAP_USER_FILTER: "+s.hint(ctx), "no entry matches %s: the directory's schema has no attribute %s", anybody, strings.Join(missing, ", "))
+		return fail("correct LDAP_USER_FILTER: "+s.filterHint(ctx), "no entry matches %s: the directory's schema has no attribute %s", anybody, strings.Join(missing, ", "))
 	}
-	if f, ok := s.elsewhere(ctx, anybody); ok {
+	if f, ok := s.findElsewhere(ctx, anybody); ok {
 		return f
 	}
-	return fail("correct LDAP_USER_FILTER: "+s.hint(ctx)+"; or LDAP_BASE_DN and LDAP_USER_SCOPE; or have whoever runs the directory let the service identity read and search "+
-		strings.Join(auth.FilterAttributes(s.Logins.Filter), ", ")+" of the users",
-		"no entry below %s matches %s: none has those attributes, or the service identity may not read them", strings.Join(s.Logins.BaseDNs, "; "), anybody)
+	return fail("correct LDAP_USER_FILTER: "+s.filterHint(ctx)+"; or correct LDAP_BASE_DN and LDAP_USER_SCOPE; or give the service identity read and search access to "+
+		strings.Join(auth.FilterAttributes(s.Logins.Filter), ", ")+" of the users in the directory",
+		"no entry below %s matches %s: no entry has these attributes, or the service identity may not read them", strings.Join(s.Logins.BaseDNs, "; "), anybody)
 }
 
-// elsewhere looks whether the filter is right and the place is wrong: it finds users deeper than
-// LDAP_USER_SCOPE=one looks, or outside of the base DNs.
-func (s *target) elsewhere(ctx context.Context, anybody string) (finding, bool) {
+// findElsewhere checks whether the filter is right and the place is wrong: it finds users below the
+// scope of LDAP_USER_SCOPE=one, or outside of the base DNs.
+func (s *target) findElsewhere(ctx context.Context, anybody string) (finding, bool) {
 	if s.Logins.OneLevel {
 		for _, base := range s.Logins.BaseDNs {
 			example, _, err := s.findExample(ctx, base, ldap.ScopeWholeSubtree, anybody)
 			if err == nil && example != "" {
 				return fail("set LDAP_USER_SCOPE=sub, or LDAP_BASE_DN="+ldapname.Parent(example),
-					"%s finds users below %s, but none right below it, where LDAP_USER_SCOPE=one looks; for example %s", s.Logins.Filter, base, example), true
+					"%s finds users below %s, but none directly below it, and LDAP_USER_SCOPE=one searches only that level; for example %s", s.Logins.Filter, base, example), true
 			}
 		}
 	}
 	for _, top := range s.root["namingcontexts"] {
 		if slices.ContainsFunc(s.Logins.BaseDNs, func(b string) bool { return ldapname.IsBelow(top, b) }) {
-			continue // it was looked at
+			continue // it was searched
 		}
 		example, _, err := s.findExample(ctx, top, ldap.ScopeWholeSubtree, anybody)
 		if err == nil && example != "" {
-			return fail("set LDAP_BASE_DN to where the users are: LDAP_BASE_DN="+ldapname.Parent(example)+", or one above it",
-				"%s finds no user below %s, but elsewhere, for example %s", s.Logins.Filter, strings.Join(s.Logins.BaseDNs, "; "), example), true
+			return fail("set LDAP_BASE_DN to the entry above the users: LDAP_BASE_DN="+ldapname.Parent(example)+", or an entry above that",
+				"%s finds no user below %s; it finds users elsewhere, for example %s", s.Logins.Filter, strings.Join(s.Logins.BaseDNs, "; "), example), true
 		}
 	}
 	return finding{}, false
 }
 
-// hint is by which attribute users could be found: one that persons have there, or else what is
-// usual. It proposes no filter that is set already.
-func (s *target) hint(ctx context.Context) string {
+// filterHint suggests an attribute to find users by: one that persons there have, or else a common
+// one. It does not suggest the configured filter.
+func (s *target) filterHint(ctx context.Context) string {
 	if advice := s.Logins.Dialect.Advice.Filter; advice != "" {
 		return advice
 	}
@@ -153,24 +151,26 @@ func (s *target) hint(ctx context.Context) string {
 		for _, name := range []string{"uid", "sAMAccountName", "mail", "cn"} {
 			example, _, err := s.findExample(ctx, base, scope, "(&(|(objectClass=person)(objectClass=posixAccount))("+name+"=*))")
 			if err == nil && example != "" && !s.isSet("("+name+"={username})") {
-				return fmt.Sprintf("LDAP_USER_FILTER=(%s={username}) would find some, for example %s", name, example)
+				return fmt.Sprintf("LDAP_USER_FILTER=(%s={username}) finds users, for example %s", name, example)
 			}
 		}
 	}
 	if s.isSet("(uid={username})") {
-		return "name an attribute that the users have, LDAP_USER_FILTER=(ATTRIBUTE={username})"
+		return "use an attribute that the users have, as in LDAP_USER_FILTER=(ATTRIBUTE={username})"
 	}
 	return "LDAP_USER_FILTER=(uid={username}) is usual"
 }
 
-// isSet reports whether a filter is the one that is set.
-func (s *target) isSet(filter string) bool { return strings.EqualFold(s.Logins.Filter, filter) }
+// isSet reports whether a filter is the configured one.
+func (s *target) isSet(filter string) bool {
+	return strings.EqualFold(s.Logins.Filter, filter)
+}
 
-// matched tells of a filter that finds somebody.
-func (s *target) matched(ctx context.Context, base, example string, missing []string) finding {
+// judgeFilter reports on a filter that finds an entry.
+func (s *target) judgeFilter(ctx context.Context, base, example string, missing []string) finding {
 	f := pass("%s finds users, for example %s", s.Logins.Filter, example)
 	if len(missing) > 0 {
-		f = warn("take it out of LDAP_USER_FILTER", "%s finds users, but the directory's schema has no attribute %s", s.Logins.Filter, strings.Join(missing, ", "))
+		f = warn("remove it from LDAP_USER_FILTER", "%s finds users, but the directory's schema has no attribute %s", s.Logins.Filter, strings.Join(missing, ", "))
 	}
 	s.indexes(ctx, base, &f)
 	return f

@@ -7,8 +7,7 @@ import (
 	"authsvc/internal/dialect"
 )
 
-// blockers reads what a user's entry says against a login, as far as the service identity may read
-// it.
+// blockers reads why a user's entry forbids a login, as far as the service identity may read it.
 func (s *target) blockers(ctx context.Context, dn string) (b dialect.Blocker, found bool) {
 	kind := s.Logins.Dialect
 	if len(kind.BlockerAttributes) == 0 {

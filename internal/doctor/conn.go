@@ -14,15 +14,15 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// conn is a connection to a server. It fails with the pool's errors.
+// conn is a connection to a server. Its errors are those of the pool.
 type conn struct {
 	*ldapconn.Conn
 	server  string
 	timeout time.Duration // of one request
 	// reopen, if not nil, makes another such connection when the server has ended this one.
-	reopen  func(context.Context) (*ldapconn.Conn, error)
-	erred   bool // the last answer was an error
-	hangsUp bool // the server ended the connection after an error
+	reopen     func(context.Context) (*ldapconn.Conn, error)
+	lastFailed bool // the last answer was an error
+	hangsUp    bool // the server ended the connection after an error
 }
 
 // Search searches, once.
@@ -33,10 +33,10 @@ func (c *conn) Search(ctx context.Context, req *ldap.SearchRequest) (*ldappool.S
 // SearchWithFilter searches, once, with the filter if it is not zero.
 func (c *conn) SearchWithFilter(ctx context.Context, req *ldap.SearchRequest, filter ldapconn.Filter) (*ldappool.SearchResult, error) {
 	r, err := c.Conn.Search(ctx, time.Now().Add(c.timeout), req, filter)
-	if endedByPeer(err) && c.goOn(ctx) {
+	if endedByPeer(err) && c.reconnect(ctx) {
 		r, err = c.Conn.Search(ctx, time.Now().Add(c.timeout), req, filter)
 	}
-	c.erred = err == nil && r.Code != ldap.LDAPResultSuccess
+	c.lastFailed = err == nil && r.Code != ldap.LDAPResultSuccess
 	if err != nil {
 		return nil, c.describe("search", err)
 	}
@@ -70,7 +70,7 @@ func (c *conn) describe(op string, err error) error {
 
 // attempt is one dial.
 type attempt struct {
-	addr  string // empty: the URL's own
+	addr  string // empty: the address in the URL
 	steps []dialStep
 	conn  *conn // nil if a step failed
 }
@@ -79,7 +79,7 @@ type attempt struct {
 type dialStep struct {
 	name   string // of an ldapconn.Step, "service bind", or "ping" in place of a service bind
 	took   time.Duration
-	tls    *tls.ConnectionState // with "tls": what was agreed, as far as it came to that
+	tls    *tls.ConnectionState // with "tls": the negotiated state, as far as the handshake got
 	result *ldappool.Result     // with "service bind": the directory's answer, if there was one
 	hungUp string               // with "ping": the error after which the server ended the connection
 	err    error
@@ -101,10 +101,10 @@ func (d *doctor) dial(ctx context.Context, server, addr string, asService bool) 
 		return a
 	}
 	c := &conn{Conn: raw, server: server, timeout: d.requestTimeout()}
-	step := d.introduce(ctx, c, asService)
+	step := d.firstExchange(ctx, c, asService)
 	if step.hungUp != "" {
 		d.hangsUp[server] = true
-		step.err = d.introduceAgain(ctx, c, addr)
+		step.err = d.reopenAndExchange(ctx, c, addr)
 	}
 	a.steps = append(a.steps, step)
 	if step.err != nil {
@@ -130,13 +130,13 @@ func (d *doctor) open(ctx context.Context, server, addr string, onStep func(ldap
 	return ldapconn.Dial(ctx, to, ldapconn.Options{TLS: d.Pool.TLS, Authorities: d.Pool.Authorities, OnStep: onStep})
 }
 
-// introduce does the first exchange on a connection: the service bind, or a ping if no service bind
-// is due.
-func (d *doctor) introduce(ctx context.Context, c *conn, asService bool) dialStep {
+// firstExchange does the first exchange on a connection: a service bind, or a ping if no service
+// bind is due.
+func (d *doctor) firstExchange(ctx context.Context, c *conn, asService bool) dialStep {
 	began := time.Now()
 	if d.Pool.BindDN == "" || !asService && !d.bindsUsersAsService(c.server) {
 		if d.hangsUp[c.server] {
-			return dialStep{name: "ping"} // the pool asks nothing either
+			return dialStep{name: "ping"} // the pool does not ping either
 		}
 		hungUp, err := c.ping(ctx)
 		return dialStep{name: "ping", took: time.Since(began), err: err, hungUp: hungUp}

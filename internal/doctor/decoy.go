@@ -11,49 +11,49 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// Where docs/throttle.md says how to make a decoy.
-const decoyRemedy = "make the entry as docs/throttle.md says under The decoy"
+// The remedy for all faults of a decoy.
+const decoyRemedy = "create the entry as described in docs/throttle.md, section The decoy"
 
-// decoy looks at the entry of AUTH_UNIFORM_DECOY_DN: whether it is there, whether the directory
-// compares a password with its password, and whether wrong ones can lock it. It binds as the decoy
-// once with a random password.
-func (s *target) decoy(ctx context.Context) finding {
+// checkDecoy checks the entry of AUTH_UNIFORM_DECOY_DN: whether it exists, whether the directory
+// compares passwords with its password, and whether wrong passwords can lock it. It binds as the
+// decoy once with a random password.
+func (s *target) checkDecoy(ctx context.Context) finding {
 	dn := s.Logins.DecoyDN
 	entry := s.read(ctx, dn, cmp.Or(s.Logins.Dialect.PolicyAttribute(), "1.1"))
 	a := s.dial(ctx, s.url, "", false)
 	if a.conn == nil {
-		return fail("try again", "no second connection for a bind as the decoy: %v", a.steps[len(a.steps)-1].err)
+		return fail("try again", "cannot open a second connection for a bind as the decoy: %v", a.steps[len(a.steps)-1].err)
 	}
 	defer a.conn.Close()
-	login, err := auth.New(s.logins(), &directory{search: s.conn, bind: a.conn}, nobody{})
+	login, err := auth.New(s.logins(), &directory{search: s.conn, bind: a.conn}, discardLogins{})
 	if err != nil {
-		return fail("see the configuration", "%v", err)
+		return fail("correct the configuration", "%v", err)
 	}
 	r, compared := login.ProbeDecoy(ctx)
 	switch {
 	case r.Outcome.IsFault():
-		return fail(decoyRemedy, "a bind as %s fails, and every login of a name without an entry with it: %v", dn, r.Cause)
+		return fail(decoyRemedy, "a bind as %s fails, and therefore every login with a name that has no entry: %v", dn, r.Cause)
 	case !compared:
-		return fail(decoyRemedy+"; unlock and enable it", "the directory compares no password for a bind as %s (%s, result code %d), so names without an entry cost it less than others",
+		return fail(decoyRemedy+"; unlock and enable it", "the directory compares no password for a bind as %s (%s, result code %d), so it answers faster for names that have no entry",
 			dn, r.Outcome.Message(), r.Bind.Code)
 	case entry == nil:
-		return warn("let the service identity read the entry, or see for yourself that it is there and cannot be locked",
-			"a bind as %s is refused as a wrong password is, and the service identity cannot see whether there is such an entry", dn)
+		return warn("give the service identity read access to the entry, or check as an administrator that it exists and cannot be locked",
+			"the directory rejects a bind as %s like a wrong password, and the service identity cannot see whether the entry exists", dn)
 	}
 	f := s.decoyLockout(ctx, entry)
-	f.Details = append(f.Details, fmt.Sprintf("a wrong password took %v; AUTH_UNIFORM_DELAY should be above one and a half times that", r.Phases.Bind.Round(100*time.Microsecond)))
+	f.Details = append(f.Details, fmt.Sprintf("a wrong password took %v; set AUTH_UNIFORM_DELAY to more than one and a half times that", r.Phases.Bind.Round(100*time.Microsecond)))
 	return f
 }
 
-// decoyLockout says whether wrong passwords lock the decoy.
+// decoyLockout reports whether wrong passwords lock the decoy.
 func (s *target) decoyLockout(ctx context.Context, entry *ldap.Entry) finding {
 	rule := s.Logins.Dialect.EntryLockout(ctx, reader{s}, entry)
 	switch {
 	case rule.Where == "":
-		return warn("see for yourself that no policy locks it: docs/throttle.md says how, under The decoy",
-			"%s is there and refuses a wrong password, and the service identity cannot see whether wrong passwords lock it", entry.DN)
+		return warn("check as an administrator that no policy locks it, as described in docs/throttle.md, section The decoy",
+			"%s exists and a wrong password is rejected, but the service identity cannot see whether wrong passwords lock it", entry.DN)
 	case rule.After > 0:
-		return warn(decoyRemedy, "%s is locked after %d failures (%s), and costs the directory nothing from then on", entry.DN, rule.After, rule.Where)
+		return warn(decoyRemedy, "%s is locked after %d failures (%s); from then on the directory compares no password for it", entry.DN, rule.After, rule.Where)
 	}
-	return pass("%s refuses a wrong password, and no number of them locks it (%s)", entry.DN, rule.Where)
+	return pass("%s exists, a wrong password is rejected, and wrong passwords never lock it (%s)", entry.DN, rule.Where)
 }

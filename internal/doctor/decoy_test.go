@@ -79,13 +79,13 @@ func TestDecoy_AtOpenLDAP(t *testing.T) {
 		require.NotEmpty(t, r.Entries[0].GetAttributeValues("pwdFailureTime"), "the failures are noted")
 	})
 	requireDecoys(t, func(*doctor.Options) {}, s.URL(), map[string]decoyCase{
-		"as documented":                {decoyDN, doctor.OK, "no number of them locks it (cn=never," + ldaptest.BaseDN + ")"},
+		"as documented":                {decoyDN, doctor.OK, "wrong passwords never lock it (cn=never," + ldaptest.BaseDN + ")"},
 		"below a policy that locks":    {"cn=below," + ldaptest.BaseDN, doctor.Warn, "is locked after 3 failures (cn=policy," + ldaptest.BaseDN + ")"},
-		"not to be seen":               {"cn=hidden," + ldaptest.BaseDN, doctor.Warn, "cannot see whether there is such an entry"},
-		"not there":                    {"cn=nobody," + ldaptest.BaseDN, doctor.Warn, "cannot see whether there is such an entry"},
+		"not to be seen":               {"cn=hidden," + ldaptest.BaseDN, doctor.Warn, "cannot see whether the entry exists"},
+		"not there":                    {"cn=nobody," + ldaptest.BaseDN, doctor.Warn, "cannot see whether the entry exists"},
 		"locked":                       {"cn=locked," + ldaptest.BaseDN, doctor.Failed, "compares no password"},
 		"of an attribute that is not":  {"login=decoy," + ldaptest.BaseDN, doctor.Failed, "fails"},
-		"the same in another spelling": {"CN=Decoy, " + ldaptest.BaseDN, doctor.OK, "no number of them locks it"},
+		"the same in another spelling": {"CN=Decoy, " + ldaptest.BaseDN, doctor.OK, "wrong passwords never lock it"},
 	})
 }
 
@@ -106,9 +106,9 @@ func TestDecoy_At389DS(t *testing.T) {
 		o.Logins.Dialect = named("389ds")
 		o.Pool.BindDN, o.Pool.BindPassword = ldaptest.DirectoryManagerDN, ldaptest.RootPassword
 	}, s.URL(), map[string]decoyCase{
-		"as documented":             {decoyDN, doctor.OK, "no number of them locks it (" + policy + ")"},
+		"as documented":             {decoyDN, doctor.OK, "wrong passwords never lock it (" + policy + ")"},
 		"below a policy that locks": {"cn=below," + ldaptest.BaseDN, doctor.Warn, "is locked after 3 failures"},
-		"not there":                 {"cn=nobody," + ldaptest.BaseDN, doctor.Warn, "cannot see whether there is such an entry"},
+		"not there":                 {"cn=nobody," + ldaptest.BaseDN, doctor.Warn, "cannot see whether the entry exists"},
 	})
 }
 
@@ -123,9 +123,9 @@ func TestDecoy_AtActiveDirectory(t *testing.T) {
 		"msDS-MinimumPasswordAge", "0", "msDS-MaximumPasswordAge", "-9223372036854775808", "msDS-LockoutThreshold", "0",
 		"msDS-LockoutObservationWindow", "-18000000000", "msDS-LockoutDuration", "-18000000000", "msDS-PSOAppliesTo", decoy)
 	cases := map[string]decoyCase{
-		"as documented":             {decoy, doctor.OK, "no number of them locks it"},
+		"as documented":             {decoy, doctor.OK, "wrong passwords never lock it"},
 		"below a policy that locks": {below, doctor.Warn, "is locked after 3 failures"},
-		"not there":                 {"CN=nobody," + ldaptest.SambaUsersDN, doctor.Warn, "cannot see whether there is such an entry"},
+		"not there":                 {"CN=nobody," + ldaptest.SambaUsersDN, doctor.Warn, "cannot see whether the entry exists"},
 	}
 	if assert.NotEmpty(t, s.Get(decoy, "msDS-ResultantPSO")) {
 		requireDecoys(t, func(o *doctor.Options) {

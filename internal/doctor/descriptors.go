@@ -2,17 +2,18 @@ package doctor
 
 import "authsvc/internal/sysres"
 
-// descriptors compares the limit on open files with what the configuration can need.
-func (d *doctor) descriptors() finding {
+// checkDescriptors compares the limit of open files with the number that the configuration can
+// need.
+func (d *doctor) checkDescriptors() finding {
 	limit, ok := sysres.FileLimit()
 	if !ok {
-		return skip("this system tells no limit")
+		return skip("this system does not report a limit")
 	}
-	callers := max(d.Pool.MaxWaiters, 0) + d.Pool.MaxConns // each login that waits or is under way has a connection of its caller's
+	callers := max(d.Pool.MaxWaiters, 0) + d.Pool.MaxConns // each waiting or running login has a connection of its caller
 	need := sysres.FilesNeeded(d.Pool.MaxConns, d.Pool.MaxWaiters)
 	if limit < need {
-		return warn("raise the limit where the service runs (LimitNOFILE= in systemd, ulimits in Compose), or lower LDAP_POOL_MAX_WAITERS",
-			"%d files may be open here, and %d can be needed: %d connections to the directory, %d callers' and some more", limit, need, d.Pool.MaxConns, callers)
+		return warn("raise the service's limit (LimitNOFILE= in systemd, ulimits in Compose), or lower LDAP_POOL_MAX_WAITERS",
+			"the limit is %d open files, and the settings can need %d: %d connections to the directory, %d callers' connections and some more", limit, need, d.Pool.MaxConns, callers)
 	}
-	return pass("%d files may be open here, %d can be needed", limit, need)
+	return pass("the limit is %d open files; the settings can need %d", limit, need)
 }

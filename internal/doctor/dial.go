@@ -15,7 +15,8 @@ import (
 	"authsvc/ldappool/tlscause"
 )
 
-// resolve returns the servers of an item of LDAP_URL: itself, or those that the DNS names.
+// resolve returns the servers of an item of LDAP_URL: the item itself, or the servers that the DNS
+// has for it.
 func (d *doctor) resolve(ctx context.Context, item string) (servers []string) {
 	if ldapurl.SchemeOf(item) != ldapurl.Domain {
 		return []string{item}
@@ -27,11 +28,11 @@ func (d *doctor) resolve(ctx context.Context, item string) (servers []string) {
 		var unknown *net.DNSError
 		switch servers, err = ldappool.LookupServers(ctx, item); {
 		case errors.As(err, &unknown) && unknown.IsNotFound:
-			return fail("ask whoever runs the DNS of the domain (dig SRV "+unknown.Name+" shows the same), or name the servers in LDAP_URL themselves",
-				"the DNS names no server: there are no records %s", unknown.Name)
+			return fail("add the records to the domain's DNS (check with dig SRV "+unknown.Name+"), or name the servers in LDAP_URL directly",
+				"the DNS has no SRV records %s", unknown.Name)
 		case err != nil:
-			return fail("ask the domain's DNS for _ldap._tcp records (dig SRV _ldap._tcp.DOMAIN), or name the servers in LDAP_URL themselves",
-				"the DNS names no server: %v", err)
+			return fail("query the domain's DNS for _ldap._tcp records (dig SRV _ldap._tcp.DOMAIN), or name the servers in LDAP_URL directly",
+				"the lookup of SRV records failed: %v", err)
 		}
 		return pass("%s", strings.Join(servers, ", "))
 	})
@@ -44,7 +45,7 @@ func (d *doctor) resolve(ctx context.Context, item string) (servers []string) {
 func (d *doctor) connect(ctx context.Context, server string) *conn {
 	addrs, ok := d.lookup(ctx, server)
 	if !ok {
-		d.tell(server, "directory", 0, skip("not looked at: the server has no address"))
+		d.report(server, "directory", 0, skip("not checked: the server has no address"))
 		return nil
 	}
 	asService := !d.Pool.BindOnly && d.refused == ""
@@ -57,32 +58,32 @@ func (d *doctor) connect(ctx context.Context, server string) *conn {
 		case a.conn == nil:
 		case found == nil && (asService || d.Pool.BindOnly):
 			found = a.conn
-			d.searchesOn(found, addr, asService)
+			d.setReopen(found, addr, asService)
 		default:
 			a.conn.Close()
 		}
-		if introduced(a) {
+		if reachedFirstExchange(a) {
 			asService = false
 		}
 	}
-	d.report(ctx, server, attempts)
+	d.reportDials(ctx, server, attempts)
 	switch {
 	case found == nil && d.refused != "" && d.refused != server:
-		d.tell(server, "service bind", 0, skip("not tried: %s refused the same password, and each such try counts against the account", d.refused))
+		d.report(server, "service bind", 0, skip("not tried: %s refused the same password, and the directory may count each attempt and lock the account", d.refused))
 	case found == nil:
-		d.tell(server, "directory", 0, skip("not looked at: the steps before it did not succeed"))
+		d.report(server, "directory", 0, skip("not checked: the steps before it did not succeed"))
 	}
 	return found
 }
 
-// introduced reports whether a dial got as far as the service bind, or the ping in its place.
-func introduced(a attempt) bool {
+// reachedFirstExchange reports whether a dial got as far as the service bind or ping.
+func reachedFirstExchange(a attempt) bool {
 	last := a.steps[len(a.steps)-1]
 	return last.name == "service bind" || last.name == "ping"
 }
 
 // lookup returns the addresses of a server's host, with its port. If the host is an IP address, or
-// the URL a socket's, no DNS is needed: the only address is "", the URL's own.
+// the URL is a socket's, no DNS is needed: the only address is "", for that in the URL.
 func (d *doctor) lookup(ctx context.Context, server string) ([]string, bool) {
 	host, port, ok := hostPort(server)
 	if !ok {
@@ -99,21 +100,21 @@ func (d *doctor) lookup(ctx context.Context, server string) ([]string, bool) {
 		var unknown *net.DNSError
 		switch {
 		case errors.As(err, &unknown) && unknown.IsNotFound:
-			remedy := "correct the host in LDAP_URL, or have it entered in the DNS"
+			remedy := "correct the host in LDAP_URL, or add it to the DNS"
 			if !strings.Contains(host, ".") {
-				remedy += "; a short name may need its domain: " + host + ".example.org"
+				remedy += "; a short name may need its domain, as in " + host + ".example.org"
 			}
 			return fail(remedy, "the name %q does not exist in the DNS", host)
 		case err != nil:
-			return fail("see whether this machine reaches its DNS server (/etc/resolv.conf), or name the server by its address in LDAP_URL",
-				"the DNS gave no answer about %q: %v", host, err)
+			return fail("check that this machine reaches its DNS server (/etc/resolv.conf), or use the server's IP address in LDAP_URL",
+				"the DNS lookup of %q failed: %v", host, err)
 		}
 		var texts []string
 		for _, ip := range ips {
 			texts = append(texts, ip.String())
 			addrs = append(addrs, net.JoinHostPort(ip.String(), port))
 		}
-		return pass("%s is %s", host, strings.Join(texts, ", "))
+		return pass("%s resolves to %s", host, strings.Join(texts, ", "))
 	})
 	return addrs, ok
 }
@@ -128,9 +129,9 @@ func hostPort(server string) (host, port string, ok bool) {
 	return host, port, err == nil
 }
 
-// report reports the steps of the dials. If one address cannot be connected to and another can,
-// that is no failure: the pool goes on to the next.
-func (d *doctor) report(ctx context.Context, server string, attempts []attempt) {
+// reportDials reports the steps of the dials. If only some addresses cannot be connected to, that
+// is a warning, because the pool tries the next address.
+func (d *doctor) reportDials(ctx context.Context, server string, attempts []attempt) {
 	connected := false
 	for _, a := range attempts {
 		connected = connected || a.steps[0].err == nil
@@ -141,7 +142,7 @@ func (d *doctor) report(ctx context.Context, server string, attempts []attempt) 
 			f := d.judge(ctx, server, a, step)
 			if f.Mark == Failed && step.name == "connect" && connected {
 				f.Mark = Warn
-				f.Finding += "; the next address is tried, which costs time"
+				f.Finding += "; the next address is tried, which delays the connection"
 			}
 			name := map[string]string{"connect": "tcp", "starttls": "starttls", "tls": "tls", "service bind": "service bind", "ping": "ldap"}[step.name]
 			if len(attempts) > 1 && !strings.Contains(f.Finding, a.addr) {
@@ -149,14 +150,14 @@ func (d *doctor) report(ctx context.Context, server string, attempts []attempt) 
 			}
 			took := step.took
 			if step.err != nil {
-				took += time.Since(began) // a second look
+				took += time.Since(began) // with the time to find the cause
 			}
-			d.tell(server, name, took, f)
+			d.report(server, name, took, f)
 		}
 	}
 }
 
-// judge says what a step of a dial means.
+// judge returns the finding about a step of a dial.
 func (d *doctor) judge(ctx context.Context, server string, a attempt, step dialStep) finding {
 	at := a.addr
 	if host, port, ok := hostPort(server); ok && at == "" {
@@ -167,54 +168,54 @@ func (d *doctor) judge(ctx context.Context, server string, a attempt, step dialS
 		if at == "" {
 			at = server
 		}
-		return d.connected(server, at, step)
+		return d.judgeTCP(server, at, step)
 	case "starttls":
-		return d.startedTLS(ctx, at, step)
+		return d.judgeStartTLS(ctx, at, step)
 	case "tls":
-		return d.secured(ctx, server, at, step)
+		return d.judgeHandshake(ctx, server, at, step)
 	case "service bind":
-		return d.bound(ctx, server, at, step)
+		return d.judgeServiceBind(ctx, server, at, step)
 	}
 	if step.err != nil {
-		return d.speechless(ctx, server, at, step.err)
+		return d.explainNotLDAP(ctx, server, at, step.err)
 	}
 	if step.hungUp != "" {
-		return pass("it speaks LDAP; it does not show a stranger its root DSE (%s), and ends the connection then", step.hungUp)
+		return pass("the server speaks LDAP; it answers an anonymous read of its root DSE with %s and closes the connection", step.hungUp)
 	}
-	return pass("it speaks LDAP")
+	return pass("the server speaks LDAP")
 }
 
-// connected judges a TCP connection.
-func (d *doctor) connected(server, at string, step dialStep) finding {
+// judgeTCP reports on a TCP connection.
+func (d *doctor) judgeTCP(server, at string, step dialStep) finding {
 	err := step.err
 	switch {
 	case err == nil:
-		if f, open := d.inTheClear(server, at); open {
+		if f, open := d.warnPlaintext(server, at); open {
 			return f
 		}
 		return pass("connected to %s", at)
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fail("start the directory, or correct host and port in LDAP_URL (389 is usual for ldap://, 636 for ldaps://); a firewall that refuses looks the same, and so does one that bans this machine after wrong passwords",
-			"nothing listens at %s: connection refused", at)
+		return fail("start the directory, or correct host and port in LDAP_URL (usually 389 for ldap://, 636 for ldaps://); or check the firewalls: one that rejects connections, or bans this machine after wrong passwords, looks the same",
+			"no server listens at %s: connection refused", at)
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.EACCES):
-		return fail("correct the socket's path in LDAP_URL (percent-encoded), and see whether this user may open it", "the socket cannot be opened: %v", err)
+		return fail("correct the socket's path in LDAP_URL (percent-encoded), and check that this user may open it", "the socket cannot be opened: %v", err)
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return fail("see to this machine's routes, or to the address in LDAP_URL", "there is no way to %s: %v", at, err)
+		return fail("check this machine's routes and the address in LDAP_URL", "there is no route to %s: %v", at, err)
 	case isTimeout(err):
-		return fail("have the firewalls between let this machine connect to it; see whether the host is up and the address is right; a gateway that bans this machine after wrong passwords looks the same",
-			"%s does not answer within %v: the host is down, or a firewall drops what is sent to it", at, d.dialTimeout())
+		return fail("allow this machine to connect to it in the firewalls between them; check that the host is up and the address is right; a gateway that bans this machine after wrong passwords looks the same",
+			"%s does not answer within %v: the host is down, or a firewall drops the packets", at, d.dialTimeout())
 	}
-	return fail("see to the network between this machine and the directory", "cannot connect to %s: %v", at, err)
+	return fail("check the network between this machine and the directory", "cannot connect to %s: %v", at, err)
 }
 
-// inTheClear warns of passwords that anybody on the way can read.
-func (d *doctor) inTheClear(server, at string) (finding, bool) {
+// warnPlaintext warns of passwords that can be read in transit.
+func (d *doctor) warnPlaintext(server, at string) (finding, bool) {
 	host, _, err := net.SplitHostPort(at)
 	ip, _ := netip.ParseAddr(host)
 	if err != nil || ldapurl.SchemeOf(server) != ldapurl.LDAP || d.Pool.StartTLS || ip.IsLoopback() || host == "localhost" {
 		return finding{}, false
 	}
-	return warn("set LDAP_START_TLS=true, or ldaps:// in LDAP_URL", "connected to %s without TLS: everybody's passwords can be read on the way", at), true
+	return warn("set LDAP_START_TLS=true, or use ldaps:// in LDAP_URL", "connected to %s without TLS: passwords can be read on the network", at), true
 }
 
 func isTimeout(err error) bool {
@@ -222,35 +223,35 @@ func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ldappool.ErrTimeout) || errors.As(err, &t) && t.Timeout()
 }
 
-// speechless says what a server is that does not speak LDAP, having asked it in other tongues.
-func (d *doctor) speechless(ctx context.Context, server, at string, err error) finding {
-	if cause, ok := ldapconn.DiagnoseTLS(err); ok && cause.Cause != tlscause.Other { // with TLS 1.3 it comes behind the handshake
+// explainNotLDAP finds out which protocol a server speaks that does not answer LDAP.
+func (d *doctor) explainNotLDAP(ctx context.Context, server, at string, err error) finding {
+	if cause, ok := ldapconn.DiagnoseTLS(err); ok && cause.Cause != tlscause.Other { // with TLS 1.3 it comes after the handshake
 		return d.failedTLS(ctx, server, at, err)
 	}
 	secure := ldapurl.SchemeOf(server) == ldapurl.LDAPS || d.Pool.StartTLS
-	switch speaks(ctx, at, secure) {
+	switch detectProtocol(ctx, at, secure) {
 	case "http":
-		return fail("correct the port in LDAP_URL: 389 is usual for ldap://, 636 for ldaps://", "an HTTP server is at %s, and no directory", at)
+		return fail("correct the port in LDAP_URL: usually 389 for ldap://, 636 for ldaps://", "%s is an HTTP server, not an LDAP directory", at)
 	case "tls":
-		return fail("write ldaps:// in place of ldap:// in LDAP_URL", "%s speaks TLS from the first byte, which ldap:// does not", at)
+		return fail("use ldaps:// instead of ldap:// in LDAP_URL", "%s expects TLS from the first byte, and ldap:// begins without TLS", at)
 	}
 	if isTimeout(err) {
-		return fail("look at the directory's load and its log; a firewall may let connections begin and drop what follows; LDAP_DIAL_TIMEOUT gives it longer",
-			"%s takes the connection and does not answer within %v", at, d.dialTimeout())
+		return fail("check the directory's load and its log, and the firewalls: one may accept connections and drop the data; raise LDAP_DIAL_TIMEOUT if the directory is slow",
+			"%s accepts the connection and does not answer within %v", at, d.dialTimeout())
 	}
-	return fail("see whether a directory is at that port, and what its log says", "%s does not answer as a directory: %v", at, err)
+	return fail("check that an LDAP server listens at that port, and read its log", "%s does not answer like an LDAP server: %v", at, err)
 }
 
-// startedTLS judges the answer to StartTLS.
-func (d *doctor) startedTLS(ctx context.Context, at string, step dialStep) finding {
+// judgeStartTLS reports on the answer to StartTLS.
+func (d *doctor) judgeStartTLS(ctx context.Context, at string, step dialStep) finding {
 	switch err := step.err; {
 	case err == nil:
-		return pass("the server goes over to TLS")
-	case speaks(ctx, at, false) != "":
-		return d.speechless(ctx, "", at, err)
+		return pass("the server starts TLS")
+	case detectProtocol(ctx, at, false) != "":
+		return d.explainNotLDAP(ctx, "", at, err)
 	case isTimeout(err):
-		return d.speechless(ctx, "", at, err)
+		return d.explainNotLDAP(ctx, "", at, err)
 	}
 	return fail("give the directory a certificate (OpenLDAP: TLSCertificateFile), or use its ldaps:// port in LDAP_URL with LDAP_START_TLS=false",
-		"the server does not do StartTLS: %v", step.err)
+		"the server does not support StartTLS: %v", step.err)
 }

@@ -1,7 +1,7 @@
-// Package doctor walks every step of a login and says of each what was seen and, where it is wrong,
-// what to do about it. It dials as the pool dials and looks for users as a login does: by their
-// code. It changes nothing in the directory and binds as nobody with a password that it was not
-// given, except as the decoy of uniform mode, with a random one.
+// Package doctor checks every step of a login, and reports for each a finding and, if something is
+// wrong, a remedy. It uses the pool's code to dial and the login's code to find users. It changes
+// nothing in the directory. It binds only with passwords that it was given, except as the decoy of
+// uniform mode, with a random password.
 package doctor
 
 import (
@@ -14,22 +14,22 @@ import (
 	"authsvc/ldappool"
 )
 
-// Options say what is to be looked at.
+// Options say what to check.
 type Options struct {
 	Pool   ldappool.Config // as the service has it
-	Logins auth.Config     // as the service has it; its throttle and its uniform mode are left out
+	Logins auth.Config     // as the service has it; its throttle and its uniform mode are ignored
 	// ClientFailures and AccountFailures are the throttle's budgets within Window; 0 is no limit.
 	ClientFailures, AccountFailures int
 	Window                          time.Duration
 	Warnings                        []string // of the configuration
 
-	User     string // whose login is explained; empty: nobody's
-	Password string // and tried, once; empty: not
+	User     string // the user whose login is explained; empty: none
+	Password string // tried once; empty: not tried
 	Idle     time.Duration
 
-	// Tell is called with each step when it is over, by one goroutine at a time.
+	// Tell is called with each finished step, by one goroutine at a time.
 	Tell func(Step)
-	// Progress, where not nil, is called while something takes long, as Tell is.
+	// Progress, if not nil, is called during long steps, as Tell is.
 	Progress func(string)
 }
 
@@ -43,25 +43,25 @@ type doctor struct {
 	hangsUp   map[string]bool // servers that end a connection on which a stranger reads the root DSE
 }
 
-// Examine looks at everything and returns when it is through or ctx has ended.
+// Examine runs all checks. It returns when they are done or ctx has ended.
 func Examine(ctx context.Context, o Options) error {
 	o.Logins.Throttle, o.Logins.UniformDelay = nil, 0
 	if o.Logins.Dialect == nil {
 		o.Logins.Dialect = dialect.Default()
 	}
 	d := &doctor{Options: o, names: net.DefaultResolver, anonymous: o.Pool.BindDN == "", hangsUp: map[string]bool{}}
-	// What is wrong with a filter is wrong before anything is dialled.
-	if _, err := auth.New(o.Logins, nil, nobody{}); err != nil {
+	// An invalid filter is an error before anything is dialed.
+	if _, err := auth.New(o.Logins, nil, discardLogins{}); err != nil {
 		return err
 	}
-	d.do("", "configuration", d.configuration)
-	d.do("", "file descriptors", d.descriptors)
+	d.do("", "configuration", d.checkConfiguration)
+	d.do("", "file descriptors", d.checkDescriptors)
 	var servers []string
 	for _, url := range d.Pool.Servers {
 		servers = append(servers, d.resolve(ctx, url)...)
 	}
 	for _, url := range servers {
-		d.server(ctx, url)
+		d.checkServer(ctx, url)
 	}
 	if d.Idle > 0 {
 		d.idle(ctx, servers)
@@ -69,18 +69,18 @@ func Examine(ctx context.Context, o Options) error {
 	return ctx.Err()
 }
 
-// configuration reports that every setting can be used, with the warnings. A setting that cannot be
-// used is an error before this step.
-func (d *doctor) configuration() finding {
+// checkConfiguration reports that every setting can be used, with the warnings. A setting that
+// cannot be used is an error before this step.
+func (d *doctor) checkConfiguration() finding {
 	if len(d.Warnings) > 0 {
-		return finding{Mark: Warn, Finding: "every setting can be used, and some are unwise", Details: d.Warnings,
-			Remedy: "see docs/configuration.md, or have it so if that is what you want"}
+		return finding{Mark: Warn, Finding: "every setting is valid, but some are risky", Details: d.Warnings,
+			Remedy: "change the settings named here as described in docs/configuration.md, or keep them if they are intended"}
 	}
-	return pass("every setting can be used; preset %s", d.Logins.Dialect)
+	return pass("every setting is valid; preset %s", d.Logins.Dialect)
 }
 
-// server looks at one server.
-func (d *doctor) server(ctx context.Context, url string) {
+// checkServer checks one server.
+func (d *doctor) checkServer(ctx context.Context, url string) {
 	c := d.connect(ctx, url)
 	if c == nil {
 		return
@@ -88,51 +88,51 @@ func (d *doctor) server(ctx context.Context, url string) {
 	defer c.Close()
 	s := &target{doctor: d, url: url, conn: c, root: dialect.RootDSE{}}
 	defer s.afterErrors()
-	s.do("root DSE", func() finding { return s.rootDSE(ctx) })
-	s.do("clock", func() finding { return s.clock(ctx) })
-	readable := d.Pool.BindOnly || s.directory(ctx)
+	s.do("root DSE", func() finding { return s.checkRootDSE(ctx) })
+	s.do("clock", func() finding { return s.checkClock(ctx) })
+	readable := d.Pool.BindOnly || s.checkDirectory(ctx)
 	if s.Logins.DecoyDN != "" {
-		s.do("decoy", func() finding { return s.decoy(ctx) })
+		s.do("decoy", func() finding { return s.checkDecoy(ctx) })
 	}
 	switch {
 	case readable:
-		s.user(ctx)
+		s.checkUser(ctx)
 	case s.User != "":
-		s.skip("user", "it needs a base DN that can be read")
+		s.skip("user", "not checked: it needs a base DN that can be read")
 	}
 }
 
-// directory looks at what only the service identity sees, and reports whether users can be searched
-// for.
-func (s *target) directory(ctx context.Context) bool {
+// checkDirectory checks what only the service identity can read, and reports whether users can be
+// searched for.
+func (s *target) checkDirectory(ctx context.Context) bool {
 	bases := s.Logins.BaseDNs
 	readable := true
 	for _, base := range bases {
-		readable = s.do("base DN", func() finding { return s.base(ctx, base) }) && readable
+		readable = s.do("base DN", func() finding { return s.checkBase(ctx, base) }) && readable
 	}
 	switch {
-	case len(bases) == 0: // a template
+	case len(bases) == 0: // a template needs none
 	case readable:
-		s.do("user filter", func() finding { return s.filter(ctx) })
+		s.do("user filter", func() finding { return s.checkFilter(ctx) })
 	default:
-		s.skip("user filter", "it needs a base DN that can be read")
+		s.skip("user filter", "not checked: it needs a base DN that can be read")
 	}
 	if len(bases) > 0 {
-		s.do("attributes", func() finding { return s.attributes(ctx) })
+		s.do("attributes", func() finding { return s.checkAttributes(ctx) })
 	}
 	switch {
 	case !s.Logins.Groups.Enabled:
 	case !readable && (s.anonymous || s.Logins.Dialect.Groups.InDomain): // for the same reason
-		s.skip("groups", "they need a base DN that can be read")
+		s.skip("groups", "not checked: they need a base DN that can be read")
 	default:
-		s.do("groups", func() finding { return s.groups(ctx) })
+		s.do("groups", func() finding { return s.checkGroups(ctx) })
 	}
-	s.do("lockout", func() finding { return s.lockout(ctx) })
-	s.do("connection limits", func() finding { return s.limits(ctx) })
+	s.do("lockout", func() finding { return s.checkLockout(ctx) })
+	s.do("connection limits", func() finding { return s.checkLimits(ctx) })
 	return readable
 }
 
-// target is a server that answers.
+// target is a server under test.
 type target struct {
 	*doctor
 	url  string
@@ -145,10 +145,10 @@ type target struct {
 func (s *target) do(name string, look func() finding) bool { return s.doctor.do(s.url, name, look) }
 
 func (s *target) skip(name, why string) {
-	s.tell(s.url, name, 0, finding{Mark: Skipped, Finding: why})
+	s.report(s.url, name, 0, finding{Mark: Skipped, Finding: why})
 }
 
-// nobody is an Observer that ignores logins: the doctor's are not the service's.
-type nobody struct{}
+// discardLogins is an Observer that ignores the doctor's logins.
+type discardLogins struct{}
 
-func (nobody) LoginDone(context.Context, auth.Credentials, auth.Result) {}
+func (discardLogins) LoginDone(context.Context, auth.Credentials, auth.Result) {}

@@ -2,62 +2,21 @@ package doctor_test
 
 import (
 	"bytes"
-	"context"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"authsvc/internal/auth"
-	"authsvc/internal/dialect"
 	"authsvc/internal/doctor"
 	"authsvc/internal/ldaptest"
-	"authsvc/ldappool"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// examine asks the doctor about the servers and gives the steps.
-func examine(t *testing.T, change func(*doctor.Options), urls ...string) []doctor.Step {
-	t.Helper()
-	var steps []doctor.Step
-	o := doctor.Options{
-		Pool: ldappool.Config{
-			Servers: urls, BindDN: ldaptest.ServiceDN, BindPassword: ldaptest.ServicePassword,
-			DialTimeout: time.Second, RequestTimeout: time.Second, MaxConns: 4, MaxIdleTime: time.Minute,
-		},
-		Logins: auth.Config{BaseDNs: []string{ldaptest.PeopleDN}, Filter: "(uid={username})", NameAttribute: "uid", Timeout: 10 * time.Second},
-		Tell:   func(s doctor.Step) { steps = append(steps, s) },
-	}
-	change(&o)
-	require.NoError(t, doctor.Examine(context.Background(), o))
-	return steps
-}
-
-// find returns the step of a name. The test fails if there is none.
-func find(t *testing.T, steps []doctor.Step, name string) doctor.Step {
-	t.Helper()
-	for _, s := range steps {
-		if s.Name == name {
-			return s
-		}
-	}
-	t.Fatalf("no step %q in %+v", name, steps)
-	return doctor.Step{}
-}
-
-// named is the kind of directory of that name.
-func named(name string) *dialect.Dialect {
-	d, err := dialect.Named(name)
-	if err != nil {
-		panic(err)
-	}
-	return d
-}
-
-// TestEachResultCodeOfAServiceBindIsExplained in words, with its number and what to do.
-func TestEachResultCodeOfAServiceBindIsExplained(t *testing.T) {
+// TestServiceBind_EveryResultCodeIsExplained in words, with its number and what to do.
+func TestServiceBind_EveryResultCodeIsExplained(t *testing.T) {
 	t.Parallel()
 	ad := func(data string) string {
 		return "80090308: LdapErr: DSID-0C090446, comment: AcceptSecurityContext error, data " + data + ", v3839"
@@ -70,20 +29,20 @@ func TestEachResultCodeOfAServiceBindIsExplained(t *testing.T) {
 	}{
 		"a wrong password":                {"openldap", 49, "", "(result code 49)", "correct LDAP_BIND_PASSWORD"},
 		"a wrong password at AD":          {"ad", 49, ad("52e"), "the password is wrong (result code 49, data 52e)", "correct LDAP_BIND_PASSWORD"},
-		"no such account at AD":           {"ad", 49, ad("525"), "there is no account", "correct LDAP_BIND_DN"},
-		"an expired password at AD":       {"ad", 49, ad("532"), "has run out", "give it a new password"},
-		"a disabled account at AD":        {"ad", 49, ad("533"), "is disabled", "have it enabled"},
-		"an expired account at AD":        {"ad", 49, ad("701"), "has expired", "have it prolonged"},
-		"a password to be changed at AD":  {"ad", 49, ad("773"), "must be changed", "give it a new password"},
-		"a locked account at AD":          {"ad", 49, ad("775"), "is locked", "have it unlocked"},
-		"a wrong hour at AD":              {"ad", 49, ad("530"), "may not log on now", "at any hour"},
-		"TLS is wanted":                   {"openldap", 8, "", "no password without TLS", "LDAP_START_TLS=true"},
-		"confidentiality is wanted":       {"openldap", 13, "", "no password without TLS", "LDAP_START_TLS=true"},
-		"the server is not willing":       {"openldap", 53, "", "is not willing", "see the directory's log"},
-		"there is no such entry":          {"openldap", 32, "", "there is no entry", "correct LDAP_BIND_DN"},
-		"the name is no DN":               {"openldap", 34, "", "is no DN", "write LDAP_BIND_DN as a DN"},
+		"no such account at AD":           {"ad", 49, ad("525"), "the account cn=service,dc=example,dc=org does not exist", "correct LDAP_BIND_DN"},
+		"an expired password at AD":       {"ad", 49, ad("532"), "has expired or must be changed", "set a new password"},
+		"a disabled account at AD":        {"ad", 49, ad("533"), "is disabled", "enable the account"},
+		"an expired account at AD":        {"ad", 49, ad("701"), "has expired", "extend the account's expiry date"},
+		"a password to be changed at AD":  {"ad", 49, ad("773"), "must be changed", "set a new password"},
+		"a locked account at AD":          {"ad", 49, ad("775"), "is locked", "unlock the account"},
+		"a wrong hour at AD":              {"ad", 49, ad("530"), "may not log on at this hour", "at any hour"},
+		"TLS is wanted":                   {"openldap", 8, "", "accepts no password without TLS", "LDAP_START_TLS=true"},
+		"confidentiality is wanted":       {"openldap", 13, "", "accepts no password without TLS", "LDAP_START_TLS=true"},
+		"the server is not willing":       {"openldap", 53, "", "is unwilling", "read the directory's log"},
+		"there is no such entry":          {"openldap", 32, "", "the entry cn=service,dc=example,dc=org does not exist", "correct LDAP_BIND_DN"},
+		"the name is no DN":               {"openldap", 34, "", "does not accept", "write LDAP_BIND_DN as a DN"},
 		"the server is busy":              {"openldap", 51, "", "is busy", "wait"},
-		"a code that nobody expects (80)": {"openldap", 80, "", "does not let", "see the directory's log"},
+		"a code that nobody expects (80)": {"openldap", 80, "", "rejects the bind of", "read the directory's log"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -103,22 +62,23 @@ func TestEachResultCodeOfAServiceBindIsExplained(t *testing.T) {
 	}
 }
 
-// TestAFirewallThatDropsIsTold from a server that is not there: at once, and after it let the
-// connection begin.
-func TestAFirewallThatDropsIsTold(t *testing.T) {
+// TestConnect_FirewallThatDropsIsDistinguished from a server that is not there: at once, and after
+// it let the connection begin.
+func TestConnect_FirewallThatDropsIsDistinguished(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
 	closed, swallows := ldaptest.NewProxy(t, s.Addr()), ldaptest.NewProxy(t, s.Addr())
 	closed.HangDials()
 	swallows.SetFaults(ldaptest.Faults{BlackHole: true})
-	steps := examine(t, func(*doctor.Options) {}, closed.URL())
-	assert.Contains(t, find(t, steps, "tcp").Finding, "a firewall drops what is sent to it")
-	steps = examine(t, func(*doctor.Options) {}, swallows.URL())
-	assert.Contains(t, find(t, steps, "service bind").Finding, "takes the connection and does not answer within 1s")
+	impatient := func(o *doctor.Options) { o.Pool.DialTimeout, o.Pool.RequestTimeout = time.Second, time.Second }
+	steps := examine(t, impatient, closed.URL())
+	assert.Contains(t, find(t, steps, "tcp").Finding, "a firewall drops the packets")
+	steps = examine(t, impatient, swallows.URL())
+	assert.Contains(t, find(t, steps, "service bind").Finding, "accepts the connection and does not answer within 1s")
 }
 
-// TestATemplateNeedsNoServiceIdentity nor a base: the bind alone tells.
-func TestATemplateNeedsNoServiceIdentity(t *testing.T) {
+// TestDNTemplate_NeedsNoServiceIdentity nor a base: the bind alone tells.
+func TestDNTemplate_NeedsNoServiceIdentity(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
 	steps := examine(t, func(o *doctor.Options) {
@@ -133,8 +93,8 @@ func TestATemplateNeedsNoServiceIdentity(t *testing.T) {
 	assert.Zero(t, s.LogCount(`BIND dn="`+ldaptest.ServiceDN))
 }
 
-// TestTheDoctorChangesNothing: all that it sends are binds, searches, and goodbyes.
-func TestTheDoctorChangesNothing(t *testing.T) {
+// TestDoctor_ChangesNothing: all that it sends are binds, searches, and goodbyes.
+func TestDoctor_ChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
 	examine(t, func(o *doctor.Options) { o.User, o.Idle = "user0", 50*time.Millisecond }, s.URL())
@@ -145,8 +105,8 @@ func TestTheDoctorChangesNothing(t *testing.T) {
 	assert.Zero(t, s.LogCount(`BIND dn="`+ldaptest.UserDN(0)), "binds as a user whose password is not known")
 }
 
-// TestWordsOfTheDirectoryDoNothingToATerminal: they are in findings.
-func TestWordsOfTheDirectoryDoNothingToATerminal(t *testing.T) {
+// TestReport_EscapesWordsOfTheDirectory: they are in findings.
+func TestReport_EscapesWordsOfTheDirectory(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
 	text := doctor.Text{W: &b}
@@ -160,7 +120,7 @@ func TestWordsOfTheDirectoryDoNothingToATerminal(t *testing.T) {
 	assert.False(t, report.OK)
 }
 
-func TestColoursAreThereWhereTheyAreWanted(t *testing.T) {
+func TestReport_ColoursFollowTheOption(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
 	text := doctor.Text{W: &b, Colour: true}
@@ -168,8 +128,8 @@ func TestColoursAreThereWhereTheyAreWanted(t *testing.T) {
 	assert.Contains(t, b.String(), "\x1b[32mok ")
 }
 
-// TestAConnectionThatEndsWhenItIsUsedIsToldFromOneThatIsCut before: the pool sees only the second.
-func TestAConnectionThatEndsWhenItIsUsedIsToldFromOneThatIsCut(t *testing.T) {
+// TestIdleLimit_EndOnUseDiffersFromACut before: the pool sees only the second.
+func TestIdleLimit_EndOnUseDiffersFromACut(t *testing.T) {
 	t.Parallel()
 	tree := ldaptest.NewDirectory()
 	var mu sync.Mutex
@@ -188,22 +148,22 @@ func TestAConnectionThatEndsWhenItIsUsedIsToldFromOneThatIsCut(t *testing.T) {
 	steps := examine(t, func(o *doctor.Options) { o.Idle = 500 * time.Millisecond }, s.URL())
 	idle := find(t, steps, "idle")
 	assert.Equal(t, doctor.Warn, idle.Mark)
-	assert.Regexp(t, "quiet for a time between 0s and [0-9]+ms, and does not say so before they are used", idle.Finding)
+	assert.Regexp(t, "idle for 0s to [0-9]+ms, and reports it only when they are used", idle.Finding)
 	assert.Regexp(t, "set LDAP_POOL_MAX_IDLE_TIME=[0-9]+ms", idle.Remedy)
 }
 
-// TestTheLastLinesSayWhatFailedAndWhatIsWell: what somebody looks at first.
-func TestTheLastLinesSayWhatFailedAndWhatIsWell(t *testing.T) {
+// TestReport_EndsWithASummary: what somebody looks at first.
+func TestReport_EndsWithASummary(t *testing.T) {
 	t.Parallel()
 	const one, other = "ldap://one", "ldap://other"
 	down := doctor.Step{Server: one, Name: "tcp", Mark: doctor.Failed, Finding: "nothing listens", Remedy: "start it"}
 	up := doctor.Step{Server: other, Name: "root DSE", Mark: doctor.OK, Finding: "OpenLDAP"}
 	odd := doctor.Step{Server: other, Name: "lockout", Mark: doctor.Warn, Finding: "odd"}
 	for want, steps := range map[string][]doctor.Step{
-		"\nall well\n":                      {up},
-		"\nall well\nto look at: lockout\n": {up, odd, odd},
-		"\nFAILED ldap://one tcp: nothing listens\n       do: start it\n":                                            {down},
-		"\nFAILED ldap://one tcp: nothing listens\n       do: start it\nwell at ldap://other\nto look at: lockout\n": {down, up, odd},
+		"\nno check failed\n":                                             {up},
+		"\nno check failed\nwarnings: lockout\n":                          {up, odd, odd},
+		"\nFAILED ldap://one tcp: nothing listens\n       do: start it\n": {down},
+		"\nFAILED ldap://one tcp: nothing listens\n       do: start it\nno failures at ldap://other\nwarnings: lockout\n": {down, up, odd},
 	} {
 		var b bytes.Buffer
 		report := &doctor.Report{}
@@ -215,9 +175,9 @@ func TestTheLastLinesSayWhatFailedAndWhatIsWell(t *testing.T) {
 	}
 }
 
-// TestLinesAreWrappedBelowWhereTheirTextBegins, but for words that are longer than a line, which
+// TestReport_WrappedLinesAreIndented, but for words that are longer than a line, which
 // are to be copied.
-func TestLinesAreWrappedBelowWhereTheirTextBegins(t *testing.T) {
+func TestReport_WrappedLinesAreIndented(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
 	long := "uid=somebody,ou=people,dc=example,dc=org"

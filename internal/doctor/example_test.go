@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestExample_IsTheSameUserInWhateverOrderTheServerAnswers prefers what a reader recognizes as a
+// TestExample_IsTheSameUserInAnyOrderOfAnswers prefers what a reader recognizes as a
 // user.
-func TestExample_IsTheSameUserInWhateverOrderTheServerAnswers(t *testing.T) {
+func TestExample_IsTheSameUserInAnyOrderOfAnswers(t *testing.T) {
 	t.Parallel()
 	entry := func(name string, attributes map[string][]string) *ldap.Entry {
 		return ldap.NewEntry("CN="+name+",DC=example,DC=org", attributes)

@@ -26,13 +26,13 @@ func TestGroups_SaysHowRequiredOnesAreFound(t *testing.T) {
 		finding, remedy string
 		details         []string
 	}{
-		"as they are written":    {[]string{"staff", "CN=Staff, " + ldaptest.GroupsDN, "𝐒taff"}, doctor.OK, "every required group is there: staff; CN=Staff, " + ldaptest.GroupsDN + "; 𝐒taff", "", nil},
-		"a look-alike elsewhere": {[]string{"cn=𝐒taff," + ldaptest.GroupsDN}, doctor.Failed, "none of the required groups is there, so nobody may log in: cn=𝐒taff," + ldaptest.GroupsDN, "correct LDAP_REQUIRED_GROUPS", nil},
-		"one of them only":       {[]string{"stuff", "staff"}, doctor.Warn, "a required group is not there: stuff", "take it out of LDAP_REQUIRED_GROUPS", nil},
-		"a name of two":          {[]string{"twin", "staff"}, doctor.Warn, "a required group's name fits several entries", "write the DN", []string{"twin: cn=twin," + deep + "; cn=twin," + ldaptest.GroupsDN}},
-		"another spelling": {[]string{"commonName=ｓtaff," + ldaptest.GroupsDN}, doctor.Warn, "not found as it is written, but under another spelling", "as the directory does",
+		"as they are written":    {[]string{"staff", "CN=Staff, " + ldaptest.GroupsDN, "𝐒taff"}, doctor.OK, "every required group exists: staff; CN=Staff, " + ldaptest.GroupsDN + "; 𝐒taff", "", nil},
+		"a look-alike elsewhere": {[]string{"cn=𝐒taff," + ldaptest.GroupsDN}, doctor.Failed, "none of the required groups exists or is visible, so no user may log in: cn=𝐒taff," + ldaptest.GroupsDN, "correct LDAP_REQUIRED_GROUPS", nil},
+		"one of them only":       {[]string{"stuff", "staff"}, doctor.Warn, "a required group does not exist or is not visible: stuff", "remove it from LDAP_REQUIRED_GROUPS", nil},
+		"a name of two":          {[]string{"twin", "staff"}, doctor.Warn, "the name of a required group matches several entries", "write the DN", []string{"twin: cn=twin," + deep + "; cn=twin," + ldaptest.GroupsDN}},
+		"another spelling": {[]string{"commonName=ｓtaff," + ldaptest.GroupsDN}, doctor.Warn, "has another spelling in the directory", "as the directory does",
 			[]string{"commonName=ｓtaff," + ldaptest.GroupsDN + " is cn=staff," + ldaptest.GroupsDN + " in the directory"}},
-		"all of these": {[]string{"stuff", "twin", "commonName=staff," + ldaptest.GroupsDN}, doctor.Warn, "a required group is not there: stuff", "take it out",
+		"all of these": {[]string{"stuff", "twin", "commonName=staff," + ldaptest.GroupsDN}, doctor.Warn, "a required group does not exist or is not visible: stuff", "remove it",
 			[]string{"twin: cn=twin," + deep + "; cn=twin," + ldaptest.GroupsDN, "commonName=staff," + ldaptest.GroupsDN + " is cn=staff," + ldaptest.GroupsDN + " in the directory"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -10,14 +10,14 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// endedByPeer reports whether a request was not answered because the server ended the connection.
+// endedByPeer reports whether a request got no answer because the server ended the connection.
 func endedByPeer(err error) bool {
 	f, lost := errors.AsType[*ldapconn.Fault](err)
 	return lost && !f.Answered && (f.End.Reason == ldapconn.PeerClosed || f.End.Reason == ldapconn.Notice)
 }
 
-// goOn replaces a connection that the server has ended, and reports whether it could.
-func (c *conn) goOn(ctx context.Context) bool {
+// reconnect replaces a connection that the server has ended, and reports whether it could.
+func (c *conn) reconnect(ctx context.Context) bool {
 	if c.reopen == nil {
 		return false
 	}
@@ -25,7 +25,7 @@ func (c *conn) goOn(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	c.hangsUp = c.hangsUp || c.erred
+	c.hangsUp = c.hangsUp || c.lastFailed
 	c.Close()
 	c.Conn = again
 	return true
@@ -56,20 +56,20 @@ func (d *doctor) bindsUsersAsService(server string) bool {
 	return d.Pool.BindLaneServiceBind == ldappool.ServiceBindAlways
 }
 
-// introduceAgain replaces a connection whose ping made the server end it, and introduces it as the
-// pool does then.
-func (d *doctor) introduceAgain(ctx context.Context, c *conn, addr string) error {
+// reopenAndExchange replaces a connection that the server ended after a ping, and does the first
+// exchange again as the pool does.
+func (d *doctor) reopenAndExchange(ctx context.Context, c *conn, addr string) error {
 	again, err := d.open(ctx, c.server, addr, nil)
 	if err != nil {
 		return err
 	}
 	c.Close()
 	c.Conn = again
-	return d.introduce(ctx, c, false).err
+	return d.firstExchange(ctx, c, false).err
 }
 
-// searchesOn lets a connection of the service identity be replaced when the server ends it.
-func (d *doctor) searchesOn(c *conn, addr string, asService bool) {
+// setReopen makes a connection of the service identity replaceable when the server ends it.
+func (d *doctor) setReopen(c *conn, addr string, asService bool) {
 	c.reopen = func(ctx context.Context) (*ldapconn.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, d.dialTimeout())
 		defer cancel()
@@ -78,7 +78,7 @@ func (d *doctor) searchesOn(c *conn, addr string, asService bool) {
 			return raw, err
 		}
 		again := &conn{Conn: raw, server: c.server, timeout: c.timeout}
-		if step := d.introduce(ctx, again, true); step.err != nil {
+		if step := d.firstExchange(ctx, again, true); step.err != nil {
 			raw.Close()
 			return nil, step.err
 		}
@@ -86,29 +86,30 @@ func (d *doctor) searchesOn(c *conn, addr string, asService bool) {
 	}
 }
 
-// afterErrors tells of a server that ends connections after an error.
+// afterErrors reports a server that ends connections after an error.
 func (s *target) afterErrors() {
 	switch {
 	case s.hangsUp[s.url]:
-		s.tell(s.url, "after errors", 0, finding{Mark: OK,
-			Finding: "the server refuses to show its root DSE to whoever has not bound, and ends the connection",
-			Details: []string{"the pool notices that by itself: see docs/directories.md"}})
+		s.report(s.url, "after errors", 0, finding{Mark: OK,
+			Finding: "the server refuses an anonymous read of its root DSE and closes the connection",
+			Details: []string{"the pool detects this by itself: see docs/directories.md"}})
 	case s.conn.hangsUp:
-		s.tell(s.url, "after errors", 0, finding{Mark: OK, Finding: "the server ends a connection after an error; the steps went on with others",
-			Details: []string{"the pool does so too: see docs/directories.md"}})
+		s.report(s.url, "after errors", 0, finding{Mark: OK, Finding: "the server closes a connection after an error; the checks continued on new connections",
+			Details: []string{"the pool reconnects in the same way: see docs/directories.md"}})
 	}
 }
 
-// refusesAll reports whether a server answers a stranger's read of its root DSE by a code, too.
-func (d *doctor) refusesAll(ctx context.Context, server, addr string, code uint16) bool {
-	ctx, cancel := context.WithTimeout(ctx, speaksTimeout)
+// refusesAnonymousRead reports whether a server also answers an anonymous read of its root DSE with
+// a code.
+func (d *doctor) refusesAnonymousRead(ctx context.Context, server, addr string, code uint16) bool {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	raw, err := d.open(ctx, server, addr, nil)
 	if err != nil {
 		return false
 	}
 	defer raw.Close()
-	r, err := (&conn{Conn: raw, server: server, timeout: speaksTimeout}).Search(ctx, ping())
+	r, err := (&conn{Conn: raw, server: server, timeout: probeTimeout}).Search(ctx, ping())
 	return err == nil && r.Code == code
 }
 

@@ -1,7 +1,6 @@
 package doctor_test
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -44,22 +43,7 @@ func hostileDirectory(t *testing.T, words string, values int) *ldaptest.Server {
 	})
 }
 
-// written is what a report is to a person and to a program.
-func written(t *testing.T, steps []doctor.Step) string {
-	t.Helper()
-	var b bytes.Buffer
-	var r doctor.Report
-	text := doctor.Text{W: &b}
-	for _, s := range steps {
-		r.Add(s)
-		text.Write(s)
-	}
-	text.Summary(&r)
-	require.NoError(t, r.WriteJSON(&b))
-	return b.String()
-}
-
-func TestADirectoryThatRepeatsAPasswordInWhateverItIsAskedIsNotQuoted(t *testing.T) {
+func TestHostile_RepeatedPasswordIsWithheld(t *testing.T) {
 	t.Parallel()
 	const service, user = "Tr0ub4dor&3", "correct horse"
 	for name, spell := range map[string]func(string) string{
@@ -81,14 +65,14 @@ func TestADirectoryThatRepeatsAPasswordInWhateverItIsAskedIsNotQuoted(t *testing
 	}
 }
 
-func TestADirectoryWithoutEndIsToldOfInBounds(t *testing.T) {
+func TestHostile_EndlessAnswersAreReportedInBounds(t *testing.T) {
 	t.Parallel()
 	s := hostileDirectory(t, strings.Repeat("x", 1000), 300)
 	steps := examine(t, func(o *doctor.Options) { o.User = "alice" }, s.URL())
 	require.Less(t, len(written(t, steps)), 100_000)
 }
 
-func TestAReportForAProgramHasNoCharacterThatATerminalObeys(t *testing.T) {
+func TestReport_JSONEscapesControlCharacters(t *testing.T) {
 	t.Parallel()
 	s := hostileDirectory(t, "a\u009b31mb\u202ec\u200bd\x7f", 2)
 	out := written(t, examine(t, func(o *doctor.Options) { o.User = "alice" }, s.URL()))

@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// idleSteps is how many connections a server's silence is measured with. Each is asked once, at its
-// own time: what was asked is not quiet any more.
+// idleSteps is the number of connections that measure a server's idle limit. Each is pinged once,
+// after its own idle time.
 const idleSteps = 10
 
-// idle measures at all servers at once when a quiet connection is cut.
+// idle measures the idle limits of all servers in parallel.
 func (d *doctor) idle(ctx context.Context, servers []string) {
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for _, server := range servers {
 		all.Go(func() {
 			began := time.Now()
-			f := d.quiet(ctx, server, func(format string, args ...any) {
+			f := d.measureIdle(ctx, server, func(format string, args ...any) {
 				if d.Progress != nil {
 					mu.Lock()
 					defer mu.Unlock()
@@ -27,34 +27,34 @@ func (d *doctor) idle(ctx context.Context, servers []string) {
 			})
 			mu.Lock()
 			defer mu.Unlock()
-			d.tell(server, "idle", time.Since(began), f)
+			d.report(server, "idle", time.Since(began), f)
 		})
 	}
 	all.Wait()
 }
 
-// silence is how one quiet connection ended.
-type silence struct {
+// idleResult is how one idle connection ended.
+type idleResult struct {
 	after time.Duration
-	end   ending
+	end   idleEnd
 }
 
-// ending is what became of a quiet connection.
-type ending int
+// idleEnd is the result for an idle connection.
+type idleEnd int
 
 const (
-	givenUp ending = iota // nobody asked it
-	alive                 // it answered when it was asked
-	cut                   // it was ended before it was asked
-	ended                 // it was ended when it was asked
-	dropped               // it did not answer
+	notTested idleEnd = iota // it was not pinged
+	alive                    // it answered the ping
+	cut                      // it ended before the ping
+	ended                    // it ended at the ping
+	dropped                  // it did not answer
 )
 
-// sweep is how long a server may take to cut all connections that are due.
-const sweep = 2 * time.Second
+// disconnectSpread is how long a server may take to disconnect all connections that are due.
+const disconnectSpread = 2 * time.Second
 
-// quiet opens connections to a server and asks each after another time of silence.
-func (d *doctor) quiet(ctx context.Context, server string, progress func(string, ...any)) finding {
+// measureIdle opens connections to a server and pings each after a different idle time.
+func (d *doctor) measureIdle(ctx context.Context, server string, progress func(string, ...any)) finding {
 	var conns []*conn
 	defer func() {
 		for _, c := range conns {
@@ -64,97 +64,96 @@ func (d *doctor) quiet(ctx context.Context, server string, progress func(string,
 	for range idleSteps {
 		a := d.dial(ctx, server, "", false)
 		if a.conn == nil {
-			return skip("not measured: there is no connection, see above")
+			return skip("not measured: no connection could be opened, see above")
 		}
 		conns = append(conns, a.conn)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	progress("%d connections are kept quiet, and asked one after the other, the last after %v", idleSteps, d.Idle)
-	ends := make(chan silence, idleSteps)
+	progress("%d connections are kept idle and pinged one after the other, the last after %v", idleSteps, d.Idle)
+	ends := make(chan idleResult, idleSteps)
 	for i, c := range conns {
-		go func() { ends <- keepQuiet(ctx, c, d.Idle*time.Duration(i+1)/idleSteps) }()
+		go func() { ends <- pingAfterIdle(ctx, c, d.Idle*time.Duration(i+1)/idleSteps) }()
 	}
 	var lived time.Duration
-	var end *silence
+	var end *idleResult
 	for range conns {
 		s := <-ends
 		switch {
-		case s.end == givenUp:
+		case s.end == notTested:
 		case s.end == alive:
 			lived = max(lived, s.after)
-			progress("alive after %v of silence", s.after.Round(100*time.Millisecond))
+			progress("alive after %v idle", s.after.Round(100*time.Millisecond))
 		case end == nil:
 			end = &s
-			progress("dead after %v of silence", s.after.Round(100*time.Millisecond))
+			progress("dead after %v idle", s.after.Round(100*time.Millisecond))
 			if s.end != ended {
-				cancel() // those that were to be asked later are not needed
+				cancel() // later pings are not needed
 				break
 			}
-			// If it was asked just when the server cut it, the others are cut without being asked.
-			defer time.AfterFunc(sweep, cancel).Stop()
+			// If the ping and the disconnect coincided, the others are disconnected without a ping.
+			defer time.AfterFunc(disconnectSpread, cancel).Stop()
 		case end.end == ended && s.end == cut:
 			end = &s
 			cancel()
 		}
 	}
-	return d.measured(lived, end)
+	return d.judgeIdle(lived, end)
 }
 
-// keepQuiet waits until a connection has been quiet so long, and asks it then.
-func keepQuiet(ctx context.Context, c *conn, long time.Duration) silence {
+// pingAfterIdle pings a connection after an idle time.
+func pingAfterIdle(ctx context.Context, c *conn, long time.Duration) idleResult {
 	began := time.Now()
 	timer := time.NewTimer(long)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return silence{time.Since(began), givenUp}
+		return idleResult{time.Since(began), notTested}
 	case <-c.Done():
-		return silence{time.Since(began), cut}
+		return idleResult{time.Since(began), cut}
 	case <-timer.C:
 	}
 	switch _, err := c.Search(context.WithoutCancel(ctx), ping()); {
 	case err == nil:
-		return silence{long, alive}
+		return idleResult{long, alive}
 	case isTimeout(err):
-		return silence{long, dropped}
+		return idleResult{long, dropped}
 	}
-	return silence{long, ended}
+	return idleResult{long, ended}
 }
 
-// measured says what the silence of connections means for our settings.
-func (d *doctor) measured(lived time.Duration, end *silence) finding {
+// judgeIdle compares the measured idle limit with the settings.
+func (d *doctor) judgeIdle(lived time.Duration, end *idleResult) finding {
 	ours, lived := d.Pool.MaxIdleTime, lived.Round(100*time.Millisecond)
 	var f finding
 	switch {
 	case end == nil && ours > lived:
-		f = pass("quiet connections live for %v at the least", lived)
-		f.Details = []string{fmt.Sprintf("whether they live for LDAP_POOL_MAX_IDLE_TIME, %v, only a longer -idle tells", ours)}
+		f = pass("idle connections live for at least %v", lived)
+		f.Details = []string{fmt.Sprintf("to find out whether they live for LDAP_POOL_MAX_IDLE_TIME (%v), run with a longer -idle", ours)}
 		return f
 	case end == nil:
-		return pass("quiet connections live for %v at the least; LDAP_POOL_MAX_IDLE_TIME, %v, is within that", lived, ours)
+		return pass("idle connections live for at least %v; LDAP_POOL_MAX_IDLE_TIME (%v) is below that", lived, ours)
 	case end.end == cut:
-		f = pass("the server, or something between, closes connections that are quiet for %v", end.after.Round(100*time.Millisecond))
-		f.Details = []string{"the pool sees that at once: no login meets such a connection"}
+		f = pass("the server or a device in between closes connections that are idle for %v", end.after.Round(100*time.Millisecond))
+		f.Details = []string{"the pool detects a closed connection immediately: no login uses one"}
 	case end.end == ended:
-		f = pass("the server, or something between, ends connections that are quiet for a time between %v and %v, and does not say so before they are used", lived, end.after.Round(100*time.Millisecond))
-		f.Details = []string{"a ping before use finds that out, and costs the login that meets it a moment"}
+		f = pass("the server or a device in between drops connections that are idle for %v to %v, and reports it only when they are used", lived, end.after.Round(100*time.Millisecond))
+		f.Details = []string{"a ping before use detects a dropped connection and delays that login by a few milliseconds"}
 	default:
-		f = pass("something between drops connections that are quiet for a time between %v and %v, and tells neither side", lived, end.after.Round(100*time.Millisecond))
-		f.Details = []string{"a ping before use finds that out, and costs the login that meets it up to half a second"}
+		f = pass("a device in between silently drops connections that are idle for %v to %v", lived, end.after.Round(100*time.Millisecond))
+		f.Details = []string{"a ping before use detects a dropped connection and delays that login by up to half a second"}
 	}
 	if ours <= lived {
-		f.Finding += fmt.Sprintf("; LDAP_POOL_MAX_IDLE_TIME, %v, is within that", ours)
+		f.Finding += fmt.Sprintf("; LDAP_POOL_MAX_IDLE_TIME (%v) is below that", ours)
 		return f
 	}
 	f.Mark = Warn
-	f.Finding += fmt.Sprintf(", and LDAP_POOL_MAX_IDLE_TIME is %v", ours)
-	f.Remedy = fmt.Sprintf("set LDAP_POOL_MAX_IDLE_TIME=%v, or nothing: the pool learns the limit after a few cuts, and keeps within it from then on", safe(lived, end.after))
+	f.Finding += fmt.Sprintf("; LDAP_POOL_MAX_IDLE_TIME is %v", ours)
+	f.Remedy = fmt.Sprintf("set LDAP_POOL_MAX_IDLE_TIME=%v; or leave it: the pool detects the limit after a few dropped connections and stays below it", safe(lived, end.after))
 	return f
 }
 
-// safe is a time that is surely within a limit: four fifths of what a connection survived, in round
-// numbers.
+// safe returns an idle time within a limit: four fifths of the longest time survived, rounded down.
 func safe(lived, dead time.Duration) time.Duration {
 	if lived == 0 {
 		lived = dead / 2

@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// lockout compares when the directory locks an account with when we stop trying.
-func (s *target) lockout(ctx context.Context) finding {
+// checkLockout compares the directory's lockout with the throttle's limits.
+func (s *target) checkLockout(ctx context.Context) finding {
 	rule := s.Logins.Dialect.Lockout(ctx, reader{s})
 	after, window, where := rule.After, rule.Window, rule.Where
 	switch {
 	case where == "":
-		return skip("the directory does not tell the service identity when it locks accounts; keep AUTH_THROTTLE_FAILURES (%d) and AUTH_THROTTLE_ACCOUNT_FAILURES (%d) under its number",
+		return skip("the directory does not show the service identity after how many failures it locks accounts; keep AUTH_THROTTLE_FAILURES (%d) and AUTH_THROTTLE_ACCOUNT_FAILURES (%d) below that number",
 			s.ClientFailures, s.AccountFailures)
 	case after == 0:
-		return pass("the directory locks no accounts (%s)", where)
+		return pass("the directory does not lock accounts (%s)", where)
 	}
-	f := pass("the directory locks an account after %d failures%s (%s); we stop before", after, within(window), where)
+	f := pass("the directory locks an account after %d failures%s (%s); the throttle stops attempts before that", after, within(window), where)
 	oneClient := int64(s.ClientFailures)
 	if oneClient == 0 {
 		oneClient = int64(s.AccountFailures)
@@ -26,40 +26,40 @@ func (s *target) lockout(ctx context.Context) finding {
 	remedy := s.lockoutRemedy(after)
 	switch {
 	case s.ClientFailures == 0 && s.AccountFailures == 0:
-		f = warn(remedy, "the directory locks an account after %d failures%s (%s), and the throttle is off: anybody who reaches the service can lock anybody out", after, within(window), where)
+		f = warn(remedy, "the directory locks an account after %d failures%s (%s), and the throttle is off: any client that reaches the service can lock any account", after, within(window), where)
 	case oneClient >= after && (s.AccountFailures == 0 || int64(s.AccountFailures) >= after):
-		f = warn(remedy, "the directory locks an account after %d failures%s (%s), and one client may try %d: it can lock anybody out", after, within(window), where, oneClient)
+		f = warn(remedy, "the directory locks an account after %d failures%s (%s), and the throttle allows %d failures per client: one client can lock any account", after, within(window), where, oneClient)
 	case s.AccountFailures == 0 || int64(s.AccountFailures) >= after:
-		f = warn(remedy, "the directory locks an account after %d failures%s (%s), and several clients together may try %s: they can lock anybody out",
+		f = warn(remedy, "the directory locks an account after %d failures%s (%s), and the throttle allows %s failures per account: several clients together can lock any account",
 			after, within(window), where, unlimited(s.AccountFailures))
 	}
 	s.noteLockout(ctx, &f)
 	return f
 }
 
-// fewFailures is a lockout after so few failures that a throttle below it hinders users who
-// mistype.
+// fewFailures is a lockout limit so low that a throttle below it hinders users who mistype.
 const fewFailures = 10
 
-// lockoutRemedy says what keeps strangers from locking accounts, with its price. A directory that
-// locks after a few failures locks its users by their own mistakes: that is cured there.
+// lockoutRemedy returns the settings that prevent callers from locking accounts, with their cost. A
+// directory that locks after a few failures also locks out users who mistype, so its configuration
+// should change first.
 func (s *target) lockoutRemedy(after int64) string {
 	ours := max(after/2, 1)
 	throttle := fmt.Sprintf("set AUTH_THROTTLE_FAILURES=%d and AUTH_THROTTLE_ACCOUNT_FAILURES=%d", ours, max(after-1, 1))
-	price := fmt.Sprintf(" (the price: after %s a user waits up to %v for the next attempt)", mistakes(ours),
+	price := fmt.Sprintf(" (then after %s a user waits up to %v for the next attempt)", mistakes(ours),
 		(s.window() / time.Duration(ours)).Round(time.Second))
 	name := s.Logins.Dialect.LockoutAttribute
 	if after < fewFailures {
-		return fmt.Sprintf("configure the directory to lock after %d failures or more (%s), and to unlock by itself after some minutes; or ", 2*fewFailures,
+		return fmt.Sprintf("configure the directory to lock after %d failures or more (%s), and to unlock automatically after some minutes; or ", 2*fewFailures,
 			name) + throttle + price
 	}
 	return throttle + price + ", or configure the directory to lock after more failures (" + name + ")"
 }
 
-// window is the time in which the throttle gives back a used up budget.
+// window returns the time in which the throttle refunds an exhausted budget.
 func (d *doctor) window() time.Duration { return orDefault(d.Window, 5*time.Minute) }
 
-// mistakes counts wrong passwords.
+// mistakes formats a number of wrong passwords.
 func mistakes(n int64) string {
 	if n == 1 {
 		return "one wrong password"
@@ -67,7 +67,7 @@ func mistakes(n int64) string {
 	return fmt.Sprintf("%d wrong passwords", n)
 }
 
-// noteLockout adds whether callers learn that an account is locked.
+// noteLockout adds whether the directory reports locked accounts to callers.
 func (s *target) noteLockout(ctx context.Context, f *finding) {
 	note := s.Logins.Dialect.LockoutNote(ctx, reader{s})
 	if note.Detail == "" {
@@ -92,7 +92,7 @@ func within(d time.Duration) string {
 
 func unlimited(n int) string {
 	if n == 0 {
-		return "without a limit"
+		return "any number of"
 	}
 	return strconv.Itoa(n)
 }

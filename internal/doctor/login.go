@@ -17,15 +17,15 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// directory is one server, to a login: a connection of the service identity, one for the user's
-// bind, and a record of what was asked.
+// directory is the auth.Directory of one server: a connection of the service identity, one for the
+// user's bind, and a log of the requests.
 type directory struct {
 	search, bind *conn
-	asked        []string
+	log          []string
 	found        []string // by the last search that found anything
 }
 
-// SearchWithFilter is as auth.Directory has it.
+// SearchWithFilter implements auth.Directory.
 func (d *directory) SearchWithFilter(ctx context.Context, req *ldap.SearchRequest, filter ldapconn.Filter) (*ldappool.SearchResult, error) {
 	r, err := d.search.SearchWithFilter(ctx, req, filter)
 	if err != nil {
@@ -50,37 +50,36 @@ func (d *directory) SearchWithFilter(ctx context.Context, req *ldap.SearchReques
 		line += strings.Join(names, "; ")
 		d.found = names
 	}
-	d.asked = append(d.asked, line)
+	d.log = append(d.log, line)
 	return r, nil
 }
 
-// octets are those of a value that is no text, as a filter has them (RFC 4515 section 3).
-var octets = regexp.MustCompile(`(\\[0-9a-f]{2}){8,}`)
+// binaryValue matches a binary value in a filter (RFC 4515 section 3).
+var binaryValue = regexp.MustCompile(`(\\[0-9a-f]{2}){8,}`)
 
-// shortened is a filter without what nobody reads: values that are no text, and the hundredth
-// group.
+// shortened returns a filter without binary values, truncated.
 func shortened(filter string) string {
-	const enough = 250
-	filter = octets.ReplaceAllStringFunc(filter, func(value string) string { return fmt.Sprintf("<%d bytes>", len(value)/len(`\00`)) })
-	if len(filter) > enough {
-		filter = fmt.Sprintf("%s... (%d characters)", strings.ToValidUTF8(filter[:enough/2], ""), len(filter))
+	const maxFilter = 250
+	filter = binaryValue.ReplaceAllStringFunc(filter, func(value string) string { return fmt.Sprintf("<%d bytes>", len(value)/len(`\00`)) })
+	if len(filter) > maxFilter {
+		filter = fmt.Sprintf("%s... (%d characters)", strings.ToValidUTF8(filter[:maxFilter/2], ""), len(filter))
 	}
 	return filter
 }
 
-// Bind is as auth.Directory has it.
+// Bind implements auth.Directory.
 func (d *directory) Bind(ctx context.Context, dn, password string, controls ...ldappool.Control) (*ldappool.BindResult, error) {
 	r, err := d.bind.Bind(ctx, dn, password, controls...)
 	if err != nil {
 		return nil, err
 	}
-	d.asked = append(d.asked, "bind as "+dn+": "+result(r.Code))
+	d.log = append(d.log, "bind as "+dn+": "+result(r.Code))
 	return r, nil
 }
 
-// user explains a user's login: at every server as far as that goes without a password, and at one
-// with it. Asked twice, a wrong password counts twice.
-func (s *target) user(ctx context.Context) {
+// checkUser explains a user's login: at every server without the password, and at one server with
+// it, because each wrong password counts.
+func (s *target) checkUser(ctx context.Context) {
 	if s.User == "" {
 		return
 	}
@@ -92,25 +91,25 @@ func (s *target) user(ctx context.Context) {
 	switch {
 	case s.Password == "":
 	case outcome == auth.InvalidUser, outcome == auth.BadRequest:
-		s.skip("password", "there is nobody to try it as")
+		s.skip("password", "not tried: there is no user to bind as")
 	case s.tried:
-		s.skip("password", "it was tried at another server; a wrong one counts each time")
+		s.skip("password", "not tried again: it was tried at another server, and each wrong password counts")
 	default:
 		s.tried = true
-		s.do("password", func() finding { return s.try(ctx) })
+		s.do("password", func() finding { return s.tryLogin(ctx) })
 	}
 }
 
-// explain takes a login's steps but the bind.
+// explain does a login's steps except the bind.
 func (s *target) explain(ctx context.Context) (finding, auth.Outcome) {
 	d := &directory{search: s.conn}
-	a, err := auth.New(s.Logins, d, nobody{})
+	a, err := auth.New(s.Logins, d, discardLogins{})
 	if err != nil {
-		return fail("see the configuration", "%v", err), auth.InternalError
+		return fail("correct the configuration", "%v", err), auth.InternalError
 	}
 	r := a.Explain(ctx, s.User)
 	if r.Outcome == auth.AccountDisabled {
-		r.Cause = errors.New("its entry says so") // there was no bind
+		r.Cause = errors.New("according to the user's entry") // without a bind
 	}
 	var b dialect.Blocker
 	if r.Outcome == auth.OK && s.Logins.DNTemplate == "" {
@@ -124,12 +123,12 @@ func (s *target) explain(ctx context.Context) (finding, auth.Outcome) {
 		f.Mark = Warn
 	}
 	if r.Outcome == auth.OK {
-		f = pass("%q is %s; nothing but the password would forbid a login", s.User, r.User.DN)
+		f = pass("%q is %s; only a wrong password would prevent a login", s.User, r.User.DN)
 		if s.Logins.DNTemplate != "" {
-			f.Finding = fmt.Sprintf("the template makes %s of %q; whether there is such an entry only a bind tells", r.User.DN, s.User)
+			f.Finding = fmt.Sprintf("the template gives %s for %q; only a bind shows whether that entry exists", r.User.DN, s.User)
 		}
 	}
-	f.Details = d.asked
+	f.Details = d.log
 	if r.User != nil && r.User.Groups != nil {
 		f.Details = append(f.Details, "groups: "+list(r.User.Groups))
 	}
@@ -146,17 +145,17 @@ func (s *target) logins() auth.Config {
 	return c
 }
 
-// try does the whole login.
-func (s *target) try(ctx context.Context) finding {
+// tryLogin does a complete login.
+func (s *target) tryLogin(ctx context.Context) finding {
 	a := s.dial(ctx, s.url, "", false)
 	if a.conn == nil {
-		return fail("try again", "no second connection for the user's bind: %v", a.steps[len(a.steps)-1].err)
+		return fail("try again", "cannot open a second connection for the user's bind: %v", a.steps[len(a.steps)-1].err)
 	}
 	defer a.conn.Close()
 	d := &directory{search: s.conn, bind: a.conn}
-	login, err := auth.New(s.logins(), d, nobody{})
+	login, err := auth.New(s.logins(), d, discardLogins{})
 	if err != nil {
-		return fail("see the configuration", "%v", err)
+		return fail("correct the configuration", "%v", err)
 	}
 	r := login.Authenticate(ctx, auth.Credentials{Username: s.User, Password: s.Password})
 	f := s.outcome(d, r)
@@ -166,7 +165,7 @@ func (s *target) try(ctx context.Context) finding {
 			f.Details = append(f.Details, fmt.Sprintf("warning: %s %d", w.Code, w.Count))
 		}
 	}
-	for _, line := range d.asked { // the step before reported the searches
+	for _, line := range d.log { // the previous step has reported the searches
 		if strings.HasPrefix(line, "bind as ") {
 			f.Details = append(f.Details, line)
 		}
@@ -177,20 +176,20 @@ func (s *target) try(ctx context.Context) finding {
 // outcome explains a login that did not succeed.
 func (s *target) outcome(d *directory, r auth.Result) finding {
 	remedy := map[auth.Outcome]string{
-		auth.InvalidUser:          "see whether the name is right, and whether the filter finds the entry: LDAP_USER_FILTER, LDAP_BASE_DN, LDAP_USER_SCOPE, and what the service identity may read",
+		auth.InvalidUser:          "check the name; check that LDAP_USER_FILTER, LDAP_BASE_DN and LDAP_USER_SCOPE match the user's entry, and that the service identity may read it",
 		auth.InvalidPassword:      "try the right password",
 		auth.AccountLocked:        "unlock the account in the directory",
 		auth.AccountDisabled:      "enable the account in the directory",
-		auth.AccountExpired:       "prolong the account in the directory",
-		auth.PasswordExpired:      "the user must change the password",
-		auth.MustChangePassword:   "the user must change the password",
-		auth.NotPermitted:         "put the user into one of the required groups, or correct LDAP_REQUIRED_GROUPS",
-		auth.BadRequest:           "give another name",
-		auth.DirectoryUnavailable: "see the steps above",
-		auth.DirectoryTimeout:     "put an index on the filter's attributes; look at the directory's load",
+		auth.AccountExpired:       "extend the account's expiry date in the directory",
+		auth.PasswordExpired:      "change the user's password",
+		auth.MustChangePassword:   "change the user's password",
+		auth.NotPermitted:         "add the user to one of the required groups, or correct LDAP_REQUIRED_GROUPS",
+		auth.BadRequest:           "use a name that the service accepts",
+		auth.DirectoryUnavailable: "fix the steps that failed above",
+		auth.DirectoryTimeout:     "index the filter's attributes in the directory; check the directory's load",
 	}[r.Outcome]
 	if remedy == "" {
-		remedy = "see the directory's log"
+		remedy = "read the directory's log"
 	}
 	what := fmt.Sprintf("%q would get status %d, %s", s.User, r.Outcome.Status(), r.Outcome.Message())
 	switch {
@@ -201,16 +200,16 @@ func (s *target) outcome(d *directory, r auth.Result) finding {
 	}
 	switch {
 	case r.Outcome == auth.DirectoryUnavailable && d.bind != nil && errors.Is(r.Cause, ldappool.ErrConnLost) && !s.logins().NoPasswordPolicy:
-		remedy = "see the server's log; if it ends connections on which the password policy control arrives, set LDAP_PASSWORD_POLICY=off"
+		remedy = "read the server's log; if the server closes connections that carry the password policy control, set LDAP_PASSWORD_POLICY=off"
 	case r.Outcome == auth.InvalidUser && len(d.found) > 1:
 		what += ": " + strings.Join(d.found, "; ")
-		remedy = "make LDAP_USER_FILTER or LDAP_BASE_DN narrower, so that a name is one entry's"
+		remedy = "narrow LDAP_USER_FILTER or LDAP_BASE_DN so that a name matches one entry"
 	case r.Outcome == auth.InvalidPassword && s.Logins.DNTemplate != "":
-		remedy += "; or there is no such user, which a DN template does not tell apart"
+		remedy += "; with a DN template, an unknown user gets the same answer"
 	case r.Outcome == auth.InvalidPassword && s.Logins.Dialect.Advice.WrongPassword != "":
 		remedy += "; " + s.Logins.Dialect.Advice.WrongPassword
 	case r.Outcome == auth.NotPermitted && r.Bind.SubCode != "":
-		remedy = "let the account log on at this hour and from this machine (its logon hours and workstations)"
+		remedy = "allow the account to log on at this hour and from this machine (its logon hours and workstations)"
 	case r.Outcome == auth.NotPermitted:
 		what += " (required: " + strings.Join(s.Logins.Groups.Required, "; ") + ")"
 	}

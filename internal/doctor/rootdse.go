@@ -11,7 +11,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// ask searches for one entry, or for those below one.
+// ask does a search.
 func (s *target) ask(ctx context.Context, base string, scope int, filter string, limit int, attributes ...string) (entries []*ldap.Entry, code uint16, matched string, err error) {
 	r, err := s.conn.Search(ctx, ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, limit, 0, false, filter, attributes, nil))
 	if err != nil {
@@ -20,7 +20,7 @@ func (s *target) ask(ctx context.Context, base string, scope int, filter string,
 	return r.Entries, r.Code, r.MatchedDN, nil
 }
 
-// read reads an entry that may not be there, or not for us: nil then.
+// read reads an entry. It returns nil if the entry does not exist or is not visible.
 func (s *target) read(ctx context.Context, dn string, attributes ...string) *ldap.Entry {
 	entries, _, _, err := s.ask(ctx, dn, ldap.ScopeBaseObject, "(objectClass=*)", 1, attributes...)
 	if err != nil || len(entries) == 0 {
@@ -29,13 +29,13 @@ func (s *target) read(ctx context.Context, dn string, attributes ...string) *lda
 	return entries[0]
 }
 
-// rootDSE asks the server what it is (RFC 4512 section 5.1).
-func (s *target) rootDSE(ctx context.Context) finding {
+// checkRootDSE reads the server's root DSE (RFC 4512 section 5.1).
+func (s *target) checkRootDSE(ctx context.Context) finding {
 	e := s.read(ctx, "", "*", "+")
 	if e == nil {
-		f := warn("let everybody read the root DSE: OpenLDAP: access to dn.base=\"\" by * read", "the server does not tell what it is: its root DSE cannot be read")
+		f := warn("allow everyone to read the root DSE (OpenLDAP: access to dn.base=\"\" by * read)", "the server's root DSE cannot be read, so the kind of directory is unknown")
 		if s.Pool.OnlyListedControls && !s.Logins.NoPasswordPolicy {
-			f.Remedy += "; or set LDAP_PASSWORD_POLICY=on if it has password policies, which are not asked for otherwise"
+			f.Remedy += "; or set LDAP_PASSWORD_POLICY=on if it has password policies: otherwise authsvc does not request them"
 		}
 		return f
 	}
@@ -51,11 +51,11 @@ func (s *target) rootDSE(ctx context.Context) finding {
 	return f
 }
 
-// product says what kind of directory a root DSE is of, and whether the preset fits.
+// product reports the kind of directory by its root DSE, and whether the preset fits.
 func (s *target) product() finding {
 	preset, fits := s.Logins.Dialect, dialect.Recognize(s.root)
 	if fits == nil {
-		return pass("a directory of a kind that is not known; preset %s is taken as it is", preset)
+		return pass("unknown kind of directory; preset %s cannot be checked", preset)
 	}
 	product := fits.Product
 	if vendor := s.root.Vendor(); vendor != "" {
@@ -63,43 +63,43 @@ func (s *target) product() finding {
 	}
 	if fits != preset {
 		return warn(fmt.Sprintf("set LDAP_PRESET=%s", fits),
-			"%s; preset %s does not fit: what it says of locked, disabled and expired accounts is not understood", product, preset)
+			"%s; preset %s does not fit: its answers about locked, disabled and expired accounts are not understood", product, preset)
 	}
 	return pass("%s; preset %s fits", product, preset)
 }
 
-// reader reads a server for its dialect.
+// reader is the dialect.Reader of a server.
 type reader struct{ s *target }
 
-// Search is as dialect.Reader has it.
+// Search implements dialect.Reader.
 func (r reader) Search(ctx context.Context, base string, scope int, filter string, limit int, attributes ...string) ([]*ldap.Entry, bool, error) {
 	entries, code, _, err := r.s.ask(ctx, base, scope, filter, limit, attributes...)
 	return entries, code == ldap.LDAPResultSuccess, err
 }
 
-// RootDSE is as dialect.Reader has it.
+// RootDSE implements dialect.Reader.
 func (r reader) RootDSE() dialect.RootDSE { return r.s.root }
 
-// NamesAny is as dialect.Reader has it.
+// NamesAny implements dialect.Reader.
 func (r reader) NamesAny(ctx context.Context, names []string, attribute string) bool {
 	return r.s.namesAny(ctx, names, attribute)
 }
 
 func list(values []string) string {
 	if len(values) == 0 {
-		return "none told"
+		return "none listed"
 	}
 	return strings.Join(values, ", ")
 }
 
 func among(values []string, value string) string {
 	if slices.Contains(values, value) {
-		return "among them"
+		return "included"
 	}
-	return "not among them"
+	return "not included"
 }
 
-// ping is the smallest question there is.
+// ping returns the request of a ping: a read of the root DSE without attributes.
 func ping() *ldap.SearchRequest {
 	return ldap.NewSearchRequest("", ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false, "(objectClass=*)", []string{"1.1"}, nil)
 }

@@ -8,29 +8,29 @@ import (
 	"authsvc/internal/redact"
 )
 
-// Mark says how a step went.
+// Mark is the result of a step.
 type Mark string
 
 // The marks.
 const (
 	OK      Mark = "ok"
-	Warn    Mark = "warn"    // logins work, or may; somebody should look at it
+	Warn    Mark = "warn"    // logins work, or may work, but something should be checked
 	Failed  Mark = "failed"  // logins do not work, or not at this server
-	Skipped Mark = "skipped" // nobody could look
+	Skipped Mark = "skipped" // it could not be checked
 )
 
-// Step is something that was looked at.
+// Step is a finished check.
 type Step struct {
-	Server  string   `json:"server,omitempty"` // its URL; empty for what is this machine's
+	Server  string   `json:"server,omitempty"` // its URL; empty for checks of this machine
 	Name    string   `json:"name"`
 	Mark    Mark     `json:"mark"`
 	TookMS  float64  `json:"took_ms"`
 	Finding string   `json:"finding"`
-	Remedy  string   `json:"remedy,omitempty"` // what to do, where anything is to be done
+	Remedy  string   `json:"remedy,omitempty"` // what to do, if anything
 	Details []string `json:"details,omitempty"`
 }
 
-// finding is a step's end.
+// finding is the result of a step.
 type finding struct {
 	Mark            Mark
 	Finding, Remedy string
@@ -53,47 +53,46 @@ func skip(format string, args ...any) finding {
 	return finding{Mark: Skipped, Finding: fmt.Sprintf(format, args...)}
 }
 
-// do takes a step, and reports whether it went well enough for the next.
+// do does a step, and reports whether the next steps can be done.
 func (d *doctor) do(server, name string, look func() finding) bool {
 	began := time.Now()
 	f := look()
-	d.tell(server, name, time.Since(began), f)
+	d.report(server, name, time.Since(began), f)
 	return f.Mark != Failed
 }
 
-func (d *doctor) tell(server, name string, took time.Duration, f finding) {
+func (d *doctor) report(server, name string, took time.Duration, f finding) {
 	d.Tell(Step{
 		Server: server, Name: name, Mark: f.Mark, TookMS: float64(took.Microseconds()) / 1000,
-		Finding: d.shown(f.Finding), Remedy: d.shown(f.Remedy), Details: d.shownDetails(f.Details),
+		Finding: d.redactPasswords(f.Finding), Remedy: d.redactPasswords(f.Remedy), Details: d.redactDetails(f.Details),
 	})
 }
 
-// Bounds of what is shown of one step: a server chooses how many values its entries and
-// certificates have, and how long.
+// Limits of the output of one step. A server can send any number of values of any length.
 const (
 	maxShown   = 1000 // bytes of a text
 	maxDetails = 50
 )
 
-// shown is a text as it may be shown: bounded, and withheld if a password is in it, which a server
-// may repeat in any attribute, DN or name of its certificate.
-func (d *doctor) shown(text string) string {
+// redactPasswords truncates a text, and withholds it if it contains a password. A server may repeat
+// a password in any attribute, DN or name of its certificate.
+func (d *doctor) redactPasswords(text string) string {
 	const ellipsis = "…"
 	if len(text) > maxShown {
 		text = strings.ToValidUTF8(text[:maxShown-len(ellipsis)], "") + ellipsis
 	}
 	for _, secret := range []string{d.Pool.BindPassword, d.Password} {
 		if redact.Tells(text, secret) {
-			return redact.Withheld + ": a password is in it"
+			return redact.Withheld + ": it contains a password"
 		}
 	}
 	return text
 }
 
-func (d *doctor) shownDetails(lines []string) []string {
+func (d *doctor) redactDetails(lines []string) []string {
 	var shown []string
 	for _, line := range lines[:min(len(lines), maxDetails)] {
-		shown = append(shown, d.shown(line))
+		shown = append(shown, d.redactPasswords(line))
 	}
 	if more := len(lines) - len(shown); more > 0 {
 		shown = append(shown, fmt.Sprintf("and %d more", more))

@@ -12,15 +12,15 @@ import (
 	"authsvc/internal/visible"
 )
 
-// Report is all steps, in the order in which they ended.
+// Report has all steps, in the order in which they ended.
 type Report struct {
-	OK       bool   `json:"ok"` // nothing failed
+	OK       bool   `json:"ok"` // no step failed
 	Failed   int    `json:"failed"`
 	Warnings int    `json:"warnings"`
 	Steps    []Step `json:"steps"`
 }
 
-// Add takes a step in.
+// Add adds a step.
 func (r *Report) Add(s Step) {
 	switch s.Mark {
 	case Failed:
@@ -32,7 +32,7 @@ func (r *Report) Add(s Step) {
 	r.Steps = append(r.Steps, s)
 }
 
-// names are those of the steps with a mark, each once.
+// names returns the names of the steps with a mark, each once.
 func (r *Report) names(m Mark) (names []string) {
 	for _, s := range r.Steps {
 		if s.Mark == m && !slices.Contains(names, s.Name) {
@@ -42,7 +42,7 @@ func (r *Report) names(m Mark) (names []string) {
 	return names
 }
 
-// passedServers are those that answered and at which nothing failed.
+// passedServers returns the servers that answered and without a failed step.
 func (r *Report) passedServers() (servers []string) {
 	failed := map[string]bool{}
 	for _, s := range r.Steps {
@@ -56,8 +56,8 @@ func (r *Report) passedServers() (servers []string) {
 	return servers
 }
 
-// WriteJSON writes the report as one JSON object. What would do something to a terminal is escaped
-// in its texts, as for a person: JSON leaves most of it as it is.
+// WriteJSON writes the report as one JSON object. Terminal control characters in its texts are
+// escaped, because JSON leaves most of them unchanged.
 func (r *Report) WriteJSON(w io.Writer) error {
 	printable := *r
 	printable.Steps = nil
@@ -75,7 +75,7 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	return e.Encode(&printable)
 }
 
-// Text writes steps for a person.
+// Text writes steps as text.
 type Text struct {
 	W      io.Writer
 	Colour bool
@@ -83,7 +83,7 @@ type Text struct {
 	server string
 }
 
-// usualWidth is that of lines which no terminal bounds.
+// usualWidth is the width if the output is not a terminal.
 const usualWidth = 110
 
 // Write writes one step, under its server's heading.
@@ -94,23 +94,22 @@ func (t *Text) Write(s Step) {
 	}
 	head := fmt.Sprintf("%-18s %8s  ", Printable(s.Name), took(s.TookMS))
 	fmt.Fprintf(t.W, "  %s  ", t.paint(s.Mark, fmt.Sprintf("%-7s", s.Mark)))
-	t.hang(markColumns, head, s.Finding)
+	t.printIndented(markColumns, head, s.Finding)
 	for _, line := range s.Details {
 		fmt.Fprint(t.W, strings.Repeat(" ", markColumns))
-		t.hang(markColumns, "- ", line)
+		t.printIndented(markColumns, "- ", line)
 	}
 	if s.Remedy != "" {
 		fmt.Fprint(t.W, strings.Repeat(" ", markColumns))
-		t.hang(markColumns, "do: ", s.Remedy)
+		t.printIndented(markColumns, "do: ", s.Remedy)
 	}
 }
 
-// markColumns are those of a line up to the step's name.
+// markColumns is the number of columns before the step's name.
 const markColumns = 11
 
-// hang writes head and text, which begin at column at, and has the lines that text is too long for
-// begin below its first.
-func (t *Text) hang(at int, head, text string) {
+// printIndented writes head and text at column at. It wraps text with a hanging indent.
+func (t *Text) printIndented(at int, head, text string) {
 	indent := at + utf8.RuneCountInString(head)
 	width := t.Width
 	if width <= 0 {
@@ -120,7 +119,7 @@ func (t *Text) hang(at int, head, text string) {
 	fmt.Fprintln(t.W, head+strings.Join(lines, "\n"+strings.Repeat(" ", indent)))
 }
 
-// took is a duration for a person.
+// took formats a duration.
 func took(ms float64) string {
 	switch d := time.Duration(ms * float64(time.Millisecond)); {
 	case ms <= 0:
@@ -134,8 +133,8 @@ func took(ms float64) string {
 	}
 }
 
-// Summary says in the last lines what failed, and what to do; then which servers are well in spite
-// of it, and what else is to be looked at.
+// Summary writes the failed steps with their remedies, then the servers without a failure, and the
+// warnings.
 func (t *Text) Summary(r *Report) {
 	fmt.Fprintln(t.W)
 	for _, s := range r.Steps {
@@ -144,16 +143,16 @@ func (t *Text) Summary(r *Report) {
 		}
 	}
 	if r.Failed == 0 {
-		fmt.Fprintln(t.W, t.paint(OK, "all well"))
+		fmt.Fprintln(t.W, t.paint(OK, "no check failed"))
 	} else if servers := r.passedServers(); len(servers) > 0 {
-		t.hang(0, "", "well at "+strings.Join(servers, ", "))
+		t.printIndented(0, "", "no failures at "+strings.Join(servers, ", "))
 	}
 	if r.Warnings > 0 {
-		t.hang(0, "to look at: ", strings.Join(r.names(Warn), ", "))
+		t.printIndented(0, "warnings: ", strings.Join(r.names(Warn), ", "))
 	}
 }
 
-// failure writes a step that failed once more.
+// failure writes a failed step again.
 func (t *Text) failure(s Step) {
 	const word = "FAILED"
 	at := s.Name
@@ -161,12 +160,12 @@ func (t *Text) failure(s Step) {
 		at = s.Server + " " + at
 	}
 	fmt.Fprintf(t.W, "%s ", t.paint(Failed, word))
-	t.hang(len(word)+1, "", at+": "+s.Finding)
+	t.printIndented(len(word)+1, "", at+": "+s.Finding)
 	fmt.Fprint(t.W, strings.Repeat(" ", len(word)+1))
-	t.hang(len(word)+1, "do: ", s.Remedy)
+	t.printIndented(len(word)+1, "do: ", s.Remedy)
 }
 
-// paint colours a text by a mark (ECMA-48, SGR), where that is wanted.
+// paint colors a text by a mark (ECMA-48, SGR), if colors are on.
 func (t *Text) paint(m Mark, text string) string {
 	colour, ok := map[Mark]string{OK: "32", Warn: "33", Failed: "31", Skipped: "2"}[m]
 	if !t.Colour || !ok {
@@ -175,8 +174,7 @@ func (t *Text) paint(m Mark, text string) string {
 	return "\x1b[" + colour + "m" + text + "\x1b[0m"
 }
 
-// Printable replaces what would do something to a terminal: findings have words of the directory's
-// in them.
+// Printable escapes terminal control characters: findings contain text from the directory.
 func Printable(s string) string {
 	return visible.Escape(s, func(rune) bool { return false })
 }

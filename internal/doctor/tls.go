@@ -10,39 +10,39 @@ import (
 	"time"
 )
 
-// expiresSoon is when a certificate that is still good is warned of.
+// expiresSoon is the remaining validity below which a certificate is a warning.
 const expiresSoon = 14 * 24 * time.Hour
 
-// secured judges a TLS handshake.
-func (d *doctor) secured(ctx context.Context, server, at string, step dialStep) finding {
+// judgeHandshake reports on a TLS handshake.
+func (d *doctor) judgeHandshake(ctx context.Context, server, at string, step dialStep) finding {
 	if step.err == nil {
-		return d.agreed(*step.tls)
+		return d.describeTLS(*step.tls)
 	}
 	return d.failedTLS(ctx, server, at, step.err)
 }
 
-// agreed says what a handshake that succeeded came to.
-func (d *doctor) agreed(state tls.ConnectionState) finding {
+// describeTLS reports on a handshake that succeeded.
+func (d *doctor) describeTLS(state tls.ConnectionState) finding {
 	leaf := state.PeerCertificates[0]
 	first := firstToExpire(state)
 	left := time.Until(first.NotAfter)
 	f := pass("%s, %s; certificate for %s, %s left", tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), names(leaf), days(time.Until(leaf.NotAfter)))
 	if first != leaf {
-		f.Finding += fmt.Sprintf(", but %s left to that of %s, by which it is signed", days(left), first.Subject)
+		f.Finding += fmt.Sprintf(", but only %s left for that of %s, which signed it", days(left), first.Subject)
 	}
 	switch {
 	case d.Pool.TLS != nil && d.Pool.TLS.InsecureSkipVerify:
-		f.Mark, f.Finding = Warn, f.Finding+"; it was not verified: anybody between can read everybody's passwords"
-		f.Remedy = "LDAP_TLS_INSECURE_SKIP_VERIFY=false, and LDAP_CA_FILE with the authority that issued it"
+		f.Mark, f.Finding = Warn, f.Finding+"; it was not verified: an attacker on the network can read all passwords"
+		f.Remedy = "set LDAP_TLS_INSECURE_SKIP_VERIFY=false, and LDAP_CA_FILE to a PEM file with the authority that issued it"
 	case left < expiresSoon:
-		f.Mark, f.Remedy = Warn, "have the certificate of "+first.Subject.String()+" renewed before "+date(first.NotAfter)
+		f.Mark, f.Remedy = Warn, "renew the certificate of "+first.Subject.String()+" before "+date(first.NotAfter)
 	}
 	f.Details = describe(state.PeerCertificates)
 	return f
 }
 
-// firstToExpire is the certificate of the verified chain that ends it; where none was verified, the
-// server's own.
+// firstToExpire returns the certificate of the verified chain that expires first; without
+// verification, the server's own.
 func firstToExpire(state tls.ConnectionState) *x509.Certificate {
 	first := state.PeerCertificates[0]
 	for _, chain := range state.VerifiedChains[:min(len(state.VerifiedChains), 1)] {
@@ -62,7 +62,7 @@ func (d *doctor) authorities() string {
 	return "the authorities of this system (LDAP_CA_FILE is not set)"
 }
 
-// expectedName is the name that the certificate must have.
+// expectedName returns the name that the certificate must have.
 func (d *doctor) expectedName(server string) string {
 	if d.Pool.TLS != nil && d.Pool.TLS.ServerName != "" {
 		return d.Pool.TLS.ServerName + " (LDAP_TLS_SERVER_NAME)"
@@ -71,7 +71,7 @@ func (d *doctor) expectedName(server string) string {
 	return host
 }
 
-// describe tells of the certificates that the server presented.
+// describe lists the certificates that the server presented.
 func describe(chain []*x509.Certificate) (lines []string) {
 	for _, c := range chain {
 		line := fmt.Sprintf("presented: %q by %q, valid %s to %s", c.Subject, c.Issuer, date(c.NotBefore), date(c.NotAfter))
@@ -83,14 +83,14 @@ func describe(chain []*x509.Certificate) (lines []string) {
 	return lines
 }
 
-// names are those that a certificate is for.
+// names returns the host names and addresses of a certificate.
 func names(c *x509.Certificate) string {
 	all := append([]string(nil), c.DNSNames...)
 	for _, ip := range c.IPAddresses {
 		all = append(all, net.IP.String(ip))
 	}
 	if len(all) == 0 {
-		return fmt.Sprintf("no host (its common name %q does not count)", c.Subject.CommonName)
+		return fmt.Sprintf("no host (its common name %q is not accepted)", c.Subject.CommonName)
 	}
 	return strings.Join(all, ", ")
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestTheFirstCertificateOfTheChainToExpireIsWarnedOf: with it the whole chain is worth nothing.
-func TestTheFirstCertificateOfTheChainToExpireIsWarnedOf(t *testing.T) {
+// TestTLS_WarnsOfTheFirstCertificateToExpire: with it the whole chain is worth nothing.
+func TestTLS_WarnsOfTheFirstCertificateToExpire(t *testing.T) {
 	t.Parallel()
 	const day = 24 * time.Hour
 	certificate := func(name string, left time.Duration) *x509.Certificate {
@@ -24,13 +24,13 @@ func TestTheFirstCertificateOfTheChainToExpireIsWarnedOf(t *testing.T) {
 		remedy      string
 	}{
 		"none soon":                {90 * day, 900 * day, OK, "certificate for ldap.example.org, 90 days left", ""},
-		"the server's own":         {5 * day, 900 * day, Warn, "certificate for ldap.example.org, 5 days left", "have the certificate of CN=ldap.example.org renewed"},
-		"the one that it is under": {90 * day, 5 * day, Warn, "90 days left, but 5 days left to that of CN=Example CA", "have the certificate of CN=Example CA renewed"},
+		"the server's own":         {5 * day, 900 * day, Warn, "certificate for ldap.example.org, 5 days left", "renew the certificate of CN=ldap.example.org"},
+		"the one that it is under": {90 * day, 5 * day, Warn, "90 days left, but only 5 days left for that of CN=Example CA", "renew the certificate of CN=Example CA"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			leaf, above := certificate("ldap.example.org", c.leaf), certificate("Example CA", c.above)
-			f := (&doctor{}).agreed(tls.ConnectionState{
+			f := (&doctor{}).describeTLS(tls.ConnectionState{
 				PeerCertificates: []*x509.Certificate{leaf}, VerifiedChains: [][]*x509.Certificate{{leaf, above}},
 			})
 			assert.Equal(t, c.mark, f.Mark)

@@ -13,19 +13,18 @@ import (
 	"authsvc/ldappool/ldapurl"
 )
 
-// handshake is what a server does in a TLS handshake in which everything is permitted that this
-// program knows.
+// handshake is the result of a TLS handshake that permits every version and cipher suite.
 type handshake struct {
-	ok          bool // it came to its end
+	ok          bool // it succeeded
 	version     uint16
 	suite       uint16
 	authorities []string // of client certificates, that the server named
 }
 
 // tryTLS tries a second handshake with a server that ended the first, to find out what it accepts.
-// Nothing that it says is trusted, and nothing is sent to it.
+// The server is not trusted, and no data is sent to it.
 func (d *doctor) tryTLS(ctx context.Context, server, at string) (h handshake) {
-	ctx, cancel := context.WithTimeout(ctx, speaksTimeout)
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	raw, err := new(net.Dialer).DialContext(ctx, "tcp", at)
 	if err != nil {
@@ -33,7 +32,7 @@ func (d *doctor) tryTLS(ctx context.Context, server, at string) (h handshake) {
 	}
 	defer raw.Close()
 	if deadline, ok := ctx.Deadline(); ok {
-		_ = raw.SetDeadline(deadline) // where it fails, the context ends the handshake
+		_ = raw.SetDeadline(deadline) // if it fails, the context ends the handshake
 	}
 	if d.Pool.StartTLS && ldapurl.SchemeOf(server) == ldapurl.LDAP && !startTLS(raw) {
 		return h
@@ -69,14 +68,14 @@ func anyTLSConfig() *tls.Config {
 // 4.14.1).
 var startTLSRequest = []byte("\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037")
 
-// startTLS reports whether a server agrees to go over to TLS. It reads no byte behind the answer.
+// startTLS reports whether a server accepts StartTLS. It reads no byte past the answer.
 func startTLS(raw net.Conn) bool {
 	if _, err := raw.Write(startTLSRequest); err != nil {
 		return false
 	}
 	head := make([]byte, 2)
 	if _, err := io.ReadFull(raw, head); err != nil || head[0] != 0x30 || head[1] >= 0x80 {
-		return false // an answer that is well is short
+		return false // a valid answer is short
 	}
 	body := make([]byte, head[1])
 	if _, err := io.ReadFull(raw, body); err != nil {
@@ -89,8 +88,8 @@ func startTLS(raw net.Conn) bool {
 var pingRequest = []byte("\x30\x2a\x02\x01\x01\x63\x25\x04\x00\x0a\x01\x00\x0a\x01\x00\x02\x01\x01\x02\x01\x00" +
 	"\x01\x01\x00\x87\x0bobjectClass\x30\x05\x04\x031.1")
 
-// speaksLDAP reports whether a server answers in the clear as a directory does.
-func speaksLDAP(ctx context.Context, at string) bool {
+// answersLDAP reports whether a server answers LDAP without TLS.
+func answersLDAP(ctx context.Context, at string) bool {
 	if _, _, err := net.SplitHostPort(at); err != nil {
 		return false
 	}
@@ -98,7 +97,7 @@ func speaksLDAP(ctx context.Context, at string) bool {
 	return strings.HasPrefix(answer, "\x30") && strings.Contains(answer[:min(len(answer), 12)], "\x02\x01\x01")
 }
 
-// serverName is the name that a server's certificate must have.
+// serverName returns the name that a server's certificate must have.
 func (d *doctor) serverName(server string) string {
 	if d.Pool.TLS != nil && d.Pool.TLS.ServerName != "" {
 		return d.Pool.TLS.ServerName
@@ -107,7 +106,7 @@ func (d *doctor) serverName(server string) string {
 	return host
 }
 
-// oldestVersion is the oldest version of TLS that the service speaks.
+// oldestVersion returns the oldest version of TLS that the service supports.
 func (d *doctor) oldestVersion() uint16 {
 	if d.Pool.TLS != nil {
 		return max(d.Pool.TLS.MinVersion, tls.VersionTLS12)
@@ -115,24 +114,24 @@ func (d *doctor) oldestVersion() uint16 {
 	return tls.VersionTLS12
 }
 
-// debugSetting is what GODEBUG has to hold for a cipher suite to be offered, and what that costs.
+// debugSetting returns the GODEBUG setting that enables a cipher suite, and its cost.
 func debugSetting(suite uint16) (setting, offers, cost string) {
 	const (
-		rsa  = "an attacker who gets the server's key, even years later, can read every password in recorded traffic (no forward secrecy)"
+		rsa  = "an attacker who obtains the server's key, even years later, can read every password in recorded traffic (no forward secrecy)"
 		tdes = "an attacker who records some hundred gigabytes of one connection can read parts of it (Sweet32)"
 	)
 	switch suite {
 	case tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA, tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_256_GCM_SHA384:
-		return "tlsrsakex=1", "RSA key exchange only", rsa
+		return "tlsrsakex=1", "only RSA key exchange", rsa
 	case tls.TLS_RSA_WITH_3DES_EDE_CBC_SHA:
-		return "tlsrsakex=1,tls3des=1", "RSA key exchange with Triple DES only", rsa + "; " + tdes
+		return "tlsrsakex=1,tls3des=1", "only RSA key exchange with Triple DES", rsa + "; " + tdes
 	case tls.TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA:
-		return "tls3des=1", "Triple DES only", tdes
+		return "tls3des=1", "only Triple DES", tdes
 	}
-	return "", "only cipher suites that are broken", ""
+	return "", "only insecure cipher suites", ""
 }
 
-// isOffered reports whether the service offers a cipher suite as it runs.
+// isOffered reports whether the service offers a cipher suite by default.
 func isOffered(suite uint16) bool {
 	for _, s := range tls.CipherSuites() {
 		if s.ID == suite {

@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// narrowest is the least that a text is wrapped to, however narrow the terminal.
+// narrowest is the minimum width of a wrapped text.
 const narrowest = 30
 
 // wrap breaks a text at its spaces into lines of at most width columns. A word that is longer, a DN

@@ -1,6 +1,6 @@
-// Package fanout passes the events of logins and of the pool to several observers. Observers know
-// nothing of each other: to add one, implement [auth.Observer] or return an [ldappool.Trace], and
-// name it where the service is built.
+// Package fanout passes the events of logins and of the pool to several observers. Observers are
+// independent of each other. To add one, implement [auth.Observer] or return an [ldappool.Trace],
+// and add it where the service is built.
 package fanout
 
 import (
@@ -27,23 +27,23 @@ func Traces(all ...ldappool.Trace) ldappool.Trace {
 	var t ldappool.Trace
 	for _, next := range all {
 		t = ldappool.Trace{
-			Acquired:      both2(t.Acquired, next.Acquired),
-			Operated:      both2(t.Operated, next.Operated),
-			Dialed:        both(t.Dialed, next.Dialed),
-			Pinged:        both(t.Pinged, next.Pinged),
-			Retired:       both(t.Retired, next.Retired),
-			ServerChanged: both(t.ServerChanged, next.ServerChanged),
-			LimitLearned:  both3(t.LimitLearned, next.LimitLearned),
-			QuirkLearned:  both3(t.QuirkLearned, next.QuirkLearned),
-			LookedUp:      both3(t.LookedUp, next.LookedUp),
-			Reconfigured:  both(t.Reconfigured, next.Reconfigured),
+			Acquired:      chain2(t.Acquired, next.Acquired),
+			Operated:      chain2(t.Operated, next.Operated),
+			Dialed:        chain(t.Dialed, next.Dialed),
+			Pinged:        chain(t.Pinged, next.Pinged),
+			Retired:       chain(t.Retired, next.Retired),
+			ServerChanged: chain(t.ServerChanged, next.ServerChanged),
+			LimitLearned:  chain3(t.LimitLearned, next.LimitLearned),
+			QuirkLearned:  chain3(t.QuirkLearned, next.QuirkLearned),
+			LookedUp:      chain3(t.LookedUp, next.LookedUp),
+			Reconfigured:  chain(t.Reconfigured, next.Reconfigured),
 		}
 	}
 	return t
 }
 
-// both returns a hook that calls f and then g. Either may be nil.
-func both[A any](f, g func(A)) func(A) {
+// chain returns a hook that calls f and then g. Either may be nil.
+func chain[A any](f, g func(A)) func(A) {
 	if f == nil {
 		return g
 	}
@@ -53,7 +53,7 @@ func both[A any](f, g func(A)) func(A) {
 	return func(a A) { f(a); g(a) }
 }
 
-func both2[A, B any](f, g func(A, B)) func(A, B) {
+func chain2[A, B any](f, g func(A, B)) func(A, B) {
 	if f == nil {
 		return g
 	}
@@ -63,7 +63,7 @@ func both2[A, B any](f, g func(A, B)) func(A, B) {
 	return func(a A, b B) { f(a, b); g(a, b) }
 }
 
-func both3[A, B, C any](f, g func(A, B, C)) func(A, B, C) {
+func chain3[A, B, C any](f, g func(A, B, C)) func(A, B, C) {
 	if f == nil {
 		return g
 	}

@@ -184,7 +184,7 @@ func TestObservers_AllocateNothing(t *testing.T) {
 	}))
 }
 
-// decided is an Authenticator that comes to one result after the events of a login.
+// decided is an Authenticator that returns one result after the events of a login.
 type decided struct {
 	all
 

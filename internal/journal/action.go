@@ -6,38 +6,38 @@ import (
 	"authsvc/ldappool"
 )
 
-// What is done about a fault, in fixed words: what becomes of logins, and within what time the pool
-// tries again (docs/pool.md, Servers).
+// The values of action: what happens to logins, and when the pool tries again (docs/pool.md,
+// Servers).
 const (
 	loginsElsewhere = "logins go to other servers"
-	loginsGoOn      = "logins go on over connections that work"
-	loginsRefused   = "logins get status 11 at once"
+	loginsContinue  = "logins continue on connections that work"
+	loginsRefused   = "logins get status 11 immediately"
 
-	againSoon     = "probed again within 1 s"
-	againRarely   = "probed again within 30 s"
-	againRefused  = "the service identity is tried again within 15 min, at once after a reload"
-	againLookedUp = "looked up again within 30 s"
+	probedSoon    = "probed again within 1 s"
+	probedRarely  = "probed again within 30 s"
+	bindRetried   = "the service identity is tried again within 15 min, immediately after a reload"
+	lookupRetried = "looked up again within 30 s"
 
-	actionHangsUp = "connections for users' binds are checked by a service bind"
+	checkedByBind = "connections for users' binds begin with a service bind"
 
-	actionClosed = "the connection was closed, another takes its place"
+	connReplaced = "the connection was closed and is replaced"
 )
 
-// action returns what is done about a server that is not usable.
+// action returns what happens while a server is not usable.
 func (h *history) action(server string, stat *ldappool.Stat) string {
-	again := againSoon
+	next := probedSoon
 	switch {
 	case errors.Is(h.err, ldappool.ErrServiceRefused):
-		again = againRefused
+		next = bindRetried
 	case h.state == ldappool.ServerDown && h.op != opProbe && h.op != opDial:
-		again = againRarely // it answers probes: its breaker is open, and waits longer each time
+		next = probedRarely // it answers probes: its breaker is open, with growing pauses
 	}
-	return logins(server, stat) + again
+	return loginsAction(server, stat) + next
 }
 
-// logins returns what becomes of logins while a server or a domain cannot be used; nothing if stat
+// loginsAction returns what happens to logins while a server or a domain cannot be used; "" if stat
 // is nil.
-func logins(server string, stat *ldappool.Stat) string {
+func loginsAction(server string, stat *ldappool.Stat) string {
 	if stat == nil {
 		return ""
 	}
@@ -47,7 +47,7 @@ func logins(server string, stat *ldappool.Stat) string {
 		}
 	}
 	if stat.Usable {
-		return loginsGoOn + "; "
+		return loginsContinue + "; "
 	}
 	return loginsRefused + "; "
 }

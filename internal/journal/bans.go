@@ -15,7 +15,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// A ban of this service's address shows as banFailures wrong passwords at a server within
+// A ban of this service's address is assumed after banFailures wrong passwords at a server within
 // banWindow, no right one after them, and then a refusal.
 const (
 	banFailures = 3
@@ -23,11 +23,10 @@ const (
 	banInterval = time.Hour // the shortest time between two lines about a server
 )
 
-const actionBan = "wait for the end of the ban; let the server make an exception of this service's address, or lower AUTH_THROTTLE_FAILURES: " +
+const actionBan = "wait until the ban ends; exempt this service's address on the server, or lower AUTH_THROTTLE_FAILURES: " +
 	"see docs/directories.md"
 
-// bans recognises servers that seem to ban this service's address after wrong passwords of its
-// users.
+// bans recognizes servers that seem to ban this service's address after its users' wrong passwords.
 type bans struct {
 	log *slog.Logger
 
@@ -35,10 +34,10 @@ type bans struct {
 	servers map[string]*rejections // guarded by mu; at most poolevent.MaxServers
 }
 
-// rejections are the wrong passwords that a server rejected last.
+// rejections are the times of the last wrong passwords at a server.
 type rejections struct {
 	last       [banFailures]time.Time // oldest first; zero: none
-	right      bool                   // it accepted one after them
+	accepted   bool                   // a right password came after them
 	lastLogged time.Time
 }
 
@@ -54,7 +53,7 @@ func (b *bans) operated(e ldappool.OperationEvent) {
 	r := b.servers[e.Server]
 	switch {
 	case e.Code == ldap.LDAPResultSuccess && r != nil:
-		r.right = true
+		r.accepted = true
 	case e.Code == ldap.LDAPResultSuccess, r == nil && len(b.servers) >= poolevent.MaxServers:
 	default:
 		if r == nil {
@@ -62,18 +61,18 @@ func (b *bans) operated(e ldappool.OperationEvent) {
 			b.servers[e.Server] = r
 		}
 		copy(r.last[:], r.last[1:])
-		r.last[banFailures-1], r.right = time.Now(), false
+		r.last[banFailures-1], r.accepted = time.Now(), false
 	}
 }
 
-// dialed looks at a failed dial: a gateway may refuse connections, or drop what is sent.
+// dialed checks a failed dial: a gateway may refuse connections, or drop packets.
 func (b *bans) dialed(e ldappool.DialEvent) {
 	if e.Err != nil && !errors.Is(e.Err, context.Canceled) {
 		b.refused(e.Server, dialOp(e), logsafe.ErrorText(e.Err))
 	}
 }
 
-// loginDone looks at a login that the server refused to do.
+// loginDone checks a login that the server refused.
 func (b *bans) loginDone(r auth.Result) {
 	if r.Outcome != auth.DirectoryUnavailable || r.Server == "" {
 		return
@@ -93,7 +92,7 @@ func (b *bans) refused(server, op, text string) {
 	now := time.Now()
 	b.mu.Lock()
 	r := b.servers[server]
-	banned := r != nil && !r.right && !r.last[0].IsZero() && now.Sub(r.last[0]) <= banWindow
+	banned := r != nil && !r.accepted && !r.last[0].IsZero() && now.Sub(r.last[0]) <= banWindow
 	first := banned && (r.lastLogged.IsZero() || now.Sub(r.lastLogged) >= banInterval)
 	if first {
 		r.lastLogged = now

@@ -40,16 +40,16 @@ func banLines(t *testing.T, logs *observertest.Buffer) (found []map[string]any) 
 	return found
 }
 
-// TestBans_AreToldOnceWithTheServersWords after three wrong passwords and no right one, by whatever
-// they show first.
-func TestBans_AreToldOnceWithTheServersWords(t *testing.T) {
+// TestBans_AreLoggedOnceWithTheServersText after three wrong passwords and no right one, by
+// whatever they show first.
+func TestBans_AreLoggedOnceWithTheServersText(t *testing.T) {
 	t.Parallel()
 	refused := errors.New("service bind: the service identity was refused: Unwilling To Perform (Source is in a timeout)")
 	for name, c := range map[string]struct {
 		before []uint16
 		wait   time.Duration
 		server string
-		told   bool
+		banned bool
 	}{
 		"three wrong passwords":           {[]uint16{49, 49, 49}, 0, observertest.ServerA, true},
 		"a right one before them":         {[]uint16{0, 49, 49, 49}, 30 * time.Second, observertest.ServerA, true},
@@ -71,7 +71,7 @@ func TestBans_AreToldOnceWithTheServersWords(t *testing.T) {
 					trace.Dialed(ldappool.DialEvent{Server: c.server, Lane: ldappool.SearchLane, Err: refused})
 				}
 				lines := banLines(t, logs)
-				if !c.told {
+				if !c.banned {
 					assert.Empty(t, lines)
 					return
 				}
@@ -83,8 +83,8 @@ func TestBans_AreToldOnceWithTheServersWords(t *testing.T) {
 	}
 }
 
-// TestBans_ALoginThatIsRefusedTells what the server said to its search or bind.
-func TestBans_ALoginThatIsRefusedTells(t *testing.T) {
+// TestBans_RejectedLoginReports what the server said to its search or bind.
+func TestBans_RejectedLoginReports(t *testing.T) {
 	t.Parallel()
 	for _, bind := range []bool{false, true} {
 		j, logs := newTest(slog.LevelWarn)
@@ -149,13 +149,13 @@ func TestBans_KeepABoundedNumberOfServers(t *testing.T) {
 	assert.Len(t, b.servers, poolevent.MaxServers)
 }
 
-// TestQuirksAreTold once, with what is done about them.
-func TestQuirksAreTold(t *testing.T) {
+// TestQuirks_AreLogged once, with what is done about them.
+func TestQuirks_AreLogged(t *testing.T) {
 	t.Parallel()
 	j, logs := newTest(slog.LevelInfo)
 	trace := j.Trace()
 	trace.QuirkLearned(observertest.ServerA, "hangs_up", errors.New("ping: no"))
 	assert.Equal(t, []map[string]any{
-		{"level": "INFO", "msg": "directory server quirk learnt", "server": observertest.ServerA, "quirk": "hangs_up", "error": "ping: no", "action": actionHangsUp},
+		{"level": "INFO", "msg": "directory server quirk detected", "server": observertest.ServerA, "quirk": "hangs_up", "error": "ping: no", "action": checkedByBind},
 	}, logs.Lines(t))
 }

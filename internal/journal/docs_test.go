@@ -47,12 +47,12 @@ func row(rows []string, message string) string {
 	return ""
 }
 
-func TestTheDocumentHasEachLineOfTheDirectoryWithItsFields(t *testing.T) {
+func TestDocs_ListEachDirectoryMessageWithItsFields(t *testing.T) {
 	t.Parallel()
 	rows := logTable(t)
 	synctest.Test(t, func(t *testing.T) {
 		j, logs := newTest(slog.LevelDebug)
-		tellOfEverything(t, j.Trace())
+		writeEveryLine(t, j.Trace())
 		seen := map[string]bool{}
 		for _, line := range logs.Lines(t) {
 			message, _ := line["msg"].(string)
@@ -79,14 +79,14 @@ func TestTheDocumentHasEachLineOfTheDirectoryWithItsFields(t *testing.T) {
 	})
 }
 
-// tellOfEverything has every line about the directory written, in a bubble.
-func tellOfEverything(t *testing.T, trace ldappool.Trace) {
+// writeEveryLine makes the journal write every line about the directory, in a bubble.
+func writeEveryLine(t *testing.T, trace ldappool.Trace) {
 	t.Helper()
 	other := errors.New("service bind: refused")
 	change(trace, suspect, usable)
 	for _, state := range []ldappool.ServerState{suspect, down} {
 		change(trace, usable, state)
-		time.Sleep(stillInterval) // bubble
+		time.Sleep(reminderInterval) // bubble
 		failedProbe(trace, errRefused)
 		failedProbe(trace, other)
 		trace.Pinged(ldappool.PingEvent{Server: observertest.ServerA, Err: errRefused})
@@ -110,9 +110,9 @@ func tellOfEverything(t *testing.T, trace ldappool.Trace) {
 	trace.Reconfigured(time.Second)
 }
 
-// TestTheDocumentHasEachMessageOfTheSource looks for the messages that stand in the source as they
+// TestDocs_ListEachMessageOfTheSource looks for the messages that stand in the source as they
 // are.
-func TestTheDocumentHasEachMessageOfTheSource(t *testing.T) {
+func TestDocs_ListEachMessageOfTheSource(t *testing.T) {
 	t.Parallel()
 	rows := logTable(t)
 	written := regexp.MustCompile(`\b(?:log|logger)\.(?:Info|Warn|Error)\("([^":]+)`)

@@ -11,6 +11,15 @@ import (
 	"authsvc/ldappool"
 )
 
+// The messages about a server's state.
+const (
+	serverUsable       = "directory server usable"
+	serverSuspect      = "directory server suspect"
+	serverDown         = "directory server down"
+	serverStillSuspect = "directory server still suspect"
+	serverStillDown    = "directory server still down"
+)
+
 // events writes lines about the directory's servers and connections.
 type events struct {
 	log    *slog.Logger
@@ -24,7 +33,7 @@ type events struct {
 	domains map[string]*lookups
 }
 
-// newEvents returns events that take from stat what becomes of logins. stat returns nil if that is
+// newEvents returns events that use stat to say what happens to logins. stat returns nil if that is
 // not known.
 func newEvents(log *slog.Logger, limits *logsafe.Limiter, stat func() *ldappool.Stat) *events {
 	return &events{
@@ -41,10 +50,10 @@ func (ev *events) serverChanged(e ldappool.ServerEvent) {
 	ev.settleLocked(e.Server, h, true)
 }
 
-// observe records an attempt at a server, which failed if err is not nil. It also writes a line
-// that was suppressed or waited for an earlier one, and the line that a server is still away. No
-// timer is needed for that: a server that is down is probed, and the connections to a usable one
-// are dialed and pinged.
+// observe records an attempt at a server, which failed if err is not nil. It also writes overdue
+// lines: a suppressed or out-of-order change, and the reminder that a server is still not usable.
+// No timer is needed for that, because attempts recur: a server that is down is probed, and the
+// connections to a usable one are dialed and pinged.
 func (ev *events) observe(server, op string, err error) {
 	ev.mu.Lock()
 	defer ev.mu.Unlock()
@@ -53,8 +62,8 @@ func (ev *events) observe(server, op string, err error) {
 		return
 	}
 	changed := h.outOfOrder != nil
-	h.release()
-	doubted := h.loggedState == ldappool.ServerSuspect && h.otherCause() // and no change of state has said why
+	h.applyOutOfOrder()
+	doubted := h.loggedState == ldappool.ServerSuspect && h.causeChanged() // and no change of state has explained it
 	if err != nil {
 		h.failed.count(op)
 		h.dialFailed(op, err)
@@ -62,18 +71,18 @@ func (ev *events) observe(server, op string, err error) {
 	if ev.settleLocked(server, h, changed) || h.state == ldappool.ServerUsable || h.loggedState == ldappool.ServerUsable {
 		return
 	}
-	if doubted || h.loggedState == ldappool.ServerDown && h.otherCause() {
+	if doubted || h.loggedState == ldappool.ServerDown && h.causeChanged() {
 		ev.logCauseLocked(server, h)
 	}
-	if time.Since(h.lastLogged) >= stillInterval && !h.lastLogged.IsZero() {
-		suppressed, _ := ev.limits.Allow(logsafe.Key{Server: server, What: "cause"}) // of which this is one, at its own pace
-		ev.logAwayLocked(server, h, "directory server still "+h.loggedState.String(), withSuppressed(nil, suppressed)...)
+	if time.Since(h.lastLogged) >= reminderInterval && !h.lastLogged.IsZero() {
+		suppressed, _ := ev.limits.Allow(logsafe.Key{Server: server, What: "cause"}) // counted, and written even beyond the limit
+		ev.logStillLocked(server, h, withSuppressed(nil, suppressed)...)
 	}
 }
 
-// settleLocked writes a line if the log says another state, and reports whether it did. A change
-// between down and suspect is no news: the server is being probed and has not come back. changed is
-// false if the line of that state was suppressed before.
+// settleLocked writes a line if the last logged state differs, and reports whether it did. A change
+// from down to suspect is not logged, because the server is only being probed. changed is false if
+// the line of that state was suppressed before.
 func (ev *events) settleLocked(server string, h *history, changed bool) bool {
 	if h.state == h.loggedState || h.state == ldappool.ServerSuspect && h.loggedState == ldappool.ServerDown {
 		return false
@@ -91,40 +100,52 @@ func (ev *events) settleLocked(server string, h *history, changed bool) bool {
 	h.loggedState, h.suppressed = h.state, 0
 	if h.state == ldappool.ServerUsable {
 		attrs := []slog.Attr{slog.String("server", logsafe.Clean(server, logsafe.MaxText))}
-		if h.away > 0 {
-			attrs = append(attrs, span("away", h.away))
+		if h.downtime > 0 {
+			attrs = append(attrs, durationAttr("away", h.downtime))
 		}
-		ev.log.LogAttrs(context.Background(), slog.LevelInfo, "directory server usable", withSuppressed(attrs, suppressed)...)
+		ev.log.LogAttrs(context.Background(), slog.LevelInfo, serverUsable, withSuppressed(attrs, suppressed)...)
 		return true
 	}
-	ev.logStateLocked(server, h, "directory server "+h.state.String(), withSuppressed(nil, suppressed)...)
+	attrs := withSuppressed(ev.stateAttrsLocked(server, h), suppressed)
+	if h.state == ldappool.ServerDown {
+		ev.log.LogAttrs(context.Background(), slog.LevelWarn, serverDown, attrs...)
+	} else {
+		ev.log.LogAttrs(context.Background(), slog.LevelWarn, serverSuspect, attrs...)
+	}
 	return true
 }
 
-// logCauseLocked writes that a server is not usable for another reason than the log says, if the
+// logCauseLocked writes that the cause of a server's state is not the one in its last line, if the
 // limit allows it.
 func (ev *events) logCauseLocked(server string, h *history) {
 	suppressed, ok := ev.limits.Allow(logsafe.Key{Server: server, What: "cause"})
 	if ok {
-		ev.logAwayLocked(server, h, "directory server still "+h.loggedState.String()+", for another reason", withSuppressed(nil, suppressed)...)
+		ev.logStillLocked(server, h, withSuppressed([]slog.Attr{slog.Bool("cause_changed", true)}, suppressed)...)
 	}
 }
 
-// logAwayLocked writes how long a server has been away, and what failed since its last line.
-func (ev *events) logAwayLocked(server string, h *history, message string, more ...slog.Attr) {
-	attrs := []slog.Attr{slog.Time("since", h.left), span("away", time.Since(h.left)), h.failed.attr()}
-	ev.logStateLocked(server, h, message, append(attrs, more...)...)
+// logStillLocked writes that a server is still not usable, for how long, and what failed since its
+// last line.
+func (ev *events) logStillLocked(server string, h *history, more ...slog.Attr) {
+	failed := h.failed.attr()
+	attrs := ev.stateAttrsLocked(server, h)
+	attrs = append(attrs, slog.Time("since", h.unusableSince), durationAttr("away", time.Since(h.unusableSince)), failed)
+	attrs = append(attrs, more...)
+	if h.loggedState == ldappool.ServerDown {
+		ev.log.LogAttrs(context.Background(), slog.LevelWarn, serverStillDown, attrs...)
+	} else {
+		ev.log.LogAttrs(context.Background(), slog.LevelWarn, serverStillSuspect, attrs...)
+	}
 }
 
-// logStateLocked writes a line about a server that is not usable: what failed, the error, and what
-// is done about it.
-func (ev *events) logStateLocked(server string, h *history, message string, more ...slog.Attr) {
+// stateAttrsLocked returns the fields of a line about a server that is not usable: what failed, the
+// error, and what is done about it. The caller writes the line.
+func (ev *events) stateAttrsLocked(server string, h *history) []slog.Attr {
 	h.lastLogged, h.loggedCause, h.failed = time.Now(), logsafe.ErrorText(h.err), nil
 	attrs := []slog.Attr{slog.String("server", logsafe.Clean(server, logsafe.MaxText))}
 	attrs = logsafe.AppendText(attrs, "operation", h.op, logsafe.MaxText)
 	attrs = logsafe.AppendText(attrs, "error", logsafe.ErrorText(h.err), logsafe.MaxText)
-	attrs = append(attrs, slog.String("action", h.action(server, ev.stat())))
-	ev.log.LogAttrs(context.Background(), slog.LevelWarn, message, append(attrs, more...)...)
+	return append(attrs, slog.String("action", h.action(server, ev.stat())))
 }
 
 // withSuppressed adds the number of lines that were left out, unless it is 0.
@@ -150,97 +171,97 @@ func (ev *events) historyLocked(server string) *history {
 
 func (ev *events) dialed(e ldappool.DialEvent) {
 	ev.observe(e.Server, dialOp(e), e.Err)
-	if e.Err == nil {
+	if e.Err == nil || !ev.debugs() {
 		return
 	}
-	ev.debug("directory dial failed", e.Server, e.Lane, e.Err,
-		span("took", e.Took), slog.Bool("probe", e.Probe))
+	ev.log.LogAttrs(context.Background(), slog.LevelDebug, "directory dial failed",
+		connAttrs(e.Server, e.Lane, e.Err, durationAttr("took", e.Took), slog.Bool("probe", e.Probe))...)
 }
 
 func (ev *events) pinged(e ldappool.PingEvent) {
 	ev.observe(e.Server, opPing, e.Err)
-	if e.Err == nil {
+	if e.Err == nil || !ev.debugs() {
 		return
 	}
-	ev.debug("directory ping failed", e.Server, e.Lane, e.Err,
-		span("took", e.Took), span("idle", e.Idle))
+	ev.log.LogAttrs(context.Background(), slog.LevelDebug, "directory ping failed",
+		connAttrs(e.Server, e.Lane, e.Err, durationAttr("took", e.Took), durationAttr("idle", e.Idle))...)
 }
 
-// operated counts what fails at a server that is not usable. It ignores successes: every login
-// calls it.
+// operated counts failures at a server that is not usable. It ignores successes, because every
+// login calls it.
 func (ev *events) operated(e ldappool.OperationEvent) {
 	if e.Err != nil {
 		ev.observe(e.Server, e.Op, e.Err)
 	}
 }
 
-// retired warns if the server ended the connection with a notice of disconnection, or sent bytes
-// that are no LDAP.
+// retired warns if the server ended the connection with a notice of disconnection, or sent
+// something other than LDAP.
 func (ev *events) retired(e ldappool.RetireEvent) {
 	details := []slog.Attr{
-		slog.String("reason", string(e.Reason)), span("age", e.Age), span("idle", e.Idle),
+		slog.String("reason", string(e.Reason)), durationAttr("age", e.Age), durationAttr("idle", e.Idle),
 	}
 	const message = "directory connection retired"
 	if e.Reason != "notice" && e.Reason != "protocol" {
-		ev.debug(message, e.Server, e.Lane, e.Err, details...)
+		if ev.debugs() {
+			ev.log.LogAttrs(context.Background(), slog.LevelDebug, message, connAttrs(e.Server, e.Lane, e.Err, details...)...)
+		}
 		return
 	}
 	suppressed, ok := ev.limits.Allow(logsafe.Key{Server: e.Server, What: string(e.Reason)})
 	if !ok {
 		return
 	}
-	details = append(details, slog.String("operation", "receive"), slog.String("action", actionClosed))
+	details = append(details, slog.String("operation", "receive"), slog.String("action", connReplaced))
 	details = withSuppressed(details, suppressed)
-	ev.write(slog.LevelWarn, message, e.Server, e.Lane, e.Err, details...)
+	ev.log.LogAttrs(context.Background(), slog.LevelWarn, message, connAttrs(e.Server, e.Lane, e.Err, details...)...)
 }
 
-// limitLearned logs what was learned of a server's idle limit, or that it no longer holds.
+// limitLearned logs a server's learned idle limit, or that it no longer holds.
 func (ev *events) limitLearned(server string, idle, was time.Duration) {
 	suppressed, ok := ev.limits.Allow(logsafe.Key{Server: server, What: "limit"})
 	if !ok {
 		return
 	}
 	attrs := []slog.Attr{slog.String("server", logsafe.Clean(server, logsafe.MaxText))}
-	message := "directory connection limit forgotten"
 	if idle > 0 {
-		message = "directory connection limit learnt"
-		attrs = append(attrs, span("idle", idle))
+		attrs = append(attrs, durationAttr("idle", idle))
 	}
 	if was > 0 {
-		attrs = append(attrs, span("was_idle", was))
+		attrs = append(attrs, durationAttr("was_idle", was))
 	}
-	ev.log.LogAttrs(context.Background(), slog.LevelInfo, message, withSuppressed(attrs, suppressed)...)
+	attrs = withSuppressed(attrs, suppressed)
+	if idle > 0 {
+		ev.log.LogAttrs(context.Background(), slog.LevelInfo, "directory connection limit detected", attrs...)
+	} else {
+		ev.log.LogAttrs(context.Background(), slog.LevelInfo, "directory connection limit discarded", attrs...)
+	}
 }
 
-// quirkLearned logs a behavior that few servers have, and what is done about it. The pool reports
-// each once.
+// quirkLearned logs an unusual behavior of a server, and how the pool adapts. The pool reports each
+// once.
 func (ev *events) quirkLearned(server, quirk string, err error) {
 	attrs := []slog.Attr{slog.String("server", logsafe.Clean(server, logsafe.MaxText)), slog.String("quirk", quirk)}
 	attrs = logsafe.AppendText(attrs, "error", logsafe.ErrorText(err), logsafe.MaxText)
-	ev.log.LogAttrs(context.Background(), slog.LevelInfo, "directory server quirk learnt", append(attrs, slog.String("action", actionHangsUp))...)
+	ev.log.LogAttrs(context.Background(), slog.LevelInfo, "directory server quirk detected", append(attrs, slog.String("action", checkedByBind))...)
 }
 
-// reconfigured logs that no connection is left which was made before the last reload.
+// reconfigured logs that no connection from before the last reload is left.
 func (ev *events) reconfigured(took time.Duration) {
-	ev.log.LogAttrs(context.Background(), slog.LevelInfo, "directory connections renewed", span("took", took))
+	ev.log.LogAttrs(context.Background(), slog.LevelInfo, "directory connections replaced", durationAttr("took", took))
 }
 
-func (ev *events) debug(message, server string, lane ldappool.Lane, err error, details ...slog.Attr) {
-	if ev.log.Enabled(context.Background(), slog.LevelDebug) {
-		ev.write(slog.LevelDebug, message, server, lane, err, details...)
-	}
-}
+// debugs reports whether lines at Debug are written.
+func (ev *events) debugs() bool { return ev.log.Enabled(context.Background(), slog.LevelDebug) }
 
-func (ev *events) write(
-	level slog.Level, message, server string, lane ldappool.Lane, err error, details ...slog.Attr,
-) {
+// connAttrs returns the fields of a line about a connection.
+func connAttrs(server string, lane ldappool.Lane, err error, details ...slog.Attr) []slog.Attr {
 	attrs := []slog.Attr{slog.String("server", logsafe.Clean(server, logsafe.MaxText)), slog.String("lane", string(lane))}
 	attrs = append(attrs, details...)
-	attrs = logsafe.AppendText(attrs, "error", logsafe.ErrorText(err), logsafe.MaxText)
-	ev.log.LogAttrs(context.Background(), level, message, attrs...)
+	return logsafe.AppendText(attrs, "error", logsafe.ErrorText(err), logsafe.MaxText)
 }
 
-// span returns a duration as text for people: slog's JSON would write nanoseconds.
-func span(key string, d time.Duration) slog.Attr {
+// durationAttr returns a duration as text for people: slog's JSON would write nanoseconds.
+func durationAttr(key string, d time.Duration) slog.Attr {
 	return slog.String(key, d.Round(time.Millisecond).String())
 }

@@ -38,7 +38,7 @@ func probe(tr ldappool.Trace) {
 	tr.Dialed(ldappool.DialEvent{Server: observertest.ServerA, Lane: ldappool.SearchLane, Err: errRefused, Probe: true})
 }
 
-func TestAnOutageIsToldByItsChangesOfState(t *testing.T) {
+func TestJournal_LogsAnOutageByItsChangesOfState(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, logs := newTest(slog.LevelInfo)
@@ -58,8 +58,8 @@ func TestAnOutageIsToldByItsChangesOfState(t *testing.T) {
 		require.Len(t, lines, 3+60+1)
 		assert.Equal(t, []map[string]any{
 			{"level": "INFO", "msg": "directory server usable", "server": observertest.ServerA},
-			{"level": "WARN", "msg": "directory server suspect", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": againSoon},
-			{"level": "WARN", "msg": "directory server down", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": againSoon},
+			{"level": "WARN", "msg": "directory server suspect", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": probedSoon},
+			{"level": "WARN", "msg": "directory server down", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": probedSoon},
 		}, lines[:3])
 		for n, line := range lines[3:63] {
 			assert.Equal(t, "directory server still down", line["msg"])
@@ -70,7 +70,7 @@ func TestAnOutageIsToldByItsChangesOfState(t *testing.T) {
 	})
 }
 
-func TestAServerThatIsDownFromTheStartIsTold(t *testing.T) {
+func TestJournal_LogsAServerThatIsDownFromTheStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, logs := newTest(slog.LevelInfo)
@@ -78,13 +78,13 @@ func TestAServerThatIsDownFromTheStartIsTold(t *testing.T) {
 		time.Sleep(1500 * time.Millisecond) // bubble
 		change(j.Trace(), down, usable)
 		assert.Equal(t, []map[string]any{
-			{"level": "WARN", "msg": "directory server down", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": againSoon},
+			{"level": "WARN", "msg": "directory server down", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": probedSoon},
 			{"level": "INFO", "msg": "directory server usable", "server": observertest.ServerA, "away": "1.5s"},
 		}, logs.Lines(t))
 	})
 }
 
-func TestAServerThatFlapsForAnHourMakesFewLinesAndTheLastOneIsTrue(t *testing.T) {
+func TestJournal_FlappingServerLogsFewLinesAndEndsWithTheTruth(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, logs := newTest(slog.LevelInfo)
@@ -114,7 +114,7 @@ func TestAServerThatFlapsForAnHourMakesFewLinesAndTheLastOneIsTrue(t *testing.T)
 	})
 }
 
-func TestASuppressedLineIsMadeUpForByTheNextPing(t *testing.T) {
+func TestJournal_NextPingLogsASuppressedLine(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, logs := newTest(slog.LevelInfo)
@@ -135,27 +135,27 @@ func TestASuppressedLineIsMadeUpForByTheNextPing(t *testing.T) {
 		ping()
 		ping()
 		assert.Equal(t, []map[string]any{
-			{"level": "WARN", "msg": "directory server down", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": againSoon},
+			{"level": "WARN", "msg": "directory server down", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": probedSoon},
 		}, logs.Lines(t))
 	})
 }
 
-func TestChangesThatArriveInTheWrongOrderAreTakenInTheRightOne(t *testing.T) {
+func TestJournal_ReordersChangesThatArriveOutOfOrder(t *testing.T) {
 	t.Parallel()
 	started := []map[string]any{{"level": "INFO", "msg": "directory server usable", "server": observertest.ServerA}}
 	warned := map[string]any{
-		"level": "WARN", "msg": "directory server suspect", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": againSoon,
+		"level": "WARN", "msg": "directory server suspect", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": probedSoon,
 	}
 	tests := []struct {
 		name    string
 		changes [][2]ldappool.ServerState // after suspect, usable
-		told    []map[string]any
+		lines   []map[string]any
 		state   ldappool.ServerState
 	}{
 		{"in order", [][2]ldappool.ServerState{{usable, suspect}, {suspect, usable}}, []map[string]any{warned, started[0]}, usable},
 		{"recovery first", [][2]ldappool.ServerState{{suspect, usable}, {usable, suspect}}, nil, usable},
 		{"worse first", [][2]ldappool.ServerState{{suspect, down}, {usable, suspect}}, []map[string]any{{
-			"level": "WARN", "msg": "directory server down", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": againSoon,
+			"level": "WARN", "msg": "directory server down", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": probedSoon,
 		}}, down},
 		{"a server made anew", [][2]ldappool.ServerState{{suspect, down}, {down, suspect}}, []map[string]any{warned}, suspect},
 	}
@@ -170,7 +170,7 @@ func TestChangesThatArriveInTheWrongOrderAreTakenInTheRightOne(t *testing.T) {
 				for _, c := range test.changes {
 					change(trace, c[0], c[1])
 				}
-				assert.Equal(t, test.told, logs.Lines(t))
+				assert.Equal(t, test.lines, logs.Lines(t))
 				assert.Equal(t, test.state, j.events.servers[observertest.ServerA].state)
 				probe(trace)
 				assert.Empty(t, logs.Lines(t))
@@ -179,7 +179,7 @@ func TestChangesThatArriveInTheWrongOrderAreTakenInTheRightOne(t *testing.T) {
 	}
 }
 
-func TestAChangeThatFollowsFromNothingIsToldWithTheNextSign(t *testing.T) {
+func TestJournal_LogsAnImpossibleChangeWithTheNextEvent(t *testing.T) {
 	t.Parallel()
 	j, logs := newTest(slog.LevelInfo)
 	change(j.Trace(), suspect, usable)
@@ -188,11 +188,11 @@ func TestAChangeThatFollowsFromNothingIsToldWithTheNextSign(t *testing.T) {
 	require.Empty(t, logs.Lines(t))
 	probe(j.Trace())
 	assert.Equal(t, []map[string]any{
-		{"level": "WARN", "msg": "directory server down", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": againSoon},
+		{"level": "WARN", "msg": "directory server down", "server": observertest.ServerA, "operation": "probe", "error": "connection refused", "action": probedSoon},
 	}, logs.Lines(t))
 }
 
-func TestGarbageOnEveryDialMakesABoundedNumberOfLines(t *testing.T) {
+func TestJournal_GarbageOnEveryDialLogsFewLines(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, logs := newTest(slog.LevelInfo)
@@ -213,12 +213,12 @@ func TestGarbageOnEveryDialMakesABoundedNumberOfLines(t *testing.T) {
 		assert.InDelta(t, 36000, told, 700, "every one is counted, but for those since the last line")
 		assert.Equal(t, map[string]any{
 			"level": "WARN", "msg": "directory connection retired", "server": observertest.ServerA, "lane": "bind",
-			"reason": "protocol", "age": "0s", "idle": "0s", "operation": "receive", "action": actionClosed, "error": "not LDAP: \"HTTP/1.1\"",
+			"reason": "protocol", "age": "0s", "idle": "0s", "operation": "receive", "action": connReplaced, "error": "not LDAP: \"HTTP/1.1\"",
 		}, lines[0])
 	})
 }
 
-func TestOneServersNoiseDoesNotHideAnothers(t *testing.T) {
+func TestJournal_LimitsLinesPerServer(t *testing.T) {
 	t.Parallel()
 	j, logs := newTest(slog.LevelInfo)
 	for range 100 {
@@ -231,7 +231,7 @@ func TestOneServersNoiseDoesNotHideAnothers(t *testing.T) {
 	assert.Len(t, logs.Lines(t), 3)
 }
 
-func TestSingleFailuresAreDebugLines(t *testing.T) {
+func TestJournal_SingleFailuresAreDebugLines(t *testing.T) {
 	t.Parallel()
 	drive := func(tr ldappool.Trace) {
 		tr.Dialed(ldappool.DialEvent{Server: observertest.ServerA, Lane: ldappool.BindLane, Took: 3 * time.Second, Err: errRefused, Probe: true})
@@ -262,7 +262,7 @@ func TestSingleFailuresAreDebugLines(t *testing.T) {
 	}, logs.Lines(t))
 }
 
-func TestALimitIsToldWhenItIsLearntAndWhenItIsForgotten(t *testing.T) {
+func TestJournal_LogsALimitWhenLearnedAndForgotten(t *testing.T) {
 	t.Parallel()
 	j, logs := newTest(slog.LevelInfo)
 	trace := j.Trace()
@@ -274,21 +274,21 @@ func TestALimitIsToldWhenItIsLearntAndWhenItIsForgotten(t *testing.T) {
 	}
 	lines := logs.Lines(t)
 	assert.Equal(t, []map[string]any{
-		{"level": "INFO", "msg": "directory connection limit learnt", "server": observertest.ServerA, "idle": "2s"},
-		{"level": "INFO", "msg": "directory connection limit learnt", "server": observertest.ServerA, "idle": "1m0s", "was_idle": "2s"},
-		{"level": "INFO", "msg": "directory connection limit forgotten", "server": observertest.ServerA, "was_idle": "1m0s"},
+		{"level": "INFO", "msg": "directory connection limit detected", "server": observertest.ServerA, "idle": "2s"},
+		{"level": "INFO", "msg": "directory connection limit detected", "server": observertest.ServerA, "idle": "1m0s", "was_idle": "2s"},
+		{"level": "INFO", "msg": "directory connection limit discarded", "server": observertest.ServerA, "was_idle": "1m0s"},
 	}, lines[:3])
 	assert.Len(t, lines, logsafe.Burst)
 }
 
-func TestTheEndOfAReconfigurationIsTold(t *testing.T) {
+func TestJournal_LogsTheEndOfAReconfiguration(t *testing.T) {
 	t.Parallel()
 	j, logs := newTest(slog.LevelInfo)
 	j.Trace().Reconfigured(40 * time.Millisecond)
-	assert.Equal(t, []map[string]any{{"level": "INFO", "msg": "directory connections renewed", "took": "40ms"}}, logs.Lines(t))
+	assert.Equal(t, []map[string]any{{"level": "INFO", "msg": "directory connections replaced", "took": "40ms"}}, logs.Lines(t))
 }
 
-func TestADroppedConnectionIsLoggedAtThePaceOfFaults(t *testing.T) {
+func TestJournal_LimitsLinesAboutDroppedConnections(t *testing.T) {
 	t.Parallel()
 	j, logs := newTest(slog.LevelInfo)
 	for range 1000 {
@@ -297,7 +297,7 @@ func TestADroppedConnectionIsLoggedAtThePaceOfFaults(t *testing.T) {
 	lines := logs.Lines(t)
 	require.Len(t, lines, logsafe.Burst)
 	assert.Equal(t, map[string]any{
-		"level": "WARN", "msg": "callers' connections at their limit, those quiet for longest are closed", "limit": 4096.0, "suppressed": 0.0,
+		"level": "WARN", "msg": "callers' connections at their limit, closing the longest idle ones", "limit": 4096.0, "suppressed": 0.0,
 	}, lines[0])
 }
 

@@ -13,13 +13,10 @@ import (
 	"authsvc/ldappool"
 )
 
-// Bounds on the faults that are kept.
-const (
-	maxFaults    = 20
-	maxFaultText = 300 // bytes
-)
+// maxFaults is how many faults are kept.
+const maxFaults = 20
 
-// Fault is something that went wrong, once or often.
+// Fault is a fault, with how often it occurred.
 type Fault struct {
 	Server      string // where; empty where no server was involved
 	What        string // a login's outcome; dial, probe, ping, search or bind; or the reason why a connection ended
@@ -28,20 +25,19 @@ type Fault struct {
 	First, Last time.Time
 }
 
-// faults keeps the last faults, and those that are alike as one. It costs a login without a fault
-// nothing.
+// faults keeps the last faults, and similar ones as one. A login without a fault costs nothing.
 type faults struct {
 	mu   sync.Mutex
 	kept []Fault // guarded by mu; at most maxFaults
 }
 
-// note keeps one more fault. If there are too many, it forgets the one that was seen longest ago.
-func (f *faults) note(server, what, text string) {
-	text, now := logsafe.Printable(text, maxFaultText), time.Now()
+// record adds a fault. If there are too many, it drops the least recent one.
+func (f *faults) record(server, what, text string) {
+	text, now := logsafe.Printable(text, logsafe.MaxShown), time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i := range f.kept {
-		if k := &f.kept[i]; k.Server == server && k.What == what && alike(k.Text, text) {
+		if k := &f.kept[i]; k.Server == server && k.What == what && equalExceptNumbers(k.Text, text) {
 			k.Text, k.Last = text, now
 			k.Count++
 			return
@@ -61,9 +57,9 @@ func (f *faults) note(server, what, text string) {
 	f.kept[oldest] = one
 }
 
-// alike reports whether two texts differ in numbers alone. Local ports and waits differ between
-// faults of the same kind.
-func alike(a, b string) bool {
+// equalExceptNumbers reports whether two texts differ only in numbers. Local ports and waits differ
+// between faults of the same kind.
+func equalExceptNumbers(a, b string) bool {
 	for {
 		a, b = strings.TrimLeft(a, digits), strings.TrimLeft(b, digits)
 		i, j := strings.IndexAny(a, digits), strings.IndexAny(b, digits)
@@ -90,19 +86,19 @@ func (j *Journal) Faults() []Fault {
 
 func (f *faults) loginDone(r auth.Result) {
 	if r.Outcome.IsFault() {
-		f.note(r.Server, r.Outcome.Code(), logsafe.ErrorText(r.Cause))
+		f.record(r.Server, r.Outcome.Code(), logsafe.ErrorText(r.Cause))
 	}
 }
 
-// operated keeps the kind of the fault alone. The server's text may repeat the password of a user's
-// bind, and only the login can find and remove it.
+// operated keeps only the kind of the fault. The server's text may repeat the password of a user's
+// bind, which only the login can remove.
 func (f *faults) operated(e ldappool.OperationEvent) {
 	if e.Err == nil || errors.Is(e.Err, context.Canceled) {
 		return
 	}
 	var op *ldappool.OpError
 	if errors.As(e.Err, &op) {
-		f.note(e.Server, e.Op, logsafe.ErrorText(op.Kind))
+		f.record(e.Server, e.Op, logsafe.ErrorText(op.Kind))
 	}
 }
 
@@ -110,18 +106,18 @@ func (f *faults) dialed(e ldappool.DialEvent) {
 	if e.Err == nil || errors.Is(e.Err, context.Canceled) {
 		return
 	}
-	f.note(e.Server, dialOp(e), logsafe.ErrorText(e.Err))
+	f.record(e.Server, dialOp(e), logsafe.ErrorText(e.Err))
 }
 
 func (f *faults) pinged(e ldappool.PingEvent) {
 	if e.Err != nil && !errors.Is(e.Err, context.Canceled) {
-		f.note(e.Server, opPing, logsafe.ErrorText(e.Err))
+		f.record(e.Server, opPing, logsafe.ErrorText(e.Err))
 	}
 }
 
-// retired keeps the ends that are a server's fault. A server may close idle connections.
+// retired records ends that are a server's fault. Closing an idle connection is none.
 func (f *faults) retired(e ldappool.RetireEvent) {
 	if e.Reason == "notice" || e.Reason == "protocol" {
-		f.note(e.Server, string(e.Reason), logsafe.ErrorText(e.Err))
+		f.record(e.Server, string(e.Reason), logsafe.ErrorText(e.Err))
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"authsvc/internal/auth"
+	"authsvc/internal/logsafe"
 	"authsvc/internal/observertest"
 	"authsvc/ldappool"
 
@@ -18,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestFaultsThatAreAlikeAreCountedAndTheLatestComesFirst(t *testing.T) {
+func TestFaults_AlikeOnesAreCountedLatestFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, _ := newTest(slog.LevelError)
@@ -40,7 +41,7 @@ func TestFaultsThatAreAlikeAreCountedAndTheLatestComesFirst(t *testing.T) {
 	})
 }
 
-func TestEachKindOfFaultIsKeptAndNothingElse(t *testing.T) {
+func TestFaults_KeepEachKindAndNothingElse(t *testing.T) {
 	t.Parallel()
 	lost := &ldappool.OpError{Op: "bind", Server: observertest.ServerA, Kind: ldappool.ErrConnLost, Err: errors.New("a word with the pass-word in it")}
 	gone := &ldappool.OpError{Op: "bind", Server: observertest.ServerA, Kind: context.Canceled}
@@ -87,7 +88,7 @@ func TestEachKindOfFaultIsKeptAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestFaultsAreBoundedInNumberAndLength(t *testing.T) {
+func TestFaults_AreBoundedInNumberAndLength(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, _ := newTest(slog.LevelError)
@@ -99,14 +100,14 @@ func TestFaultsAreBoundedInNumberAndLength(t *testing.T) {
 		kept := j.Faults()
 		require.Len(t, kept, maxFaults)
 		for i, f := range kept {
-			require.LessOrEqual(t, len(f.Text), maxFaultText)
+			require.LessOrEqual(t, len(f.Text), logsafe.MaxShown)
 			require.NotContains(t, f.Text, "\x1b")
 			require.True(t, strings.HasPrefix(f.Text, strings.Repeat("x", 100-i)+"   [31m long"), "those seen longest ago made room")
 		}
 	})
 }
 
-func TestTextsAreAlikeWhereTheyDifferInNumbersAlone(t *testing.T) {
+func TestFaults_TextsThatDifferOnlyInNumbersAreAlike(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		a, b string
@@ -121,7 +122,7 @@ func TestTextsAreAlikeWhereTheyDifferInNumbersAlone(t *testing.T) {
 		{"a1b", "ab", false},
 		{"a1b", "a1c", false},
 	} {
-		assert.Equal(t, c.want, alike(c.a, c.b), "%q, %q", c.a, c.b)
-		assert.Equal(t, c.want, alike(c.b, c.a), "%q, %q", c.b, c.a)
+		assert.Equal(t, c.want, equalExceptNumbers(c.a, c.b), "%q, %q", c.a, c.b)
+		assert.Equal(t, c.want, equalExceptNumbers(c.b, c.a), "%q, %q", c.b, c.a)
 	}
 }

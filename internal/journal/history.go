@@ -10,21 +10,21 @@ import (
 	"authsvc/ldappool"
 )
 
-// stillInterval is the longest time between two lines about a server that is not usable and is
+// reminderInterval is the longest time between two lines about a server that is not usable and is
 // being tried.
-const stillInterval = time.Minute
+const reminderInterval = time.Minute
 
-// history is what a server went through, and what the log says of it. The two differ if a line was
-// suppressed. The next event of the server makes up for it, so that the last line is true.
+// history is a server's state and its last logged state. They differ if a line was suppressed. The
+// next event of the server writes it, so that the last line is always true.
 type history struct {
 	state, loggedState ldappool.ServerState
-	op                 string        // what failed last
-	err                error         // and how: why it is not usable
-	left               time.Time     // when it ceased to be usable, or was first found not to be; zero while it is
-	away               time.Duration // how long it was away the last time
-	suppressed         int           // changes that the limit kept from the log, since the last line
+	op                 string        // the operation that failed last
+	err                error         // its error: why the server is not usable
+	unusableSince      time.Time     // when the server became unusable; zero while it is usable
+	downtime           time.Duration // the length of the last outage
+	suppressed         int           // lines left out by the limit since the last line
 	lastLogged         time.Time     // when the last line was written while the server was not usable; zero before
-	loggedCause        string        // the reason in that line
+	loggedCause        string        // the error in that line
 	failed             attempts      // since that line
 
 	// outOfOrder is a change that does not follow from state. Hooks are called in several
@@ -34,60 +34,60 @@ type history struct {
 	outOfOrder *ldappool.ServerEvent
 }
 
-// change applies a change, and one that arrived before it out of order.
+// change applies a change, and a change that arrived out of order before it.
 func (h *history) change(e ldappool.ServerEvent) {
 	if e.From != h.state && h.outOfOrder == nil {
 		h.outOfOrder = &e
 		return
 	}
 	if e.From != h.state {
-		h.release()
+		h.applyOutOfOrder()
 	}
-	h.enter(e)
-	h.release()
+	h.setState(e)
+	h.applyOutOfOrder()
 }
 
-// release applies the change that arrived out of order, if any.
-func (h *history) release() {
+// applyOutOfOrder applies the change that arrived out of order, if any.
+func (h *history) applyOutOfOrder() {
 	if h.outOfOrder != nil {
-		h.enter(*h.outOfOrder)
+		h.setState(*h.outOfOrder)
 		h.outOfOrder = nil
 	}
 }
 
-// enter applies a state, with its time and its reason.
-func (h *history) enter(e ldappool.ServerEvent) {
+// setState applies a state, with its time and its cause.
+func (h *history) setState(e ldappool.ServerEvent) {
 	h.state = e.To
 	if e.To == ldappool.ServerUsable {
-		h.away = 0
-		if !h.left.IsZero() {
-			h.away = time.Since(h.left)
+		h.downtime = 0
+		if !h.unusableSince.IsZero() {
+			h.downtime = time.Since(h.unusableSince)
 		}
-		h.left, h.op, h.err = time.Time{}, "", nil
+		h.unusableSince, h.op, h.err = time.Time{}, "", nil
 		return
 	}
-	if h.left.IsZero() {
-		h.left, h.failed = time.Now(), nil
+	if h.unusableSince.IsZero() {
+		h.unusableSince, h.failed = time.Now(), nil
 	}
 	if e.Err != nil {
 		h.op, h.err = e.Op, e.Err
 	}
 }
 
-// dialFailed makes the error of a dial the reason why a server is not usable. A canceled dial says
-// nothing.
+// dialFailed makes the error of a dial the cause why a server is not usable. It ignores a canceled
+// dial.
 func (h *history) dialFailed(op string, err error) {
 	if h.state != ldappool.ServerUsable && (op == opProbe || op == opDial) && !errors.Is(err, context.Canceled) {
 		h.op, h.err = op, err
 	}
 }
 
-// otherCause reports whether a server is not usable for another reason than the log says.
-func (h *history) otherCause() bool {
-	return !h.lastLogged.IsZero() && !alike(logsafe.ErrorText(h.err), h.loggedCause)
+// causeChanged reports whether the cause of a server's state differs from that in its last line.
+func (h *history) causeChanged() bool {
+	return !h.lastLogged.IsZero() && !equalExceptNumbers(logsafe.ErrorText(h.err), h.loggedCause)
 }
 
-// What can fail at a server, as ldappool names it.
+// The operations at a server, by ldappool's names.
 const (
 	opProbe  = "probe"
 	opDial   = "dial"
@@ -96,7 +96,7 @@ const (
 	opBind   = "bind"
 )
 
-// dialOp names what a dial was.
+// dialOp returns the operation of a dial.
 func dialOp(e ldappool.DialEvent) string {
 	if e.Probe {
 		return opProbe

@@ -65,8 +65,8 @@ func (j *Journal) Trace() ldappool.Trace {
 	}
 }
 
-// WatchPool makes the lines say what becomes of logins, by the pool's state. They say nothing of it
-// before it is called. A second call replaces the first.
+// WatchPool makes the lines say what happens to logins, by the pool's state. Before it is called
+// they do not. A second call replaces the first.
 func (j *Journal) WatchPool(stat func() *ldappool.Stat) { j.stat.Store(&stat) }
 
 // poolStat returns the pool's snapshot, or nil if there is no pool yet.
@@ -77,11 +77,11 @@ func (j *Journal) poolStat() *ldappool.Stat {
 	return nil
 }
 
-// ConnectionDropped logs, at the pace of faults, that a caller's connection was closed for another
-// one because limit were open.
+// ConnectionDropped logs, within the limit of lines, that a caller's connection was closed for
+// another one because limit were open.
 func (j *Journal) ConnectionDropped(limit int) {
 	if suppressed, ok := j.limits.Allow(logsafe.Key{What: "inbound"}); ok {
-		j.log.Warn("callers' connections at their limit, those quiet for longest are closed",
+		j.log.Warn("callers' connections at their limit, closing the longest idle ones",
 			slog.Int("limit", limit), slog.Int("suppressed", suppressed))
 	}
 }

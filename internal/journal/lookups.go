@@ -9,14 +9,14 @@ import (
 	"authsvc/internal/poolevent"
 )
 
-// lookups is the result of looking up a domain's servers, and what the log says of it.
+// lookups is the state of a domain's lookups, and its last logged state.
 type lookups struct {
-	failing time.Time // since when lookups fail; zero while they work
-	logged  bool      // the log says that it fails
+	failing time.Time // when lookups began to fail; zero while they succeed
+	logged  bool      // the last line says that they fail
 }
 
-// lookedUp logs when a domain's servers can no longer be looked up, and when they can be again. If
-// a line is suppressed, the next lookup makes up for it.
+// lookedUp logs when the lookups of a domain begin to fail, and when they succeed again. If a line
+// is suppressed, the next lookup writes it.
 func (ev *events) lookedUp(server string, known int, err error) {
 	ev.mu.Lock()
 	defer ev.mu.Unlock()
@@ -37,19 +37,20 @@ func (ev *events) lookedUp(server string, known int, err error) {
 	}
 	d.logged = err != nil
 	attrs := []slog.Attr{slog.String("server", logsafe.Clean(server, logsafe.MaxText)), slog.Int("known", known)}
-	level, message := slog.LevelInfo, "directory servers found in the DNS again"
 	if d.logged {
-		level, message = slog.LevelWarn, "directory servers not found in the DNS"
 		attrs = append(attrs, slog.String("operation", "lookup"))
 		attrs = logsafe.AppendText(attrs, "error", logsafe.ErrorText(err), logsafe.MaxText)
-		attrs = append(attrs, slog.String("action", logins(server, ev.stat())+againLookedUp))
-	} else if !began.IsZero() {
-		attrs = append(attrs, span("away", time.Since(began)))
+		attrs = append(attrs, slog.String("action", loginsAction(server, ev.stat())+lookupRetried))
+		ev.log.LogAttrs(context.Background(), slog.LevelWarn, "DNS lookup of directory servers failed", withSuppressed(attrs, suppressed)...)
+		return
 	}
-	ev.log.LogAttrs(context.Background(), level, message, withSuppressed(attrs, suppressed)...)
+	if !began.IsZero() {
+		attrs = append(attrs, durationAttr("away", time.Since(began)))
+	}
+	ev.log.LogAttrs(context.Background(), slog.LevelInfo, "DNS lookup of directory servers succeeded again", withSuppressed(attrs, suppressed)...)
 }
 
-// domainLocked returns what is known of a domain. Domains beyond poolevent.MaxServers share one.
+// domainLocked returns a domain's lookups. Domains beyond poolevent.MaxServers share one.
 func (ev *events) domainLocked(server string) *lookups {
 	if _, ok := ev.domains[server]; !ok && len(ev.domains) >= poolevent.MaxServers {
 		server = poolevent.OtherServer

@@ -22,15 +22,15 @@ func failedProbe(tr ldappool.Trace, err error) {
 	tr.Dialed(ldappool.DialEvent{Server: observertest.ServerA, Lane: ldappool.SearchLane, Err: err, Probe: true})
 }
 
-// said gives message, error and action of each line.
-func said(lines []map[string]any) (all []string) {
+// summaries returns message, error and action of each line.
+func summaries(lines []map[string]any) (all []string) {
 	for _, line := range lines {
 		all = append(all, fmt.Sprintf("%v %v: %v (%v)", line["level"], line["msg"], line["error"], line["action"]))
 	}
 	return all
 }
 
-func TestAnotherCauseOfAnOutageIsToldAtOnce(t *testing.T) {
+func TestOutage_NewCauseIsLoggedAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, logs := newTest(slog.LevelInfo)
@@ -43,8 +43,8 @@ func TestAnotherCauseOfAnOutageIsToldAtOnce(t *testing.T) {
 		require.Empty(t, logs.Lines(t))
 		failedProbe(trace, fmt.Errorf("service bind: %w", ldappool.ErrServiceRefused))
 		assert.Equal(t, []map[string]any{{
-			"level": "WARN", "msg": "directory server still down, for another reason", "server": observertest.ServerA, "operation": "probe",
-			"error": "service bind: ldappool: service identity refused", "action": againRefused,
+			"level": "WARN", "msg": "directory server still down", "cause_changed": true, "server": observertest.ServerA, "operation": "probe",
+			"error": "service bind: ldappool: service identity refused", "action": bindRetried,
 			"since": "2000-01-01T00:00:00Z", "away": "1s", "failed": map[string]any{"probe": 3.0},
 		}}, logs.Lines(t))
 		failedProbe(trace, fmt.Errorf("service bind: %w", ldappool.ErrServiceRefused))
@@ -52,7 +52,7 @@ func TestAnotherCauseOfAnOutageIsToldAtOnce(t *testing.T) {
 	})
 }
 
-func TestAnotherPortInTheErrorIsNoOtherCause(t *testing.T) {
+func TestOutage_AnotherPortInTheErrorIsTheSameCause(t *testing.T) {
 	t.Parallel()
 	j, logs := newTest(slog.LevelInfo)
 	change(j.Trace(), suspect, down)
@@ -62,7 +62,7 @@ func TestAnotherPortInTheErrorIsNoOtherCause(t *testing.T) {
 	assert.Empty(t, logs.Lines(t))
 }
 
-func TestACauseThatChangesAllTheTimeMakesFewLines(t *testing.T) {
+func TestOutage_ChangingCauseLogsFewLines(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, logs := newTest(slog.LevelInfo)
@@ -77,7 +77,7 @@ func TestACauseThatChangesAllTheTimeMakesFewLines(t *testing.T) {
 	})
 }
 
-func TestAServerInDoubtIsToldOfAnotherCauseUnlessItsNextStateSaysIt(t *testing.T) {
+func TestOutage_SuspectServerLogsANewCauseUnlessItsNextStateDoes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, logs := newTest(slog.LevelInfo)
@@ -88,22 +88,22 @@ func TestAServerInDoubtIsToldOfAnotherCauseUnlessItsNextStateSaysIt(t *testing.T
 		change(trace, suspect, down)
 		assert.Equal(t, []string{
 			"INFO directory server usable: <nil> (<nil>)",
-			"WARN directory server suspect: timeout (" + againSoon + ")",
-			"WARN directory server down: connection refused (" + againSoon + ")",
-		}, said(logs.Lines(t)))
+			"WARN directory server suspect: timeout (" + probedSoon + ")",
+			"WARN directory server down: connection refused (" + probedSoon + ")",
+		}, summaries(logs.Lines(t)))
 
 		change(trace, down, usable)
 		trace.ServerChanged(ldappool.ServerEvent{Server: observertest.ServerA, From: usable, To: suspect, Op: "search", Err: errors.New("timeout")})
 		failedProbe(trace, errRefused)
 		require.Len(t, logs.Lines(t), 2)
 		trace.Pinged(ldappool.PingEvent{Server: observertest.ServerA}) // it has connections that work, and stays in doubt
-		assert.Equal(t, []string{
-			"WARN directory server still suspect, for another reason: connection refused (" + againSoon + ")",
-		}, said(logs.Lines(t)))
+		lines := logs.Lines(t)
+		assert.Equal(t, []string{"WARN directory server still suspect: connection refused (" + probedSoon + ")"}, summaries(lines))
+		assert.Equal(t, true, lines[0]["cause_changed"])
 	})
 }
 
-func TestWhatFailedWhileAServerIsAwayIsCountedByOperation(t *testing.T) {
+func TestOutage_CountsFailuresByOperation(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, logs := newTest(slog.LevelInfo)
@@ -119,7 +119,7 @@ func TestWhatFailedWhileAServerIsAwayIsCountedByOperation(t *testing.T) {
 		trace.Pinged(ldappool.PingEvent{Server: observertest.ServerA, Err: errors.New("lost")})
 		trace.Dialed(ldappool.DialEvent{Server: observertest.ServerA, Err: errRefused})
 		require.Len(t, logs.Lines(t), 1, "single failures have no line")
-		time.Sleep(stillInterval) // bubble
+		time.Sleep(reminderInterval) // bubble
 		probe(trace)
 		lines := logs.Lines(t)
 		require.Len(t, lines, 1)
@@ -127,7 +127,7 @@ func TestWhatFailedWhileAServerIsAwayIsCountedByOperation(t *testing.T) {
 	})
 }
 
-func TestTheActionSaysWhatBecomesOfLogins(t *testing.T) {
+func TestOutage_ActionSaysWhatHappensToLogins(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
@@ -135,15 +135,15 @@ func TestTheActionSaysWhatBecomesOfLogins(t *testing.T) {
 		event  ldappool.ServerEvent
 		want   string
 	}{
-		{"no other server", nil, ldappool.ServerEvent{To: down, Op: "probe", Err: errRefused}, loginsRefused + "; " + againSoon},
+		{"no other server", nil, ldappool.ServerEvent{To: down, Op: "probe", Err: errRefused}, loginsRefused + "; " + probedSoon},
 		{"another server", []ldappool.ServerStat{{URL: observertest.ServerB, State: usable}},
-			ldappool.ServerEvent{To: down, Op: "probe", Err: errRefused}, loginsElsewhere + "; " + againSoon},
+			ldappool.ServerEvent{To: down, Op: "probe", Err: errRefused}, loginsElsewhere + "; " + probedSoon},
 		{"another that is down too", []ldappool.ServerStat{{URL: observertest.ServerB, State: down}},
-			ldappool.ServerEvent{To: down, Op: "probe", Err: errRefused}, loginsRefused + "; " + againSoon},
+			ldappool.ServerEvent{To: down, Op: "probe", Err: errRefused}, loginsRefused + "; " + probedSoon},
 		{"operations failed", []ldappool.ServerStat{{URL: observertest.ServerB, State: usable}},
-			ldappool.ServerEvent{To: down, Op: "bind", Err: errors.New("busy")}, loginsElsewhere + "; " + againRarely},
+			ldappool.ServerEvent{To: down, Op: "bind", Err: errors.New("busy")}, loginsElsewhere + "; " + probedRarely},
 		{"a password refused", nil, ldappool.ServerEvent{To: down, Op: "probe", Err: ldappool.ErrServiceRefused},
-			loginsRefused + "; " + againRefused},
+			loginsRefused + "; " + bindRetried},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -159,7 +159,7 @@ func TestTheActionSaysWhatBecomesOfLogins(t *testing.T) {
 	}
 }
 
-func TestALookupThatFailsIsToldOnceAndOnceWhenItWorksAgain(t *testing.T) {
+func TestLookup_FailureAndRecoveryAreLoggedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		j, logs := newTest(slog.LevelInfo)
@@ -177,10 +177,10 @@ func TestALookupThatFailsIsToldOnceAndOnceWhenItWorksAgain(t *testing.T) {
 		found()
 		assert.Equal(t, []map[string]any{
 			{
-				"level": "WARN", "msg": "directory servers not found in the DNS", "server": domain, "known": 2.0,
-				"operation": "lookup", "error": "SERVFAIL", "action": againLookedUp,
+				"level": "WARN", "msg": "DNS lookup of directory servers failed", "server": domain, "known": 2.0,
+				"operation": "lookup", "error": "SERVFAIL", "action": lookupRetried,
 			},
-			{"level": "INFO", "msg": "directory servers found in the DNS again", "server": domain, "known": 2.0, "away": "50m0s"},
+			{"level": "INFO", "msg": "DNS lookup of directory servers succeeded again", "server": domain, "known": 2.0, "away": "50m0s"},
 		}, logs.Lines(t))
 
 		for range 1000 { // and where it comes and goes
@@ -194,6 +194,6 @@ func TestALookupThatFailsIsToldOnceAndOnceWhenItWorksAgain(t *testing.T) {
 		lost()
 		lines := logs.Lines(t)
 		require.NotEmpty(t, lines)
-		assert.Equal(t, "directory servers not found in the DNS", lines[len(lines)-1]["msg"], "the last line is true")
+		assert.Equal(t, "DNS lookup of directory servers failed", lines[len(lines)-1]["msg"], "the last line is true")
 	})
 }

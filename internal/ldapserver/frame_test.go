@@ -49,7 +49,7 @@ func read(b []byte) (Request, error) {
 	return parseRequest(p)
 }
 
-func TestReadPacket_RejectsWhatIsNoMessageOrTooMuch(t *testing.T) {
+func TestReadPacket_RejectsInvalidAndLargeMessages(t *testing.T) {
 	t.Parallel()
 	nested := func(depth int) []byte {
 		b := octets("x").Bytes()

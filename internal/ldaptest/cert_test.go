@@ -30,7 +30,7 @@ func handshake(t *testing.T, server, client *tls.Config) (serverErr, clientErr e
 	return <-done, clientErr
 }
 
-func TestIssuedCertificatesAreTrustedUnderTheirNames(t *testing.T) {
+func TestCerts_AreTrustedUnderTheirNames(t *testing.T) {
 	t.Parallel()
 	ca := NewCA(t)
 	server := ca.ServerTLS(t)
@@ -46,7 +46,7 @@ func TestIssuedCertificatesAreTrustedUnderTheirNames(t *testing.T) {
 	require.ErrorAs(t, err, new(x509.UnknownAuthorityError))
 }
 
-func TestAnExpiredCertificateIsRefused(t *testing.T) {
+func TestCerts_ExpiredOneIsRejected(t *testing.T) {
 	t.Parallel()
 	ca := NewCA(t)
 	past := ca.Issue(t, CertConfig{NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)})
@@ -56,7 +56,7 @@ func TestAnExpiredCertificateIsRefused(t *testing.T) {
 	require.Equal(t, x509.Expired, invalid.Reason)
 }
 
-func TestAClientCertificateIsAcceptedAsOneAndAServersIsNot(t *testing.T) {
+func TestCerts_OnlyClientCertificatesAuthenticateClients(t *testing.T) {
 	t.Parallel()
 	ca := NewCA(t)
 	server := ca.ServerTLS(t)
@@ -71,7 +71,7 @@ func TestAClientCertificateIsAcceptedAsOneAndAServersIsNot(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestCertificateFilesHoldWhatIsInMemory(t *testing.T) {
+func TestCerts_FilesHoldWhatIsInMemory(t *testing.T) {
 	t.Parallel()
 	ca := NewCA(t)
 	cert := ca.Issue(t, CertConfig{})

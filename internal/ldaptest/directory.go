@@ -13,8 +13,8 @@ import (
 // compares names and values without regard to case, and DNs as strings.
 // It must not be changed while it serves.
 type Directory struct {
-	// Passwords maps the DN of whoever can bind to the password. A user of that
-	// name need not have an entry.
+	// Passwords maps the DNs that can bind to their passwords. A DN need not have
+	// an entry.
 	Passwords map[string]string
 	// Entries are what a search finds, the entry of its base included.
 	Entries []Entry

@@ -21,7 +21,7 @@ func asBoth(t *testing.T, test func(t *testing.T, url string)) {
 	})
 }
 
-func TestDirectoriesAgreeOnBinds(t *testing.T) {
+func TestDirectories_AgreeOnBinds(t *testing.T) {
 	t.Parallel()
 	asBoth(t, func(t *testing.T, url string) {
 		t.Helper()
@@ -36,7 +36,7 @@ func TestDirectoriesAgreeOnBinds(t *testing.T) {
 	})
 }
 
-func TestDirectoriesAgreeOnWhoMayRead(t *testing.T) {
+func TestDirectories_AgreeOnWhoMayRead(t *testing.T) {
 	t.Parallel()
 	asBoth(t, func(t *testing.T, url string) {
 		t.Helper()
@@ -53,7 +53,7 @@ func TestDirectoriesAgreeOnWhoMayRead(t *testing.T) {
 	})
 }
 
-func TestDirectoriesAgreeOnSearches(t *testing.T) {
+func TestDirectories_AgreeOnSearches(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		base   string
@@ -90,7 +90,7 @@ func TestDirectoriesAgreeOnSearches(t *testing.T) {
 	})
 }
 
-func TestDirectoriesAgreeOnAttributes(t *testing.T) {
+func TestDirectories_AgreeOnAttributes(t *testing.T) {
 	t.Parallel()
 	asBoth(t, func(t *testing.T, url string) {
 		t.Helper()
@@ -114,7 +114,7 @@ func TestDirectoriesAgreeOnAttributes(t *testing.T) {
 	})
 }
 
-func TestDirectoriesAgreeOnWhoAmI(t *testing.T) {
+func TestDirectories_AgreeOnWhoAmI(t *testing.T) {
 	t.Parallel()
 	asBoth(t, func(t *testing.T, url string) {
 		t.Helper()

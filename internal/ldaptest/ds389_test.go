@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestDS389ServesTheTreeToTheServiceAlone(t *testing.T) {
+func TestDS389_ServesTheTreeToTheServiceAlone(t *testing.T) {
 	t.Parallel()
 	s := StartDS389(t)
 	s.Add(UserDN(0), map[string][]string{"objectClass": {"inetOrgPerson"}, "uid": {Username(0)}, "cn": {"x"}, "sn": {"x"}, "userPassword": {Password(0)}})

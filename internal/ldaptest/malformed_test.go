@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestMalformedAnswersArriveAsTheyAre(t *testing.T) {
+func TestMalformed_AnswersArriveUnchanged(t *testing.T) {
 	t.Parallel()
 	for _, m := range MalformedAnswers() {
 		t.Run(m.Name, func(t *testing.T) {
@@ -27,9 +27,9 @@ func TestMalformedAnswersArriveAsTheyAre(t *testing.T) {
 	}
 }
 
-// TestGoLDAPMistakesTwoMalformedAnswersForSuccess says which of them a client
+// TestMalformed_GoLDAPReadsTwoAnswersAsSuccess says which of them a client
 // must catch by itself. It fails when go-ldap learns to.
-func TestGoLDAPMistakesTwoMalformedAnswersForSuccess(t *testing.T) {
+func TestMalformed_GoLDAPReadsTwoAnswersAsSuccess(t *testing.T) {
 	t.Parallel()
 	for _, m := range MalformedAnswers() {
 		t.Run(m.Name, func(t *testing.T) {
@@ -49,7 +49,7 @@ func TestGoLDAPMistakesTwoMalformedAnswersForSuccess(t *testing.T) {
 	}
 }
 
-func TestAnEnvelopeIsWellFormed(t *testing.T) {
+func TestMalformed_EnvelopeIsWellFormed(t *testing.T) {
 	t.Parallel()
 	for _, id := range []int64{0, 1, 127, 128, 65536, 1<<31 - 1} {
 		t.Run(fmt.Sprint(id), func(t *testing.T) {

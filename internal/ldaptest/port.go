@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"testing"
 )
 
 const (
@@ -70,4 +71,21 @@ func (p *port) release() {
 	if p != nil {
 		_ = p.guard.Close()
 	}
+}
+
+// ClosedAddr returns a host and port on which nothing listens, and nothing else can until the test
+// ends: it is the caller's end of an open connection.
+func ClosedAddr(tb testing.TB) string {
+	tb.Helper()
+	l, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", net.JoinHostPort(loopback, "0"))
+	if err != nil {
+		tb.Fatalf("listen: %v", err)
+	}
+	tb.Cleanup(func() { _ = l.Close() })
+	c, err := new(net.Dialer).DialContext(tb.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		tb.Fatalf("connect: %v", err)
+	}
+	tb.Cleanup(func() { _ = c.Close() })
+	return c.LocalAddr().String()
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAClaimedPortIsNotClaimedAgainUntilReleased(t *testing.T) {
+func TestPort_ClaimIsExclusiveUntilReleased(t *testing.T) {
 	t.Parallel()
 	p, err := claimPort(0)
 	require.NoError(t, err)
@@ -21,7 +21,7 @@ func TestAClaimedPortIsNotClaimedAgainUntilReleased(t *testing.T) {
 	again.release()
 }
 
-func TestAPortInUseByAStrangerIsNotClaimed(t *testing.T) {
+func TestPort_InUseIsSkipped(t *testing.T) {
 	t.Parallel()
 	stranger, err := net.Listen("tcp", loopback+":0")
 	require.NoError(t, err)

@@ -10,13 +10,13 @@ import (
 // Faults are what a [Proxy] does to its connections. The zero value passes
 // everything through. They apply to open connections as well as to new ones.
 type Faults struct {
-	// IdleCut ends a connection that carried nothing for so long, on both
+	// IdleCut ends a connection that carried nothing for this time, on both
 	// sides, as a directory's idle limit or a firewall with manners does: with
 	// FIN, or with RST if IdleReset is set. 0 is never.
 	IdleCut   time.Duration
 	IdleReset bool
-	// IdleDrop has the proxy forget a connection that carried nothing for so
-	// long, as a firewall without manners does: it stays open, and whatever is
+	// IdleDrop makes the proxy forget a connection that carried nothing for this
+	// time, as a firewall without manners does: it stays open, and whatever is
 	// sent from then on is lost. The client does not learn of the server's
 	// FIN. 0 is never.
 	IdleDrop time.Duration

@@ -39,7 +39,7 @@ func send(t *testing.T, c net.Conn, text string) {
 	require.NoError(t, err)
 }
 
-func TestTheProxyPassesAllBytesAndTheEnd(t *testing.T) {
+func TestProxy_PassesAllBytesAndTheEnd(t *testing.T) {
 	t.Parallel()
 	p, server := echo(t)
 	c := dialRaw(t, p.Addr())
@@ -61,7 +61,7 @@ func TestTheProxyPassesAllBytesAndTheEnd(t *testing.T) {
 	requireFIN(t, c)
 }
 
-func TestTheProxyPassesLDAPAndTLS(t *testing.T) {
+func TestProxy_PassesLDAPAndTLS(t *testing.T) {
 	t.Parallel()
 	ca := NewCA(t)
 	plain := NewProxy(t, NewServer(t, nil).Addr())
@@ -71,7 +71,7 @@ func TestTheProxyPassesLDAPAndTLS(t *testing.T) {
 	require.NoError(t, c.Bind(UserDN(0), Password(0)))
 }
 
-func TestTheProxyCountsItsConnections(t *testing.T) {
+func TestProxy_CountsItsConnections(t *testing.T) {
 	t.Parallel()
 	p, _ := echo(t)
 	a, b := dialRaw(t, p.Addr()), dialRaw(t, p.Addr())
@@ -85,7 +85,7 @@ func TestTheProxyCountsItsConnections(t *testing.T) {
 	require.Equal(t, 2, p.MaxOpen())
 }
 
-func TestAResetPassesThroughTheProxy(t *testing.T) {
+func TestProxy_PassesAReset(t *testing.T) {
 	t.Parallel()
 	srv := NewServer(t, nil)
 	p := NewProxy(t, srv.Addr())
@@ -95,7 +95,7 @@ func TestAResetPassesThroughTheProxy(t *testing.T) {
 	requireRST(t, c)
 }
 
-func TestIdleConnectionsAreCutOnBothSides(t *testing.T) {
+func TestProxy_CutsIdleConnectionsOnBothSides(t *testing.T) {
 	t.Parallel()
 	for name, rst := range map[string]bool{"FIN": false, "RST": true} {
 		t.Run(name, func(t *testing.T) {
@@ -118,7 +118,7 @@ func TestIdleConnectionsAreCutOnBothSides(t *testing.T) {
 	}
 }
 
-func TestABusyConnectionIsNotCutForIdling(t *testing.T) {
+func TestProxy_KeepsABusyConnection(t *testing.T) {
 	t.Parallel()
 	p, _ := echo(t)
 	const limit = 1500 * time.Millisecond // much more than a loaded machine's pauses
@@ -131,7 +131,7 @@ func TestABusyConnectionIsNotCutForIdling(t *testing.T) {
 	}
 }
 
-func TestAnIdleConnectionIsForgottenInSilence(t *testing.T) {
+func TestProxy_ForgetsAnIdleConnectionSilently(t *testing.T) {
 	t.Parallel()
 	p, server := echo(t)
 	c := dialRaw(t, p.Addr())
@@ -150,7 +150,7 @@ func TestAnIdleConnectionIsForgottenInSilence(t *testing.T) {
 	Eventually(t, "the client's end", func() bool { return p.Open() == 1 && openConns(server) == 1 })
 }
 
-func TestAConnectionInUseIsNotForgotten(t *testing.T) {
+func TestProxy_RemembersAConnectionInUse(t *testing.T) {
 	t.Parallel()
 	p, _ := echo(t)
 	p.SetFaults(Faults{IdleDrop: patience})
@@ -159,7 +159,7 @@ func TestAConnectionInUseIsNotForgotten(t *testing.T) {
 	ping(t, c, "two")
 }
 
-func TestABlackHoleSwallowsOldAndNewConnections(t *testing.T) {
+func TestProxy_BlackHoleSwallowsOldAndNewConnections(t *testing.T) {
 	t.Parallel()
 	p, server := echo(t)
 	old := dialRaw(t, p.Addr())
@@ -180,7 +180,7 @@ func TestABlackHoleSwallowsOldAndNewConnections(t *testing.T) {
 	ping(t, dialRaw(t, p.Addr()), "through again")
 }
 
-func TestAConnectionMadeInTheBlackHoleStaysThere(t *testing.T) {
+func TestProxy_BlackHoleKeepsItsConnections(t *testing.T) {
 	t.Parallel()
 	p, _ := echo(t)
 	p.SetFaults(Faults{BlackHole: true})
@@ -198,7 +198,7 @@ func TestAConnectionMadeInTheBlackHoleStaysThere(t *testing.T) {
 	requireSilence(t, c)
 }
 
-func TestTheProxyRefusesAndListensAgainOnItsPort(t *testing.T) {
+func TestProxy_RefusesAndListensAgainOnItsPort(t *testing.T) {
 	t.Parallel()
 	p, _ := echo(t)
 	open := dialRaw(t, p.Addr())
@@ -211,7 +211,7 @@ func TestTheProxyRefusesAndListensAgainOnItsPort(t *testing.T) {
 	ping(t, dialRaw(t, p.Addr()), "z")
 }
 
-func TestDialsHangAtAProxyThatDropsSYN(t *testing.T) {
+func TestProxy_DroppedSYNHangsDials(t *testing.T) {
 	t.Parallel()
 	p, _ := echo(t)
 	open := dialRaw(t, p.Addr())
@@ -232,7 +232,7 @@ func TestDialsHangAtAProxyThatDropsSYN(t *testing.T) {
 	p.HangDials() // and is closed like that
 }
 
-func TestAllConnectionsAreEndedNow(t *testing.T) {
+func TestProxy_EndsAllConnectionsNow(t *testing.T) {
 	t.Parallel()
 	p, _ := echo(t)
 	pair := func() []net.Conn {
@@ -254,7 +254,7 @@ func TestAllConnectionsAreEndedNow(t *testing.T) {
 	}
 }
 
-func TestADelayHoldsBackEachDirection(t *testing.T) {
+func TestProxy_DelaysEachDirection(t *testing.T) {
 	t.Parallel()
 	p, _ := echo(t)
 	const delay = 30 * time.Millisecond
@@ -265,7 +265,7 @@ func TestADelayHoldsBackEachDirection(t *testing.T) {
 	require.GreaterOrEqual(t, time.Since(begin), 2*delay)
 }
 
-func TestARateLimitsEachDirection(t *testing.T) {
+func TestProxy_LimitsTheRateOfEachDirection(t *testing.T) {
 	t.Parallel()
 	p, _ := echo(t)
 	p.SetFaults(Faults{BytesPerSecond: 10_000})
@@ -275,7 +275,7 @@ func TestARateLimitsEachDirection(t *testing.T) {
 	require.GreaterOrEqual(t, time.Since(begin), 100*time.Millisecond)
 }
 
-func TestCorruptionChangesWhatTheServerSends(t *testing.T) {
+func TestProxy_CorruptsWhatTheServerSends(t *testing.T) {
 	t.Parallel()
 	p, _ := echo(t)
 	p.SetFaults(Faults{Corrupt: true})
@@ -291,7 +291,7 @@ func TestCorruptionChangesWhatTheServerSends(t *testing.T) {
 	ping(t, c, "abc")
 }
 
-func TestHalfAnAnswerIsFollowedByTheEnd(t *testing.T) {
+func TestProxy_EndsAfterHalfAnAnswer(t *testing.T) {
 	t.Parallel()
 	srv := NewServer(t, nil)
 	p := NewProxy(t, srv.Addr())
@@ -303,7 +303,7 @@ func TestHalfAnAnswerIsFollowedByTheEnd(t *testing.T) {
 	Eventually(t, "the server to see the end", func() bool { return srv.Open() == 0 })
 }
 
-func TestADeadTargetResetsTheClient(t *testing.T) {
+func TestProxy_DeadTargetResetsTheClient(t *testing.T) {
 	t.Parallel()
 	srv := NewServer(t, nil)
 	srv.StopListening()
@@ -316,7 +316,7 @@ func TestADeadTargetResetsTheClient(t *testing.T) {
 	requireRST(t, c)
 }
 
-func TestClosingTheProxyInterruptsWhateverItDoes(t *testing.T) {
+func TestProxy_CloseInterruptsEveryFault(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]Faults{
 		"delaying":   {Delay: time.Hour},
@@ -338,7 +338,7 @@ func TestClosingTheProxyInterruptsWhateverItDoes(t *testing.T) {
 	}
 }
 
-func TestAConnectionThatArrivesAtAClosedProxyIsNotServed(t *testing.T) {
+func TestProxy_ClosedOneServesNobody(t *testing.T) {
 	t.Parallel()
 	p, server := echo(t)
 	p.Close()
@@ -349,7 +349,7 @@ func TestAConnectionThatArrivesAtAClosedProxyIsNotServed(t *testing.T) {
 	require.Equal(t, 1, accepted, "the proxy dialled its target")
 }
 
-func TestTheProxyClosesWhileClientsArrive(t *testing.T) {
+func TestProxy_ClosesWhileClientsArrive(t *testing.T) {
 	t.Parallel()
 	_, server := echo(t)
 	for range 20 {

@@ -20,8 +20,8 @@ const sambaPassword = "Right-Pass.1"
 // sambaAnswers is the record of what Samba says to binds; tests of decoders read it.
 const sambaAnswers = "testdata/samba_bind.tsv"
 
-// TestSambaAnswersAsRecorded: a state and a password to a result code and a diagnostic message.
-func TestSambaAnswersAsRecorded(t *testing.T) {
+// TestSamba_AnswersAsRecorded: a state and a password to a result code and a diagnostic message.
+func TestSamba_AnswersAsRecorded(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSamba(t, ldaptest.SambaConfig{LockoutThreshold: 3})
 	var got strings.Builder
@@ -40,8 +40,8 @@ func TestSambaAnswersAsRecorded(t *testing.T) {
 	require.Equal(t, string(want), got.String())
 }
 
-// TestSambasRunSideBySide: each has an address and data of its own.
-func TestSambasRunSideBySide(t *testing.T) {
+// TestSamba_SeveralRunSideBySide: each has an address and data of its own.
+func TestSamba_SeveralRunSideBySide(t *testing.T) {
 	t.Parallel()
 	one, two := ldaptest.StartSamba(t, ldaptest.SambaConfig{}), ldaptest.StartSamba(t, ldaptest.SambaConfig{})
 	require.NotEqual(t, one.Host(), two.Host())
@@ -52,7 +52,7 @@ func TestSambasRunSideBySide(t *testing.T) {
 	require.Equal(t, uint16(ldap.LDAPResultInvalidCredentials), code)
 }
 
-func TestSambaSpeaksTLS(t *testing.T) {
+func TestSamba_SpeaksTLS(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSamba(t, ldaptest.SambaConfig{})
 	secure, err := ldap.DialURL(s.TLSURL(), ldap.DialWithTLSConfig(s.TLSConfig()))

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheHandlerSeesWhatTheClientAsked(t *testing.T) {
+func TestServer_HandlerSeesTheRequest(t *testing.T) {
 	t.Parallel()
 	seen := make(chan Request, 10)
 	directory := NewDirectory()
@@ -58,7 +58,7 @@ func TestTheHandlerSeesWhatTheClientAsked(t *testing.T) {
 	require.Zero(t, srv.Count(OpAbandon))
 }
 
-func TestAnAbandonIsCountedAndNamesItsRequest(t *testing.T) {
+func TestServer_CountsAnAbandonWithItsRequest(t *testing.T) {
 	t.Parallel()
 	abandoned := make(chan Request, 1)
 	srv := NewServer(t, func(_ *Conn, req Request) {
@@ -74,7 +74,7 @@ func TestAnAbandonIsCountedAndNamesItsRequest(t *testing.T) {
 	require.Equal(t, 1, srv.Count(OpAbandon))
 }
 
-func TestAMalformedRequestCostsItsConnection(t *testing.T) {
+func TestServer_MalformedRequestEndsItsConnection(t *testing.T) {
 	t.Parallel()
 	srv := NewServer(t, nil)
 	for _, b := range [][]byte{EmptySequence(), TextMessageID(), NoOperation(1), envelope(1, 0x60, 0x00)} {
@@ -85,7 +85,7 @@ func TestAMalformedRequestCostsItsConnection(t *testing.T) {
 	}
 }
 
-func TestTheServerCountsItsConnections(t *testing.T) {
+func TestServer_CountsItsConnections(t *testing.T) {
 	t.Parallel()
 	srv := NewServer(t, nil)
 	a, b := dial(t, srv.URL()), dial(t, srv.URL())
@@ -100,7 +100,7 @@ func TestTheServerCountsItsConnections(t *testing.T) {
 	require.Len(t, srv.Conns(), 2)
 }
 
-func TestTheHandlerIsSwappedForOpenConnections(t *testing.T) {
+func TestServer_SwapsTheHandlerOfOpenConnections(t *testing.T) {
 	t.Parallel()
 	srv := NewServer(t, nil)
 	c := dial(t, srv.URL())
@@ -109,7 +109,7 @@ func TestTheHandlerIsSwappedForOpenConnections(t *testing.T) {
 	require.Equal(t, ldap.LDAPResultBusy, code(c.Bind(UserDN(0), Password(0))))
 }
 
-func TestConnectionsEndWithFINOrRSTAsAsked(t *testing.T) {
+func TestServer_EndsConnectionsWithFINOrRST(t *testing.T) {
 	t.Parallel()
 	srv := NewServer(t, nil)
 	open := func() net.Conn {
@@ -134,7 +134,7 @@ func TestConnectionsEndWithFINOrRSTAsAsked(t *testing.T) {
 	}
 }
 
-func TestTheDirectoryGoesAwayAndComesBackOnItsPort(t *testing.T) {
+func TestServer_StopsAndReturnsOnItsPort(t *testing.T) {
 	t.Parallel()
 	srv := NewServer(t, nil)
 	url := srv.URL()
@@ -150,7 +150,7 @@ func TestTheDirectoryGoesAwayAndComesBackOnItsPort(t *testing.T) {
 	require.NoError(t, rootDSE(dial(t, url)))
 }
 
-func TestANoticeOfDisconnectionReachesAnIdleClient(t *testing.T) {
+func TestServer_NoticeOfDisconnectionReachesAnIdleClient(t *testing.T) {
 	t.Parallel()
 	srv := NewServer(t, nil)
 	c := dialRaw(t, srv.Addr())
@@ -165,7 +165,7 @@ func TestANoticeOfDisconnectionReachesAnIdleClient(t *testing.T) {
 	requireSilence(t, c)
 }
 
-func TestAnAnswerMayComeLateAndOneByteAtATime(t *testing.T) {
+func TestServer_AnswersLateAndOneByteAtATime(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	srv := NewServer(t, func(c *Conn, req Request) {
@@ -198,7 +198,7 @@ func TestAnAnswerMayComeLateAndOneByteAtATime(t *testing.T) {
 	require.GreaterOrEqual(t, time.Since(begin), 13*time.Millisecond, "14 bytes came without pauses")
 }
 
-func TestAStalledConnectionIsReadNoMore(t *testing.T) {
+func TestServer_StalledConnectionIsNoLongerRead(t *testing.T) {
 	t.Parallel()
 	srv := NewServer(t, func(c *Conn, _ Request) { c.Stall() })
 	c := dialRaw(t, srv.Addr())
@@ -211,7 +211,7 @@ func TestAStalledConnectionIsReadNoMore(t *testing.T) {
 	require.Equal(t, 1, srv.Count(OpBind))
 }
 
-func TestBytesCanBeSentOnAccept(t *testing.T) {
+func TestServer_SendsBytesOnAccept(t *testing.T) {
 	t.Parallel()
 	srv := NewServer(t, nil, WithOnAccept(func(c *Conn) { c.WriteRaw(Garbage()); c.Close() }))
 	require.Equal(t, Garbage(), requireFIN(t, dialRaw(t, srv.Addr())))
@@ -221,7 +221,7 @@ func TestBytesCanBeSentOnAccept(t *testing.T) {
 	require.Error(t, rootDSE(c), "a stalled connection answered")
 }
 
-func TestTheServerSpeaksTLS(t *testing.T) {
+func TestServer_SpeaksTLS(t *testing.T) {
 	t.Parallel()
 	ca := NewCA(t)
 	srv := NewServer(t, nil, WithTLS(ca.ServerTLS(t)))
@@ -230,7 +230,7 @@ func TestTheServerSpeaksTLS(t *testing.T) {
 	require.NoError(t, c.Bind(UserDN(0), Password(0)))
 }
 
-func TestTheServerAnswersStartTLS(t *testing.T) {
+func TestServer_AnswersStartTLS(t *testing.T) {
 	t.Parallel()
 	ca := NewCA(t)
 	srv := NewServer(t, nil, WithStartTLS(ca.ServerTLS(t)))
@@ -246,7 +246,7 @@ func TestTheServerAnswersStartTLS(t *testing.T) {
 	require.Error(t, refused.StartTLS(ca.ClientTLS("localhost")))
 }
 
-func TestClosingTheServerEndsHandlersThatWait(t *testing.T) {
+func TestServer_CloseEndsWaitingHandlers(t *testing.T) {
 	t.Parallel()
 	var handlers sync.WaitGroup
 	srv := NewServer(t, func(c *Conn, _ Request) {
@@ -264,7 +264,7 @@ func TestClosingTheServerEndsHandlersThatWait(t *testing.T) {
 	srv.Close()
 }
 
-func TestTheServerClosesWhileClientsArrive(t *testing.T) {
+func TestServer_ClosesWhileClientsArrive(t *testing.T) {
 	t.Parallel()
 	for range 20 {
 		srv := NewServer(t, nil, WithOnAccept(func(c *Conn) { c.Stall() }))
@@ -289,7 +289,7 @@ func TestTheServerClosesWhileClientsArrive(t *testing.T) {
 	}
 }
 
-func TestUnreadAnswersDoNotHoldUpTheServersEnd(t *testing.T) {
+func TestServer_CloseDropsUnreadAnswers(t *testing.T) {
 	t.Parallel()
 	flood := make([]byte, 1<<20)
 	srv := NewServer(t, nil, WithOnAccept(func(c *Conn) {

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestSlapdBindsItsUsersAndRefusesAWrongPassword(t *testing.T) {
+func TestSlapd_BindsItsUsersAndRejectsAWrongPassword(t *testing.T) {
 	t.Parallel()
 	s := StartSlapd(t, SlapdConfig{Users: 3})
 	c := dial(t, s.URL())
@@ -26,7 +26,7 @@ func TestSlapdBindsItsUsersAndRefusesAWrongPassword(t *testing.T) {
 	require.NoError(t, c.Bind(RootDN, RootPassword))
 }
 
-func TestSlapdHidesItsTreeFromAllButTheService(t *testing.T) {
+func TestSlapd_ShowsItsTreeToTheServiceAlone(t *testing.T) {
 	t.Parallel()
 	s := StartSlapd(t, SlapdConfig{Users: 1})
 	c := dial(t, s.URL())
@@ -49,7 +49,7 @@ func TestSlapdHidesItsTreeFromAllButTheService(t *testing.T) {
 	require.Empty(t, e.GetAttributeValue("userPassword"), "a password can be read")
 }
 
-func TestSlapdShowsTheRootDSEToAnyone(t *testing.T) {
+func TestSlapd_ShowsTheRootDSEToAnyone(t *testing.T) {
 	t.Parallel()
 	c := dial(t, StartSlapd(t, SlapdConfig{}).URL())
 	res, err := c.Search(ldap.NewSearchRequest("", ldap.ScopeBaseObject, 0, 0, 0, false, "(objectClass=*)", []string{"namingContexts"}, nil))
@@ -57,7 +57,7 @@ func TestSlapdShowsTheRootDSEToAnyone(t *testing.T) {
 	require.Equal(t, BaseDN, res.Entries[0].GetAttributeValue("namingContexts"))
 }
 
-func TestSlapdSpeaksTLSOnBothListenersAndOnTheSocket(t *testing.T) {
+func TestSlapd_SpeaksTLSOnBothListenersAndTheSocket(t *testing.T) {
 	t.Parallel()
 	s := StartSlapd(t, SlapdConfig{Users: 1, TLS: true})
 	require.NoError(t, dial(t, s.TLSURL(), ldap.DialWithTLSConfig(s.TLSConfig())).Bind(UserDN(0), Password(0)))
@@ -74,7 +74,7 @@ func TestSlapdSpeaksTLSOnBothListenersAndOnTheSocket(t *testing.T) {
 	require.Error(t, err, "a certificate of another authority was accepted")
 }
 
-func TestSlapdComesBackOnTheSamePortWithItsData(t *testing.T) {
+func TestSlapd_RestartsOnTheSamePortWithItsData(t *testing.T) {
 	t.Parallel()
 	s := StartSlapd(t, SlapdConfig{Users: 1, TLS: true})
 	url, tlsURL := s.URL(), s.TLSURL()
@@ -107,7 +107,7 @@ func TestSlapdComesBackOnTheSamePortWithItsData(t *testing.T) {
 	require.NotEqual(t, first, s.PID())
 }
 
-func TestSlapdPausedAcceptsAndDoesNotAnswerUntilResumed(t *testing.T) {
+func TestSlapd_PausedAcceptsAndAnswersWhenResumed(t *testing.T) {
 	t.Parallel()
 	s := StartSlapd(t, SlapdConfig{Users: 1})
 	s.Pause()
@@ -124,7 +124,7 @@ func TestSlapdPausedAcceptsAndDoesNotAnswerUntilResumed(t *testing.T) {
 	require.Equal(t, 1, s.LogCount("slapd stopped."), "Stop killed it")
 }
 
-func TestSlapdClosesIdleConnectionsAndCountsThem(t *testing.T) {
+func TestSlapd_ClosesIdleConnectionsAndCountsThem(t *testing.T) {
 	t.Parallel()
 	s := StartSlapd(t, SlapdConfig{IdleTimeout: time.Second})
 	before := s.ClosedIdle()
@@ -137,7 +137,7 @@ func TestSlapdClosesIdleConnectionsAndCountsThem(t *testing.T) {
 	Eventually(t, "slapd's log of the cut", func() bool { return s.ClosedIdle() == before+1 })
 }
 
-func TestSlapdTakesExtraConfigurationAndEntries(t *testing.T) {
+func TestSlapd_TakesExtraConfigurationAndEntries(t *testing.T) {
 	t.Parallel()
 	s := StartSlapd(t, SlapdConfig{
 		Users:         1,
@@ -157,7 +157,7 @@ func TestSlapdTakesExtraConfigurationAndEntries(t *testing.T) {
 	require.EqualValues(t, 1, policy.Error, "accountLocked")
 }
 
-func TestExtraAccessRulesWinOverTheStandardOnes(t *testing.T) {
+func TestSlapd_ExtraAccessRulesWinOverTheStandardOnes(t *testing.T) {
 	t.Parallel()
 	s := StartSlapd(t, SlapdConfig{Users: 1, Access: "access to attrs=entry,uid,mail by users read"})
 	c := dial(t, s.URL())
@@ -169,7 +169,7 @@ func TestExtraAccessRulesWinOverTheStandardOnes(t *testing.T) {
 	require.Empty(t, res.Entries[0].GetAttributeValue("sn"))
 }
 
-func TestSlapdRunsAsManyThreadsAsItIsTold(t *testing.T) {
+func TestSlapd_RunsTheConfiguredNumberOfThreads(t *testing.T) {
 	t.Parallel()
 	s := StartSlapd(t, SlapdConfig{
 		Threads:       5,
@@ -181,7 +181,7 @@ func TestSlapdRunsAsManyThreadsAsItIsTold(t *testing.T) {
 	require.Equal(t, "5", res.Entries[0].GetAttributeValue("monitoredInfo"))
 }
 
-func TestSlapdKeepsThePortItIsGiven(t *testing.T) {
+func TestSlapd_KeepsItsPort(t *testing.T) {
 	t.Parallel()
 	p, err := claimPort(0)
 	require.NoError(t, err)
@@ -190,7 +190,7 @@ func TestSlapdKeepsThePortItIsGiven(t *testing.T) {
 	require.Equal(t, "ldap://127.0.0.1:"+strconv.Itoa(p.number), s.URL())
 }
 
-func TestManySlapdsStartAtOnce(t *testing.T) {
+func TestSlapd_ManyStartAtOnce(t *testing.T) {
 	t.Parallel()
 	for i := range 4 {
 		t.Run(strconv.Itoa(i), func(t *testing.T) {
@@ -201,7 +201,7 @@ func TestManySlapdsStartAtOnce(t *testing.T) {
 	}
 }
 
-func TestSlapdEndsWithItsTest(t *testing.T) { //nolint:tparallel // the inner test must end first
+func TestSlapd_EndsWithItsTest(t *testing.T) { //nolint:tparallel // the inner test must end first
 	t.Parallel()
 	var pid int
 	t.Run("inner", func(t *testing.T) {
@@ -213,7 +213,7 @@ func TestSlapdEndsWithItsTest(t *testing.T) { //nolint:tparallel // the inner te
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
-// helperEnv marks the process that TestSlapdDiesWithTheTestsProcess starts.
+// helperEnv marks the process that TestSlapd_DiesWithTheProcessOfTheTest starts.
 const helperEnv = "LDAPTEST_HELPER"
 
 // TestHelperProcess is no test: it starts a slapd, says which, and waits to be
@@ -226,7 +226,7 @@ func TestHelperProcess(t *testing.T) {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-func TestSlapdDiesWithTheTestsProcess(t *testing.T) {
+func TestSlapd_DiesWithTheProcessOfTheTest(t *testing.T) {
 	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHelperProcess$") //nolint:gosec // this very program
 	cmd.Env = append(os.Environ(), helperEnv+"=1", "TMPDIR="+shortDir(t))
@@ -246,7 +246,7 @@ func TestSlapdDiesWithTheTestsProcess(t *testing.T) {
 	})
 }
 
-func TestSlapdSaysThatItsPortIsTaken(t *testing.T) {
+func TestSlapd_ReportsThatItsPortIsTaken(t *testing.T) {
 	t.Parallel()
 	s := StartSlapd(t, SlapdConfig{})
 	s.Stop()
@@ -257,7 +257,7 @@ func TestSlapdSaysThatItsPortIsTaken(t *testing.T) {
 	s.Start()
 }
 
-func TestSlapdServesTenThousandUsers(t *testing.T) {
+func TestSlapd_ServesTenThousandUsers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("loads 10,000 entries")
 	}

@@ -7,10 +7,10 @@ import (
 	"authsvc/internal/visible"
 )
 
-// Bounds on texts from outside in a line, in bytes.
+// Bounds on texts from outside, in bytes.
 const (
-	MaxUsername = 256
-	MaxText     = 1024
+	MaxText  = 1024 // in a line of the log
+	MaxShown = 300  // on a page and in a probe's answer
 )
 
 const ellipsis = "…"

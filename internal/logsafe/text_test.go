@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestCleanCutsBetweenCharacters(t *testing.T) {
+func TestClean_CutsBetweenCharacters(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, text, want string }{
 		{"short", "añb", "añb"},

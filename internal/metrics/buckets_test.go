@@ -37,7 +37,7 @@ func TestCounts_HaveTheBoundsOfTheLimits(t *testing.T) {
 	require.Equal(t, uint64(1), at(c.Login, 47.25))
 }
 
-func TestCountsAreThoseOfTheMetrics(t *testing.T) {
+func TestCounts_EqualTheMetrics(t *testing.T) {
 	t.Parallel()
 	m, _ := newTest(slog.LevelError)
 	for range 3 {

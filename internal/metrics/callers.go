@@ -10,8 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// maxCallers bounds the callers that have series of their own. Those beyond share the name
-// otherCaller: a certificate's authority may have named any number.
+// maxCallers bounds the callers that have series of their own. Further callers share the name
+// otherCaller, because an authority may issue any number of certificates.
 const (
 	maxCallers    = 64
 	maxCallerName = 64 // bytes
@@ -21,8 +21,8 @@ const (
 // loginClasses are the names of loginClass.
 func loginClasses() [classCount]string { return [classCount]string{"verdict", "refused", "fault"} }
 
-// callerMetrics counts logins by who asked for them. Callers without a name are not counted: there
-// are none, or all are without.
+// callerMetrics counts logins by caller. Callers without a name are not counted: either all callers
+// have a name, or none has.
 type callerMetrics struct {
 	logins *prometheus.CounterVec
 
@@ -34,20 +34,20 @@ func newCallerMetrics(f promauto.Factory) *callerMetrics {
 	return &callerMetrics{
 		logins: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsvc_caller_logins_total",
-			Help: "Logins that ended, by the caller that asked for them; there is no series without keys or certificates of callers.",
+			Help: "Finished logins, by the caller that requested them; there are no series unless callers have keys or certificates.",
 		}, []string{"caller", "class"}),
 		caller: map[string]*[classCount]prometheus.Counter{},
 	}
 }
 
-func (m *callerMetrics) done(c auth.Caller, o auth.Outcome) {
+func (m *callerMetrics) record(c auth.Caller, o auth.Outcome) {
 	if c.Name != "" {
-		m.of(logsafe.Clean(c.Name, maxCallerName))[classOf(o)].Inc()
+		m.countersOf(logsafe.Clean(c.Name, maxCallerName))[classOf(o)].Inc()
 	}
 }
 
-// of returns a caller's counters, all of them at zero where it is new.
-func (m *callerMetrics) of(name string) *[classCount]prometheus.Counter {
+// countersOf returns a caller's counters, and makes them, at zero, for a new caller.
+func (m *callerMetrics) countersOf(name string) *[classCount]prometheus.Counter {
 	m.mu.RLock()
 	counters := m.caller[name]
 	m.mu.RUnlock()

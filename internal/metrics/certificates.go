@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// What a certificate is for: the label use.
+// The values of the label use.
 const (
 	// ListenerCertificate is what the main listener shows its callers.
 	ListenerCertificate = "listener"
@@ -19,12 +19,13 @@ const (
 	DirectoryCertificate = "directory"
 )
 
-// certificateMemory is how long a certificate keeps its series after it was seen last. The
+// certificateRetention is how long the series of a certificate is kept after it was last seen. The
 // certificate of a removed server must not raise an alert when it expires. Connections are replaced
 // far more often (LDAP_POOL_MAX_LIFETIME).
-const certificateMemory = 24 * time.Hour
+const certificateRetention = 24 * time.Hour
 
-// certificateKey is a series: a use, and whose certificate it is where there are several.
+// certificateKey is the labels of a series: a use, and the owner's name if there are several
+// owners.
 type certificateKey struct{ use, name string }
 
 type certificate struct{ expires, seen time.Time }
@@ -40,14 +41,14 @@ type certificates struct {
 func newCertificates() *certificates {
 	return &certificates{
 		expiry: prometheus.NewDesc("authsvc_tls_certificate_expiry_timestamp_seconds",
-			"Unix time at which a certificate in use expires: the main listener's, the one shown to the directory, and those that its servers showed last.",
+			"Unix time at which a certificate expires: the main listener's, the client certificate for the directory, and the last ones of the directory's servers.",
 			[]string{"use", "name"}, nil),
 		known: make(map[certificateKey]certificate),
 	}
 }
 
-// CertificateSeen takes note of a certificate in use. name tells servers of the directory apart and
-// is empty for the other uses.
+// CertificateSeen records a certificate in use. name is the server of the directory, and empty for
+// other uses.
 func (m *Metrics) CertificateSeen(use, name string, expires time.Time) {
 	c := m.certs
 	k := certificateKey{use, serverLabel(name)}
@@ -62,12 +63,12 @@ func (m *Metrics) CertificateSeen(use, name string, expires time.Time) {
 // Describe sends the description of the gauge.
 func (c *certificates) Describe(ch chan<- *prometheus.Desc) { ch <- c.expiry }
 
-// Collect sends a gauge for each certificate in use, and forgets those that are not.
+// Collect sends a gauge for each certificate in use, and drops those no longer in use.
 func (c *certificates) Collect(ch chan<- prometheus.Metric) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for k, cert := range c.known {
-		if k.use == DirectoryCertificate && time.Since(cert.seen) > certificateMemory {
+		if k.use == DirectoryCertificate && time.Since(cert.seen) > certificateRetention {
 			delete(c.known, k)
 			continue
 		}

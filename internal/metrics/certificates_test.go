@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestACertificateThatADirectoryNoLongerShowsIsForgottenAndOurOwnIsNot(t *testing.T) {
+func TestCertificates_ReplacedOnesOfADirectoryAreForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := newTest(slog.LevelInfo)
@@ -22,7 +22,7 @@ func TestACertificateThatADirectoryNoLongerShowsIsForgottenAndOurOwnIsNot(t *tes
 		m.CertificateSeen(ListenerCertificate, "", soon)
 		m.CertificateSeen(DirectoryCertificate, "dismissed", soon)
 		m.CertificateSeen(DirectoryCertificate, "kept", soon)
-		time.Sleep(certificateMemory) // bubble
+		time.Sleep(certificateRetention) // bubble
 		m.CertificateSeen(DirectoryCertificate, "kept", soon)
 		time.Sleep(time.Second) // bubble
 		series := scrape(t, m)
@@ -32,7 +32,7 @@ func TestACertificateThatADirectoryNoLongerShowsIsForgottenAndOurOwnIsNot(t *tes
 	})
 }
 
-func TestCertificatesHaveABoundedNumberOfSeries(t *testing.T) {
+func TestCertificates_SeriesAreBounded(t *testing.T) {
 	t.Parallel()
 	m, _ := newTest(slog.LevelInfo)
 	for i := range 3 * poolevent.MaxServers {

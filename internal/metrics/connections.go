@@ -12,30 +12,30 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// connMetrics are the metrics of connections' lives, which no login waits for but by their effects.
+// connMetrics are the metrics of dials, pings and retired connections, and of servers.
 type connMetrics struct {
-	dialTook   *prometheus.HistogramVec
-	dialErrors *prometheus.CounterVec
-	refused    *prometheus.GaugeVec
-	pingTook   *prometheus.HistogramVec
-	operations *prometheus.CounterVec
-	changes    *prometheus.CounterVec
-	leavings   *prometheus.CounterVec
-	pings      [laneCount]struct{ ok, failed prometheus.Counter }
-	ends       [laneCount]map[ldappool.RetireReason]prometheus.Counter // read only; "" is any other reason
+	dialTook      *prometheus.HistogramVec
+	dialErrors    *prometheus.CounterVec
+	refused       *prometheus.GaugeVec
+	pingTook      *prometheus.HistogramVec
+	operations    *prometheus.CounterVec
+	changes       *prometheus.CounterVec
+	retirements   *prometheus.CounterVec
+	pings         [laneCount]struct{ ok, failed prometheus.Counter }
+	retiredByLane [laneCount]map[ldappool.RetireReason]prometheus.Counter // read only; "" is any other reason
 
 	mu      sync.RWMutex
 	servers map[string]*serverMetrics // guarded by mu
 }
 
 type serverMetrics struct {
-	dialTook   [laneCount]prometheus.Observer
-	dialErrors prometheus.Counter
-	refused    prometheus.Gauge
-	pingTook   [laneCount]prometheus.Observer
-	operations map[string]prometheus.Counter                // by result; read only
-	changes    map[ldappool.ServerState]prometheus.Counter  // by the state that was entered; read only
-	leavings   map[ldappool.RetireReason]prometheus.Counter // read only; "" is any other reason
+	dialTook    [laneCount]prometheus.Observer
+	dialErrors  prometheus.Counter
+	refused     prometheus.Gauge
+	pingTook    [laneCount]prometheus.Observer
+	operations  map[string]prometheus.Counter                // by result; read only
+	changes     map[ldappool.ServerState]prometheus.Counter  // by the state that was entered; read only
+	retirements map[ldappool.RetireReason]prometheus.Counter // read only; "" is any other reason
 }
 
 // serverStates are the states of a server.
@@ -47,50 +47,50 @@ func newConnMetrics(f promauto.Factory, bounds []float64) *connMetrics {
 	m := &connMetrics{
 		dialTook: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "authsvc_ldap_dial_duration_seconds",
-			Help:    "Time to open a connection: TCP, TLS and first bind together. Failed attempts are not in it.",
+			Help:    "Time to open a connection: TCP, TLS and first bind together. Failed attempts are not included.",
 			Buckets: bounds,
 		}, []string{"server", "lane"}),
 		dialErrors: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsvc_ldap_dial_errors_total",
-			Help: "Attempts to open a connection that failed, background probes included.",
+			Help: "Failed attempts to open a connection, including background probes.",
 		}, []string{"server"}),
 		refused: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "authsvc_ldap_service_bind_refused",
-			Help: "1 where the server refused the service identity when it was last asked to let it in, else 0.",
+			Help: "1 if the server refused the last bind of the service identity, else 0.",
 		}, []string{"server"}),
 		pingTook: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "authsvc_ldap_ping_duration_seconds",
-			Help:    "Time to the answer of a ping. Failed pings are not in it.",
+			Help:    "Time to the answer of a ping. Failed pings are not included.",
 			Buckets: bounds,
 		}, []string{"server", "lane"}),
 		operations: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsvc_ldap_server_operations_total",
-			Help: "Requests sent to the server, by what they ended in.",
+			Help: "Requests sent to the server, by result.",
 		}, []string{"server", "result"}),
 		changes: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsvc_ldap_server_state_changes_total",
-			Help: "Changes of the server's state, by the state that it came to.",
+			Help: "Changes of the server's state, by the new state.",
 		}, []string{"server", "state"}),
-		leavings: f.NewCounterVec(prometheus.CounterOpts{
+		retirements: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "authsvc_ldap_server_connections_retired_total",
-			Help: "Connections to the server that left the pool, by reason.",
+			Help: "Connections to the server that the pool closed or lost, by reason.",
 		}, []string{"server", "reason"}),
 		servers: make(map[string]*serverMetrics),
 	}
 	pings := f.NewCounterVec(prometheus.CounterOpts{
 		Name: "authsvc_ldap_pings_total",
-		Help: "Idle connections that were asked for a sign of life, and whether they gave it.",
+		Help: "Pings of idle connections, by result.",
 	}, []string{"lane", "result"})
 	ends := f.NewCounterVec(prometheus.CounterOpts{
 		Name: "authsvc_ldap_connections_retired_total",
-		Help: "Connections that left the pool, by reason.",
+		Help: "Connections that the pool closed or lost, by reason.",
 	}, []string{"lane", "reason"})
 	for i, lane := range lanes() {
 		m.pings[i].ok = pings.WithLabelValues(string(lane), "ok")
 		m.pings[i].failed = pings.WithLabelValues(string(lane), "failed")
-		m.ends[i] = map[ldappool.RetireReason]prometheus.Counter{"": ends.WithLabelValues(string(lane), "other")}
+		m.retiredByLane[i] = map[ldappool.RetireReason]prometheus.Counter{"": ends.WithLabelValues(string(lane), "other")}
 		for _, reason := range ldappool.RetireReasons() {
-			m.ends[i][reason] = ends.WithLabelValues(string(lane), string(reason))
+			m.retiredByLane[i][reason] = ends.WithLabelValues(string(lane), string(reason))
 		}
 	}
 	return m
@@ -133,7 +133,7 @@ func (m *connMetrics) serverChanged(e ldappool.ServerEvent) {
 
 func (m *connMetrics) retired(e ldappool.RetireEvent) {
 	for _, counters := range []map[ldappool.RetireReason]prometheus.Counter{
-		m.ends[laneIndex(e.Lane)], m.server(e.Server).leavings,
+		m.retiredByLane[laneIndex(e.Lane)], m.server(e.Server).retirements,
 	} {
 		counter, ok := counters[e.Reason]
 		if !ok {
@@ -143,7 +143,7 @@ func (m *connMetrics) retired(e ldappool.RetireEvent) {
 	}
 }
 
-// server returns the series of a server, which it makes when the server is first heard of.
+// server returns the series of a server, and makes them for a new server.
 func (m *connMetrics) server(url string) *serverMetrics {
 	m.mu.RLock()
 	s := m.servers[url]
@@ -166,11 +166,11 @@ func (m *connMetrics) server(url string) *serverMetrics {
 func (m *connMetrics) newServer(url string) *serverMetrics {
 	label := serverLabel(url)
 	s := &serverMetrics{
-		dialErrors: m.dialErrors.WithLabelValues(label),
-		refused:    m.refused.WithLabelValues(label),
-		operations: make(map[string]prometheus.Counter),
-		changes:    make(map[ldappool.ServerState]prometheus.Counter),
-		leavings:   map[ldappool.RetireReason]prometheus.Counter{"": m.leavings.WithLabelValues(label, "other")},
+		dialErrors:  m.dialErrors.WithLabelValues(label),
+		refused:     m.refused.WithLabelValues(label),
+		operations:  make(map[string]prometheus.Counter),
+		changes:     make(map[ldappool.ServerState]prometheus.Counter),
+		retirements: map[ldappool.RetireReason]prometheus.Counter{"": m.retirements.WithLabelValues(label, "other")},
 	}
 	for i, lane := range lanes() {
 		s.dialTook[i] = m.dialTook.WithLabelValues(label, string(lane))
@@ -183,7 +183,7 @@ func (m *connMetrics) newServer(url string) *serverMetrics {
 		s.changes[state] = m.changes.WithLabelValues(label, state.String())
 	}
 	for _, reason := range ldappool.RetireReasons() {
-		s.leavings[reason] = m.leavings.WithLabelValues(label, string(reason))
+		s.retirements[reason] = m.retirements.WithLabelValues(label, string(reason))
 	}
 	return s
 }

@@ -7,25 +7,25 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// Counts is what has been counted of logins since the start. It is read off the metrics themselves:
-// a login pays nothing for whoever looks at them.
+// Counts is the counts and durations of logins since the start. They are read from the metrics, so
+// reading them costs logins nothing.
 type Counts struct {
 	// Logins are the logins that ended, by status.
 	Logins []uint64
-	// Login times the logins that the directory decided or that ended in a fault, Wait, Search and
-	// Bind their parts.
+	// Login has the durations of logins with a verdict or a fault; Wait, Search and Bind those of
+	// their parts.
 	Login, Wait, Search, Bind Histogram
 }
 
-// Histogram is how long things took.
+// Histogram is a histogram of durations.
 type Histogram struct {
-	// Bounds are the upper bounds of the buckets, in seconds. It is shared and only to be read.
+	// Bounds are the upper bounds of the buckets, in seconds. It is shared and must not be changed.
 	Bounds []float64
-	// Counts are what fell into each bucket, and at last what was beyond every bound.
+	// Counts are the numbers in each bucket; the last is above every bound.
 	Counts []uint64
 }
 
-// Total is how many things were timed.
+// Total is the number of durations.
 func (h Histogram) Total() (n uint64) {
 	for _, c := range h.Counts {
 		n += c
@@ -33,7 +33,7 @@ func (h Histogram) Total() (n uint64) {
 	return n
 }
 
-// Counts reads what has been counted so far.
+// Counts returns the current counts.
 func (m *Metrics) Counts() Counts {
 	l := m.logins
 	c := Counts{
@@ -44,7 +44,7 @@ func (m *Metrics) Counts() Counts {
 		Bind:   l.histogram(l.bind),
 	}
 	for status, counter := range l.outcomes {
-		c.Logins[status] = uint64(read(counter).GetCounter().GetValue())
+		c.Logins[status] = uint64(metricOf(counter).GetCounter().GetValue())
 	}
 	return c
 }
@@ -54,7 +54,7 @@ func (m *loginMetrics) histogram(observers ...prometheus.Observer) Histogram {
 	h := Histogram{Bounds: m.bounds}
 	h.Counts = make([]uint64, len(h.Bounds)+1)
 	for _, o := range observers {
-		counted := read(o.(prometheus.Metric)).GetHistogram() // as every histogram of a vector is
+		counted := metricOf(o.(prometheus.Metric)).GetHistogram() // every histogram of a vector is a Metric
 		below := uint64(0)
 		for i, b := range counted.GetBucket()[:len(h.Bounds)] {
 			h.Counts[i] += b.GetCumulativeCount() - below
@@ -65,8 +65,8 @@ func (m *loginMetrics) histogram(observers ...prometheus.Observer) Histogram {
 	return h
 }
 
-// read is what a scrape would read of m, which never fails for the kinds that are used here.
-func read(m prometheus.Metric) *dto.Metric {
+// metricOf returns what a scrape would read of m. It cannot fail for counters and histograms.
+func metricOf(m prometheus.Metric) *dto.Metric {
 	var d dto.Metric
 	_ = m.Write(&d)
 	return &d

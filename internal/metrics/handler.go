@@ -11,13 +11,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// maxScrapes bounds the scrapes that run at one time. Two Prometheus servers and somebody with curl
-// are three; the next one is answered 503 at once.
+// maxScrapes bounds the scrapes that run at one time. Two Prometheus servers and a user of curl are
+// three. Further ones are answered 503 immediately.
 const maxScrapes = 4
 
-// newHandler serves what could be gathered even where a part could not: a dashboard with a hole
-// says more than none. Exemplars are in OpenMetrics alone, which writes the buckets' bounds
-// otherwise (1.0 for 1): it is offered only where there are some.
+// newHandler serves the metrics that could be gathered even if some could not: an incomplete
+// dashboard is better than none. Exemplars are in OpenMetrics alone, which writes the buckets'
+// bounds otherwise (1.0 for 1): it is offered only where there are some.
 func newHandler(r *prometheus.Registry, log scrapeLog, exemplars bool) http.Handler {
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{
 		ErrorLog:            log,

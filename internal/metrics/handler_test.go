@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestNewTakesTheRegistryItIsGiven(t *testing.T) {
+func TestNew_UsesTheGivenRegistry(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	New(Options{Registry: registry})
@@ -32,7 +32,7 @@ func TestNewTakesTheRegistryItIsGiven(t *testing.T) {
 	assert.Panics(t, func() { New(Options{Registry: registry}) }, "one registry serves one Metrics")
 }
 
-func TestWatchPoolAgainReplacesThePool(t *testing.T) {
+func TestWatchPool_AgainReplacesThePool(t *testing.T) {
 	t.Parallel()
 	m, logs := newTest(slog.LevelInfo)
 	for want, conns := range map[string]int{"5": 5, "7": 7} {
@@ -44,7 +44,7 @@ func TestWatchPoolAgainReplacesThePool(t *testing.T) {
 	assert.Empty(t, logs.String())
 }
 
-func TestServersThatLookAlikeDoNotFailTheScrape(t *testing.T) {
+func TestScrape_SucceedsWithLookAlikeServers(t *testing.T) {
 	t.Parallel()
 	m, logs := newTest(slog.LevelInfo)
 	m.WatchPool(func() *ldappool.Stat {
@@ -71,7 +71,7 @@ func (brokenCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-func TestAScrapeThatFailsInPartServesTheRestAndIsLoggedNowAndThen(t *testing.T) {
+func TestScrape_PartialFailureServesTheRestAndIsLoggedRarely(t *testing.T) {
 	t.Parallel()
 	m, logs := newTest(slog.LevelInfo)
 	m.registry.MustRegister(brokenCollector{})
@@ -84,7 +84,7 @@ func TestAScrapeThatFailsInPartServesTheRestAndIsLoggedNowAndThen(t *testing.T) 
 	assert.Contains(t, lines[0]["error"], "collected before with the same name and label values")
 }
 
-func TestScrapesBeyondTheLimitAreTurnedAway(t *testing.T) {
+func TestScrape_BeyondTheLimitIsRejected(t *testing.T) {
 	t.Parallel()
 	m, _ := newTest(slog.LevelInfo)
 	inside, release := make(chan struct{}), make(chan struct{})
@@ -109,9 +109,9 @@ func TestScrapesBeyondTheLimitAreTurnedAway(t *testing.T) {
 	scrapes.Wait()
 }
 
-// TestAnObservationAllocatesNothing is not parallel: it counts the allocations of the whole
+// TestMetrics_ObservationAllocatesNothing is not parallel: it counts the allocations of the whole
 // process.
-func TestAnObservationAllocatesNothing(t *testing.T) {
+func TestMetrics_ObservationAllocatesNothing(t *testing.T) {
 	m := New(Options{})
 	trace := m.Trace()
 	credentials, result := observertest.FullLogin()

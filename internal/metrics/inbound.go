@@ -17,9 +17,9 @@ type inboundCollector struct {
 
 func newInboundCollector() *inboundCollector {
 	return &inboundCollector{
-		open:    prometheus.NewDesc("authsvc_http_connections", "Connections of callers that are open now.", nil, nil),
-		limit:   prometheus.NewDesc("authsvc_http_connections_max", "Connections of callers that may be open.", nil, nil),
-		dropped: prometheus.NewDesc("authsvc_http_connections_dropped_total", "Connections of callers that were closed to make room for others.", nil, nil),
+		open:    prometheus.NewDesc("authsvc_http_connections", "Open connections of callers.", nil, nil),
+		limit:   prometheus.NewDesc("authsvc_http_connections_max", "Maximum number of open connections of callers.", nil, nil),
+		dropped: prometheus.NewDesc("authsvc_http_connections_dropped_total", "Connections of callers that were closed to make room for new ones.", nil, nil),
 	}
 }
 

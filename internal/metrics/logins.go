@@ -67,16 +67,16 @@ type loginMetrics struct {
 func newLoginMetrics(f promauto.Factory, bounds []float64) *loginMetrics {
 	outcomes := f.NewCounterVec(prometheus.CounterOpts{
 		Name: "authsvc_logins_total",
-		Help: "Logins that ended, by outcome.",
+		Help: "Finished logins, by outcome.",
 	}, []string{"outcome"})
 	duration := f.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "authsvc_login_duration_seconds",
-		Help:    "Time from a login's start to its end: verdict of the directory, refused before a password was tried, or fault.",
+		Help:    "Time from a login's start to its end, by how it ended: verdict of the directory, refusal before a password was tried, or fault.",
 		Buckets: bounds,
 	}, []string{"class"})
 	phase := f.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "authsvc_login_phase_duration_seconds",
-		Help:    "Time of a login's parts: wait for connections, search, bind. A part that did not happen is not counted.",
+		Help:    "Time of a login's phases: wait for connections, search, bind. A phase that did not take place is not counted.",
 		Buckets: bounds,
 	}, []string{"phase"})
 
@@ -95,7 +95,7 @@ func newLoginMetrics(f promauto.Factory, bounds []float64) *loginMetrics {
 	return m
 }
 
-func (m *loginMetrics) done(r auth.Result, exemplar prometheus.Labels) {
+func (m *loginMetrics) record(r auth.Result, exemplar prometheus.Labels) {
 	m.outcomes[r.Outcome.Status()].Inc()
 	observe(m.duration[classOf(r.Outcome)], r.Phases.Total.Seconds(), exemplar)
 	observePhase(m.wait, r.Phases.Wait, exemplar)

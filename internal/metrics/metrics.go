@@ -56,8 +56,8 @@ type Metrics struct {
 
 var _ auth.Observer = (*Metrics)(nil)
 
-// New registers every metric, at zero where its labels are known beforehand. It panics on a
-// registry that another Metrics has.
+// New registers every metric, at zero where its labels are known beforehand. It panics if the
+// registry already has a Metrics.
 func New(o Options) *Metrics {
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
@@ -77,7 +77,7 @@ func New(o Options) *Metrics {
 	factory := promauto.With(o.Registry)
 	factory.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "authsvc_build_info",
-		Help: "Always 1; the labels say what is running.",
+		Help: "Always 1; the labels identify the build.",
 	}, []string{"version", "commit", "go_version"}).WithLabelValues(o.Version, o.Commit, runtime.Version()).Set(1)
 
 	bounds := durationBuckets(o.Limits...)
@@ -99,8 +99,8 @@ func New(o Options) *Metrics {
 
 // LoginDone counts and times one login.
 func (m *Metrics) LoginDone(ctx context.Context, c auth.Credentials, r auth.Result) {
-	m.logins.done(r, m.exemplar(ctx))
-	m.callers.done(c.Caller, r.Outcome)
+	m.logins.record(r, m.exemplar(ctx))
+	m.callers.record(c.Caller, r.Outcome)
 }
 
 // Trace returns hooks for [ldappool.Config].

@@ -378,7 +378,7 @@ func watch(m *Metrics, _ ldappool.Trace) {
 	})
 }
 
-func TestEveryMetricShowsTheEventThatDrivesIt(t *testing.T) {
+func TestMetrics_EachShowsItsEvent(t *testing.T) {
 	t.Parallel()
 	for _, test := range metricTests {
 		t.Run(test.name, func(t *testing.T) {
@@ -397,7 +397,7 @@ func TestEveryMetricShowsTheEventThatDrivesIt(t *testing.T) {
 	}
 }
 
-func TestNoMetricIsUntested(t *testing.T) {
+func TestMetrics_EachIsTested(t *testing.T) {
 	t.Parallel()
 	tested := make(map[string]bool)
 	for _, test := range metricTests {
@@ -415,7 +415,7 @@ func TestNoMetricIsUntested(t *testing.T) {
 	assert.Equal(t, len(metricTests), seen)
 }
 
-func TestMetricsFollowPrometheusConventions(t *testing.T) {
+func TestMetrics_FollowPrometheusConventions(t *testing.T) {
 	t.Parallel()
 	problems, err := testutil.GatherAndLint(allDriven(t).registry)
 	require.NoError(t, err)
@@ -434,7 +434,7 @@ func allDriven(t *testing.T) *Metrics {
 	return m
 }
 
-func TestSeriesAreThereBeforeAnythingHappened(t *testing.T) {
+func TestMetrics_SeriesExistFromTheStart(t *testing.T) {
 	t.Parallel()
 	m, _ := newTest(slog.LevelInfo)
 	series := scrape(t, m)
@@ -452,7 +452,7 @@ func TestSeriesAreThereBeforeAnythingHappened(t *testing.T) {
 	}
 }
 
-func TestSeriesStayBoundedWhateverNamesArrive(t *testing.T) {
+func TestMetrics_SeriesAreBoundedForAnyNames(t *testing.T) {
 	t.Parallel()
 	m, _ := newTest(slog.LevelInfo)
 	trace := m.Trace()
@@ -475,7 +475,7 @@ func TestSeriesStayBoundedWhateverNamesArrive(t *testing.T) {
 	assert.Equal(t, (poolevent.MaxServers+1)*(len(ldappool.RetireReasons())+1), count)
 }
 
-func TestCallersHaveABoundedNumberOfSeries(t *testing.T) {
+func TestMetrics_SeriesOfCallersAreBounded(t *testing.T) {
 	t.Parallel()
 	m, _ := newTest(slog.LevelInfo)
 	for i := range 3 * maxCallers {
@@ -487,7 +487,7 @@ func TestCallersHaveABoundedNumberOfSeries(t *testing.T) {
 	assert.Len(t, m.callers.caller, maxCallers+1)
 }
 
-func TestTheDocumentsNameTheMetricsThatThereAre(t *testing.T) {
+func TestMetrics_AreDocumented(t *testing.T) {
 	t.Parallel()
 	var ours []string
 	for _, test := range metricTests {
@@ -512,7 +512,7 @@ func BenchmarkLoginDoneMetrics(b *testing.B) {
 	_, r := observertest.FullLogin()
 	b.ReportAllocs()
 	for b.Loop() {
-		m.logins.done(r, nil)
+		m.logins.record(r, nil)
 	}
 }
 
@@ -522,7 +522,7 @@ func BenchmarkLoginDoneMetricsParallel(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			m.logins.done(r, nil)
+			m.logins.record(r, nil)
 		}
 	})
 }

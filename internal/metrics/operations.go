@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// opMetrics are the metrics of what a login asks of the pool: connections and operations. Every
+// opMetrics are the metrics of a login's calls of the pool: connections and operations. Every
 // series is resolved once, here.
 type opMetrics struct {
 	lanes [laneCount]laneMetrics
@@ -102,12 +102,12 @@ func newOpMetrics(f promauto.Factory, bounds []float64) *opMetrics {
 func (m *opMetrics) registerLanes(f promauto.Factory, bounds []float64) {
 	wait := f.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "authsvc_ldap_acquire_wait_seconds",
-		Help:    "Time that callers waited for a connection they got, dialling included.",
+		Help:    "Time that callers waited for a connection that they got, including dialing.",
 		Buckets: bounds,
 	}, []string{"lane"})
 	refused := f.NewCounterVec(prometheus.CounterOpts{
 		Name: "authsvc_ldap_acquire_refused_total",
-		Help: "Callers that got no connection, by reason.",
+		Help: "Callers that were rejected without a connection, by reason.",
 	}, []string{"lane", "reason"})
 	for i, lane := range lanes() {
 		byReason := make(map[string]prometheus.Counter)
@@ -121,16 +121,16 @@ func (m *opMetrics) registerLanes(f promauto.Factory, bounds []float64) {
 func (m *opMetrics) registerOps(f promauto.Factory, bounds []float64) {
 	took := f.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "authsvc_ldap_operation_duration_seconds",
-		Help:    "Time from a request to its answer or its failure, for each time that it was sent.",
+		Help:    "Time from each sending of a request to its answer or failure.",
 		Buckets: bounds,
 	}, []string{"op", "result"})
 	codes := f.NewCounterVec(prometheus.CounterOpts{
 		Name: "authsvc_ldap_operations_total",
-		Help: "Requests sent, by the LDAP result code of the answer; none where there was no answer.",
+		Help: "Requests sent, by the LDAP result code of the answer, or none without an answer.",
 	}, []string{"op", "code"})
 	retries := f.NewCounterVec(prometheus.CounterOpts{
 		Name: "authsvc_ldap_retries_total",
-		Help: "Requests that were sent a second time because their connection was lost.",
+		Help: "Requests that were retried because their connection was lost.",
 	}, []string{"op"})
 	for i, op := range [opCount]string{searchOp: "search", bindOp: "bind"} {
 		byResult := make(map[string]prometheus.Observer)

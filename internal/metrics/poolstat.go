@@ -10,9 +10,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// poolCollector makes gauges of the pool's snapshot at every scrape. What the snapshot counts since
-// the start (retired, dials, retries, refused) is not in it: those metrics come from the pool's
-// events, and from there alone.
+// poolCollector makes gauges of the pool's snapshot at every scrape. The snapshot's counts since
+// the start (retired, dials, retries, refused) are not used: those metrics come from the pool's
+// events.
 type poolCollector struct {
 	stat atomic.Pointer[func() *ldappool.Stat] // nil until there is a pool
 
@@ -28,31 +28,31 @@ func newPoolCollector() *poolCollector {
 	}
 	return &poolCollector{
 		connections: desc("authsvc_ldap_connections",
-			"Connections now, by what they do: idle, in_use, or dialing.", "lane", "state"),
+			"Connections, by state: idle, in_use, or dialing.", "lane", "state"),
 		maxConns: desc("authsvc_ldap_connections_max",
-			"Most connections that there may be, both lanes together."),
+			"Maximum number of connections of both lanes together."),
 		waiting: desc("authsvc_ldap_waiting_callers",
-			"Callers that wait for a connection now.", "lane"),
+			"Callers that are waiting for a connection.", "lane"),
 		outdated: desc("authsvc_ldap_connections_outdated",
-			"Connections made before the last reload that have no successor yet.", "lane"),
+			"Connections that were opened before the last reload and are not replaced yet.", "lane"),
 		up: desc("authsvc_ldap_server_up",
-			"1 where the server is usable, 0 where it is suspect or down.", "server"),
+			"1 if the server is usable, 0 if it is suspect or down.", "server"),
 		state: desc("authsvc_ldap_server_state",
-			"1 for the state that the server is in, 0 for the others.", "server", "state"),
+			"1 for the server's current state, 0 for the others.", "server", "state"),
 		serverConnections: desc("authsvc_ldap_server_connections",
 			"Open connections to the server.", "server"),
 		lastAnswers: desc("authsvc_ldap_server_last_answer_timestamp_seconds",
-			"Unix time at which the server last answered anything; 0 where it never did.", "server"),
+			"Unix time of the server's last answer; 0 if it never answered.", "server"),
 		since: desc("authsvc_ldap_server_state_since_timestamp_seconds",
-			"Unix time at which the server came to its state.", "server"),
+			"Unix time at which the server entered its current state.", "server"),
 		ready: desc("authsvc_ldap_server_ready",
-			"1 where the server has let the service identity in since the start, 0 where it has not yet.", "server"),
+			"1 if the server has accepted a bind of the service identity since the start, else 0.", "server"),
 		breaker: desc("authsvc_ldap_server_breaker_open",
-			"1 where the server was put aside for what its operations came to, although probes succeed, else 0.", "server"),
+			"1 if the server's circuit breaker is open because operations failed although probes succeed, else 0.", "server"),
 		idleLimit: desc("authsvc_ldap_server_idle_limit_seconds",
-			"How long the server was seen to let a connection be quiet, at the least; 0 where no limit is known.", "server"),
+			"Idle time after which the server is known to drop connections (a lower bound); 0 if no limit is known.", "server"),
 		ageLimit: desc("authsvc_ldap_server_age_limit_seconds",
-			"How long the server was seen to let a connection live, at the least; 0 where no limit is known.", "server"),
+			"Age at which the server is known to drop connections (a lower bound); 0 if no limit is known.", "server"),
 	}
 }
 
@@ -102,15 +102,15 @@ func (c *poolCollector) collectServers(ch chan<- prometheus.Metric, servers []ld
 			continue
 		}
 		seen[name] = true
-		gauge(ch, c.up, truth(s.State == ldappool.ServerUsable), name)
+		gauge(ch, c.up, boolValue(s.State == ldappool.ServerUsable), name)
 		for _, state := range serverStates() {
-			gauge(ch, c.state, truth(s.State == state), name, state.String())
+			gauge(ch, c.state, boolValue(s.State == state), name, state.String())
 		}
 		gauge(ch, c.serverConnections, float64(s.Conns), name)
 		gauge(ch, c.lastAnswers, unixSeconds(s.Answered), name)
 		gauge(ch, c.since, unixSeconds(s.Since), name)
-		gauge(ch, c.ready, truth(s.Ready), name)
-		gauge(ch, c.breaker, truth(s.BreakerOpen), name)
+		gauge(ch, c.ready, boolValue(s.Ready), name)
+		gauge(ch, c.breaker, boolValue(s.BreakerOpen), name)
 		gauge(ch, c.idleLimit, s.IdleLimit.Seconds(), name)
 		gauge(ch, c.ageLimit, s.AgeLimit.Seconds(), name)
 	}
@@ -128,7 +128,7 @@ func unixSeconds(t time.Time) float64 {
 	return float64(t.UnixMilli()) / 1000
 }
 
-func truth(b bool) float64 {
+func boolValue(b bool) float64 {
 	if b {
 		return 1
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestEveryFieldOfASnapshotShows fails where a field is added to Stat that no gauge is made of.
-func TestEveryFieldOfASnapshotShows(t *testing.T) {
+// TestPoolStat_EveryFieldHasAGauge fails where a field is added to Stat that no gauge is made of.
+func TestPoolStat_EveryFieldHasAGauge(t *testing.T) {
 	t.Parallel()
 	elsewhere := map[string]string{
 		"Retired": "Trace.Retired", "Dials": "Trace.Dialed", "DialErrors": "Trace.Dialed", "Retries": "Trace.Operated",

@@ -18,13 +18,13 @@ type throttleCollector struct {
 func newThrottleCollector() *throttleCollector {
 	return &throttleCollector{
 		entries: prometheus.NewDesc("authsvc_throttle_entries",
-			"Counts of failures that are kept now, for accounts and for clients of accounts.", nil, nil),
+			"Counters of failures in memory, for accounts and for clients of accounts.", nil, nil),
 		waiting: prometheus.NewDesc("authsvc_throttle_waiting_attempts",
-			"Attempts that wait for others on the same account to be decided.", nil, nil),
+			"Attempts that are waiting for other attempts on the same account.", nil, nil),
 		forgotten: prometheus.NewDesc("authsvc_throttle_forgotten_total",
-			"Counts that were dropped because there were too many; accounts not known are taken to owe as much.", nil, nil),
+			"Counters that were discarded because there were too many; unknown accounts are charged with the discarded failures.", nil, nil),
 		refused: prometheus.NewDesc("authsvc_throttle_refused_total",
-			"Attempts that the throttle refused, by the limit that was exhausted or whose budget undecided attempts held.", []string{"limit"}, nil),
+			"Attempts that the throttle refused, by the limit that was exhausted or held by undecided attempts.", []string{"limit"}, nil),
 	}
 }
 

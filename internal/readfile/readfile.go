@@ -13,12 +13,15 @@ import (
 // MaxSize is the largest file that is read, in bytes.
 const MaxSize = 4 << 20
 
+// PipeWait is how long the writer of a pipe in a setting's file may take to write all of it.
+const PipeWait = 5 * time.Second
+
 var (
 	// ErrTooLarge is returned for a file of more than MaxSize.
 	ErrTooLarge = fmt.Errorf("larger than %d bytes", MaxSize)
-	// ErrEmptyPipe is returned for a pipe from which nothing comes, because no process writes to it
+	// ErrEmptyPipe is returned for the pipe has no data, because no process writes to it
 	// or another has read it.
-	ErrEmptyPipe = errors.New("a pipe from which nothing comes")
+	ErrEmptyPipe = errors.New("the pipe has no data")
 )
 
 // Read returns the content of a file, which may be anything that somebody put at path. It takes

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestRead_TakesLittleTimeAndMemoryWhateverIsThere(t *testing.T) {
+func TestRead_TakesBoundedTimeAndMemory(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	require.NoError(t, os.WriteFile(at("file"), []byte("content"), 0o600))

@@ -127,7 +127,7 @@ func fullWidth(s string) string {
 // secrets are passwords of the kinds that people and programs make.
 var secrets = []string{"hunter2", "Tr0ub4dor&3", "correct horse battery staple", "Sömmer-2026!", "пароль123", "秘密の言葉", "a\"b'c<d>&e%20f", strings.Repeat("xK9", 300)}
 
-func TestRepeats_FindsASecretInWhateverForm(t *testing.T) {
+func TestRepeats_FindsASecretInAnyForm(t *testing.T) {
 	t.Parallel()
 	for _, secret := range secrets {
 		for name, spell := range spellings {

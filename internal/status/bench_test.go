@@ -22,13 +22,13 @@ func full() *Page {
 		for _, o := range auth.Outcomes() {
 			fanout.Logins(m, j).LoginDone(context.Background(), auth.Credentials{}, auth.Result{Outcome: o, Phases: auth.Phases{Wait: 1, Search: time.Millisecond, Bind: time.Millisecond, Total: time.Second}})
 		}
-		p.history.note(sample{p.started.Add(time.Duration(i+1) * step), m.Counts()})
+		p.history.record(sample{p.started.Add(time.Duration(i+1) * step), m.Counts()})
 	}
 	return p
 }
 
-// BenchmarkTick is what each second costs, for all pages together: nothing is drawn where nobody
-// watches.
+// BenchmarkTick measures the cost of each second, for all pages together: nothing is rendered if
+// nobody watches.
 func BenchmarkTick(b *testing.B) {
 	for _, c := range []struct {
 		name    string

@@ -1,14 +1,14 @@
-// Package status is the page on which an operator sees the service at work: the pool, its servers
-// and connections, logins and how long they take, the last faults, the configuration. The same is
-// there as JSON, and as a stream of that.
+// Package status is the status page: the pool, its servers and connections, logins and how long
+// they take, the last faults, and the configuration. The same data is available as JSON, and as a
+// stream of JSON.
 //
-// It pulls: it reads what the pool and observers know anyway, so a login pays nothing
-// for it. Once a second it reads the counters, of which it keeps five minutes. A snapshot is made
-// where somebody asks or watches, at most once in a pace, and its bytes are the same for all. A
-// slow reader misses snapshots and delays nobody.
+// The page is pull-only: it reads the state of the pool and the observers, so it costs logins
+// nothing. Once a second it reads the counters, and keeps them for five minutes. A snapshot is made
+// on request or while a stream is open, at most once in an interval, and all readers get the same
+// bytes. A slow reader misses snapshots and delays no other reader.
 //
-// The page is one HTML, one style sheet and one script, embedded, under a Content-Security-Policy
-// that lets in nothing else. The template draws it whole, so that it works without the script,
-// which draws the same again with what the stream brings: format.go and spark.go have their like in
-// status.js, and a test in a browser holds the two together.
+// The page is one HTML file, one style sheet and one script, all embedded, under a
+// Content-Security-Policy that permits nothing else. The template renders the complete page, so it
+// works without the script. The script renders the same page again with the data of the stream:
+// format.go and spark.go have counterparts in status.js, and a test in a browser compares the two.
 package status

@@ -2,16 +2,16 @@ package status
 
 import "sync"
 
-// maxWatchers bounds the streams that are open at one time.
+// maxWatchers bounds the number of open streams.
 const maxWatchers = 128
 
-// feed has the latest event for its watchers. Nothing is queued: a watcher that was busy with one
-// event finds the latest next, and the publisher never waits.
+// feed has the latest event for its watchers. Nothing is queued: a slow watcher continues with the
+// latest event, and the publisher never waits.
 type feed struct {
 	mu       sync.Mutex // guards what follows
 	watchers int
 	latest   []byte
-	next     chan struct{} // closed when there is a later event
+	next     chan struct{} // closed when there is a newer event
 	ended    bool
 }
 
@@ -39,9 +39,9 @@ func (f *feed) watched() bool {
 	return f.watchers > 0
 }
 
-// now is the latest event, nil before the first, and what is closed when there is a later one; last
-// where there never is.
-func (f *feed) now() (event []byte, next <-chan struct{}, last bool) {
+// current returns the latest event, nil before the first, and a channel that is closed when there
+// is a newer one. last reports that there will be none.
+func (f *feed) current() (event []byte, next <-chan struct{}, last bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.latest, f.next, f.ended
@@ -55,8 +55,8 @@ func (f *feed) publish(event []byte) {
 	f.next = make(chan struct{})
 }
 
-// end publishes the last event.
-func (f *feed) end(event []byte) {
+// finish publishes the last event.
+func (f *feed) finish(event []byte) {
 	f.mu.Lock()
 	f.ended = true
 	f.mu.Unlock()

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Each of these has its like in status.js.
+// Each of these functions has a counterpart in status.js.
 
-// span is so many seconds in the two units that matter: 12s, 3m 20s, 2h 5m, 3d 4h.
+// span formats seconds in the two largest units: 12s, 3m 20s, 2h 5m, 3d 4h.
 func span(seconds float64) string {
 	s := int64(math.Floor(seconds))
 	switch {
@@ -24,7 +24,7 @@ func span(seconds float64) string {
 	return fmt.Sprintf("%dd %dh", s/86400, s%86400/3600)
 }
 
-// limit is a limit in seconds, where one is known.
+// limit formats a limit in seconds; – if none is known.
 func limit(seconds float64) string {
 	if seconds == 0 {
 		return "–"
@@ -32,8 +32,7 @@ func limit(seconds float64) string {
 	return span(seconds)
 }
 
-// latency is so many seconds with three digits: 0.42 ms, 12.3 ms, 1.25 s; – where nothing was
-// timed.
+// latency formats seconds with three digits: 0.42 ms, 12.3 ms, 1.25 s; – if nothing was measured.
 func latency(seconds float64) string {
 	ms := seconds * 1000
 	switch {
@@ -49,7 +48,7 @@ func latency(seconds float64) string {
 	return fixed(seconds, 2) + " s"
 }
 
-// rate is so many a second: 0, 0.4, 12.5, 1,250.
+// rate formats a rate per second: 0, 0.4, 12.5, 1,250.
 func rate(perSecond float64) string {
 	if perSecond == 0 {
 		return "0"
@@ -57,15 +56,15 @@ func rate(perSecond float64) string {
 	if perSecond < 100 {
 		return fixed(perSecond, 1)
 	}
-	return count(int64(rounded(perSecond, 1)))
+	return count(int64(round(perSecond, 1)))
 }
 
-// fixed is v with so many digits behind the point.
+// fixed formats v with so many decimals.
 func fixed(v float64, digits int) string {
-	return strconv.FormatFloat(rounded(v, math.Pow10(digits)), 'f', digits, 64)
+	return strconv.FormatFloat(round(v, math.Pow10(digits)), 'f', digits, 64)
 }
 
-// count is n with a comma between thousands.
+// count formats n with commas between thousands.
 func count(n int64) string {
 	s := strconv.FormatInt(n, 10)
 	for i := len(s) - 3; i > 0; i -= 3 {
@@ -74,7 +73,7 @@ func count(n int64) string {
 	return s
 }
 
-// clock is a moment's time of day, and instant the whole of it for programs.
+// clock formats the time of day, and instant the full time for programs.
 func clock(t time.Time) string   { return t.UTC().Format("15:04:05") + " UTC" }
 func instant(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
@@ -86,5 +85,5 @@ func last(values []float64) float64 {
 	return values[len(values)-1]
 }
 
-// words are a code's: peer_closed is peer closed.
+// words formats a code as words: peer_closed is peer closed.
 func words(code string) string { return strings.ReplaceAll(code, "_", " ") }

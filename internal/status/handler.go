@@ -24,13 +24,13 @@ var style []byte
 //go:embed status.js
 var script []byte
 
-// scriptTag loads the script. The page is whole without it, and at /?static it is without: a stream
-// that never ends keeps a headless browser with a virtual clock, as for a picture of the page,
-// waiting for ever.
-var scriptTag = []byte(`<script src="/status.js" defer></script>` + "\n")
+// scriptTag loads the script. The page is complete without it, and /?static leaves it out: a
+// headless browser with a virtual clock, as for a screenshot, would wait for the end of the stream
+// forever.
+var scriptTag = []byte(`<script src="` + pathScript + `" defer></script>` + "\n")
 
-// policy lets the page load its own style sheet and script, ask this service, and nothing else. Its
-// icon is empty, in a data URL: without one browsers ask for /favicon.ico.
+// policy permits the page to load its own style sheet and script and to connect to this service,
+// and nothing else. Its icon is empty, in a data URL: without one browsers ask for /favicon.ico.
 const policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
@@ -38,7 +38,7 @@ const policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect
 type Listener interface {
 	// Open serves a path to any browser that may use the listener.
 	Open(path string, h http.Handler)
-	// Guarded serves a path, but not to a browser that does not say which site sent the request.
+	// Guarded serves a path, but not to a browser that does not send the site of the request.
 	Guarded(path string, h http.Handler)
 }
 
@@ -73,7 +73,7 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case pathScript:
 		write(w, r, http.StatusOK, "text/javascript; charset=utf-8", script)
 	case pathJSON:
-		write(w, r, http.StatusOK, "application/json", p.current().whole)
+		write(w, r, http.StatusOK, "application/json", p.current().full)
 	case pathEvents:
 		p.stream(w, r)
 	default:
@@ -87,19 +87,19 @@ func write(w http.ResponseWriter, r *http.Request, status int, contentType strin
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body) // who left has no use for it
+		_, _ = w.Write(body) // the client may have disconnected
 	}
 }
 
-// The stream's paces: after how long a browser that lost it asks again, and how long one event may
-// take to be written. That there is one in each pace is the sign of life.
+// The stream's times: when a browser reconnects, and how long writing one event may take. An event
+// in each interval shows that the stream is alive.
 const (
 	retry     = "retry: 2000\n\n"
 	writeTime = 10 * time.Second
 )
 
-// stream sends every snapshot until the caller leaves, reads too slowly, or the service drains.
-// Each write has its own limit of time, in place of the listener's on a whole answer.
+// stream sends every snapshot until the client disconnects, reads too slowly, or the service
+// drains. Each write has its own deadline, instead of the listener's deadline for a whole response.
 func (p *Page) stream(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -116,11 +116,11 @@ func (p *Page) stream(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 	limits := http.NewResponseController(w)
 	send := func(event []byte) bool {
-		_ = limits.SetWriteDeadline(time.Now().Add(writeTime)) // where it cannot be set, there is none
+		_ = limits.SetWriteDeadline(time.Now().Add(writeTime)) // without support there is no deadline
 		_, err := w.Write(event)
 		return err == nil && limits.Flush() == nil
 	}
-	_, next, last := p.feed.now()
+	_, next, last := p.feed.current()
 	if _, err := io.WriteString(w, retry); err != nil || !send(p.current().event) {
 		return
 	}
@@ -131,7 +131,7 @@ func (p *Page) stream(w http.ResponseWriter, r *http.Request) {
 		case <-next:
 		}
 		var event []byte
-		event, next, last = p.feed.now()
+		event, next, last = p.feed.current()
 		if !send(event) {
 			return
 		}

@@ -22,9 +22,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestEveryAnswerIsUnderAStrictPolicy(t *testing.T) {
+func TestHandler_SendsAStrictSecurityPolicy(t *testing.T) {
 	t.Parallel()
-	p := New(newWorld().config())
+	p := New(newTestService().config())
 	for path, contentType := range map[string]string{
 		pathPage: "text/html; charset=utf-8", pathStyle: "text/css; charset=utf-8", pathScript: "text/javascript; charset=utf-8",
 		pathJSON: "application/json", pathEvents: "text/event-stream",
@@ -44,9 +44,9 @@ func TestEveryAnswerIsUnderAStrictPolicy(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, get(t, p, "/status").Code)
 }
 
-func TestThePageHasNothingInlineAndLoadsNothingFromElsewhere(t *testing.T) {
+func TestPage_LoadsOnlyItsOwnFiles(t *testing.T) {
 	t.Parallel()
-	page := get(t, New(newWorld().config()), pathPage).Body.String()
+	page := get(t, New(newTestService().config()), pathPage).Body.String()
 	require.Equal(t, []string{`<script src="/status.js" defer>`}, regexp.MustCompile(`<script[^>]*>`).FindAllString(page, -1))
 	require.NotRegexp(t, `(?i)<style|\sstyle=|\son[a-z]+=|javascript:|https?://[^a]`, page)
 	require.NotRegexp(t, `innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|https?://(?:[^w]|www\.[^w])`, string(script))
@@ -54,10 +54,10 @@ func TestThePageHasNothingInlineAndLoadsNothingFromElsewhere(t *testing.T) {
 }
 
 // Whatever a directory, a caller or an operator said comes out as text, in the page and in JSON.
-func TestWhatOthersSayIsTextAndBounded(t *testing.T) {
+func TestPage_ForeignTextIsEscapedAndBounded(t *testing.T) {
 	t.Parallel()
 	hostile := "</script><script>alert(1)</script>\"'`&\x00\x1b[31m\u202e\u2028\xff\n\nevent: x\ndata: y" + strings.Repeat("long ", 1000)
-	w := newWorld()
+	w := newTestService()
 	w.stat.Servers[0].URL, w.stat.Servers[0].LastErr = hostile, errors.New(hostile)
 	w.faults = []journal.Fault{{Server: hostile, What: "dial", Text: logsafe.Printable(hostile, 300), Count: 1}}
 	c := w.config()
@@ -81,7 +81,7 @@ func TestWhatOthersSayIsTextAndBounded(t *testing.T) {
 }
 
 // serving gives the address of a page that runs.
-func serving(t *testing.T, w *world) (*Page, string) {
+func serving(t *testing.T, w *testService) (*Page, string) {
 	t.Helper()
 	p := New(w.config())
 	done := make(chan struct{})
@@ -122,9 +122,9 @@ func next(t *testing.T, s *bufio.Scanner) (got snapshot, ok bool) {
 	return got, false
 }
 
-func TestAStreamOutlivesTheListenersLimitsAndBringsASnapshotASecond(t *testing.T) {
+func TestStream_OutlivesTheListenersTimeoutsWithASnapshotASecond(t *testing.T) {
 	t.Parallel()
-	w := newWorld()
+	w := newTestService()
 	_, url := serving(t, w)
 	s := stream(t, url)
 	require.True(t, s.Scan())
@@ -145,9 +145,9 @@ func TestAStreamOutlivesTheListenersLimitsAndBringsASnapshotASecond(t *testing.T
 	}
 }
 
-func TestDrainingEndsEveryStreamAndBeginsNone(t *testing.T) {
+func TestStream_DrainEndsAllAndBeginsNone(t *testing.T) {
 	t.Parallel()
-	p, url := serving(t, newWorld())
+	p, url := serving(t, newTestService())
 	var all []*bufio.Scanner
 	for range 10 {
 		s := stream(t, url)
@@ -169,9 +169,9 @@ func TestDrainingEndsEveryStreamAndBeginsNone(t *testing.T) {
 	require.Contains(t, get(t, p, pathPage).Body.String(), "<title>draining - authsvc</title>")
 }
 
-func TestStreamsAreBoundedAndThosePastGiveTheirPlace(t *testing.T) {
+func TestStream_NumberIsBoundedAndEndedOnesFreeTheirSlot(t *testing.T) {
 	t.Parallel()
-	p, url := serving(t, newWorld())
+	p, url := serving(t, newTestService())
 	var bodies []io.Closer
 	for range maxWatchers {
 		resp, err := http.Get(url + pathEvents) //nolint:bodyclose // below, all together
@@ -212,9 +212,9 @@ func (s *stuck) Write(b []byte) (int, error) {
 
 func (s *stuck) Flush() {}
 
-func TestOneThatReadsNothingHoldsUpNobody(t *testing.T) {
+func TestStream_ReaderThatStallsDelaysNobody(t *testing.T) {
 	t.Parallel()
-	w := newWorld()
+	w := newTestService()
 	p, url := serving(t, w)
 	slow := &stuck{httptest.NewRecorder(), make(chan struct{}), make(chan struct{})}
 	ended := make(chan struct{})
@@ -233,11 +233,11 @@ func TestOneThatReadsNothingHoldsUpNobody(t *testing.T) {
 	<-ended
 }
 
-// TestThePageIsWholeWithoutAScriptWhereNoneIsWanted: a browser with a virtual clock, as for a
+// TestPage_IsWholeWithoutAScript: a browser with a virtual clock, as for a
 // picture, waits for a stream for ever.
-func TestThePageIsWholeWithoutAScriptWhereNoneIsWanted(t *testing.T) {
+func TestPage_IsWholeWithoutAScript(t *testing.T) {
 	t.Parallel()
-	p := New(newWorld().config())
+	p := New(newTestService().config())
 	live := get(t, p, pathPage).Body.String()
 	for _, query := range []string{"?static", "?static=1", "?x=y&static="} {
 		static := get(t, p, pathPage+query).Body.String()

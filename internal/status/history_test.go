@@ -13,17 +13,17 @@ import (
 )
 
 // running gives a page that runs until the bubble's test ends.
-func running(t *testing.T, w *world) *Page {
+func running(t *testing.T, w *testService) *Page {
 	t.Helper()
 	p := New(w.config())
 	go p.Run(t.Context())
 	return p
 }
 
-func TestTheLastMinutesAreKeptInSteps(t *testing.T) {
+func TestHistory_KeepsTheLastMinutesInSteps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
+		w := newTestService()
 		p := running(t, w)
 		for second := range 3600 {
 			w.login(auth.OK, uint64(second/5%7), 0) // as many in each second of a step
@@ -44,10 +44,10 @@ func TestTheLastMinutesAreKeptInSteps(t *testing.T) {
 	})
 }
 
-func TestTheLastStepShowsWhatHasJustHappened(t *testing.T) {
+func TestHistory_LastStepShowsTheLatestEvents(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
+		w := newTestService()
 		p := running(t, w)
 		time.Sleep(7500 * time.Millisecond)
 		w.login(auth.InvalidPassword, 4, 1)
@@ -63,7 +63,7 @@ func TestTheLastStepShowsWhatHasJustHappened(t *testing.T) {
 	})
 }
 
-func TestAQuantileIsEstimatedAsPrometheusDoes(t *testing.T) {
+func TestHistory_EstimatesQuantilesLikePrometheus(t *testing.T) {
 	t.Parallel()
 	bounds := []float64{0.001, 0.01, 0.1}
 	for _, c := range []struct {
@@ -84,12 +84,12 @@ func TestAQuantileIsEstimatedAsPrometheusDoes(t *testing.T) {
 	}
 }
 
-// TestPage_TellsWaitsThatRanIntoTheirLimitAsJustAboveIt: the bounds of the histogram are made of
+// TestPage_ShowsWaitsThatTimedOutAsJustAboveTheLimit: the bounds of the histogram are made of
 // the limits.
-func TestPage_TellsWaitsThatRanIntoTheirLimitAsJustAboveIt(t *testing.T) {
+func TestPage_ShowsWaitsThatTimedOutAsJustAboveTheLimit(t *testing.T) {
 	t.Parallel()
 	m := metrics.New(metrics.Options{Limits: []time.Duration{2 * time.Second}})
-	c := newWorld().config()
+	c := newTestService().config()
 	c.Counts = m.Counts
 	p := New(c)
 	for range 100 {

@@ -15,16 +15,16 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"last": last, "words": words, "peak": peak, "line": line, "area": area, "times": times, "symbol": symbol, "number": number,
 }).Parse(pageHTML))
 
-// view is what the template draws.
+// view is the data of the template.
 type view struct {
 	snapshot
-	Says          string    // the status as a sentence
-	Set, Defaults []Setting // the configuration, what somebody set apart
+	Summary       string    // the status as a sentence
+	Set, Defaults []Setting // the configuration: settings that were set, and defaults
 }
 
-// draw makes the page of s.
-func draw(s snapshot, settings []Setting) []byte {
-	v := view{snapshot: s, Says: says(s)}
+// render returns the page of s.
+func render(s snapshot, settings []Setting) []byte {
+	v := view{snapshot: s, Summary: summary(s)}
 	for _, one := range settings {
 		if one.Source == "default" || strings.HasPrefix(one.Source, "preset ") {
 			v.Defaults = append(v.Defaults, one)
@@ -39,8 +39,8 @@ func draw(s snapshot, settings []Setting) []byte {
 	return b.Bytes()
 }
 
-// says tells the status in a sentence. It has its like in status.js.
-func says(s snapshot) string {
+// summary returns the status as a sentence. It has a counterpart in status.js.
+func summary(s snapshot) string {
 	usable := 0
 	for _, one := range s.Servers {
 		if one.State == "usable" {
@@ -49,16 +49,16 @@ func says(s snapshot) string {
 	}
 	switch s.Status {
 	case statusOK:
-		return "Logins are served; every directory server is usable."
+		return "Logins work; every directory server is usable."
 	case statusDegraded:
-		return "Logins are served; " + count(int64(usable)) + " of " + count(int64(len(s.Servers))) + " directory servers usable."
+		return "Logins work; " + count(int64(usable)) + " of " + count(int64(len(s.Servers))) + " directory servers are usable."
 	case statusDraining:
-		return "The service is about to end: it takes no new connections."
+		return "The service is shutting down: it accepts no new connections."
 	}
 	return "No directory server is usable; logins get status 11."
 }
 
-// symbol is a state as a shape, next to its word.
+// symbol returns the shape of a state, which is shown next to its name.
 func symbol(state string) string {
 	switch state {
 	case "ok", "usable":
@@ -71,13 +71,13 @@ func symbol(state string) string {
 	return "✕"
 }
 
-// number is n for count, whatever its type.
+// number converts n for count.
 func number(n any) int64 {
 	switch n := n.(type) {
 	case int:
 		return int64(n)
 	case uint64:
-		return int64(n) //nolint:gosec // a count does not come so far
+		return int64(n) //nolint:gosec // counts are far below 2^63
 	case int64:
 		return n
 	}

@@ -25,8 +25,8 @@ const (
 	serverB = "ldaps://b.example.org:636"
 )
 
-// world is what a page reads, made up. It counts how often it is read.
-type world struct {
+// testService is what a page reads, made up. It counts how often it is read.
+type testService struct {
 	mu     sync.Mutex
 	stat   ldappool.Stat
 	counts metrics.Counts
@@ -34,8 +34,8 @@ type world struct {
 	looks  int // at the pool
 }
 
-func newWorld() *world {
-	w := &world{counts: metrics.Counts{Logins: make([]uint64, len(auth.Outcomes()))}}
+func newTestService() *testService {
+	w := &testService{counts: metrics.Counts{Logins: make([]uint64, len(auth.Outcomes()))}}
 	for _, h := range []*metrics.Histogram{&w.counts.Login, &w.counts.Wait, &w.counts.Search, &w.counts.Bind} {
 		h.Bounds = []float64{0.001, 0.01, 0.1}
 		h.Counts = make([]uint64, 4)
@@ -44,22 +44,22 @@ func newWorld() *world {
 	return w
 }
 
-// change changes the world while nobody reads it.
-func (w *world) change(f func()) {
+// change changes the service while nobody reads it.
+func (w *testService) change(f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	f()
 }
 
-// login has n logins end, each after so long.
-func (w *world) login(o auth.Outcome, n uint64, bucket int) {
+// login records n logins of a duration.
+func (w *testService) login(o auth.Outcome, n uint64, bucket int) {
 	w.change(func() {
 		w.counts.Logins[o.Status()] += n
 		w.counts.Login.Counts[bucket] += n
 	})
 }
 
-func (w *world) config() Config {
+func (w *testService) config() Config {
 	return Config{
 		Version: "v1.2.3", Commit: "abc1234",
 		Pool: func() *ldappool.Stat {
@@ -100,7 +100,7 @@ func get(t *testing.T, p *Page, path string) *httptest.ResponseRecorder {
 }
 
 // read is what /api/status says.
-func read(t *testing.T, p *Page) (s whole) {
+func read(t *testing.T, p *Page) (s fullSnapshot) {
 	t.Helper()
 	rec := get(t, p, pathJSON)
 	require.Equal(t, http.StatusOK, rec.Code)

@@ -13,18 +13,18 @@ import (
 	"authsvc/ldappool"
 )
 
-// pace is how often counters are read, how often those who watch get a snapshot, and how old one
-// may be that is shown again.
-const pace = time.Second
+// interval is how often counters are read, how often streams get a snapshot, and the maximum age of
+// a snapshot that is used again.
+const interval = time.Second
 
-// Config is where a Page reads what it shows.
+// Config has the sources of a Page.
 type Config struct {
 	Version, Commit string
-	// Pool, Counts and Faults are asked at most once in a pace each.
+	// Pool, Counts and Faults are each called at most once in an interval.
 	Pool   func() *ldappool.Stat
 	Counts func() metrics.Counts
 	Faults func() []journal.Fault
-	// Throttle may be nil: there is none.
+	// Throttle is nil if there is no throttle.
 	Throttle func() throttle.Stat
 	// Settings are the effective configuration, secrets masked.
 	Settings []Setting
@@ -47,18 +47,18 @@ type Page struct {
 	mu       sync.Mutex // guards what follows
 	history  history
 	draining bool
-	latest   *rendered // nil until somebody asks
+	latest   *rendered // nil before the first request
 }
 
-// rendered is a snapshot as it is sent: made once, for all.
+// rendered is an encoded snapshot, made once for all readers.
 type rendered struct {
 	made  time.Time
 	event []byte // of the stream
-	whole []byte // JSON, with the configuration
+	full  []byte // JSON, with the configuration
 	page  func() []byte
 }
 
-// New makes a Page. Its clocks of the last minutes run from now on, where Run does.
+// New makes a Page. Its history begins now; Run continues it.
 func New(cfg Config) *Page {
 	p := &Page{cfg: cfg, started: time.Now(), feed: feed{next: make(chan struct{})}}
 	p.cfg.Settings = nil
@@ -66,13 +66,13 @@ func New(cfg Config) *Page {
 		const limit = 4096
 		p.cfg.Settings = append(p.cfg.Settings, Setting{s.Variable, logsafe.Printable(s.Value, limit), logsafe.Printable(s.Source, limit)})
 	}
-	p.history.note(sample{p.started, cfg.Counts()})
+	p.history.record(sample{p.started, cfg.Counts()})
 	return p
 }
 
-// Run reads the counters, and sends snapshots to those who watch, until ctx ends.
+// Run reads the counters, and sends snapshots to the streams, until ctx ends.
 func (p *Page) Run(ctx context.Context) {
-	ticks := time.NewTicker(pace)
+	ticks := time.NewTicker(interval)
 	defer ticks.Stop()
 	for {
 		select {
@@ -87,40 +87,40 @@ func (p *Page) Run(ctx context.Context) {
 func (p *Page) tick() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.history.note(sample{time.Now(), p.cfg.Counts()})
+	p.history.record(sample{time.Now(), p.cfg.Counts()})
 	if p.feed.watched() {
-		p.feed.publish(p.snapshot(pace / 2).event)
+		p.feed.publish(p.snapshot(interval / 2).event)
 	}
 }
 
-// Drain shows that the service is about to end, ends the streams, and begins no new ones.
+// Drain shows that the service is shutting down, ends the streams, and rejects new ones.
 func (p *Page) Drain() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.draining, p.latest = true, nil
-	p.feed.end(p.snapshot(pace).event)
+	p.feed.finish(p.snapshot(interval).event)
 }
 
-// current is a snapshot of this moment, or of less than a pace ago.
+// current returns a snapshot that is less than an interval old.
 func (p *Page) current() *rendered {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.snapshot(pace)
+	return p.snapshot(interval)
 }
 
-// snapshot is the latest snapshot if it is younger than so much, else a new one. p.mu is held.
-func (p *Page) snapshot(younger time.Duration) *rendered {
+// snapshot returns the latest snapshot if it is younger than maxAge, else a new one. p.mu is held.
+func (p *Page) snapshot(maxAge time.Duration) *rendered {
 	now := time.Now()
-	if p.latest != nil && now.Sub(p.latest.made) < younger {
+	if p.latest != nil && now.Sub(p.latest.made) < maxAge {
 		return p.latest
 	}
-	s := p.look(now)
+	s := p.takeSnapshot(now)
 	live := encode(s)
 	p.latest = &rendered{
 		made:  now,
 		event: bytes.Join([][]byte{[]byte("event: status\ndata: "), live, []byte("\n\n")}, nil),
-		whole: append(encode(whole{s, p.cfg.Settings}), '\n'),
-		page:  sync.OnceValue(func() []byte { return draw(s, p.cfg.Settings) }),
+		full:  append(encode(fullSnapshot{s, p.cfg.Settings}), '\n'),
+		page:  sync.OnceValue(func() []byte { return render(s, p.cfg.Settings) }),
 	}
 	return p.latest
 }

@@ -11,10 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestASnapshotIsMadeOnlyWhereSomebodyAsks(t *testing.T) {
+func TestSnapshot_IsMadeOnlyOnRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
+		w := newTestService()
 		p := running(t, w)
 		time.Sleep(time.Hour)
 		require.Zero(t, w.looks)
@@ -23,16 +23,16 @@ func TestASnapshotIsMadeOnlyWhereSomebodyAsks(t *testing.T) {
 			get(t, p, pathPage)
 		}
 		require.Equal(t, 1, w.looks, "one for all who ask at one time")
-		time.Sleep(pace)
+		time.Sleep(interval)
 		read(t, p)
 		require.Equal(t, 2, w.looks)
 	})
 }
 
-func TestASnapshotTellsOfServersAndConnections(t *testing.T) {
+func TestSnapshot_HasServersAndConnections(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
+		w := newTestService()
 		began := time.Now().UTC()
 		p := New(w.config())
 		time.Sleep(90 * time.Second)

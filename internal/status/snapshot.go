@@ -1,13 +1,21 @@
 package status
 
 import (
+	"cmp"
+	"slices"
 	"time"
+
+	"authsvc/internal/auth"
+	"authsvc/internal/logsafe"
+	"authsvc/internal/metrics"
+	"authsvc/internal/throttle"
+	"authsvc/ldappool"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// The service in one word.
+// The values of status.
 const (
 	statusOK       = "ok"       // every server is usable
 	statusDegraded = "degraded" // logins are served, and some server is not usable
@@ -15,7 +23,7 @@ const (
 	statusDraining = "draining" // about to end
 )
 
-// snapshot is one moment of the service. Its JSON is described in api/openapi.yaml.
+// snapshot is the state of the service at a moment. Its JSON is described in api/openapi.yaml.
 type snapshot struct {
 	Status   string         `json:"status"`
 	Time     time.Time      `json:"time"`
@@ -28,8 +36,8 @@ type snapshot struct {
 	Throttle *throttleState `json:"throttle,omitempty"`
 }
 
-// whole is a snapshot with what does not change.
-type whole struct {
+// fullSnapshot is a snapshot with the configuration.
+type fullSnapshot struct {
 	snapshot
 	Configuration []Setting `json:"configuration"`
 }
@@ -123,12 +131,140 @@ type refused struct {
 	Count uint64 `json:"count"`
 }
 
-// encode makes JSON of v, in one line: an event of a stream ends at a newline. What is not UTF-8
+// encode makes JSON of v, in one line: an event of a stream ends at a newline. Invalid UTF-8
 // becomes U+FFFD.
 func encode(v any) []byte {
 	b, err := json.Marshal(v, jsontext.AllowInvalidUTF8(true))
 	if err != nil {
-		panic(err) // every type above has its JSON
+		panic(err) // every type above can be encoded
 	}
 	return b
+}
+
+// takeSnapshot makes a snapshot. p.mu is held.
+func (p *Page) takeSnapshot(now time.Time) snapshot {
+	stat := p.cfg.Pool()
+	s := snapshot{
+		Status:  p.status(stat),
+		Time:    now.UTC().Truncate(time.Second),
+		Service: service{p.cfg.Version, p.cfg.Commit, p.started.UTC().Truncate(time.Second), seconds(now.Sub(p.started))},
+		Servers: make([]server, 0, len(stat.Servers)),
+		Pool: pool{
+			MaxConns: stat.MaxConns, Dials: stat.Dials, DialErrors: stat.DialErrors, Retries: stat.Retries, Refused: stat.Refused,
+			Lanes: []lane{laneOf(ldappool.SearchLane, &stat.Search), laneOf(ldappool.BindLane, &stat.Bind)},
+		},
+		Retired: retiredBy(stat.Retired),
+		Logins:  logins{Step: seconds(step), Outcomes: p.outcomes(), Phases: p.phases()},
+	}
+	for i := range stat.Servers {
+		s.Servers = append(s.Servers, serverOf(&stat.Servers[i], now))
+	}
+	all := p.cfg.Faults()
+	s.Faults = make([]fault, 0, len(all))
+	for _, f := range all {
+		s.Faults = append(s.Faults, fault{
+			logsafe.Printable(f.Server, logsafe.MaxShown), f.What, f.Text, f.Count, f.First.UTC().Truncate(time.Second), f.Last.UTC().Truncate(time.Second), seconds(now.Sub(f.Last)),
+		})
+	}
+	if p.cfg.Throttle != nil {
+		t := p.cfg.Throttle()
+		s.Throttle = &throttleState{t.Entries, t.Waiting, t.Forgotten, refusedBy(&t)}
+	}
+	return s
+}
+
+// refusedBy returns the throttle's limits that refused attempts, with their counts.
+func refusedBy(t *throttle.Stat) []refused {
+	all := make([]refused, 0, len(t.Refused))
+	for i, n := range t.Refused {
+		if n > 0 {
+			all = append(all, refused{throttle.Limit(i).String(), n})
+		}
+	}
+	return all
+}
+
+// status returns the status of the service. p.mu is held.
+func (p *Page) status(stat *ldappool.Stat) string {
+	switch {
+	case p.draining:
+		return statusDraining
+	case !stat.Usable:
+		return statusDown
+	}
+	for i := range stat.Servers {
+		if stat.Servers[i].State != ldappool.ServerUsable {
+			return statusDegraded
+		}
+	}
+	return statusOK
+}
+
+func laneOf(name ldappool.Lane, l *ldappool.LaneStat) lane {
+	return lane{string(name), l.InUse, l.Idle, l.Dialing, l.Waiting, l.Outdated}
+}
+
+func serverOf(s *ldappool.ServerStat, now time.Time) server {
+	out := server{
+		Address: logsafe.Printable(s.URL, logsafe.MaxShown), State: s.State.String(), BreakerOpen: s.BreakerOpen, Connections: s.Conns,
+		IdleLimit: seconds(s.IdleLimit), AgeLimit: seconds(s.AgeLimit),
+	}
+	if !s.Since.IsZero() {
+		out.Since, out.StateFor = s.Since.UTC().Truncate(time.Second), seconds(now.Sub(s.Since))
+	}
+	if !s.Answered.IsZero() {
+		out.Answered = s.Answered.UTC().Truncate(time.Second)
+	}
+	if s.LastErr != nil {
+		out.LastError = logsafe.Printable(s.LastErr.Error(), logsafe.MaxShown)
+	}
+	return out
+}
+
+// outcomes returns the outcomes that occurred, and ok.
+func (p *Page) outcomes() []outcome {
+	now, all := p.history.latest(), []outcome{}
+	for _, o := range auth.Outcomes() {
+		status := o.Status()
+		if now.Logins[status] == 0 && o != auth.OK {
+			continue
+		}
+		rates, recent := p.history.perSecond(func(c *metrics.Counts) uint64 { return c.Logins[status] })
+		all = append(all, outcome{o.Code(), now.Logins[status], recent, rates})
+	}
+	return all
+}
+
+func (p *Page) phases() []phase {
+	all := make([]phase, 0, 4)
+	for _, of := range []struct {
+		name string
+		read func(*metrics.Counts) metrics.Histogram
+	}{
+		{"login", func(c *metrics.Counts) metrics.Histogram { return c.Login }},
+		{"wait", func(c *metrics.Counts) metrics.Histogram { return c.Wait }},
+		{"search", func(c *metrics.Counts) metrics.Histogram { return c.Search }},
+		{"bind", func(c *metrics.Counts) metrics.Histogram { return c.Bind }},
+	} {
+		recent := p.history.recent(of.read)
+		all = append(all, phase{
+			of.name, recent.Total(), quantile(0.5, recent), quantile(0.99, recent), p.history.quantiles(0.5, of.read), p.history.quantiles(0.99, of.read),
+		})
+	}
+	return all
+}
+
+// seconds returns d in seconds, with one decimal.
+func seconds(d time.Duration) float64 { return round(d.Seconds(), 10) }
+
+// retiredBy returns the reasons of retired connections, the most frequent first.
+func retiredBy(counts map[ldappool.RetireReason]int64) []retired {
+	all := make([]retired, 0, len(counts))
+	for reason, n := range counts {
+		if n > 0 {
+			all = append(all, retired{string(reason), n})
+		}
+	}
+	slices.SortFunc(all, func(a, b retired) int { return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Reason, b.Reason)) })
+	return all
 }

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// A chart is two units wide for each step and so high. Its like is in status.js.
+// The size of a chart: two units for each step. status.js has the same.
 const (
 	sparkWidth  = 2 * steps
 	sparkHeight = 24
 )
 
-// peak is the largest of values.
+// peak returns the largest of values.
 func peak(values ...[]float64) float64 {
 	most := 0.0
 	for _, v := range values {
@@ -22,7 +22,7 @@ func peak(values ...[]float64) float64 {
 	return most
 }
 
-// line is the path of values whose largest is to be at the top, the latest at the right.
+// line returns the path of values, scaled so that top is at the top, with the latest at the right.
 func line(values []float64, top float64) string {
 	var b strings.Builder
 	for i, v := range values {
@@ -36,7 +36,7 @@ func line(values []float64, top float64) string {
 	return b.String()
 }
 
-// area is line, with what is below it.
+// area returns the path of the area below line.
 func area(values []float64, top float64) string {
 	if len(values) == 0 {
 		return ""
@@ -45,8 +45,8 @@ func area(values []float64, top float64) string {
 	return line(values, top) + "L" + point(sparkWidth, sparkHeight) + "L" + point(left, sparkHeight) + "Z"
 }
 
-// times is the path of durations in seconds, by powers of ten. Where nothing was timed it is
-// interrupted.
+// times returns the path of durations in seconds on a logarithmic scale, with gaps for
+// steps without any.
 func times(values []float64) string {
 	var b strings.Builder
 	for i, v := range values {
@@ -55,7 +55,7 @@ func times(values []float64) string {
 		}
 		at := point(sparkWidth-2*float64(len(values)-1-i), level(decades(v), decades(slowest)))
 		if i == 0 || values[i-1] == 0 {
-			b.WriteString("M" + at + "h0") // a dot, where nothing comes after it
+			b.WriteString("M" + at + "h0") // a dot, if nothing follows
 		} else {
 			b.WriteString("L" + at)
 		}
@@ -63,21 +63,22 @@ func times(values []float64) string {
 	return b.String()
 }
 
-// The bounds of what is shown of durations, in seconds.
+// The range of durations that is shown, in seconds.
 const (
 	fastest = 0.0001
 	slowest = 10
 )
 
-// decades is how many powers of ten v is above the fastest.
+// decades returns how many powers of ten v is above fastest.
 func decades(v float64) float64 { return math.Log10(min(max(v, fastest), slowest) / fastest) }
 
-// level is how far from the top v is drawn; 1 is left for the line's own width.
+// level returns the distance of v from the top of the chart; 1 is reserved for the width of the
+// line.
 func level(v, top float64) float64 {
 	if top == 0 {
 		return sparkHeight - 1
 	}
-	return rounded(sparkHeight-1-v/top*(sparkHeight-2), 10)
+	return round(sparkHeight-1-v/top*(sparkHeight-2), 10)
 }
 
 func point(x, y float64) string {

@@ -42,11 +42,11 @@ function says(s) {
   const usable = s.servers.filter((one) => one.state === "usable").length;
   switch (s.status) {
     case "ok":
-      return "Logins are served; every directory server is usable.";
+      return "Logins work; every directory server is usable.";
     case "degraded":
-      return `Logins are served; ${count(usable)} of ${count(s.servers.length)} directory servers usable.`;
+      return `Logins work; ${count(usable)} of ${count(s.servers.length)} directory servers are usable.`;
     case "draining":
-      return "The service is about to end: it takes no new connections.";
+      return "The service is shutting down: it accepts no new connections.";
   }
   return "No directory server is usable; logins get status 11.";
 }
@@ -176,14 +176,14 @@ function draw(s) {
 function drawTotals(s) {
   fill("retired", s.retired.length === 0 ? [["none", n("0")]] : s.retired.map((r) => [words(r.reason), n(count(r.count))]));
   const totals = [
-    ["dials", s.pool.dials], ["dials that failed", s.pool.dial_errors],
-    ["requests sent again", s.pool.retries], ["callers turned away", s.pool.refused],
+    ["dials", s.pool.dials], ["failed dials", s.pool.dial_errors],
+    ["retried requests", s.pool.retries], ["rejected callers", s.pool.refused],
   ];
   if (s.throttle) {
     totals.push(
-      ["throttle: counts kept now", s.throttle.entries], ["throttle: tries waiting now", s.throttle.waiting],
-      ["throttle: counts forgotten", s.throttle.forgotten],
-      ...s.throttle.refused.map((r) => [`throttle: refused by the limit ${words(r.limit)}`, r.count]),
+      ["throttle: counters in use", s.throttle.entries], ["throttle: waiting attempts", s.throttle.waiting],
+      ["throttle: discarded counters", s.throttle.forgotten],
+      ...s.throttle.refused.map((r) => [`throttle: refused by limit ${words(r.limit)}`, r.count]),
     );
   }
   fill("totals", totals.map(([what, v]) => [what, n(count(v))]));

@@ -26,7 +26,7 @@ func FollowMemoryLimit(environ []string, root fs.FS, log *slog.Logger) {
 	if bytes, ok := memoryMax(root); ok {
 		limit := int64(memoryShare * float64(bytes))
 		debug.SetMemoryLimit(limit)
-		log.Info("memory limit follows the container's", "container_bytes", bytes, "go_bytes", limit)
+		log.Info("memory limit set from the container's", "container_bytes", bytes, "go_bytes", limit)
 	}
 }
 

@@ -20,7 +20,7 @@ func filesOf(content map[string]string) fstest.MapFS {
 	return root
 }
 
-func TestTheLeastMemoryLimitOfTheControlGroupsCounts(t *testing.T) {
+func TestMemory_LowestLimitOfTheControlGroupsCounts(t *testing.T) {
 	t.Parallel()
 	const self, groups = "proc/self/cgroup", "sys/fs/cgroup/"
 	tests := []struct {
@@ -54,8 +54,9 @@ func TestTheLeastMemoryLimitOfTheControlGroupsCounts(t *testing.T) {
 	}
 }
 
-// TestGOMEMLIMITFollowsTheContainerUnlessItIsSet is not parallel: the limit is the whole process's.
-func TestGOMEMLIMITFollowsTheContainerUnlessItIsSet(t *testing.T) {
+// TestMemory_GOMEMLIMITFollowsTheContainerUnlessItIsSet is not parallel: the limit is the whole
+// process's.
+func TestMemory_GOMEMLIMITFollowsTheContainerUnlessItIsSet(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
 	t.Cleanup(func() { debug.SetMemoryLimit(before) })
 	debug.SetMemoryLimit(math.MaxInt64)

@@ -7,21 +7,21 @@ import (
 	"authsvc/internal/ldapname"
 )
 
-// Account is whose failures are counted together: half a SHA-256, so that a name costs the same
-// memory whatever its length, and nobody finds two that share one.
+// Account identifies the attempts whose failures are counted together. It is half a SHA-256, so
+// that names of any length take the same memory, and collisions cannot be found.
 type Account [16]byte
 
 // AnyAccount stands for all accounts together. An attempt on it takes from the client's budget over
 // all accounts.
 var AnyAccount Account
 
-// The kinds of what is hashed, so that a name is never a DN.
+// The kinds of hashed values, so that a name and a DN never have the same hash.
 const (
-	kindEntry    = 'e'
-	kindName     = 'n'
-	kindOddName  = 'o'
-	kindClient   = 'c'
-	kindSpelling = 's'
+	kindEntry         = 'e'
+	kindName          = 'n'
+	kindAmbiguousName = 'o'
+	kindClient        = 'c'
+	kindSpelling      = 's'
 )
 
 func digest(kind byte, parts ...string) Account {
@@ -35,7 +35,7 @@ func digest(kind byte, parts ...string) Account {
 }
 
 // ByEntry returns the account of the entry that the directory returned under this DN. It is never
-// folded: an entry that looks like another's shares no count with it.
+// folded, so that entries with similar names have separate counts.
 func ByEntry(dn string) Account { return digest(kindEntry, ldapname.PermitDNKey(dn)) }
 
 // ByName returns the account of a name without an entry, or of one that is not looked up. All
@@ -43,18 +43,18 @@ func ByEntry(dn string) Account { return digest(kindEntry, ldapname.PermitDNKey(
 // or its CountKeyAD.
 func ByName(key string) Account { return digest(kindName, key) }
 
-// ByOddName returns the account of all spellings of a name in letters beyond ASCII. It is counted
-// in addition to that of [ByName] if a success under the plain spelling may be another entry's.
-func ByOddName(key string) Account { return digest(kindOddName, key) }
+// ByAmbiguousName returns the account of all spellings of a name in letters beyond ASCII. It is
+// counted in addition to that of [ByName] if a success under the plain spelling may be another
+// entry's.
+func ByAmbiguousName(key string) Account { return digest(kindAmbiguousName, key) }
 
-// from is the account as one client tries it.
-func (a Account) from(client string) Account {
+// byClient returns the key of the account's attempts from one client.
+func (a Account) byClient(client string) Account {
 	return digest(kindClient, string(a[:]), clientaddr.Network(client))
 }
 
-// fromSite is the account as all clients of one site try it; clients that are not of IPv6 have no
-// site.
-func (a Account) fromSite(client string) (Account, bool) {
+// bySite returns the key of the account's attempts from one site. Only IPv6 clients have a site.
+func (a Account) bySite(client string) (Account, bool) {
 	site, ok := clientaddr.Site(client)
 	return digest(kindClient, string(a[:]), site), ok
 }

@@ -30,11 +30,11 @@ func TestByEntry_KeepsLookAlikesApart(t *testing.T) {
 func TestAccounts_OfDifferentKindsDiffer(t *testing.T) {
 	t.Parallel()
 	require.NotEqual(t, throttle.ByEntry("x"), throttle.ByName("unparsed:x"))
-	require.NotEqual(t, throttle.ByName("x"), throttle.ByOddName("x"))
+	require.NotEqual(t, throttle.ByName("x"), throttle.ByAmbiguousName("x"))
 	require.NotEqual(t, throttle.ByName("user0"), throttle.ByName("user1"))
 }
 
-func TestAClientIsAnIPv4AddressOrAnIPv6Network(t *testing.T) {
+func TestClient_IsAnIPv4AddressOrAnIPv6Network(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		one, another string
@@ -67,9 +67,9 @@ func TestAClientIsAnIPv4AddressOrAnIPv6Network(t *testing.T) {
 	}
 }
 
-func TestSpellingsAreRememberedWithinBounds(t *testing.T) {
+func TestSpellings_AreBounded(t *testing.T) {
 	t.Parallel()
-	s := throttle.NewSpellings()
+	s := throttle.NewExhaustedNames()
 	_, ok := s.Get("User")
 	require.False(t, ok)
 	s.Put("User", user)

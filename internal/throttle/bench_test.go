@@ -16,7 +16,7 @@ func BenchmarkReserveAndSettle(b *testing.B) {
 	for name, v := range map[string]throttle.Verdict{"right": throttle.Succeeded, "wrong": throttle.Failed} {
 		b.Run(name, func(b *testing.B) {
 			cfg := usual()
-			cfg.Failures, cfg.AccountFailures = 1e6, 1e6 // what is measured is never a refusal
+			cfg.Failures, cfg.AccountFailures = 1e6, 1e6 // no attempt is rejected
 			m := newMemory(b, cfg)
 			ctx := context.Background()
 			b.ReportAllocs()
@@ -105,9 +105,9 @@ func heapInUse() uint64 {
 	return s.HeapAlloc
 }
 
-// TestMoreNamesAndAddressesThanThereIsRoomForTakeBoundedMemory: the bound that DefaultEntries
+// TestMemory_IsBoundedForAnyNamesAndAddresses: the bound that DefaultEntries
 // states.
-func TestMoreNamesAndAddressesThanThereIsRoomForTakeBoundedMemory(t *testing.T) { //nolint:paralleltest // it measures the heap
+func TestMemory_IsBoundedForAnyNamesAndAddresses(t *testing.T) { //nolint:paralleltest // it measures the heap
 	const names, bound = 300_000, 40 << 20 // a third is enough to fill it; BenchmarkMillion has them all
 	cfg := usual()
 	cfg.Window = 24 * time.Hour // so that nothing is given back meanwhile, however slow the machine is

@@ -6,85 +6,85 @@ import (
 	"time"
 )
 
-// limit is how many failures there may be, over which time.
+// limit is the number of failures that are allowed in a time.
 type limit struct {
-	of      Limit
-	name    string
-	cost    int64         // of one failure: the nanoseconds in which it is given back
-	burst   int64         // as much as may be owed at one time
-	refused atomic.Uint64 // attempts
+	kind       Limit
+	name       string
+	refundTime int64         // of one failure: the nanoseconds in which it is given back
+	burst      int64         // the largest debt
+	refused    atomic.Uint64 // attempts
 }
 
-// newLimit is nil where failures is 0: no limit.
+// newLimit returns nil, for no limit, if failures is 0.
 func newLimit(of Limit, name string, failures int, window time.Duration) *limit {
 	if failures == 0 {
 		return nil
 	}
 	cost := max(int64(window)/int64(failures), 1)
-	return &limit{of: of, name: name, cost: cost, burst: cost * int64(failures)}
+	return &limit{kind: of, name: name, refundTime: cost, burst: cost * int64(failures)}
 }
 
-// refuse counts an attempt that the limit refuses, and returns its error.
+// refuse counts an attempt that the limit rejects, and returns its error.
 func (l *limit) refuse(retryAfter time.Duration, exhausted bool) *Refusal {
 	l.refused.Add(1)
 	return &Refusal{RetryAfter: retryAfter, Exhausted: exhausted, Limit: l.name}
 }
 
-// ofAccount reports whether the limit is of one account, which the directory has a count of its own
-// for.
-func (l *limit) ofAccount() bool { return l.of == AccountClientLimit || l.of == AccountLimit }
+// ofAccount reports whether the limit is per account. The directory counts failures per account
+// too.
+func (l *limit) ofAccount() bool { return l.kind == AccountClientLimit || l.kind == AccountLimit }
 
 // bucket is the count of one account, from everywhere or from one client. It belongs to a shard,
 // whose lock guards it.
 type bucket struct {
 	*limit
-	key     Account
-	until   int64      // when all failures will have been given back: GCRA's theoretical arrival time
-	open    int64      // the same of the attempts that were not answered
-	refs    int32      // attempts that know the bucket; at 0 it rests
-	pending int32      // of them, those that hold a part of the budget
-	place   int32      // in the shard's heap, while it rests
-	serving bool       // shard.serve is at it
-	queue   *list.List // of *attempt, first come first; nil is none
+	key        Account
+	until      int64      // when all failures are refunded: GCRA's theoretical arrival time
+	unanswered int64      // the same for unanswered attempts
+	refs       int32      // attempts that refer to the bucket; at 0 it is idle
+	pending    int32      // those of them that have reserved a part of the budget
+	heapIndex  int32      // in the shard's heap, while it is idle
+	serving    bool       // shard.serve is working on it
+	queue      *list.List // of *attempt, first come first; nil is none
 }
 
-// owed is the time that failures still count.
-func (b *bucket) owed(now int64) int64 { return max(0, b.until-now) }
+// debt returns how long failures still count.
+func (b *bucket) debt(now int64) int64 { return max(0, b.until-now) }
 
 // exhausted reports whether failures alone forbid another attempt.
-func (b *bucket) exhausted(now int64) bool { return b.owed(now)+b.cost > b.burst }
+func (b *bucket) exhausted(now int64) bool { return b.debt(now)+b.refundTime > b.burst }
 
-// fits reports whether there would be budget for another attempt if all that are pending failed.
-// Attempts that were not answered take from the budget of those made at once: if they fill it, one
-// attempt at a time still fits.
-func (b *bucket) fits(now int64) bool {
-	owed := b.owed(now) + int64(b.pending+1)*b.cost
-	return owed <= b.burst && (b.pending == 0 || owed+max(0, b.open-now) <= b.burst)
+// hasBudget reports whether there is budget for another attempt even if all pending ones fail.
+// Unanswered attempts reduce the budget of concurrent attempts: if they use it up, one attempt at a
+// time is still allowed.
+func (b *bucket) hasBudget(now int64) bool {
+	owed := b.debt(now) + int64(b.pending+1)*b.refundTime
+	return owed <= b.burst && (b.pending == 0 || owed+max(0, b.unanswered-now) <= b.burst)
 }
 
-// expires is when nothing of the bucket needs to be known any more.
-func (b *bucket) expires() int64 { return max(b.until, b.open) }
+// expires returns when the bucket can be dropped.
+func (b *bucket) expires() int64 { return max(b.until, b.unanswered) }
 
-// wait is the time until the bucket is exhausted no more.
-func (b *bucket) wait(now int64) time.Duration {
-	return time.Duration(max(0, b.owed(now)+b.cost-b.burst))
+// timeLeft returns the time until the bucket is no longer exhausted.
+func (b *bucket) timeLeft(now int64) time.Duration {
+	return time.Duration(max(0, b.debt(now)+b.refundTime-b.burst))
 }
 
-func (b *bucket) fail(now int64) { b.until = max(b.until, now) + b.cost }
+func (b *bucket) recordFailure(now int64) { b.until = max(b.until, now) + b.refundTime }
 
-// leaveUnanswered counts an attempt that the directory may have counted as a failure. Up to the
-// limit: beyond, it makes no difference.
-func (b *bucket) leaveUnanswered(now int64) {
+// recordUnanswered counts an attempt that the directory may have counted as a failure, up to the
+// limit.
+func (b *bucket) recordUnanswered(now int64) {
 	if b.ofAccount() {
-		b.open = min(max(b.open, now)+b.cost, now+b.burst)
+		b.unanswered = min(max(b.unanswered, now)+b.refundTime, now+b.burst)
 	}
 }
 
-// succeed takes in that the password of an attempt was right. The directory has set its own count
-// of the account to zero by that (pwdFailureTime, badPwdCount).
-func (b *bucket) succeed() {
-	b.open = 0
-	if b.of == AccountClientLimit {
+// recordSuccess records that the password of an attempt was right. By that the directory has reset
+// its own count of the account (pwdFailureTime, badPwdCount).
+func (b *bucket) recordSuccess() {
+	b.unanswered = 0
+	if b.kind == AccountClientLimit {
 		b.until = 0
 	}
 }
@@ -111,59 +111,34 @@ func (b *bucket) dequeue(a *attempt) {
 	a.element = nil
 }
 
-// heap has the buckets that rest, first the one that will be paid back first. That order never
-// changes by itself: it is by points in time.
-type heap []*bucket
+// idle has the idle buckets as a [heap.Interface], first the one that expires first. The order is by
+// absolute times, so it does not change with time.
+type idle []*bucket
 
-func (h heap) set(i int, b *bucket) { h[i], b.place = b, int32(i) } //nolint:gosec // there are far fewer than 2^31
+// Len implements [heap.Interface].
+func (r idle) Len() int { return len(r) }
 
-func (h *heap) push(b *bucket) {
-	*h = append(*h, b)
-	h.up(len(*h)-1, b)
+// Less implements [heap.Interface].
+func (r idle) Less(i, j int) bool { return r[i].expires() < r[j].expires() }
+
+// Swap implements [heap.Interface].
+func (r idle) Swap(i, j int) {
+	r[i], r[j] = r[j], r[i]
+	r[i].heapIndex, r[j].heapIndex = r[j].heapIndex, r[i].heapIndex
 }
 
-func (h *heap) remove(b *bucket) {
-	last := len(*h) - 1
-	moved, i := (*h)[last], int(b.place)
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	if moved == b {
-		return
-	}
-	h.up(i, moved)
-	if int(moved.place) == i {
-		h.down(i, moved)
-	}
+// Push implements [heap.Interface].
+func (r *idle) Push(x any) {
+	b := x.(*bucket)
+	b.heapIndex = int32(len(*r)) //nolint:gosec // there are far fewer than 2^31
+	*r = append(*r, b)
 }
 
-// up puts b at i or above.
-func (h heap) up(i int, b *bucket) {
-	for i > 0 {
-		parent := (i - 1) / 2
-		if h[parent].expires() <= b.expires() {
-			break
-		}
-		h.set(i, h[parent])
-		i = parent
-	}
-	h.set(i, b)
-}
-
-// down puts b at i or below.
-func (h heap) down(i int, b *bucket) {
-	for {
-		child := 2*i + 1
-		if child >= len(h) {
-			break
-		}
-		if child+1 < len(h) && h[child+1].expires() < h[child].expires() {
-			child++
-		}
-		if b.expires() <= h[child].expires() {
-			break
-		}
-		h.set(i, h[child])
-		i = child
-	}
-	h.set(i, b)
+// Pop implements [heap.Interface].
+func (r *idle) Pop() any {
+	last := len(*r) - 1
+	b := (*r)[last]
+	(*r)[last] = nil
+	*r = (*r)[:last]
+	return b
 }

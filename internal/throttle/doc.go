@@ -1,11 +1,13 @@
-// Package throttle decides whether an account may be tried now. It counts failures of an account
-// from one client, of an account from everywhere, and of a client over all accounts ([AnyAccount]),
-// each by GCRA (the generic cell rate algorithm of ITU-T I.371, a leaky bucket kept as one point in
-// time): so many failures at once, given back evenly over a window.
+// Package throttle decides whether an attempt on an account is allowed now. It counts failures of
+// an account from one client, of an account from everywhere, and of a client over all accounts
+// ([AnyAccount]), each by GCRA (the generic cell rate algorithm of ITU-T I.371, a leaky bucket kept
+// as one point in time): a number of failures at once, which are refunded evenly over a window.
 //
-// An attempt is reserved before the directory is asked and settled by what it came to. Attempts
-// that are not decided yet take from the budget: one more than it holds waits for them. So failures
-// never exceed the budget, however many come at one time, and right passwords all get through.
+// An attempt is reserved before the bind and settled with its result. Pending attempts use the
+// budget too: an attempt that exceeds it waits for them. So failures never exceed the budget,
+// however many attempts are concurrent, and right passwords are never rejected for concurrency
+// alone.
 //
-// [Memory] keeps the counts in bounded memory. What it forgets frees nobody: see [Memory].
+// [Memory] keeps the counts in bounded memory. Evicting a count does not free an account: see
+// [Memory].
 package throttle

@@ -1,10 +1,10 @@
 package throttle
 
 // Len is how many spellings are remembered.
-func (s *Spellings) Len() int {
+func (s *ExhaustedNames) Len() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.young) + len(s.old)
+	return len(s.current) + len(s.previous)
 }
 
 // Len is the number of accounts whose turn is taken.

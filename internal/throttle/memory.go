@@ -9,30 +9,30 @@ import (
 	"time"
 )
 
-// DefaultEntries is how many counts a [Memory] keeps at the most. One takes about 130 bytes in all,
-// so that the whole stays below 40 MB.
+// DefaultEntries is the default of Config.Entries. One takes about 130 bytes in all, so that the
+// whole stays below 40 MB.
 const DefaultEntries = 1 << 18
 
-// SiteClients is how many clients' budgets the clients of one IPv6 /48 have together, of the limit
-// over all accounts.
+// SiteClients is the budget of all clients of one IPv6 /48 together, in budgets of one client, over
+// all accounts.
 const SiteClients = 10
 
-// shards is how many locks share the accounts.
+// shards is the number of locks among which the accounts are divided.
 const shards = 64
 
-// Config says what a Memory allows.
+// Config has the limits of a Memory.
 type Config struct {
-	// Failures are those of one account from one client, so many at once and over each Window. 0 is
-	// no limit.
+	// Failures limits the failures of one account from one client, at once and over each Window. 0
+	// is no limit.
 	Failures int
-	// AccountFailures are those of one account from everywhere. 0 is no limit.
+	// AccountFailures limits those of one account from everywhere. 0 is no limit.
 	AccountFailures int
-	// ClientFailures are those of one client over all accounts. 0 is no limit. All clients of one
-	// IPv6 /48 together are limited to SiteClients times as many.
+	// ClientFailures limits those of one client over all accounts. 0 is no limit. All clients of
+	// one IPv6 /48 together are limited to SiteClients times as many.
 	ClientFailures int
-	// Window is the time in which a used up budget is given back, evenly.
+	// Window is the time in which an exhausted budget is refunded, evenly.
 	Window time.Duration
-	// MaxWait is the longest that an attempt waits for others to be decided.
+	// MaxWait bounds an attempt's wait for pending attempts.
 	MaxWait time.Duration
 	// Entries bounds the counts that are kept; 0 is DefaultEntries.
 	Entries int
@@ -41,24 +41,24 @@ type Config struct {
 // Memory is a Throttle that keeps its counts in this process. Its methods may be called by many
 // goroutines at once.
 //
-// It keeps at most Config.Entries counts that are owed something, in addition to those of attempts
-// under way. One more evicts the count that would be given back first. An evicted count is not
-// forgiven: from then on every account that is not known is taken to owe as much as the most that
-// was ever dropped, until that time has passed (the rule of Metwally's Space-Saving, "Efficient
-// computation of frequent and top-k elements in data streams", 2005). So an exhausted account
-// cannot be freed by trying others; and for newcomers to be refused, as many failures must be owed
-// as Entries have budget.
+// It keeps at most Config.Entries counts with a debt, in addition to those of attempts under way.
+// One more evicts the count that expires first. The debt of an evicted count is not forgiven: from
+// then on every unknown account is assumed to have the largest debt that was ever evicted, until
+// that has expired (the rule of Metwally's Space-Saving, "Efficient computation of frequent and
+// top-k elements in data streams", 2005). So an exhausted account cannot be freed by attempts on
+// others. Unknown accounts are only rejected when as many failures are counted as Entries have
+// budget.
 type Memory struct {
 	limits  [limitCount]*limit // nil: no limit
 	maxWait time.Duration
 	began   time.Time
-	seed    maphash.Seed // secret: nobody can choose names that fall into one shard
+	seed    maphash.Seed // secret, so that names cannot be chosen to fall into one shard
 	shards  [shards]shard
 }
 
 var _ Throttle = (*Memory)(nil)
 
-// New makes a Memory. It fails where a number makes no sense.
+// New makes a Memory. It fails if a number is out of range.
 func New(cfg Config) (*Memory, error) {
 	if cfg.Entries == 0 {
 		cfg.Entries = DefaultEntries
@@ -94,8 +94,8 @@ func New(cfg Config) (*Memory, error) {
 	return m, nil
 }
 
-// now is the time on the shards' clock, which nobody can set: nanoseconds since the Memory was
-// made.
+// now returns the time of the shards, in nanoseconds since the Memory was made, by the monotonic
+// clock.
 func (m *Memory) now() int64 { return int64(time.Since(m.began)) }
 
 // budget is one count that an attempt takes from, if it has a limit.
@@ -108,11 +108,11 @@ type budget struct {
 // them; nil if none of them has a limit.
 func (m *Memory) budgets(account Account, client string) ([2]budget, *shard) {
 	home := account
-	all := [2]budget{{account.from(client), m.limits[AccountClientLimit]}, {account, m.limits[AccountLimit]}}
+	all := [2]budget{{account.byClient(client), m.limits[AccountClientLimit]}, {account, m.limits[AccountLimit]}}
 	if account == AnyAccount {
 		home = all[0].key
 		all = [2]budget{{home, m.limits[ClientLimit]}}
-		if site, ok := AnyAccount.fromSite(client); ok {
+		if site, ok := AnyAccount.bySite(client); ok {
 			home = site
 			all[1] = budget{site, m.limits[SiteLimit]}
 		}
@@ -123,7 +123,7 @@ func (m *Memory) budgets(account Account, client string) ([2]budget, *shard) {
 	return all, m.shard(home)
 }
 
-// unlimited is a reservation of what has no limit.
+// unlimited is a reservation without a limit.
 type unlimited struct{}
 
 func (unlimited) Settle(context.Context, Verdict) {}
@@ -132,15 +132,16 @@ func (m *Memory) shard(a Account) *shard {
 	return &m.shards[maphash.Comparable(m.seed, a)%shards]
 }
 
-// attempt is a reservation, or one that is waited for.
+// attempt is a reservation, granted or waiting.
 type attempt struct {
 	memory  *Memory
 	shard   *shard
 	buckets [2]*bucket // in the order in which they are taken, without gaps
-	held    int        // how many of them it has its part of
+	held    int        // how many of them it has reserved
 	ended   bool
 	refusal *Refusal
-	// While it waits: where, and what is closed when it was let in or refused.
+	// While it waits: its place in the queue, and a channel that is closed when it is granted or
+	// rejected.
 	element *list.Element
 	decided chan struct{}
 }
@@ -152,11 +153,11 @@ func (a *attempt) decide(r *Refusal) {
 	}
 }
 
-// wait is the time until no bucket is exhausted.
-func (a *attempt) wait(now int64) (most time.Duration) {
+// timeLeft is the time until no bucket is exhausted.
+func (a *attempt) timeLeft(now int64) (most time.Duration) {
 	for _, b := range a.buckets {
 		if b != nil {
-			most = max(most, b.wait(now))
+			most = max(most, b.timeLeft(now))
 		}
 	}
 	return most
@@ -178,16 +179,16 @@ func (m *Memory) Check(_ context.Context, account Account, client string) error 
 		}
 		b := s.buckets[of.key]
 		if b == nil {
-			b = s.newcomer(of.key, of.limit, now)
+			b = s.newBucket(of.key, of.limit, now)
 		}
-		if b.exhausted(now) && (worst == nil || b.wait(now) > worst.wait(now)) {
+		if b.exhausted(now) && (worst == nil || b.timeLeft(now) > worst.timeLeft(now)) {
 			worst = b
 		}
 	}
 	if worst == nil {
 		return nil
 	}
-	return worst.refuse(worst.wait(now), true)
+	return worst.refuse(worst.timeLeft(now), true)
 }
 
 // Reserve implements Throttle. It waits at most Config.MaxWait, and not longer than ctx.
@@ -199,7 +200,7 @@ func (m *Memory) Reserve(ctx context.Context, account Account, client string) (R
 	a := &attempt{memory: m, shard: s}
 	s.mu.Lock()
 	now := m.now()
-	s.tidy(now)
+	s.evictExpired(now)
 	n := 0
 	for _, of := range budgets {
 		if of.limit != nil {
@@ -209,7 +210,7 @@ func (m *Memory) Reserve(ctx context.Context, account Account, client string) (R
 	}
 	for _, b := range a.buckets {
 		if b != nil {
-			s.serve(b, now) // those before it, for whom something may have been given back by now
+			s.serve(b, now) // earlier attempts first: some budget may have been refunded
 		}
 	}
 	s.advance(a, now)
@@ -224,7 +225,7 @@ func (m *Memory) Reserve(ctx context.Context, account Account, client string) (R
 	return a, nil
 }
 
-// await waits until the attempt is let in or refused, and refuses it when that takes too long.
+// await waits until the attempt is granted or rejected, and rejects it when the wait is over.
 func (a *attempt) await(ctx context.Context) {
 	timer := time.NewTimer(a.memory.maxWait)
 	defer timer.Stop()
@@ -239,7 +240,7 @@ func (a *attempt) await(ctx context.Context) {
 	defer s.mu.Unlock()
 	now := a.memory.now()
 	if a.element != nil {
-		s.serve(a.buckets[a.held], now) // something may have been given back by now
+		s.serve(a.buckets[a.held], now) // some budget may have been refunded
 	}
 	if a.element != nil {
 		b := a.buckets[a.held]
@@ -259,18 +260,18 @@ func (a *attempt) Settle(_ context.Context, v Verdict) {
 	a.ended = true
 	now := a.memory.now()
 	switch v {
-	case Returned:
+	case Refunded:
 	case Failed:
 		for _, b := range a.buckets[:a.held] {
-			b.fail(now)
+			b.recordFailure(now)
 		}
 	case Unanswered:
 		for _, b := range a.buckets[:a.held] {
-			b.leaveUnanswered(now)
+			b.recordUnanswered(now)
 		}
 	case Succeeded:
 		for _, b := range a.buckets[:a.held] {
-			b.succeed()
+			b.recordSuccess()
 		}
 	}
 	s.release(a, now)
@@ -280,21 +281,21 @@ func (a *attempt) Settle(_ context.Context, v Verdict) {
 type Stat struct {
 	// Entries are the counts that are kept, those of attempts under way included.
 	Entries int
-	// Waiting are the attempts that wait for others to be decided.
+	// Waiting are the attempts that wait for pending ones.
 	Waiting int
-	// Forgotten are the counts that were dropped for others, since the start.
+	// Forgotten are the counts that were evicted, since the start.
 	Forgotten uint64
 	// Refused are the attempts that each Limit refused, since the start.
 	Refused [limitCount]uint64
 }
 
-// Stat counts. It takes each shard's lock for a moment.
+// Stat returns a snapshot. It takes each shard's lock in turn.
 func (m *Memory) Stat() Stat {
 	var sum Stat
 	for i := range m.shards {
 		s := &m.shards[i]
 		s.mu.Lock()
-		s.tidy(m.now())
+		s.evictExpired(m.now())
 		sum.Entries += len(s.buckets)
 		sum.Waiting += s.waiting
 		sum.Forgotten += s.forgotten

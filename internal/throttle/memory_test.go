@@ -19,7 +19,7 @@ var (
 	other = throttle.ByName("other")
 )
 
-func TestFailuresUpToTheLimitAreCountedAndOneMoreIsRefused(t *testing.T) {
+func TestBudget_FailureBeyondTheLimitIsRejected(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t, usual())
@@ -46,7 +46,7 @@ func TestFailuresUpToTheLimitAreCountedAndOneMoreIsRefused(t *testing.T) {
 	})
 }
 
-func TestAnAccountHasALimitOverAllClients(t *testing.T) {
+func TestBudget_OfAnAccountSpansAllClients(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t, usual())
@@ -59,17 +59,17 @@ func TestAnAccountHasALimitOverAllClients(t *testing.T) {
 	})
 }
 
-func TestWhatIsNoFailureIsGivenBack(t *testing.T) {
+func TestBudget_RefundsOtherOutcomes(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t, throttle.Config{Failures: 1, AccountFailures: 1, Window: time.Hour})
 	for range 100 {
-		require.NoError(t, try(m, user, "a", throttle.Returned))
+		require.NoError(t, try(m, user, "a", throttle.Refunded))
 		require.NoError(t, try(m, user, "a", throttle.Succeeded))
 	}
 	require.Zero(t, m.Stat().Entries, "and nothing is kept of it")
 }
 
-func TestASuccessClearsTheClientsCountAndNotTheAccounts(t *testing.T) {
+func TestBudget_SuccessClearsTheClientsCountAndKeepsTheAccounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := usual()
@@ -87,7 +87,7 @@ func TestASuccessClearsTheClientsCountAndNotTheAccounts(t *testing.T) {
 	})
 }
 
-func TestALimitOfZeroIsNone(t *testing.T) {
+func TestBudget_ZeroDisablesALimit(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		cfg  throttle.Config
@@ -109,8 +109,8 @@ func TestALimitOfZeroIsNone(t *testing.T) {
 	}
 }
 
-// crowd makes n attempts at once, each of which takes the directory 10 ms, and tells how many were
-// made.
+// crowd makes n attempts at once, each of which takes the directory 10 ms, and returns how many
+// were made.
 func crowd(t *testing.T, m *throttle.Memory, n int, v throttle.Verdict) (made, most int64) {
 	t.Helper()
 	return crowdFrom(t, m, n, "a", v, 10*time.Millisecond)
@@ -142,14 +142,14 @@ func crowdFrom(t *testing.T, m *throttle.Memory, n int, client string, v throttl
 	return made, most
 }
 
-func TestManyAtOnceAreNoMoreThanTheBudget(t *testing.T) {
+func TestBudget_ConcurrentAttemptsStayWithinIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t, usual())
 		made, most := crowd(t, m, 50, throttle.Succeeded)
 		require.EqualValues(t, 50, made, "right passwords all get through")
 		require.EqualValues(t, 10, most, "ten at a time")
-		made, _ = crowd(t, m, 1000, throttle.Returned)
+		made, _ = crowd(t, m, 1000, throttle.Refunded)
 		require.EqualValues(t, 1000, made, "so do faults")
 		require.Zero(t, kept(m))
 
@@ -161,7 +161,7 @@ func TestManyAtOnceAreNoMoreThanTheBudget(t *testing.T) {
 	})
 }
 
-func TestWhoWaitsTooLongIsRefused(t *testing.T) {
+func TestQueue_LongWaitIsRejected(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t, throttle.Config{Failures: 1, AccountFailures: 2, Window: time.Hour, MaxWait: 2 * time.Second})
@@ -175,7 +175,7 @@ func TestWhoWaitsTooLongIsRefused(t *testing.T) {
 			require.False(t, r.Exhausted)
 			require.Equal(t, time.Second, r.RetryAfter)
 			require.Equal(t, 2*time.Second, time.Since(began))
-			require.ErrorContains(t, r, "undecided attempts hold all of the budget")
+			require.ErrorContains(t, r, "attempts in progress hold the whole budget")
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -185,7 +185,7 @@ func TestWhoWaitsTooLongIsRefused(t *testing.T) {
 		require.Equal(t, time.Second, time.Since(began), "no longer than the login itself may take")
 		require.Equal(t, throttle.Stat{Entries: 3}, kept(m), "nobody is left behind")
 
-		first.Settle(t.Context(), throttle.Returned)
+		first.Settle(t.Context(), throttle.Refunded)
 		for range 3 {
 			first.Settle(t.Context(), throttle.Failed)
 		}
@@ -193,8 +193,9 @@ func TestWhoWaitsTooLongIsRefused(t *testing.T) {
 	})
 }
 
-// TestWhoIsRefusedGivesBackWhatItHolds: the part of the client's budget that it holds comes back.
-func TestWhoIsRefusedGivesBackWhatItHolds(t *testing.T) {
+// TestBudget_RejectedAttemptRefundsWhatItHolds: the part of the client's budget that it holds comes
+// back.
+func TestBudget_RejectedAttemptRefundsWhatItHolds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t, throttle.Config{Failures: 1, AccountFailures: 1, Window: time.Hour, MaxWait: time.Minute})
@@ -213,12 +214,12 @@ func TestWhoIsRefusedGivesBackWhatItHolds(t *testing.T) {
 		all.Wait()
 		require.Equal(t, throttle.Stat{Entries: 2}, kept(m))
 		time.Sleep(time.Hour)
-		require.NoError(t, try(m, user, "0", throttle.Returned))
+		require.NoError(t, try(m, user, "0", throttle.Refunded))
 		require.Zero(t, kept(m))
 	})
 }
 
-func TestAnExhaustedAccountIsNotFreedByTryingOthers(t *testing.T) {
+func TestBudget_OtherAccountsLeaveAnExhaustedOneExhausted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := usual()
@@ -244,11 +245,11 @@ func TestAnExhaustedAccountIsNotFreedByTryingOthers(t *testing.T) {
 		require.Greater(t, tries, 4096, "but not before the table is full of what owes much")
 		require.Error(t, try(m, user, "a", throttle.Failed))
 		time.Sleep(5 * time.Minute)
-		require.NoError(t, try(m, throttle.ByName("new"), "a", throttle.Returned))
+		require.NoError(t, try(m, throttle.ByName("new"), "a", throttle.Refunded))
 	})
 }
 
-func TestWhoCameFirstGoesFirst(t *testing.T) {
+func TestQueue_IsServedInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t, throttle.Config{Failures: 1, Window: 10 * time.Second, MaxWait: time.Minute})
@@ -257,20 +258,20 @@ func TestWhoCameFirstGoesFirst(t *testing.T) {
 		order := make(chan int, 10)
 		for i := range 5 {
 			go func() {
-				if try(m, user, "a", throttle.Returned) == nil {
+				if try(m, user, "a", throttle.Refunded) == nil {
 					order <- i
 				}
 			}()
 			synctest.Wait()
 		}
-		first.Settle(t.Context(), throttle.Returned)
+		first.Settle(t.Context(), throttle.Refunded)
 		for i := range 5 {
 			require.Equal(t, i, <-order)
 		}
 	})
 }
 
-func TestASuccessInAFloodTakesNoRoom(t *testing.T) {
+func TestMemory_SuccessInAFloodTakesNoRoom(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := usual()
@@ -287,7 +288,7 @@ func TestASuccessInAFloodTakesNoRoom(t *testing.T) {
 	})
 }
 
-func TestAMemoryThatMakesNoSenseIsNotMade(t *testing.T) {
+func TestNewMemory_RejectsInvalidLimits(t *testing.T) {
 	t.Parallel()
 	for name, cfg := range map[string]throttle.Config{
 		"a negative limit":           {Failures: -1, Window: time.Hour},
@@ -305,7 +306,7 @@ func TestAMemoryThatMakesNoSenseIsNotMade(t *testing.T) {
 	}
 }
 
-func TestAClientHasALimitOverAllAccounts(t *testing.T) {
+func TestClient_HasABudgetOverAllAccounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := usual()
@@ -313,7 +314,7 @@ func TestAClientHasALimitOverAllAccounts(t *testing.T) {
 		m := newMemory(t, cfg)
 		spray := func(v throttle.Verdict) error { return try(m, throttle.AnyAccount, "a", v) }
 		for range 100 {
-			require.NoError(t, spray(throttle.Returned))
+			require.NoError(t, spray(throttle.Refunded))
 			require.NoError(t, spray(throttle.Unanswered))
 		}
 		require.Zero(t, kept(m), "nothing is kept of what is given back")
@@ -337,7 +338,7 @@ func TestAClientHasALimitOverAllAccounts(t *testing.T) {
 	})
 }
 
-func TestNoLimitOverAllAccountsIsTheDefault(t *testing.T) {
+func TestClient_HasNoBudgetOverAllAccountsByDefault(t *testing.T) {
 	t.Parallel()
 	m := newMemory(t, usual())
 	for range 1000 {
@@ -347,8 +348,8 @@ func TestNoLimitOverAllAccountsIsTheDefault(t *testing.T) {
 	require.Zero(t, m.Stat())
 }
 
-// TestClientsOfOneSiteHaveALimitTogether: 65,536 networks of one /48 do not have as many budgets.
-func TestClientsOfOneSiteHaveALimitTogether(t *testing.T) {
+// TestClient_NetworksOfOneSiteShareABudget: 65,536 networks of one /48 do not have as many budgets.
+func TestClient_NetworksOfOneSiteShareABudget(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t, throttle.Config{ClientFailures: 5, Window: 5 * time.Minute})
@@ -369,9 +370,9 @@ func TestClientsOfOneSiteHaveALimitTogether(t *testing.T) {
 	})
 }
 
-// TestAFloodOfAccountsFreesNoClient: a client that tries one password on very many accounts fills
-// the table with them, and is not forgotten itself.
-func TestAFloodOfAccountsFreesNoClient(t *testing.T) {
+// TestClient_StaysExhaustedInAFloodOfAccounts: a client that tries one password on very many
+// accounts fills the table with them, and is not forgotten itself.
+func TestClient_StaysExhaustedInAFloodOfAccounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := usual()
@@ -393,7 +394,7 @@ func TestAFloodOfAccountsFreesNoClient(t *testing.T) {
 	})
 }
 
-func TestAttemptsThatAreNotAnsweredAreMadeOneAtATime(t *testing.T) {
+func TestUnanswered_AttemptsAreMadeOneAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t, usual())
@@ -407,15 +408,15 @@ func TestAttemptsThatAreNotAnsweredAreMadeOneAtATime(t *testing.T) {
 			require.NoError(t, m.Check(t.Context(), user, "a"), "nobody is refused for it")
 			require.NoError(t, try(m, user, "a", throttle.Unanswered))
 		}
-		made, most = slow(50, "b", throttle.Returned)
+		made, most = slow(50, "b", throttle.Refunded)
 		require.EqualValues(t, 10, most, "another client")
 		require.EqualValues(t, 30, made)
 
 		time.Sleep(time.Minute)
-		_, most = slow(10, "a", throttle.Returned)
+		_, most = slow(10, "a", throttle.Refunded)
 		require.EqualValues(t, 2, most, "given back evenly, as failures are")
 		require.NoError(t, try(m, user, "a", throttle.Succeeded))
-		_, most = slow(10, "a", throttle.Returned)
+		_, most = slow(10, "a", throttle.Refunded)
 		require.EqualValues(t, 10, most, "a success sets the directory's own count to zero")
 
 		for range 10 {
@@ -426,7 +427,7 @@ func TestAttemptsThatAreNotAnsweredAreMadeOneAtATime(t *testing.T) {
 	})
 }
 
-func TestUnansweredAttemptsAreLimitedOverAllClientsToo(t *testing.T) {
+func TestUnanswered_AttemptsAreLimitedOverAllClients(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t, usual())
@@ -439,7 +440,7 @@ func TestUnansweredAttemptsAreLimitedOverAllClientsToo(t *testing.T) {
 		require.Equal(t, "100 failures of the account in 5m0s", r.Limit)
 		require.False(t, r.Exhausted)
 		first.Settle(t.Context(), throttle.Succeeded)
-		made, most := crowdFrom(t, m, 10, "newer", throttle.Returned, time.Millisecond)
+		made, most := crowdFrom(t, m, 10, "newer", throttle.Refunded, time.Millisecond)
 		require.EqualValues(t, 10, made)
 		require.EqualValues(t, 10, most)
 	})

@@ -12,16 +12,15 @@ import (
 	"pgregory.net/rapid"
 )
 
-// model is the throttle told simply: a leaky bucket a key, in units of failures, that forgets
-// nothing.
+// model is a simple throttle: a leaky bucket per key, in units of failures, that forgets nothing.
 type model struct {
 	cfg     throttle.Config
-	buckets map[string]*leaky
-	tries   []*modelTry
+	buckets map[string]*modelBucket
+	tries   []*modelAttempt
 }
 
-// leaky is a bucket: how full it was, and when.
-type leaky struct {
+// modelBucket is a bucket: how full it was, and when.
+type modelBucket struct {
 	limit     int
 	ofAccount bool // its attempts may stay unanswered
 	cost      time.Duration
@@ -33,24 +32,26 @@ type leaky struct {
 	settled   time.Time // the last time that an attempt of it was settled
 }
 
-func (b *leaky) levelAt(now time.Time) time.Duration { return max(0, b.level-now.Sub(b.at)) }
+func (b *modelBucket) levelAt(now time.Time) time.Duration { return max(0, b.level-now.Sub(b.at)) }
 
-func (b *leaky) unansweredAt(now time.Time) time.Duration { return max(0, b.open-now.Sub(b.openAt)) }
+func (b *modelBucket) unansweredAt(now time.Time) time.Duration {
+	return max(0, b.open-now.Sub(b.openAt))
+}
 
-func (b *leaky) budget() time.Duration { return time.Duration(b.limit) * b.cost }
+func (b *modelBucket) budget() time.Duration { return time.Duration(b.limit) * b.cost }
 
 // full: one attempt at a time is let in whatever was not answered.
-func (b *leaky) full(now time.Time) bool {
+func (b *modelBucket) full(now time.Time) bool {
 	owed := b.levelAt(now) + time.Duration(b.granted+1)*b.cost
 	return owed > b.budget() || b.granted > 0 && owed+b.unansweredAt(now) > b.budget()
 }
 
-func (b *leaky) exhausted(now time.Time) bool {
+func (b *modelBucket) exhausted(now time.Time) bool {
 	return b.levelAt(now)+b.cost > b.budget()
 }
 
-// modelTry is an attempt: what is known of it from outside.
-type modelTry struct {
+// modelAttempt is an attempt: what is known of it from outside.
+type modelAttempt struct {
 	account         string
 	client          string
 	began           time.Time
@@ -74,18 +75,18 @@ func clientOf(i int) string {
 }
 
 // of is what an attempt takes from, the client's own first.
-func (m *model) of(try *modelTry) []*leaky {
-	get := func(key string, limit int, ofAccount bool) *leaky {
+func (m *model) of(try *modelAttempt) []*modelBucket {
+	get := func(key string, limit int, ofAccount bool) *modelBucket {
 		if m.buckets[key] == nil {
-			m.buckets[key] = &leaky{limit: limit, ofAccount: ofAccount, cost: m.cfg.Window / time.Duration(limit)}
+			m.buckets[key] = &modelBucket{limit: limit, ofAccount: ofAccount, cost: m.cfg.Window / time.Duration(limit)}
 		}
 		return m.buckets[key]
 	}
 	client := try.account + "/" + try.client
 	if try.account != anyAccount {
-		return []*leaky{get(client, m.cfg.Failures, true), get(try.account, m.cfg.AccountFailures, true)}
+		return []*modelBucket{get(client, m.cfg.Failures, true), get(try.account, m.cfg.AccountFailures, true)}
 	}
-	all := []*leaky{get(client, m.cfg.ClientFailures, false)}
+	all := []*modelBucket{get(client, m.cfg.ClientFailures, false)}
 	if try.client != clientOf(3) {
 		all = append(all, get(anyAccount+"/site", m.cfg.ClientFailures*throttle.SiteClients, false))
 	}
@@ -117,7 +118,7 @@ func (m *model) look(t *rapid.T) {
 	}
 }
 
-func (m *model) settle(try *modelTry, v throttle.Verdict) {
+func (m *model) settle(try *modelAttempt, v throttle.Verdict) {
 	now := time.Now()
 	for i, b := range m.of(try) {
 		b.granted--
@@ -149,14 +150,14 @@ func (m *model) checkWaiting(t *rapid.T) {
 			t.Fatalf("%s from %s waits for too long", try.account, try.client)
 		}
 		of := m.of(try)
-		then := func(b *leaky) time.Time {
+		then := func(b *modelBucket) time.Time {
 			if b.settled.After(try.began) {
 				return b.settled
 			}
 			return try.began
 		}
 		key := try.account + "/" + try.client
-		if last[key].IsZero() && !slices.ContainsFunc(of, func(b *leaky) bool { return b.full(then(b)) }) {
+		if last[key].IsZero() && !slices.ContainsFunc(of, func(b *modelBucket) bool { return b.full(then(b)) }) {
 			t.Fatalf("%s from %s waits for nothing", try.account, try.client)
 		}
 		last[key] = try.began // those behind wait for it
@@ -165,8 +166,8 @@ func (m *model) checkWaiting(t *rapid.T) {
 
 func (m *model) begin(t *rapid.T, memory *throttle.Memory, account, client string) {
 	t.Helper()
-	try := &modelTry{account: account, client: client, began: time.Now(), result: make(chan result, 1), waiting: true}
-	must := slices.ContainsFunc(m.of(try), func(b *leaky) bool { return b.exhausted(time.Now()) })
+	try := &modelAttempt{account: account, client: client, began: time.Now(), result: make(chan result, 1), waiting: true}
+	must := slices.ContainsFunc(m.of(try), func(b *modelBucket) bool { return b.exhausted(time.Now()) })
 	m.tries = append(m.tries, try)
 	key := throttle.ByName(account)
 	if account == anyAccount {
@@ -183,8 +184,8 @@ func (m *model) begin(t *rapid.T, memory *throttle.Memory, account, client strin
 	}
 }
 
-func (m *model) pick(t *rapid.T) *modelTry {
-	var undone []*modelTry
+func (m *model) pick(t *rapid.T) *modelAttempt {
+	var undone []*modelAttempt
 	for _, try := range m.tries {
 		if try.undone {
 			undone = append(undone, try)
@@ -196,15 +197,15 @@ func (m *model) pick(t *rapid.T) *modelTry {
 	return undone[rapid.IntRange(0, len(undone)-1).Draw(t, "which")]
 }
 
-// play makes attempts, settles them and lets time pass, and compares.
-func play(t *rapid.T, cfg throttle.Config, accounts int) {
+// runModel makes attempts, settles them and lets time pass, and compares.
+func runModel(t *rapid.T, cfg throttle.Config, accounts int) {
 	memory, err := throttle.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &model{cfg: cfg, buckets: map[string]*leaky{}}
-	verdicts := []throttle.Verdict{throttle.Failed, throttle.Failed, throttle.Failed, throttle.Returned, throttle.Succeeded, throttle.Unanswered}
-	settle := func(t *rapid.T, try *modelTry, v throttle.Verdict) {
+	m := &model{cfg: cfg, buckets: map[string]*modelBucket{}}
+	verdicts := []throttle.Verdict{throttle.Failed, throttle.Failed, throttle.Failed, throttle.Refunded, throttle.Succeeded, throttle.Unanswered}
+	settle := func(t *rapid.T, try *modelAttempt, v throttle.Verdict) {
 		m.settle(try, v)
 		try.reservation.Settle(t.Context(), v)
 		synctest.Wait()
@@ -234,16 +235,16 @@ func play(t *rapid.T, cfg throttle.Config, accounts int) {
 			if cfg.Entries == 0 {
 				m.checkWaiting(t)
 			}
-			m.tries = slices.DeleteFunc(m.tries, func(try *modelTry) bool { return !try.waiting && !try.undone })
+			m.tries = slices.DeleteFunc(m.tries, func(try *modelAttempt) bool { return !try.waiting && !try.undone })
 		},
 	})
 	for len(m.tries) > 0 {
 		for _, try := range m.tries {
 			if try.undone {
-				settle(t, try, throttle.Returned)
+				settle(t, try, throttle.Refunded)
 			}
 		}
-		m.tries = slices.DeleteFunc(m.tries, func(try *modelTry) bool { return !try.waiting && !try.undone })
+		m.tries = slices.DeleteFunc(m.tries, func(try *modelAttempt) bool { return !try.waiting && !try.undone })
 		time.Sleep(time.Second)
 		synctest.Wait()
 		m.look(t)
@@ -257,7 +258,7 @@ func play(t *rapid.T, cfg throttle.Config, accounts int) {
 	}
 }
 
-func TestItDoesWhatTheModelDoes(t *testing.T) {
+func TestModel_MemoryAgreesWithIt(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		failures := rapid.IntRange(1, 4).Draw(t, "failures")
@@ -266,16 +267,16 @@ func TestItDoesWhatTheModelDoes(t *testing.T) {
 			ClientFailures: rapid.IntRange(1, 4).Draw(t, "of a client"),
 			Window:         420 * time.Second / 20, MaxWait: 2 * time.Second,
 		}
-		rapid.SyncTest(t, func(t *rapid.T) { play(t, cfg, 2) })
+		rapid.SyncTest(t, func(t *rapid.T) { runModel(t, cfg, 2) })
 	})
 }
 
-// TestWhatIsForgottenFreesNobody: with room for one count a shard, and a hundred accounts, no
+// TestModel_EvictionFreesNobody: with room for one count a shard, and a hundred accounts, no
 // attempt is let in that a throttle with all the memory of the world would refuse.
-func TestWhatIsForgottenFreesNobody(t *testing.T) {
+func TestModel_EvictionFreesNobody(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := throttle.Config{Failures: 2, AccountFailures: 4, ClientFailures: 5, Window: 20 * time.Second, MaxWait: 2 * time.Second, Entries: 64}
-		rapid.SyncTest(t, func(t *rapid.T) { play(t, cfg, 100) })
+		rapid.SyncTest(t, func(t *rapid.T) { runModel(t, cfg, 100) })
 	})
 }

@@ -1,93 +1,92 @@
 package throttle
 
 import (
+	"container/heap"
 	"sync"
 	"time"
 )
 
-// shard has the buckets of a part of all accounts. An account's own bucket and those of its clients
-// are in one shard, so that one lock guards an attempt. Nothing that waits is done under it.
+// shard has the buckets of some accounts. An account's bucket and those of its clients are in one
+// shard, so that one lock guards an attempt. The lock is never held while waiting.
 type shard struct {
-	mu        sync.Mutex
-	capacity  int                 // of resting
-	buckets   map[Account]*bucket // guarded by mu, as all below
-	resting   heap
-	floor     int64 // what is not in buckets owes as much as this: the most that was ever forgotten
-	openFloor int64 // the same of attempts that were not answered
-	waiting   int
-	forgotten uint64
+	mu              sync.Mutex
+	capacity        int                 // of idle
+	buckets         map[Account]*bucket // guarded by mu, as all below
+	idle            idle
+	evictedUntil    int64 // the largest debt that was ever evicted, which unknown accounts are assumed to have
+	unansweredFloor int64 // the same of attempts that were not answered
+	waiting         int
+	forgotten       uint64
 }
 
-// lookup is the bucket of a key, for an attempt to know. A forgotten account begins with what may
-// have been forgotten.
+// lookup returns the bucket of a key, and makes it if needed. The attempt must unref it.
 func (s *shard) lookup(key Account, l *limit, now int64) *bucket {
 	b := s.buckets[key]
 	if b == nil {
-		b = s.newcomer(key, l, now)
+		b = s.newBucket(key, l, now)
 		s.buckets[key] = b
 	} else if b.refs == 0 {
-		s.resting.remove(b)
+		heap.Remove(&s.idle, int(b.heapIndex))
 	}
 	b.refs++
 	return b
 }
 
-// newcomer is a bucket that is not known.
-func (s *shard) newcomer(key Account, l *limit, now int64) *bucket {
+// newBucket returns the bucket of an unknown key, with the largest evicted debt.
+func (s *shard) newBucket(key Account, l *limit, now int64) *bucket {
 	b := &bucket{limit: l, key: key}
-	if s.floor > now {
-		b.until = s.floor
+	if s.evictedUntil > now {
+		b.until = s.evictedUntil
 	}
-	if s.openFloor > now && l.ofAccount() {
-		b.open = s.openFloor
+	if s.unansweredFloor > now && l.ofAccount() {
+		b.unanswered = s.unansweredFloor
 	}
 	return b
 }
 
-// tidy drops what was paid back. At each attempt it looks at more buckets than an attempt can add.
-func (s *shard) tidy(now int64) {
+// evictExpired drops expired buckets. At each attempt it checks more buckets than an attempt can
+// add.
+func (s *shard) evictExpired(now int64) {
 	for range 4 {
-		if len(s.resting) == 0 || s.resting[0].expires() > now {
+		if len(s.idle) == 0 || s.idle[0].expires() > now {
 			return
 		}
-		b := s.resting[0]
-		s.resting.remove(b)
+		b := heap.Pop(&s.idle).(*bucket)
 		delete(s.buckets, b.key)
 	}
 }
 
-// unref has an attempt forget a bucket. The last one puts it to rest: away where nothing is owed,
-// and where there are too many, that one goes which would be paid back first. What it owed is the
-// floor from then on, so that it comes back owing no less.
+// unref releases an attempt's reference to a bucket. A bucket without references is dropped if it
+// has no debt, and becomes idle otherwise. If there are too many idle buckets, it evicts the one
+// that expires first, and keeps the largest evicted debt, so that the account returns with no less.
 func (s *shard) unref(b *bucket, now int64) {
 	if b.refs--; b.refs > 0 {
 		return
 	}
 	b.queue = nil
-	if b.until <= max(now, s.floor) && b.open <= max(now, s.openFloor) {
+	if b.until <= max(now, s.evictedUntil) && b.unanswered <= max(now, s.unansweredFloor) {
 		delete(s.buckets, b.key)
 		return
 	}
-	s.resting.push(b)
-	if len(s.resting) > s.capacity {
-		least := s.resting[0]
-		s.resting.remove(least)
+	heap.Push(&s.idle, b)
+	if len(s.idle) > s.capacity {
+		least := heap.Pop(&s.idle).(*bucket)
 		delete(s.buckets, least.key)
-		s.floor, s.openFloor = max(s.floor, least.until), max(s.openFloor, least.open)
+		s.evictedUntil, s.unansweredFloor = max(s.evictedUntil, least.until), max(s.unansweredFloor, least.unanswered)
 		s.forgotten++
 	}
 }
 
-// advance takes an attempt from bucket to bucket, until it has its part of each, is refused, or
-// must wait.
+// advance reserves an attempt's buckets in turn, until it has all of them, is rejected, or must
+// wait.
 func (s *shard) advance(a *attempt, now int64) {
 	for a.held < len(a.buckets) && a.buckets[a.held] != nil {
 		b := a.buckets[a.held]
 		switch {
 		case b.exhausted(now):
-			s.refuse(a, b.refuse(a.wait(now), true), now)
+			s.refuse(a, b.refuse(a.timeLeft(now), true), now)
 			return
-		case !b.fits(now): // so it is where somebody waits already: they were served before
+		case !b.hasBudget(now): // also if others wait already, because they were served before
 			b.enqueue(a)
 			s.waiting++
 			return
@@ -98,20 +97,21 @@ func (s *shard) advance(a *attempt, now int64) {
 	a.decide(nil)
 }
 
-// serve lets in who waits at b, as far as there is budget, or turns all away where it is used up.
+// serve grants the attempts that wait for b while there is budget, or rejects all if b is
+// exhausted.
 func (s *shard) serve(b *bucket, now int64) {
 	if b.serving {
-		return // whoever is at it goes on
+		return // the outer call continues
 	}
 	b.serving = true
 	for a := b.front(); a != nil; a = b.front() {
 		exhausted := b.exhausted(now)
-		if !exhausted && !b.fits(now) {
+		if !exhausted && !b.hasBudget(now) {
 			break
 		}
 		s.dequeue(a)
 		if exhausted {
-			s.refuse(a, b.refuse(a.wait(now), true), now)
+			s.refuse(a, b.refuse(a.timeLeft(now), true), now)
 			continue
 		}
 		b.pending++
@@ -127,19 +127,20 @@ func (s *shard) dequeue(a *attempt) {
 	s.waiting--
 }
 
-// refuse ends an attempt that was not let in.
+// refuse ends an attempt that is rejected.
 func (s *shard) refuse(a *attempt, r *Refusal, now int64) {
 	r.RetryAfter = max(r.RetryAfter, time.Second)
 	s.release(a, now)
 	a.decide(r)
 }
 
-// release gives back what an attempt holds, and lets in who waited for it.
+// release returns what an attempt has reserved, and serves the attempts that wait for it.
 func (s *shard) release(a *attempt, now int64) {
 	for i := range a.held {
 		a.buckets[i].pending--
 	}
-	// The account first: an attempt that waits there already holds a part of its client's budget.
+	// The account first: an attempt that waits there has already reserved a part of its client's
+	// budget.
 	for i := a.held - 1; i >= 0; i-- {
 		s.serve(a.buckets[i], now)
 	}

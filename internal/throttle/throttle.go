@@ -6,41 +6,39 @@ import (
 	"time"
 )
 
-// Verdict is what an attempt came to, as far as the throttle cares.
+// Verdict is the result of an attempt, for the throttle.
 type Verdict uint8
 
 const (
-	// Returned gives the attempt back: nothing was learnt of the password, or not that it was
-	// wrong.
-	Returned Verdict = iota
+	// Refunded returns the attempt to the budget: the password was not found to be wrong.
+	Refunded Verdict = iota
 	// Failed counts the attempt.
 	Failed
-	// Succeeded gives the attempt back and clears the client's count for the account. The account's
-	// own stays: one user's success must not buy everybody else more tries.
+	// Succeeded returns the attempt to the budget and clears the client's count for the account.
+	// The account's own count stays: one user's success must not give other clients more attempts.
 	Succeeded
-	// Unanswered is of an attempt that the directory may have counted as a failure and did not
-	// answer. It is not counted as one: it takes from the budget of attempts made at once, for as
-	// long as a failure would or until one succeeds. One attempt at a time is always left, so it
-	// refuses nobody for good.
+	// Unanswered is for an attempt that the directory did not answer and may have counted as a
+	// failure. It is not counted as a failure. It reduces the budget of concurrent attempts, as
+	// long as a failure would count or until an attempt succeeds. One attempt at a time is always
+	// allowed.
 	Unanswered
 )
 
-// Reservation is an attempt that may be made. It must be settled, once; settled again, it does
-// nothing.
+// Reservation is an allowed attempt. It must be settled once; settling it again does nothing.
 type Reservation interface {
-	// Settle tells what the attempt came to.
+	// Settle records the result of the attempt.
 	Settle(ctx context.Context, v Verdict)
 }
 
-// Throttle says which attempts may be made. [Memory] is one; one that several instances share can
-// be another.
+// Throttle decides which attempts are allowed. [Memory] implements it; a throttle shared by several
+// instances would be another implementation.
 type Throttle interface {
-	// Check says whether an attempt would be refused now, whatever comes of those under way. It
+	// Check reports whether an attempt would be rejected now, regardless of those under way. It
 	// reserves nothing. The error is a *Refusal.
 	Check(ctx context.Context, account Account, client string) error
-	// Reserve takes one attempt from the budgets. Where attempts under way have what is left of
-	// them, it waits for those. A *Refusal says that it may not be made; any other error, that
-	// nobody could say.
+	// Reserve takes one attempt from the budgets. If attempts under way have reserved the rest of a
+	// budget, it waits for them. A *Refusal means that the attempt is not allowed; any other error,
+	// that the throttle failed.
 	Reserve(ctx context.Context, account Account, client string) (Reservation, error)
 }
 
@@ -48,13 +46,13 @@ type Throttle interface {
 type Limit uint8
 
 const (
-	// AccountClientLimit is of one account from one client.
+	// AccountClientLimit is for one account from one client.
 	AccountClientLimit Limit = iota
-	// AccountLimit is of one account from everywhere.
+	// AccountLimit is for one account from everywhere.
 	AccountLimit
-	// ClientLimit is of one client over all accounts.
+	// ClientLimit is for one client over all accounts.
 	ClientLimit
-	// SiteLimit is of all clients of one IPv6 /48 over all accounts.
+	// SiteLimit is for all clients of one IPv6 /48 over all accounts.
 	SiteLimit
 
 	limitCount
@@ -65,21 +63,21 @@ func (l Limit) String() string {
 	return [...]string{"account_client", "account", "client", "client_site"}[l]
 }
 
-// Refusal says that an attempt must not be made now.
+// Refusal is the error of an attempt that is not allowed now.
 type Refusal struct {
-	// RetryAfter is when one may be made, at the earliest.
+	// RetryAfter is the shortest time until an attempt is allowed.
 	RetryAfter time.Duration
-	// Exhausted tells that failures used the budget up; otherwise attempts under way had it, for
-	// too long.
+	// Exhausted means that failures have used up the budget. Otherwise attempts under way held it
+	// for too long.
 	Exhausted bool
-	// Limit is the limit that refuses, for the log.
+	// Limit names the limit that rejected the attempt, for the log.
 	Limit string
 }
 
-// Error explains the refusal to an operator.
+// Error describes the refusal for an operator.
 func (r *Refusal) Error() string {
 	if r.Exhausted {
 		return "throttled: " + r.Limit
 	}
-	return fmt.Sprintf("throttled: undecided attempts hold all of the budget (%s)", r.Limit)
+	return fmt.Sprintf("throttled: attempts in progress hold the whole budget (%s)", r.Limit)
 }

@@ -9,11 +9,12 @@ import (
 	"authsvc/internal/clientaddr"
 )
 
-// Turns lets one attempt of each account run at a time. Unlike a [Throttle] it counts nothing: an
+// Turns serializes the attempts on each account. Unlike a [Throttle] it counts nothing: an
 // account's turn is free or taken. Its methods may be called by many goroutines at once.
 //
-// A turn goes to the attempt that has waited longest, but to one of another client before one of
-// the same: a client with many attempts on an account delays the account's owner by one of them.
+// The turn passes to the attempt that has waited longest, but attempts of other clients go before
+// those of the same client. So a client with many attempts on an account delays the account's owner
+// by only one of them.
 type Turns struct {
 	maxWait time.Duration
 
@@ -64,10 +65,10 @@ func (t *Turns) Take(ctx context.Context, account Account, client string) (relea
 		return release, true, nil
 	}
 	t.queue[account] = slices.Delete(t.queue[account], i, i+1)
-	return nil, true, &Refusal{RetryAfter: time.Second, Limit: "one undecided attempt of the account at a time"}
+	return nil, true, &Refusal{RetryAfter: time.Second, Limit: "one attempt in progress per account at a time"}
 }
 
-// release passes on the turn that a client had.
+// release passes a client's turn to the next attempt.
 func (t *Turns) release(account Account, client string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -16,21 +16,20 @@ import (
 	"authsvc/internal/readfile"
 )
 
-// The variables of the OTLP exporter begin so. Where one has a form for traces alone, that one
-// counts.
+// The prefixes of the OTLP exporter's variables. A variable for traces alone takes precedence.
 const (
 	otlpPrefix       = "OTEL_EXPORTER_OTLP_"
 	otlpTracesPrefix = "OTEL_EXPORTER_OTLP_TRACES_"
 )
 
-// defaultExportTimeout is the specification's.
+// defaultExportTimeout is the default of the specification.
 const defaultExportTimeout = 10 * time.Second
 
-// otelEnv gives the value of one of OpenTelemetry's variables; empty counts as not set, as its
-// specification has it.
+// otelEnv returns the value of one of OpenTelemetry's variables. Its specification treats an empty
+// value as not set.
 type otelEnv func(name string) string
 
-// exporter is the value of a variable of the exporter's, and its full name.
+// exporter returns a variable of the exporter: its full name and its value.
 func (get otelEnv) exporter(name string) (variable, value string) {
 	if v := get(otlpTracesPrefix + name); v != "" {
 		return otlpTracesPrefix + name, v
@@ -41,14 +40,15 @@ func (get otelEnv) exporter(name string) (variable, value string) {
 // flag reports whether a variable is true. By the specification every other value is false.
 func (get otelEnv) flag(name string) bool { return strings.EqualFold(get(name), "true") }
 
-// wanted reports whether traces are wanted: there is an endpoint, and no variable turns them off.
-func (get otelEnv) wanted() bool {
+// enabled reports whether traces are configured: there is an endpoint, and no variable turns them
+// off.
+func (get otelEnv) enabled() bool {
 	_, endpoint := get.exporter("ENDPOINT")
 	return endpoint != "" && !get.flag("OTEL_SDK_DISABLED") && get("OTEL_TRACES_EXPORTER") != "none"
 }
 
-// continues reports whether a login continues the trace in the caller's traceparent.
-func (get otelEnv) continues() bool {
+// continuesTrace reports whether a login continues the trace in the caller's traceparent.
+func (get otelEnv) continuesTrace() bool {
 	list := get("OTEL_PROPAGATORS")
 	return list == "" || slices.Contains(strings.Split(list, ","), "tracecontext")
 }
@@ -63,36 +63,36 @@ type otlpSettings struct {
 	tls     *tls.Config
 }
 
-// otlp reads the exporter's settings. Its error names every variable that is wrong, and repeats no
-// value of a header.
+// otlp reads the exporter's settings. Its error names every invalid variable, and contains no value
+// of a header.
 func (get otelEnv) otlp() (otlpSettings, error) {
 	s := otlpSettings{timeout: defaultExportTimeout}
-	var wrong []error
-	note := func(variable string, err error) {
+	var problems []error
+	addError := func(variable string, err error) {
 		if err != nil {
-			wrong = append(wrong, fmt.Errorf("%s: %w", variable, err))
+			problems = append(problems, fmt.Errorf("%s: %w", variable, err))
 		}
 	}
 	if e := get("OTEL_TRACES_EXPORTER"); e != "" && e != "otlp" {
-		note("OTEL_TRACES_EXPORTER", errors.New("must be otlp or none"))
+		addError("OTEL_TRACES_EXPORTER", errors.New("must be otlp or none"))
 	}
 	if variable, p := get.exporter("PROTOCOL"); p != "" && p != "http/protobuf" {
-		note(variable, errors.New("must be http/protobuf, which collectors take at port 4318: gRPC and JSON are not built in"))
+		addError(variable, errors.New("must be http/protobuf, which collectors accept on port 4318: gRPC and JSON are not supported"))
 	}
 	variable, value := get.exporter("ENDPOINT")
 	if u, err := endpointURL(value, variable == otlpPrefix+"ENDPOINT"); err == nil {
 		s.url, s.host = u.String(), u.Host
 	} else {
-		note(variable, err)
+		addError(variable, err)
 	}
 	variable, value = get.exporter("HEADERS")
 	headers, err := parseHeaders(value)
 	s.headers = headers
-	note(variable, err)
+	addError(variable, err)
 	if variable, value = get.exporter("TIMEOUT"); value != "" {
 		ms, err := strconv.Atoi(value)
 		if err != nil || ms <= 0 {
-			note(variable, errors.New("must be a number of milliseconds, as 10000"))
+			addError(variable, errors.New("must be a number of milliseconds, such as 10000"))
 		}
 		s.timeout = time.Duration(ms) * time.Millisecond
 	}
@@ -101,18 +101,18 @@ func (get otelEnv) otlp() (otlpSettings, error) {
 	case "gzip":
 		s.gzip = true
 	default:
-		note(variable, errors.New("must be gzip or none"))
+		addError(variable, errors.New("must be gzip or none"))
 	}
 	s.tls, err = get.tls()
-	return s, errors.Join(append(wrong, err)...)
+	return s, errors.Join(append(problems, err)...)
 }
 
-// endpointURL is where traces are posted: below the endpoint of all signals, or at the one of
-// traces as it is.
+// endpointURL returns the URL for traces: a path below the common endpoint, or the traces endpoint
+// unchanged.
 func endpointURL(endpoint string, common bool) (*url.URL, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, errors.New("must be a URL, as http://collector:4318")
+		return nil, errors.New("must be a URL, such as http://collector:4318")
 	}
 	if common {
 		u = u.JoinPath("v1", "traces")
@@ -130,14 +130,14 @@ func parseHeaders(list string) (http.Header, error) {
 		name, value, ok := strings.Cut(pair, "=")
 		value, err := url.PathUnescape(strings.TrimSpace(value))
 		if name = strings.TrimSpace(name); !ok || name == "" || err != nil || strings.ContainsAny(name+value, "\r\n") {
-			return nil, errors.New("must be name=value pairs separated by commas, values percent-encoded")
+			return nil, errors.New("must be name=value pairs separated by commas, with percent-encoded values")
 		}
 		headers.Set(name, value)
 	}
 	return headers, nil
 }
 
-// withoutPath is an error of a file without its path, which may be a secret that stands in the
+// withoutPath returns a file's error without its path, which may be a secret that was put into the
 // wrong variable.
 func withoutPath(err error) error {
 	var at *fs.PathError
@@ -147,32 +147,29 @@ func withoutPath(err error) error {
 	return err
 }
 
-// pipeWait is how long the writer of a pipe in a file's place may take to write all of it.
-const pipeWait = 5 * time.Second
-
 func keyPair(certFile, keyFile string) (tls.Certificate, error) {
-	cert, err := readfile.Read(certFile, pipeWait)
+	cert, err := readfile.Read(certFile, readfile.PipeWait)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	key, err := readfile.Read(keyFile, pipeWait)
+	key, err := readfile.Read(keyFile, readfile.PipeWait)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
 	return tls.X509KeyPair(cert, key)
 }
 
-// tls reads the authorities and the client certificate; nil is the system's authorities and no
-// certificate.
+// tls returns the TLS configuration with the configured authorities and client certificate. The
+// default is the system's authorities and no certificate.
 func (get otelEnv) tls() (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if variable, file := get.exporter("CERTIFICATE"); file != "" {
-		pem, err := readfile.Read(file, pipeWait)
+		pem, err := readfile.Read(file, readfile.PipeWait)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", variable, withoutPath(err))
 		}
 		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s: %s holds no certificate in PEM", variable, file)
+			return nil, fmt.Errorf("%s: %s contains no PEM certificate", variable, file)
 		}
 	}
 	variable, cert := get.exporter("CLIENT_CERTIFICATE")

@@ -18,13 +18,13 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// otlpClient sends spans by OTLP over HTTP, in binary protobuf. OpenTelemetry's own client does
-// too, and brings gRPC, its gateway and 5 MB into the program for it.
+// otlpClient sends spans by OTLP over HTTP, in binary protobuf. OpenTelemetry's own client would
+// add gRPC, its gateway and 5 MB to the program.
 type otlpClient struct {
 	otlpSettings
-	http *http.Client
-	life context.Context //nolint:containedctx // of the client: what is under way ends with it
-	end  context.CancelFunc
+	http   *http.Client
+	ctx    context.Context //nolint:containedctx // of the client: Stop cancels it, and uploads under way end
+	cancel context.CancelFunc
 }
 
 var _ otlptrace.Client = (*otlpClient)(nil)
@@ -37,22 +37,23 @@ func newOTLPClient(s otlpSettings) *otlpClient {
 		// A redirection would take the headers, and with them a secret, elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
-	c.life, c.end = context.WithCancel(context.Background())
+	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
 
-// Start implements [otlptrace.Client]. There is nothing to start: the collector may come later.
+// Start implements [otlptrace.Client]. There is nothing to start, and the collector may not be
+// there yet.
 func (c *otlpClient) Start(context.Context) error { return nil }
 
-// Stop implements [otlptrace.Client]. It ends what is under way.
+// Stop implements [otlptrace.Client]. It ends the uploads under way.
 func (c *otlpClient) Stop(context.Context) error {
-	c.end()
+	c.cancel()
 	c.http.CloseIdleConnections()
 	return nil
 }
 
-// UploadTraces sends spans, and again for as long as the collector asks for it and the timeout
-// allows.
+// UploadTraces sends spans. It retries within the timeout if the collector can be expected to
+// accept them later.
 func (c *otlpClient) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
 	// On the wire TracesData is the same as ExportTraceServiceRequest, whose package imports gRPC.
 	body, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans})
@@ -66,7 +67,7 @@ func (c *otlpClient) UploadTraces(ctx context.Context, spans []*tracepb.Resource
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	defer context.AfterFunc(c.life, cancel)()
+	defer context.AfterFunc(c.ctx, cancel)()
 	for pause := time.Second; ; pause *= 2 {
 		wait, err := c.post(ctx, body)
 		if err == nil || wait < 0 {
@@ -77,13 +78,13 @@ func (c *otlpClient) UploadTraces(ctx context.Context, spans []*tracepb.Resource
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return err // says more than that time ran out
+			return err // more specific than the context's error
 		}
 	}
 }
 
-// post sends one request. With an error it tells how long to wait before the next, at least; less
-// than 0 is not to try again.
+// post sends one request. With an error it returns the minimum wait before a retry; a negative wait
+// means no retry.
 func (c *otlpClient) post(ctx context.Context, body []byte) (time.Duration, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
 	if err != nil {
@@ -111,7 +112,7 @@ func (c *otlpClient) post(ctx context.Context, body []byte) (time.Duration, erro
 	return 0, nil
 }
 
-// withoutURL is err without the collector's URL, which may hold a secret.
+// withoutURL returns err without the collector's URL, which may hold a secret.
 func withoutURL(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {

@@ -27,7 +27,7 @@ func variables(pairs ...string) otelEnv {
 	return func(name string) string { return env[name] }
 }
 
-func TestTheExportersVariablesAreRead(t *testing.T) {
+func TestExporter_ReadsItsVariables(t *testing.T) {
 	t.Parallel()
 	const common, traces = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 	for _, c := range []struct {
@@ -53,7 +53,7 @@ func TestTheExportersVariablesAreRead(t *testing.T) {
 	assert.True(t, s.gzip)
 }
 
-func TestAWrongVariableIsNamedAndNoSecretRepeated(t *testing.T) {
+func TestExporter_ErrorNamesTheVariableAndHidesItsValue(t *testing.T) {
 	t.Parallel()
 	empty := filepath.Join(t.TempDir(), "empty.pem")
 	require.NoError(t, os.WriteFile(empty, nil, 0o600))
@@ -73,7 +73,7 @@ func TestAWrongVariableIsNamedAndNoSecretRepeated(t *testing.T) {
 	assert.ErrorContains(t, err, "CLIENT_KEY")
 }
 
-func TestACollectorThatIsBusyIsAskedAgain(t *testing.T) {
+func TestExporter_RetriesABusyCollector(t *testing.T) {
 	t.Parallel()
 	collector := otlptest.Start(t)
 	collector.Refuse(http.StatusServiceUnavailable)
@@ -89,7 +89,7 @@ func TestACollectorThatIsBusyIsAskedAgain(t *testing.T) {
 	assert.NotContains(t, logs.String(), "not sent")
 }
 
-func TestACollectorThatRefusesIsToldOfAtABoundedPace(t *testing.T) {
+func TestExporter_LimitsLinesAboutRejections(t *testing.T) {
 	t.Parallel()
 	collector := otlptest.Start(t)
 	tr, logs := newTraced(t, collector, nil)
@@ -111,9 +111,9 @@ func TestACollectorThatRefusesIsToldOfAtABoundedPace(t *testing.T) {
 	assert.Equal(t, logsafe.Burst, warned)
 }
 
-// TestCloseEndsWithItsContext, whatever the collector does, and leaves nothing running: goleak
-// looks.
-func TestCloseEndsWithItsContext(t *testing.T) {
+// TestExporter_CloseEndsWithItsContext, whatever the collector does, and leaves nothing running:
+// goleak looks.
+func TestExporter_CloseEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	asked, over := make(chan struct{}, 10), make(chan struct{})
 	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -130,7 +130,7 @@ func TestCloseEndsWithItsContext(t *testing.T) {
 	began, flushed := time.Now(), make(chan struct{})
 	go func() {
 		defer close(flushed)
-		_ = tr.provider.ForceFlush(context.Background()) // as the queue's own pace does: with no end but the timeout's
+		_ = tr.provider.ForceFlush(context.Background()) // without a deadline, as the queue does
 	}()
 	<-asked
 	tr.login(t, auth.Credentials{}, auth.Result{Outcome: auth.OK})

@@ -10,33 +10,30 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// tracedRoute is the one path whose requests have spans: probes are many and tell nothing.
-const tracedRoute = "/auth"
-
-// Handler gives each request for a login that next serves a span, in the trace that its traceparent
-// names (W3C Trace Context).
-func (t *Tracing) Handler(next http.Handler) http.Handler {
+// Handler gives each request for route that next serves a span, in the trace that its traceparent
+// names (W3C Trace Context). Other requests, such as probes, have no spans.
+func (t *Tracing) Handler(route string, next http.Handler) http.Handler {
 	if t == nil {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != tracedRoute {
+		if r.URL.Path != route {
 			next.ServeHTTP(w, r)
 			return
 		}
-		t.serve(next, w, r)
+		t.serve(route, next, w, r)
 	})
 }
 
-func (t *Tracing) serve(next http.Handler, w http.ResponseWriter, r *http.Request) {
+func (t *Tracing) serve(route string, next http.Handler, w http.ResponseWriter, r *http.Request) {
 	ctx := t.propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
 	method, name := knownMethod(r.Method)
 	scheme := "http"
 	if r.TLS != nil {
 		scheme = "https"
 	}
-	ctx, span := t.tracer.Start(ctx, name+" "+tracedRoute, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
-		semconv.HTTPRequestMethodKey.String(method), semconv.HTTPRoute(tracedRoute), semconv.URLPath(tracedRoute), semconv.URLScheme(scheme),
+	ctx, span := t.tracer.Start(ctx, name+" "+route, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+		semconv.HTTPRequestMethodKey.String(method), semconv.HTTPRoute(route), semconv.URLPath(route), semconv.URLScheme(scheme),
 		semconv.NetworkProtocolVersion(strconv.Itoa(r.ProtoMajor)+"."+strconv.Itoa(r.ProtoMinor))))
 	defer span.End()
 	if peer, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
@@ -46,12 +43,12 @@ func (t *Tracing) serve(next http.Handler, w http.ResponseWriter, r *http.Reques
 	next.ServeHTTP(status, r.WithContext(ctx))
 	span.SetAttributes(semconv.HTTPResponseStatusCode(status.code))
 	if status.code >= http.StatusInternalServerError {
-		fail(span, strconv.Itoa(status.code))
+		setError(span, strconv.Itoa(status.code))
 	}
 }
 
-// knownMethod is a request's method, and what it is called in a span's name: whatever a caller
-// makes up is one.
+// knownMethod returns a request's method and its name in a span's name. All unknown methods have
+// the same.
 func knownMethod(method string) (value, name string) {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,

@@ -2,7 +2,6 @@ package tracing
 
 import (
 	"context"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,6 +11,7 @@ import (
 	"authsvc/internal/logsafe"
 	"authsvc/internal/poolevent"
 	"authsvc/ldappool"
+	"authsvc/ldappool/ldapurl"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -19,7 +19,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// The attributes that no convention has.
+// The attributes that semantic conventions do not define.
 const (
 	outcomeKey = attribute.Key("authsvc.outcome") // the answer's code
 	statusKey  = attribute.Key("authsvc.status")  // its number
@@ -39,7 +39,7 @@ type Authenticator interface {
 	Authenticate(ctx context.Context, c auth.Credentials) auth.Result
 }
 
-// Authenticator gives each login that next decides a span.
+// Authenticator makes a span of each login that next decides.
 func (t *Tracing) Authenticator(next Authenticator) Authenticator {
 	if t == nil {
 		return next
@@ -52,13 +52,13 @@ type tracedAuthenticator struct {
 	tracer trace.Tracer
 }
 
-// loginSpan is where a login's context has its span.
-type loginSpan struct{}
+// loginSpanKey is the context key of a login's span.
+type loginSpanKey struct{}
 
 func (a tracedAuthenticator) Authenticate(ctx context.Context, c auth.Credentials) auth.Result {
 	ctx, span := a.tracer.Start(ctx, "login")
 	defer span.End() // after a panic; otherwise LoginDone has ended it
-	return a.next.Authenticate(context.WithValue(ctx, loginSpan{}, span), c)
+	return a.next.Authenticate(context.WithValue(ctx, loginSpanKey{}, span), c)
 }
 
 // LoginDone ends a login's span with its outcome. A login that was refused before it began has no
@@ -73,18 +73,19 @@ func (t *Tracing) LoginDone(ctx context.Context, c auth.Credentials, r auth.Resu
 	}
 	span.SetAttributes(outcomeKey.String(r.Outcome.Code()), statusKey.Int(r.Outcome.Status()))
 	if t.endUser && c.Username != "" {
-		span.SetAttributes(semconv.EnduserID(logsafe.Clean(c.Username, logsafe.MaxUsername)))
+		span.SetAttributes(semconv.EnduserID(logsafe.Clean(c.Username, auth.MaxUsername)))
 	}
 	if r.Outcome.IsFault() {
-		fail(span, r.Outcome.Code())
+		setError(span, r.Outcome.Code())
 	}
-	if span == ctx.Value(loginSpan{}) {
+	if span == ctx.Value(loginSpanKey{}) {
 		span.End()
 	}
 }
 
-// acquired makes a span of the wait for a connection, and in it one of each dial that ended
-// meanwhile: dials belong to the pool, and serve whoever waits longest.
+// acquired makes a span of the wait for a connection, with a child for each dial that ended
+// meanwhile. A dial belongs to the pool, not to this login: the caller that has waited longest gets
+// its connection.
 func (t *Tracing) acquired(ctx context.Context, e ldappool.AcquireEvent) {
 	if !trace.SpanFromContext(ctx).IsRecording() {
 		return
@@ -97,18 +98,18 @@ func (t *Tracing) acquired(ctx context.Context, e ldappool.AcquireEvent) {
 		_, dial := t.tracer.Start(ctx, "dial", trace.WithTimestamp(d.ended.Add(-d.Took)), trace.WithSpanKind(trace.SpanKindClient),
 			trace.WithAttributes(serverAttributes(d.Server)...))
 		if d.Err != nil {
-			fail(dial, poolevent.Failure(d.Err))
+			setError(dial, poolevent.Failure(d.Err))
 		}
 		dial.End(trace.WithTimestamp(d.ended))
 	}
 	if e.Err != nil {
-		fail(span, poolevent.Refusal(e.Err))
+		setError(span, poolevent.Refusal(e.Err))
 	}
 	span.End(trace.WithTimestamp(end))
 }
 
-// operated makes a span of a search or a bind. A result code is an answer, and no error of the
-// span's.
+// operated makes a span of a search or a bind. A result code is an answer, so it does not make the
+// span an error.
 func (t *Tracing) operated(ctx context.Context, e ldappool.OperationEvent) {
 	if !trace.SpanFromContext(ctx).IsRecording() {
 		return
@@ -120,14 +121,14 @@ func (t *Tracing) operated(ctx context.Context, e ldappool.OperationEvent) {
 		span.SetAttributes(retryKey.Bool(true))
 	}
 	if e.Err != nil {
-		fail(span, poolevent.Failure(e.Err))
+		setError(span, poolevent.Failure(e.Err))
 	} else {
 		span.SetAttributes(semconv.DBResponseStatusCode(strconv.Itoa(int(e.Code))))
 	}
 	span.End(trace.WithTimestamp(end))
 }
 
-func fail(span trace.Span, name string) {
+func setError(span trace.Span, name string) {
 	span.SetAttributes(errorType(name))
 	span.SetStatus(codes.Error, "")
 }
@@ -135,18 +136,15 @@ func fail(span trace.Span, name string) {
 // serverAttributes name a server, by the conventions for databases, which know no LDAP.
 func serverAttributes(server string) []attribute.KeyValue {
 	attrs := []attribute.KeyValue{semconv.DBSystemNameKey.String("ldap")}
-	if socket, ok := strings.CutPrefix(server, "ldapi://"); ok { // net/url knows no %2f in a host
-		if path, err := url.PathUnescape(socket); err == nil {
-			attrs = append(attrs, semconv.ServerAddress(strings.ToValidUTF8(path, "\uFFFD")))
-		}
-		return append(attrs, semconv.NetworkTransportUnix)
-	}
-	u, err := url.Parse(server)
-	if err != nil {
+	u, err := ldapurl.Parse(server)
+	switch {
+	case err != nil:
 		return attrs
+	case u.Scheme == ldapurl.LDAPI:
+		return append(attrs, semconv.ServerAddress(strings.ToValidUTF8(u.Socket, "\uFFFD")), semconv.NetworkTransportUnix)
 	}
-	attrs = append(attrs, semconv.ServerAddress(u.Hostname()))
-	if port, err := strconv.Atoi(u.Port()); err == nil {
+	attrs = append(attrs, semconv.ServerAddress(u.Host))
+	if port, err := strconv.Atoi(u.Port); err == nil {
 		attrs = append(attrs, semconv.ServerPort(port))
 	}
 	return attrs

@@ -42,7 +42,7 @@ func newTraced(t *testing.T, collector *otlptest.Receiver, env map[string]string
 	return traced{tr}, logs
 }
 
-// decided is an Authenticator that comes to one result, and tells.
+// decided is an Authenticator that always returns one result, and calls the observer.
 type decided struct {
 	tr *Tracing
 	r  auth.Result
@@ -75,7 +75,7 @@ func (d traced) flushed(t *testing.T, collector *otlptest.Receiver) map[string][
 	return byName
 }
 
-func TestAUserIsNamedOnlyWhereTheSwitchIsOn(t *testing.T) {
+func TestSpans_NameTheUserOnlyIfConfigured(t *testing.T) {
 	t.Parallel()
 	c, fault := observertest.FullLogin()
 	for value, named := range map[string]bool{"": false, "false": false, "1": false, "true": true} {
@@ -93,9 +93,9 @@ func TestAUserIsNamedOnlyWhereTheSwitchIsOn(t *testing.T) {
 	}
 }
 
-// TestADialAndARetryAreInTheTraceOfTheLoginThatWaitedForThem, with a pool and a directory that
+// TestSpans_DialAndRetryBelongToTheLoginThatWaited, with a pool and a directory that
 // loses a search.
-func TestADialAndARetryAreInTheTraceOfTheLoginThatWaitedForThem(t *testing.T) {
+func TestSpans_DialAndRetryBelongToTheLoginThatWaited(t *testing.T) {
 	t.Parallel()
 	collector := otlptest.Start(t)
 	tr, _ := newTraced(t, collector, nil)
@@ -142,7 +142,7 @@ func TestADialAndARetryAreInTheTraceOfTheLoginThatWaitedForThem(t *testing.T) {
 	assert.NotContains(t, collector.Text(), ldaptest.PeopleDN)
 }
 
-func TestWaitsAndDialsThatFailSaySo(t *testing.T) {
+func TestSpans_FailedWaitsAndDialsAreErrors(t *testing.T) {
 	t.Parallel()
 	collector := otlptest.Start(t)
 	tr, _ := newTraced(t, collector, nil)
@@ -163,9 +163,9 @@ func TestWaitsAndDialsThatFailSaySo(t *testing.T) {
 	assert.NotContains(t, collector.Text(), "user0")
 }
 
-// TestRequestsHaveSpans: those for logins, in their caller's trace where it is sane and wanted, and
-// no others.
-func TestRequestsHaveSpans(t *testing.T) {
+// TestSpans_CoverLoginRequestsAlone: those for logins, in their caller's trace where it is sane and
+// wanted, and no others.
+func TestSpans_CoverLoginRequestsAlone(t *testing.T) {
 	t.Parallel()
 	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-"
 	for _, c := range []struct {
@@ -186,7 +186,7 @@ func TestRequestsHaveSpans(t *testing.T) {
 			t.Parallel()
 			collector := otlptest.Start(t)
 			tr, _ := newTraced(t, collector, map[string]string{"OTEL_PROPAGATORS": c.propagators})
-			h := tr.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			h := tr.Handler("/auth", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				assert.NoError(t, http.NewResponseController(w).Flush())
 				w.WriteHeader(c.status)
 			}))
@@ -208,8 +208,8 @@ func TestRequestsHaveSpans(t *testing.T) {
 	}
 }
 
-// TestWithoutTracingNothingIsWrapped: what is off is not on the way of a login.
-func TestWithoutTracingNothingIsWrapped(t *testing.T) {
+// TestTracing_OffWrapsNothing: what is off is not on the way of a login.
+func TestTracing_OffWrapsNothing(t *testing.T) {
 	t.Parallel()
 	for _, env := range []map[string]string{
 		{},
@@ -224,7 +224,7 @@ func TestWithoutTracingNothingIsWrapped(t *testing.T) {
 	var off *Tracing
 	var login Authenticator = decided{}
 	assert.IsType(t, decided{}, off.Authenticator(login))
-	assert.IsType(t, &http.ServeMux{}, off.Handler(http.NewServeMux()))
+	assert.IsType(t, &http.ServeMux{}, off.Handler("/auth", http.NewServeMux()))
 	require.NoError(t, off.Close(t.Context()))
 	off.LoginDone(t.Context(), auth.Credentials{}, auth.Result{})
 	assert.Zero(t, off.Trace())

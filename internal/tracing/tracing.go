@@ -22,8 +22,8 @@ import (
 // scope is the name under which all spans are made.
 const scope = "authsvc"
 
-// endUserSwitch is the variable that makes OpenTelemetry's agents name users. Without it no span
-// names one.
+// endUserSwitch is the variable that makes OpenTelemetry's agents record user names. Without it no
+// span has a user name.
 const endUserSwitch = "OTEL_INSTRUMENTATION_COMMON_ENDUSER_ID_ENABLED"
 
 // Tracing makes spans of logins and sends them to a collector. All methods of a nil Tracing do
@@ -40,11 +40,11 @@ type Tracing struct {
 // New returns the Tracing that OpenTelemetry's variables configure, or nil if they name no
 // endpoint. get returns the value of a variable. The SDK itself reads the variables of the sampler
 // (OTEL_TRACES_SAMPLER), the queue (OTEL_BSP_*), limits (OTEL_SPAN_*) and the resource from the
-// process's environment. The collector may be absent: spans are then dropped, and logger gets a
-// line now and then.
+// process's environment. If the collector is not available, spans are dropped and logger gets a
+// limited number of lines.
 func New(get func(name string) string, version string, logger *slog.Logger) (*Tracing, error) {
 	env := otelEnv(get)
-	if !env.wanted() {
+	if !env.enabled() {
 		return nil, nil //nolint:nilnil // documented: a nil Tracing works
 	}
 	settings, err := env.otlp()
@@ -56,21 +56,22 @@ func New(get func(name string) string, version string, logger *slog.Logger) (*Tr
 		return nil, err
 	}
 	t := &Tracing{client: newOTLPClient(settings), endUser: env.flag(endUserSwitch)}
-	t.propagator = propagation.NewCompositeTextMapPropagator() // takes nothing
-	if env.continues() {
+	t.propagator = propagation.NewCompositeTextMapPropagator() // extracts nothing
+	if env.continuesTrace() {
 		t.propagator = propagation.TraceContext{}
 	}
 	exporter := otlptrace.NewUnstarted(t.client)
 	t.provider = sdktrace.NewTracerProvider(
 		sdktrace.WithResource(about),
-		sdktrace.WithBatcher(quietExporter{exporter, logger, logsafe.NewLimiter()}),
+		sdktrace.WithBatcher(loggingExporter{exporter, logger, logsafe.NewLimiter()}),
 	)
 	logger.Info("traces are sent", slog.String("collector", settings.host), slog.Bool("users_named", t.endUser))
 	t.tracer = t.provider.Tracer(scope, trace.WithInstrumentationVersion(version), trace.WithSchemaURL(semconv.SchemaURL))
 	return t, nil
 }
 
-// resourceOf says what makes the spans: authsvc, unless the environment gives it another name.
+// resourceOf returns the resource of the spans: the service authsvc, unless the environment names
+// another.
 func resourceOf(version string) (*resource.Resource, error) {
 	given, err := resource.New(context.Background(), resource.WithFromEnv(), resource.WithTelemetrySDK())
 	if err != nil {
@@ -87,16 +88,16 @@ func (t *Tracing) Close(ctx context.Context) error {
 		return nil
 	}
 	err := t.provider.Shutdown(ctx)
-	_ = t.client.Stop(ctx) // again, if the flush ended in time; else this ends what is under way
+	_ = t.client.Stop(ctx) // ends an upload under way if the flush did not end in time
 	if err != nil {
 		return fmt.Errorf("the last spans were not sent: %w", err)
 	}
 	return nil
 }
 
-// quietExporter logs failures at a bounded pace, instead of passing them to OpenTelemetry's global
-// error handler.
-type quietExporter struct {
+// loggingExporter logs failures, limited in number, instead of passing them to OpenTelemetry's
+// global error handler.
+type loggingExporter struct {
 	sdktrace.SpanExporter
 	log    *slog.Logger
 	limits *logsafe.Limiter
@@ -104,7 +105,7 @@ type quietExporter struct {
 
 // ExportSpans implements [sdktrace.SpanExporter]. It never fails: no caller could do anything about
 // an error.
-func (e quietExporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+func (e loggingExporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
 	err := e.SpanExporter.ExportSpans(ctx, spans)
 	if err == nil {
 		return nil

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Tags of the elements that pass the wire (RFC 4511 section 5.1 and appendix B).
+// Tags of the elements of messages (RFC 4511 section 5.1 and appendix B).
 const (
 	tagBoolean     = 0x01
 	tagInteger     = 0x02
@@ -32,7 +32,7 @@ const (
 )
 
 var (
-	errNoLDAP  = errors.New("not an LDAP message")
+	errNotLDAP = errors.New("not an LDAP message")
 	errTooLong = fmt.Errorf("message longer than %d bytes", maxAnswer)
 )
 
@@ -84,7 +84,7 @@ type element struct {
 	start, end int
 }
 
-// elements reads elements that follow one another, and counts them. Its errors are errNoLDAP and
+// elements reads elements that follow one another, and counts them. Its errors are errNotLDAP and
 // errTooMany.
 type elements struct {
 	b       []byte
@@ -102,12 +102,12 @@ func (e *elements) next() (element, error) {
 		return element{}, errTooMany
 	}
 	if e.at >= e.end {
-		return element{}, errNoLDAP
+		return element{}, errNotLDAP
 	}
 	tag := e.b[e.at]
 	length, size, err := readLength(e.b[e.at+1 : e.end])
 	if err != nil || size == 0 || tag == 0 || tag&0x1f == 0x1f || length > e.end-e.at-1-size {
-		return element{}, errNoLDAP
+		return element{}, errNotLDAP
 	}
 	found := element{tag: tag, start: e.at + 1 + size, end: e.at + 1 + size + length}
 	e.at = found.end
@@ -118,7 +118,7 @@ func (e *elements) next() (element, error) {
 func (e *elements) take(tag byte) (element, error) {
 	found, err := e.next()
 	if err == nil && found.tag != tag {
-		err = errNoLDAP
+		err = errNotLDAP
 	}
 	return found, err
 }
@@ -137,7 +137,7 @@ func (e *elements) integer(tag byte) (int, error) {
 	found, err := e.take(tag)
 	size := found.end - found.start
 	if err != nil || found.start != at+2 || size < 1 || size > 4 || e.b[found.start]&0x80 != 0 {
-		return 0, errNoLDAP
+		return 0, errNotLDAP
 	}
 	value := 0
 	for _, octet := range e.octets(found) {
@@ -150,7 +150,7 @@ func (e *elements) integer(tag byte) (int, error) {
 // too short.
 func messageSize(b []byte) (int, error) {
 	if b[0] != tagSequence {
-		return 0, errNoLDAP
+		return 0, errNotLDAP
 	}
 	length, size, err := readLength(b[1:])
 	if err != nil || size == 0 {
@@ -166,7 +166,7 @@ func operationTag(b []byte) byte {
 	if size == 0 || len(b) < 3+size {
 		return 0
 	}
-	at := 3 + size + int(b[2+size]) // behind the message ID; a longer one is refused with its message
+	at := 3 + size + int(b[2+size]) // after the message ID; a longer one is rejected with its message
 	if at >= len(b) {
 		return 0
 	}
@@ -183,7 +183,7 @@ func readLength(b []byte) (length, size int, err error) {
 	}
 	n := int(b[0] & 0x7f)
 	if n == 0 || n > 4 {
-		return 0, 0, errNoLDAP
+		return 0, 0, errNotLDAP
 	}
 	if len(b) < 1+n {
 		return 0, 0, nil

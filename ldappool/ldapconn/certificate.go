@@ -8,8 +8,8 @@ import (
 	"authsvc/ldappool/tlscause"
 )
 
-// tlsError is a failure of TLS, in the handshake or behind it. Its text does not repeat what the
-// server's certificate says.
+// tlsError is a failure of TLS, in the handshake or after it. Its text contains nothing of the
+// server's certificate.
 type tlsError struct {
 	err   error
 	cause tlscause.Diagnosis
@@ -31,7 +31,8 @@ func (e *tlsError) Error() string {
 	return e.err.Error() // of the protocol or the network
 }
 
-// DiagnoseTLS returns why TLS failed, if err is of an operation or a dial that failed for it.
+// DiagnoseTLS returns why TLS failed, if err is the error of an operation or a dial that failed
+// because of TLS.
 func DiagnoseTLS(err error) (tlscause.Diagnosis, bool) {
 	if e, ok := errors.AsType[*tlsError](err); ok {
 		return e.cause, true
@@ -39,8 +40,8 @@ func DiagnoseTLS(err error) (tlscause.Diagnosis, bool) {
 	return tlscause.Diagnosis{}, false
 }
 
-// watchClientCertificate makes c note in seen whether the server asks for a certificate, and
-// whether it gets one. What is shown stays the same.
+// watchClientCertificate makes c record in seen whether the server requests a certificate, and
+// whether it gets one. The certificate sent stays the same.
 func watchClientCertificate(c *tls.Config, seen *tlscause.Seen) {
 	choose := c.GetClientCertificate
 	c.GetClientCertificate = func(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {

@@ -20,19 +20,19 @@ import (
 const (
 	// closeTimeout bounds each part of closing a connection.
 	closeTimeout = 250 * time.Millisecond
-	// keptBuffer is the largest buffer that a connection keeps from one operation to the next.
-	keptBuffer = 64 << 10
+	// maxKeptBuffer is the largest buffer that a connection keeps from one operation to the next.
+	maxKeptBuffer = 64 << 10
 	// sendBuffer is less than the send buffer of any socket. A request of that size is written
 	// without waiting: when it is sent, nothing else is on its way.
 	sendBuffer = 4 << 10
 )
 
 var (
-	errNotice     = errors.New("notice of disconnection")
-	errUnasked    = errors.New("bytes that were not requested")
-	errNoAnswer   = errors.New("no answer in time")
-	errPeerClosed = errors.New("closed by the peer")
-	errClosed     = errors.New("closed by this side")
+	errNotice      = errors.New("notice of disconnection")
+	errUnsolicited = errors.New("bytes that were not requested")
+	errNoAnswer    = errors.New("no answer in time")
+	errPeerClosed  = errors.New("closed by the peer")
+	errClosed      = errors.New("closed by this side")
 )
 
 // Conn is a connection to a server. Its operations, Bind and Search, are called by one goroutine at
@@ -42,16 +42,16 @@ type Conn struct {
 	raw    net.Conn // the socket
 	system bool     // raw is the kernel's, with a send buffer
 
-	large *LargeAnswers // nil: no bound
-	seen  tlscause.Seen // of the handshake
-	heard atomic.Bool   // the server said something: what fails later is no matter of the handshake
+	large    *LargeAnswers // nil: no bound
+	seen     tlscause.Seen // of the handshake
+	received atomic.Bool   // the server sent a message, so that a later failure is not one of the handshake
 
 	out []byte // the request of the operation under way
 
-	answered chan struct{} // one value when the answer of the operation under way is complete
-	done     chan struct{} // closed when the connection has ended
-	gone     chan struct{} // closed when the reader has returned
-	end      atomic.Pointer[EndError]
+	answered   chan struct{} // one value when the answer of the operation under way is complete
+	done       chan struct{} // closed when the connection has ended
+	readerDone chan struct{} // closed when the reader has returned
+	end        atomic.Pointer[EndError]
 
 	mu     sync.Mutex // guards what follows, and the first write to end
 	lastID int
@@ -64,7 +64,7 @@ type operation struct {
 	id       int
 	request  byte // tag of the request; 0 before it is written
 	deadline time.Time
-	sent     bool // some of the request may have left this machine
+	sent     bool // some of the request may have been sent
 	answered bool // some of an answer arrived
 	complete bool // all of it did
 	messages int  // of the answer, so far
@@ -74,12 +74,12 @@ type operation struct {
 	answer   *SearchResult
 }
 
-// start makes a connection of a socket, and of the TLS connection over it if there is one, on which
-// id requests have been sent.
+// start makes a Conn of a socket, and of the TLS connection over it if there is one, on which
+// lastID requests have been sent.
 func start(conn, raw net.Conn, lastID int, o *Options, seen tlscause.Seen) *Conn {
 	c := &Conn{
 		conn: conn, raw: raw, lastID: lastID, large: o.Large, seen: seen,
-		answered: make(chan struct{}, 1), done: make(chan struct{}), gone: make(chan struct{}),
+		answered: make(chan struct{}, 1), done: make(chan struct{}), readerDone: make(chan struct{}),
 	}
 	switch raw.(type) {
 	case *net.TCPConn, *net.UnixConn:
@@ -127,18 +127,18 @@ func (c *Conn) Err() error {
 }
 
 // Close ends the connection for the reason Closed and waits until its goroutine has ended. While no
-// operation is under way, it sends an unbind first (RFC 4511 section 4.3). It takes 250 ms at most
-// for each, whatever the server does. Closing a connection that has ended does nothing more.
+// operation is under way, it sends an unbind first (RFC 4511 section 4.3). Each of the two takes at
+// most 250 ms, whatever the server does. Closing a connection that has ended does nothing more.
 func (c *Conn) Close() {
 	c.unbind()
 	c.Abort()
 	select {
-	case <-c.gone:
+	case <-c.readerDone:
 	case <-time.After(closeTimeout):
 	}
 }
 
-// unbind sends an unbind if it can.
+// unbind sends an unbind if no operation is under way.
 func (c *Conn) unbind() {
 	id, err := c.reserve()
 	if err != nil || c.raw.SetDeadline(time.Now().Add(closeTimeout)) != nil {
@@ -201,7 +201,7 @@ func (c *Conn) do(ctx context.Context, deadline time.Time, request byte, encode 
 	return c.settle()
 }
 
-// reserve takes the connection for an operation and returns the message ID of its request.
+// reserve reserves the connection for an operation and returns the message ID of its request.
 func (c *Conn) reserve() (id int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -216,15 +216,15 @@ func (c *Conn) reserve() (id int, err error) {
 	return c.lastID, nil
 }
 
-// release gives up an operation of which nothing was sent.
+// release cancels an operation of which nothing was sent.
 func (c *Conn) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.op.open = false
 }
 
-// begin arms the deadline of an operation, and reports whether its request can be written. From
-// here on it counts as sent.
+// begin sets the deadline of an operation, and reports whether its request can be written. From
+// then on it counts as sent.
 func (c *Conn) begin(request byte, deadline time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -266,14 +266,13 @@ func (c *Conn) wipe(secret bool) {
 	if secret {
 		clear(c.out)
 	}
-	if cap(c.out) > keptBuffer {
+	if cap(c.out) > maxKeptBuffer {
 		c.out = nil
 	}
 }
 
-// abandon ends the connection because the context of an operation has ended: the identity of the
-// connection is not known any more, and the answer that may still arrive belongs to no one. It does
-// nothing if the answer has arrived.
+// abandon ends the connection because the context of an operation has ended: the connection's
+// identity is unknown, and an answer may still arrive. It does nothing if the answer has arrived.
 func (c *Conn) abandon(id int, err error) {
 	reason := Canceled
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -286,7 +285,7 @@ func (c *Conn) abandon(id int, err error) {
 	}
 }
 
-// settle closes the operation under way and returns what came of it.
+// settle ends the operation under way and returns its result.
 func (c *Conn) settle() (*SearchResult, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -307,7 +306,7 @@ func (c *Conn) settle() (*SearchResult, error) {
 	}
 	if c.end.Load() == nil {
 		// While the connection is idle, TLS may have to write: the answer to a change of keys. An
-		// error is the end of the socket, which the reader sees too.
+		// error here is also seen by the reader.
 		_ = c.raw.SetDeadline(time.Time{})
 	}
 	return answer, nil

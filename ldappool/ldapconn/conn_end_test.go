@@ -38,7 +38,7 @@ func TestConn_KeepsTheFirstReason(t *testing.T) {
 		first := c.Err()
 		all.Wait()
 		require.Same(t, first, c.Err())
-		<-c.gone
+		<-c.readerDone
 	}
 }
 
@@ -123,17 +123,17 @@ func TestConn_DropsALargeBuffer(t *testing.T) {
 		r := newRig(t, nil)
 		go func() {
 			req := anyone()
-			req.BaseDN = strings.Repeat("x", 2*keptBuffer)
+			req.BaseDN = strings.Repeat("x", 2*maxKeptBuffer)
 			answer, err := r.Search(t.Context(), time.Now().Add(time.Hour), req, Filter{})
 			r.ops <- outcome{answer, err}
 		}()
-		_, err := io.CopyN(io.Discard, r.peer, 2*keptBuffer)
+		_, err := io.CopyN(io.Discard, r.peer, 2*maxKeptBuffer)
 		require.NoError(t, err)
 		go func() { _, _ = io.Copy(io.Discard, r.peer) }()
 		r.say(ldaptest.SearchDone(1, 0, ""))
 		_, err = r.over()
 		require.NoError(t, err)
-		require.LessOrEqual(t, cap(r.out), keptBuffer)
+		require.LessOrEqual(t, cap(r.out), maxKeptBuffer)
 	})
 }
 
@@ -142,7 +142,7 @@ func TestConn_MessageIDsStartAgainBehindTheLast(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
 	c := start(ours, ours, 1<<31-3, &Options{}, tlscause.Seen{})
-	defer func() { <-c.gone }()
+	defer func() { <-c.readerDone }()
 	defer c.Abort()
 	for _, want := range []int{1<<31 - 2, 1<<31 - 1, 1, 2} {
 		id, err := c.reserve()

@@ -26,16 +26,16 @@ func TestConn_EndsAtOnceOnBytesWhileIdle(t *testing.T) {
 		reason Reason
 		err    error
 	}{
-		{"the first byte of a message", notice[:1], Protocol, errUnasked},
-		{"half a message", notice[:len(notice)/2], Protocol, errUnasked},
-		{"an answer to nothing", ldaptest.BindResponse(1, 0, ""), Protocol, errUnasked},
-		{"an entry of nothing", ldaptest.SearchEntry(1, ldaptest.Entry{}), Protocol, errUnasked},
-		{"an extended answer to nothing", ldaptest.ExtendedResponse(1, 0, "", "", nil), Protocol, errUnasked},
-		{"a bind's answer under the ID of notices", ldaptest.MessageIDZero(0), Protocol, errUnasked},
-		{"an empty message", ldaptest.EmptySequence(), Protocol, errUnasked},
+		{"the first byte of a message", notice[:1], Protocol, errUnsolicited},
+		{"half a message", notice[:len(notice)/2], Protocol, errUnsolicited},
+		{"an answer to nothing", ldaptest.BindResponse(1, 0, ""), Protocol, errUnsolicited},
+		{"an entry of nothing", ldaptest.SearchEntry(1, ldaptest.Entry{}), Protocol, errUnsolicited},
+		{"an extended answer to nothing", ldaptest.ExtendedResponse(1, 0, "", "", nil), Protocol, errUnsolicited},
+		{"a bind's answer under the ID of notices", ldaptest.MessageIDZero(0), Protocol, errUnsolicited},
+		{"an empty message", ldaptest.EmptySequence(), Protocol, errUnsolicited},
 		{"a notice of disconnection", notice, Notice, errNotice},
 		{"a notice and more", append(bytes.Clone(notice), 'x'), Notice, errNotice},
-		{"garbage", ldaptest.Garbage(), Protocol, errNoLDAP},
+		{"garbage", ldaptest.Garbage(), Protocol, errNotLDAP},
 		{"an endless length", ldaptest.EndlessLength(), Protocol, errTooLong},
 	}
 	for _, tt := range tests {
@@ -86,11 +86,11 @@ func TestConn_DeliversACompleteAnswerAlthoughItEndsBehindIt(t *testing.T) {
 		reason Reason
 		err    error
 	}{
-		{"a byte", []byte{0x30}, Protocol, errUnasked},
-		{"the same again", answer, Protocol, errUnasked},
-		{"a success", ldaptest.BindResponse(1, 0, ""), Protocol, errUnasked},
-		{"the answer to the next request", ldaptest.BindResponse(2, 0, ""), Protocol, errUnasked},
-		{"garbage", ldaptest.Garbage(), Protocol, errNoLDAP},
+		{"a byte", []byte{0x30}, Protocol, errUnsolicited},
+		{"the same again", answer, Protocol, errUnsolicited},
+		{"a success", ldaptest.BindResponse(1, 0, ""), Protocol, errUnsolicited},
+		{"the answer to the next request", ldaptest.BindResponse(2, 0, ""), Protocol, errUnsolicited},
+		{"garbage", ldaptest.Garbage(), Protocol, errNotLDAP},
 		{"a notice of disconnection", ldaptest.NoticeOfDisconnection(52, ""), Notice, errNotice},
 	}
 	for _, tt := range tests {
@@ -140,12 +140,12 @@ func TestConn_EndsOnAnAnswerThatDoesNotFitTheRequest(t *testing.T) {
 		{"a bind's success behind an entry", true, join(entry, ldaptest.BindResponse(1, 0, "")), errWrongReply},
 		{"an intermediate response", true, []byte{0x30, 0x05, 0x02, 0x01, 0x01, 0x79, 0x00}, errWrongReply},
 		{"a request", false, request, errWrongReply},
-		{"garbage", false, ldaptest.Garbage(), errNoLDAP},
-		{"text for a result code", false, ldaptest.TextResultCode(1), errNoLDAP},
+		{"garbage", false, ldaptest.Garbage(), errNotLDAP},
+		{"text for a result code", false, ldaptest.TextResultCode(1), errNotLDAP},
 		{"a result code out of range", false, ldaptest.HugeResultCode(1), errCode},
-		{"no result", false, ldaptest.EmptyResult(1), errNoLDAP},
-		{"no operation", false, ldaptest.NoOperation(1), errNoLDAP},
-		{"an empty sequence", false, ldaptest.EmptySequence(), errNoLDAP},
+		{"no result", false, ldaptest.EmptyResult(1), errNotLDAP},
+		{"no operation", false, ldaptest.NoOperation(1), errNotLDAP},
+		{"an empty sequence", false, ldaptest.EmptySequence(), errNotLDAP},
 		{"an endless length", false, ldaptest.EndlessLength(), errTooLong},
 	}
 	for _, tt := range tests {
@@ -344,7 +344,7 @@ func TestConn_AContextThatEndsAfterTheAnswerHarmsNothing(t *testing.T) {
 	}
 }
 
-func TestConn_AnAnswerThatArrivedCountsWhateverEndsTheWait(t *testing.T) {
+func TestConn_ArrivedAnswerCountsHoweverTheWaitEnds(t *testing.T) {
 	t.Parallel()
 	c := &Conn{answered: make(chan struct{}, 1), done: make(chan struct{})}
 	ours, theirs := net.Pipe()
@@ -457,7 +457,7 @@ func TestConn_DoesNotTakeAnAnswerBeforeItsRequest(t *testing.T) {
 	c.receive(ldaptest.BindResponse(int64(id), 0, ""))
 	require.False(t, c.begin(tagBindRequest, time.Time{}))
 	_, err = c.settle()
-	require.ErrorIs(t, err, errUnasked)
+	require.ErrorIs(t, err, errUnsolicited)
 	var f *Fault
 	require.ErrorAs(t, err, &f)
 	require.False(t, f.Sent)

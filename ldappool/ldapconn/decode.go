@@ -9,9 +9,9 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// Bounds of what a server may send. What a login reads is some kilobytes; a server that sends more
-// is broken or hostile. Only the entries of a search hold what somebody stored. Every other message
-// is a result or a reference, and small.
+// Bounds of what a server may send. A login reads some kilobytes; a server that sends more is
+// broken or hostile. Only entries hold stored values. Every other message is a result or a
+// reference, and small.
 const (
 	maxAnswer   = 4 << 20   // bytes of one message, and of all messages of one answer together
 	maxElements = 1 << 17   // elements in all messages of one answer
@@ -20,7 +20,7 @@ const (
 	maxControls = 8         // controls of one message
 	maxControl  = 1 << 10   // bytes of a control's OID or value
 	maxURLs     = 256       // URLs kept of the referrals or references of one answer
-	keptEntry   = 4 << 10   // bytes of an entry that a caller may keep all of if it keeps a part
+	keptEntry   = 4 << 10   // bytes of an entry whose memory may be kept as a whole if a caller keeps a part
 )
 
 var (
@@ -32,12 +32,12 @@ var (
 	errWrongReply = errors.New("answer that does not fit the request")
 )
 
-// message is an LDAPMessage (RFC 4511 section 4.1.1) of which the head is read.
+// message is an LDAPMessage (RFC 4511 section 4.1.1) whose head has been read.
 type message struct {
 	id   int
 	op   byte     // tag of the operation
 	body elements // of the operation
-	tail elements // behind the operation: controls
+	tail elements // after the operation: controls
 }
 
 // readMessage reads the head of the message that b is. count counts the elements of the answer it
@@ -120,7 +120,7 @@ func (r *SearchResult) decodeResult(in *elements) error {
 			continue
 		}
 		if r.Referrals != nil {
-			return errNoLDAP
+			return errNotLDAP
 		}
 		urls := in.within(e)
 		if r.Referrals, err = decodeURLs(&urls, []string{}); err != nil {
@@ -169,7 +169,7 @@ func decodeTail(in *elements) (controls []Control, err error) {
 			continue
 		}
 		if controls != nil {
-			return nil, errNoLDAP
+			return nil, errNotLDAP
 		}
 		controls = []Control{}
 		for list := in.within(e); list.more(); {
@@ -205,7 +205,7 @@ func decodeControl(list *elements) (c Control, err error) {
 		case e.tag == tagBoolean && before == 0 && e.end == e.start+1:
 			c.Critical = in.b[e.start] != 0
 		case e.tag == tagBoolean || e.tag == tagOctetString && before > tagBoolean:
-			return c, errNoLDAP
+			return c, errNotLDAP
 		case e.tag == tagOctetString && e.end-e.start > maxControl:
 			return c, errControls
 		case e.tag == tagOctetString:
@@ -217,7 +217,7 @@ func decodeControl(list *elements) (c Control, err error) {
 }
 
 // decodeEntry adds a SearchResultEntry (RFC 4511 section 4.5.2). It checks and counts the whole
-// entry before it makes anything of it.
+// entry before it allocates anything.
 func (r *SearchResult) decodeEntry(in *elements) error {
 	begin := in.at
 	dn, err := in.take(tagOctetString)
@@ -324,7 +324,7 @@ func (f *filler) fill(in elements, n int) []*ldap.EntryAttribute {
 	if n == 0 {
 		return nil
 	}
-	ignored := 0 // elements: they are counted already
+	ignored := 0 // elements are counted already
 	in.count = &ignored
 	attributes := make([]ldap.EntryAttribute, n)
 	pointers := make([]*ldap.EntryAttribute, n)
@@ -355,7 +355,7 @@ func (f *filler) fill(in elements, n int) []*ldap.EntryAttribute {
 	return pointers
 }
 
-// count returns how many elements in has, of which it is known that they can be read.
+// count returns how many elements in has. All of them must be readable.
 func count(in elements) (n int) {
 	ignored := 0
 	in.count = &ignored

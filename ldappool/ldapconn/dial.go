@@ -14,9 +14,9 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// vanished is how long a peer that is gone without closing may stay unnoticed: the kernel probes a
-// quiet connection, and gives up on unacknowledged bytes, within that time.
-const vanished = 25 * time.Second
+// deadPeerTimeout is how long it takes to detect a peer that disappeared without closing the
+// connection: by TCP keep-alive on a quiet connection, and by the timeout of unacknowledged bytes.
+const deadPeerTimeout = 25 * time.Second
 
 // maxStartTLSAnswer bounds the answer to StartTLS, which is read byte by byte.
 const maxStartTLSAnswer = 4 << 10
@@ -24,19 +24,18 @@ const maxStartTLSAnswer = 4 << 10
 // DialFunc opens a socket, as [net.Dialer.DialContext] does. It returns when ctx ends.
 type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Options are how a connection is dialed. The zero value is good.
+// Options are how a connection is dialed. The zero value can be used.
 type Options struct {
 	// TLS is the configuration for endpoints with TLS. It is not changed; Dial sets the ServerName
 	// to the endpoint's name where it is empty, and TLS 1.2 as the oldest version.
 	TLS *tls.Config
 	// Authorities are the certificates of TLS.RootCAs, in their order; nil stands for one that
-	// cannot be used. They serve only to say which of them a failed handshake is about. Without
-	// them less is said.
+	// cannot be used. They are only used to name the authority in the error of a failed handshake.
 	Authorities []*x509.Certificate
 	// Dial opens the socket; nil is [NetDial].
 	Dial DialFunc
-	// Large bounds the connection's large answers together with those of other connections; nil
-	// does not.
+	// Large bounds the connection's large answers together with those of other connections; nil is
+	// no bound.
 	Large *LargeAnswers
 	// OnStep, if not nil, is called when a step of the dial is over.
 	OnStep func(Step)
@@ -46,23 +45,22 @@ type Options struct {
 type Step struct {
 	Name string // "connect", "starttls" or "tls"
 	Took time.Duration
-	TLS  *tls.ConnectionState // with "tls": what was agreed, as far as it came to that
+	TLS  *tls.ConnectionState // with "tls": the negotiated state, as far as the handshake got
 	Err  error                // nil for a step that succeeded
 }
 
-// NetDial opens a socket that notices within 25 s that its peer vanished. It looks a name up at
-// each call. Of several addresses it tries both families side by side (RFC 8305), and those of one
-// family in turn.
+// NetDial opens a socket that detects a dead peer within 25 s. It resolves the name at each call.
+// It tries the addresses in turn, both families in parallel (RFC 8305).
 func NetDial(ctx context.Context, network, address string) (net.Conn, error) {
 	return dialBy(ctx, net.DefaultResolver, network, address)
 }
 
-// dialBy is NetDial with that resolver.
+// dialBy is NetDial with a given resolver.
 func dialBy(ctx context.Context, names *net.Resolver, network, address string) (net.Conn, error) {
 	d := net.Dialer{
 		Resolver:        names,
 		Control:         setUserTimeout,
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: vanished * 2 / 5, Interval: vanished / 5, Count: 3},
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: deadPeerTimeout * 2 / 5, Interval: deadPeerTimeout / 5, Count: 3},
 	}
 	return d.DialContext(ctx, network, address)
 }
@@ -118,8 +116,8 @@ func (d *dialing) step(name string, do func(*Step) error) error {
 	return nil
 }
 
-// secure establishes TLS on a fresh socket. It ends with ctx, whatever the server does: the socket
-// is closed then.
+// secure establishes TLS on a new socket. When ctx ends it closes the socket, so it returns
+// whatever the server does.
 func (d *dialing) secure(ctx context.Context, raw net.Conn) (net.Conn, error) {
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	defer stop()
@@ -168,8 +166,8 @@ func (d *dialing) config() *tls.Config {
 	return c
 }
 
-// startTLS asks for TLS (RFC 4511 section 4.14.1). It reads no byte past the answer: what an
-// attacker puts behind it in the clear becomes a part of the handshake, and breaks it.
+// startTLS asks for TLS (RFC 4511 section 4.14.1). It reads no byte past the answer, so that
+// plaintext injected after it becomes a part of the handshake, which then fails.
 func (d *dialing) startTLS(raw net.Conn) error {
 	d.lastID++
 	request, err := appendMessage(nil, d.lastID, func(b []byte) ([]byte, error) { return appendStartTLS(b), nil })

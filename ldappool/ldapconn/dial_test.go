@@ -47,24 +47,24 @@ func TestParseURL_SaysWhereAServerIs(t *testing.T) {
 func TestParseURL_RefusesABadURLWithWhatToWrite(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{
-		"":                                "want ldap://host:port",
-		"ldap.example.org":                "want ldap://host:port",
-		"ldap.example.org:389":            "want ldap://host:port",
-		"http://ldap.example.org":         "want ldap://host:port",
-		"cldap://ldap.example.org":        "want ldap://host:port",
-		"ldap://":                         "want ldap://host:port",
-		"ldap://:389":                     "want ldap://host:port",
-		"ldap:ldap.example.org":           "want ldap://host:port",
-		"ldap:///dc=example":              "want ldap://host:port",
-		"ldap://host/dc=example":          "want ldap://host:port",
-		"ldap://host?uid":                 "want ldap://host:port",
-		"ldap://user@host":                "want ldap://host:port",
-		"ldap://host:port":                "must be scheme, host and port and nothing else: want ldap://host:port",
-		"ldap://[::1":                     "must be scheme, host and port and nothing else: want ldap://host:port",
-		"ldap://ho st":                    "must be scheme, host and port and nothing else: want ldap://host:port",
-		"ldap://host:0":                   "must have a port of 1 to 65535: want ldap://host:port",
+		"":                                "must be ldap://host:port",
+		"ldap.example.org":                "must be ldap://host:port",
+		"ldap.example.org:389":            "must be ldap://host:port",
+		"http://ldap.example.org":         "must be ldap://host:port",
+		"cldap://ldap.example.org":        "must be ldap://host:port",
+		"ldap://":                         "must be ldap://host:port",
+		"ldap://:389":                     "must be ldap://host:port",
+		"ldap:ldap.example.org":           "must be ldap://host:port",
+		"ldap:///dc=example":              "must be ldap://host:port",
+		"ldap://host/dc=example":          "must be ldap://host:port",
+		"ldap://host?uid":                 "must be ldap://host:port",
+		"ldap://user@host":                "must be ldap://host:port",
+		"ldap://host:port":                "must have only a scheme, a host and a port: must be ldap://host:port",
+		"ldap://[::1":                     "must have only a scheme, a host and a port: must be ldap://host:port",
+		"ldap://ho st":                    "must have only a scheme, a host and a port: must be ldap://host:port",
+		"ldap://host:0":                   "must have a port of 1 to 65535: must be ldap://host:port",
 		"ldap://2001:db8::1":              "must have its IPv6 address in brackets",
-		"ldap+srv://example.org":          "want ldap://host:port",
+		"ldap+srv://example.org":          "must be ldap://host:port",
 		"ldapi://":                        "percent-encoded",
 		"ldapi://run/slapd/ldapi":         "percent-encoded",
 		"ldapi://%2frun%2fslapd%zz":       "percent-encoded",
@@ -97,7 +97,7 @@ func TestDial_AnErrorDoesNotRepeatTheCertificate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := ldaptest.NewServer(t, nil, ldaptest.WithTLS(&tls.Config{Certificates: []tls.Certificate{ca.Issue(t, tt.cert).TLS}}))
-			_, err := knock(soon(t), t, server.URL(), false, &tls.Config{RootCAs: tt.pool})
+			_, err := handshakeOnce(soon(t), t, server.URL(), false, &tls.Config{RootCAs: tt.pool})
 			requireStep(t, err, "tls")
 			require.ErrorContains(t, err, "tls: failed to verify certificate: x509: certificate ")
 			require.NotContains(t, err.Error(), "hunter2")
@@ -117,8 +117,9 @@ func endpointOf(t testing.TB, url string, startTLS bool) Endpoint {
 	return e
 }
 
-// knock dials a URL once and closes the connection again. It returns what the step "tls" reported.
-func knock(ctx context.Context, t testing.TB, url string, startTLS bool, config *tls.Config) (state tls.ConnectionState, err error) {
+// handshakeOnce dials a URL once and closes the connection again. It returns what the step "tls"
+// reported.
+func handshakeOnce(ctx context.Context, t testing.TB, url string, startTLS bool, config *tls.Config) (state tls.ConnectionState, err error) {
 	t.Helper()
 	var last Step
 	c, err := Dial(ctx, endpointOf(t, url, startTLS), Options{TLS: config, OnStep: func(s Step) {
@@ -192,7 +193,7 @@ func TestDial_AServerIsWhoItsCertificateSays(t *testing.T) {
 			} {
 				scheme := map[string]string{"ldaps": "ldaps://", "StartTLS": "ldap://"}[name]
 				url := scheme + strings.Replace(server.Addr(), "127.0.0.1", tt.host, 1)
-				_, err := knock(soon(t), t, url, true, tt.client)
+				_, err := handshakeOnce(soon(t), t, url, true, tt.client)
 				if tt.check == nil {
 					require.NoError(t, err, name)
 					continue
@@ -252,7 +253,7 @@ func TestDial_SpeaksNoTLSBelow12AndNoneBelowTheConfiguredVersion(t *testing.T) {
 			offer.MinVersion, offer.MaxVersion = tls.VersionTLS10, tt.offers
 			server := ldaptest.NewServer(t, nil, ldaptest.WithTLS(offer))
 			base := &tls.Config{RootCAs: ca.Pool(), MinVersion: tt.least}
-			state, err := knock(soon(t), t, server.URL(), false, base)
+			state, err := handshakeOnce(soon(t), t, server.URL(), false, base)
 			require.Equal(t, tt.least, base.MinVersion, "the caller's configuration was changed")
 			require.Empty(t, base.ServerName, "the caller's configuration was changed")
 			if tt.want == 0 {
@@ -377,7 +378,7 @@ func TestDial_AFailureNamesTheStep(t *testing.T) {
 		{"StartTLS, another ID", "ldap", answering(ldaptest.ExtendedResponse(2, 0, "", "", nil)), "starttls", errWrongReply.Error(), false},
 		{"StartTLS, another operation", "ldap", answering(ldaptest.BindResponse(1, 0, "")), "starttls", errWrongReply.Error(), false},
 		{"StartTLS, a notice of disconnection", "ldap", answering(ldaptest.NoticeOfDisconnection(52, "")), "starttls", errWrongReply.Error(), false},
-		{"StartTLS, garbage", "ldap", answering(ldaptest.Garbage()), "starttls", errNoLDAP.Error(), false},
+		{"StartTLS, garbage", "ldap", answering(ldaptest.Garbage()), "starttls", errNotLDAP.Error(), false},
 		{"StartTLS, an endless length", "ldap", answering(ldaptest.EndlessLength()), "starttls", errTooLong.Error(), false},
 		{"StartTLS, an answer without end", "ldap", answering(append([]byte{0x30, 0x83, 0x10, 0, 0}, bytes.Repeat([]byte{4, 0}, 4096)...)), "starttls", "too long", false},
 		{"StartTLS, closed", "ldap", closed, "starttls", "", false},
@@ -395,7 +396,7 @@ func TestDial_AFailureNamesTheStep(t *testing.T) {
 			began := time.Now()
 			ctx, cancel := context.WithTimeout(context.Background(), timeout)
 			defer cancel()
-			_, err := knock(ctx, t, url, true, ca.ClientTLS("localhost"))
+			_, err := handshakeOnce(ctx, t, url, true, ca.ClientTLS("localhost"))
 			requireStep(t, err, tt.step)
 			require.ErrorContains(t, err, tt.text)
 			require.Less(t, time.Since(began), 10*time.Second)
@@ -422,7 +423,7 @@ func TestDial_PlaintextBehindTheStartTLSAnswerIsNeverReadAsLDAP(t *testing.T) {
 			return 0, io.ErrClosedPipe
 		}})
 	})
-	_, err := knock(soon(t), t, "ldap://"+addr, true, ca.ClientTLS("localhost"))
+	_, err := handshakeOnce(soon(t), t, "ldap://"+addr, true, ca.ClientTLS("localhost"))
 	requireStep(t, err, "tls")
 	require.Error(t, <-read, "the handshake succeeded and a request was sent")
 }
@@ -458,7 +459,7 @@ func TestDial_EndsAtOnceWhenItsContextIsCanceled(t *testing.T) {
 				ended <- struct{}{}
 			})
 			began := time.Now()
-			_, err := knock(ctx, t, tt.scheme+"://"+addr, tt.startTLS, ca.ClientTLS("localhost"))
+			_, err := handshakeOnce(ctx, t, tt.scheme+"://"+addr, tt.startTLS, ca.ClientTLS("localhost"))
 			requireStep(t, err, tt.step)
 			<-ended // the socket is closed
 			require.Less(t, time.Since(began), 10*time.Second)
@@ -501,10 +502,10 @@ func TestDial_ARefusalSaysSo(t *testing.T) {
 	t.Parallel()
 	server := ldaptest.NewServer(t, nil)
 	server.StopListening()
-	_, err := knock(soon(t), t, server.URL(), false, nil)
+	_, err := handshakeOnce(soon(t), t, server.URL(), false, nil)
 	requireStep(t, err, "connect")
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
-	_, err = knock(soon(t), t, "ldapi://%2fnonexistent%2fldapi", false, nil)
+	_, err = handshakeOnce(soon(t), t, "ldapi://%2fnonexistent%2fldapi", false, nil)
 	requireStep(t, err, "connect")
 	require.ErrorIs(t, err, syscall.ENOENT)
 }

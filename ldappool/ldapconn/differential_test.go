@@ -196,7 +196,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		other, theirErr := goLDAP(request, b)
-		if strangeTail(b) {
+		if hasUnknownTail(b) {
 			return
 		}
 		if theirErr != nil {
@@ -222,9 +222,9 @@ func requireReason(t testing.TB, ours *SearchResult, b []byte, err error) {
 	require.NoError(t, err, "go-ldap alone refuses %+v", ours)
 }
 
-// strangeTail reports whether a message of b has something behind its operation that is not
+// hasUnknownTail reports whether a message of b has something behind its operation that is not
 // controls, which go-ldap takes for controls.
-func strangeTail(b []byte) bool {
+func hasUnknownTail(b []byte) bool {
 	for len(b) > 0 {
 		size, err := messageSize(b)
 		if err != nil || size == 0 || size > len(b) {

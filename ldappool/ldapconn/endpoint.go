@@ -43,9 +43,10 @@ func ParseURL(raw string) (Endpoint, error) {
 	return e, nil
 }
 
-// badURL says what is wrong with a URL and what to write, without a password that may be in it.
+// badURL returns an error that says what is wrong with a URL and what to write instead, without a
+// password in it.
 func badURL(raw string, err error) error {
-	const want = "want ldap://host:port, ldaps://host:port or ldapi://path and nothing else"
+	const want = "must be ldap://host:port, ldaps://host:port or ldapi://path"
 	if err == nil {
 		return fmt.Errorf("%q: %s", raw, want)
 	}

@@ -8,7 +8,7 @@ import (
 // ErrInvalidRequest occurs when a request cannot be sent as it is: a bind without DN or password
 // (which RFC 4513 section 5.1.2 makes an anonymous one), a filter that does not compile, a size out
 // of bounds, or an operation while another one is under way. Nothing was sent, and the connection
-// stays as it was.
+// can still be used.
 var ErrInvalidRequest = errors.New("ldapconn: invalid request")
 
 // Reason says why a connection ended.
@@ -16,7 +16,7 @@ type Reason string
 
 // The reasons.
 const (
-	PeerClosed Reason = "peer_closed" // the server or something between closed or reset it
+	PeerClosed Reason = "peer_closed" // the server or a device in between closed or reset it
 	Notice     Reason = "notice"      // the server sent a Notice of Disconnection (RFC 4511 section 4.4.1)
 	Protocol   Reason = "protocol"    // the server sent what was not requested, or what is not LDAP
 	Timeout    Reason = "timeout"     // a request was not answered before its deadline
@@ -38,8 +38,7 @@ func (e *EndError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *EndError) Unwrap() error { return e.Err }
 
-// Fault is the error of an operation that has no answer, or none that can be trusted. The
-// connection has ended.
+// Fault is the error of an operation without a valid answer. The connection has ended.
 type Fault struct {
 	End      *EndError // why the connection ended, before or during the operation
 	Sent     bool      // some of the request may have left this machine

@@ -54,7 +54,7 @@ func (f Filter) String() string {
 	})
 }
 
-// escapedText is a text beyond ASCII as go-ldap writes it.
+// escapedText matches non-ASCII text as go-ldap writes it.
 var escapedText = regexp.MustCompile(`(?:\\[89a-f][0-9a-f])+`)
 
 // readFlags sets the values of the dnAttributes in a filter, which the decoder leaves as octets and
@@ -78,7 +78,7 @@ type FilterTemplate struct {
 
 // filterNode is an element of a filter.
 type filterNode struct {
-	whole    []byte // the element as it is sent, where it has no place for a value; then the rest is empty
+	whole    []byte // the element as it is sent, if it has no place for a value; then the rest is empty
 	tag      byte
 	children []filterNode // of a constructed element
 	parts    []filterPart // of a primitive one: its content
@@ -90,7 +90,7 @@ type filterPart struct {
 	value int // index of the name; -1: text
 }
 
-// placeMark begins the place of a value while a template is compiled. No text of an operator's has
+// placeMark begins the place of a value while a template is compiled. No configured filter contains
 // it.
 const placeMark = "\x00\xffvalue\xff"
 
@@ -125,7 +125,7 @@ func CompileTemplate(text string) (*FilterTemplate, error) {
 	t.size = len(packet.Bytes()) + 16
 	var found int
 	if t.root, found = newFilterNode(packet); found != places {
-		return nil, fmt.Errorf("%w: a placeholder can only stand in the value of an assertion", ErrInvalidRequest)
+		return nil, fmt.Errorf("%w: a placeholder is allowed only in the value of an assertion", ErrInvalidRequest)
 	}
 	return t, nil
 }
@@ -163,7 +163,7 @@ func (t *FilterTemplate) Names() []string { return slices.Clone(t.names) }
 // whatever it contains.
 func (t *FilterTemplate) Fill(values ...string) Filter {
 	if len(values) != len(t.names) {
-		panic(fmt.Sprintf("ldapconn: %d values for a filter with %d placeholders", len(values), len(t.names)))
+		panic(fmt.Sprintf("ldapconn: got %d values for a filter with %d placeholders", len(values), len(t.names)))
 	}
 	size := t.size
 	for _, v := range values {

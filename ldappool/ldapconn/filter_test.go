@@ -50,7 +50,7 @@ func fillText(template string, names []string, values []string) string {
 	return template
 }
 
-func TestFilter_TheZeroValueIsNoFilter(t *testing.T) {
+func TestFilter_ZeroValueIsInvalid(t *testing.T) {
 	t.Parallel()
 	require.True(t, Filter{}.IsZero())
 	require.Empty(t, Filter{}.String())

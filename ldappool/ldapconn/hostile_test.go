@@ -125,7 +125,7 @@ func TestConn_AHostileAnswerTakesBoundedMemory(t *testing.T) { //nolint:parallel
 	} {
 		for name, answer := range hostileAnswers() {
 			if name == "half of a message of 4MiB" && op == "StartTLS" {
-				continue // it waits for the rest for as long as the dial may last
+				continue // it waits for the rest until the dial times out
 			}
 			t.Run(name+", to a "+op, func(t *testing.T) {
 				b := answer(1, tt.response)

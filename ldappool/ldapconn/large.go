@@ -2,20 +2,19 @@ package ldapconn
 
 import "time"
 
-// largeAnswer is from how many bytes on an answer takes a place of a LargeAnswers.
+// largeAnswer is the size from which an answer takes a slot of a LargeAnswers.
 const largeAnswer = 256 << 10
 
 // LargeAnswers bounds the memory that the answers on several connections take together. An answer
-// larger than 256 KiB can take 20 MiB while it is read and decoded. It takes one of the places for
+// larger than 256 KiB can take 20 MiB while it is read and decoded. It takes one of the slots for
 // that time, or waits for one until its operation's deadline. Smaller answers never wait.
 type LargeAnswers struct{ places chan struct{} }
 
-// NewLargeAnswers returns a LargeAnswers with n places.
+// NewLargeAnswers returns a LargeAnswers with n slots.
 func NewLargeAnswers(n int) *LargeAnswers { return &LargeAnswers{make(chan struct{}, n)} }
 
-// admit takes a place for the answer of the operation under way if it is large with the bytes that
-// arrived of another message. It returns false if the connection has ended before there was a
-// place.
+// admit takes a slot for the answer of the operation under way if the bytes that arrived make it
+// large. It returns false if the connection ended before a slot was free.
 func (c *Conn) admit(arrived int) bool {
 	c.mu.Lock()
 	op := c.op
@@ -23,7 +22,7 @@ func (c *Conn) admit(arrived int) bool {
 	if c.large == nil || !op.open || op.complete || op.large || op.size+arrived <= largeAnswer {
 		return true
 	}
-	var late <-chan time.Time // meanwhile no read of the socket meets its deadline
+	var late <-chan time.Time // meanwhile no read of the socket checks the deadline
 	if !op.deadline.IsZero() {
 		timer := time.NewTimer(time.Until(op.deadline))
 		defer timer.Stop()
@@ -39,7 +38,7 @@ func (c *Conn) admit(arrived int) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.end.Load() != nil { // the operation may be over, and not give the place back
+	if c.end.Load() != nil { // the operation may be over, and not return the slot
 		<-c.large.places
 		return false
 	}

@@ -98,7 +98,7 @@ func TestLargeAnswers_AWaitEndsWithItsOperation(t *testing.T) {
 				tt.end(r)
 				_ = r.fault()
 				r.requireEnded(tt.reason, nil)
-				<-r.gone
+				<-r.readerDone
 				require.Len(t, large.places, 1)
 			})
 		})
@@ -108,7 +108,7 @@ func TestLargeAnswers_AWaitEndsWithItsOperation(t *testing.T) {
 // TestLargeAnswers_BoundTheMemoryOfManyConnections: 32 servers, or one, answer 4 MiB at one time.
 func TestLargeAnswers_BoundTheMemoryOfManyConnections(t *testing.T) { //nolint:paralleltest // it measures the memory of the process
 	const conns, places, each = 32, 4, 32 << 20
-	defer debug.SetGCPercent(debug.SetGCPercent(20)) // or what is measured is mostly garbage
+	defer debug.SetGCPercent(debug.SetGCPercent(20)) // otherwise most of the measured heap is garbage
 	entry := func(values ...[]byte) []byte {
 		return around(tagSequence, []byte{tagInteger, 1, 1}, around(tagSearchEntry, text("cn=x"), around(tagSequence,
 			around(tagSequence, text("x"), around(tagSet, values...)))))

@@ -14,10 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAProgramOfAnotherModuleUsesTheConnectionAlone: testdata/program is built as a program of a
+// TestModule_AnotherUsesTheConnectionAlone: testdata/program is built as a program of a
 // module of its own, which has this one by a replace. Nothing is downloaded: it requires what this
 // module does.
-func TestAProgramOfAnotherModuleUsesTheConnectionAlone(t *testing.T) {
+func TestModule_AnotherUsesTheConnectionAlone(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	checkout, err := filepath.Abs("../..")

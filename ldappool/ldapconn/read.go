@@ -10,7 +10,7 @@ import (
 	"authsvc/ldappool/tlscause"
 )
 
-var errPanic = errors.New("answer that makes the decoder panic")
+var errPanic = errors.New("the answer makes the decoder panic")
 
 // readBuffer is the size of a connection's buffer for what it reads. It grows with the bytes that
 // arrive.
@@ -18,9 +18,9 @@ const readBuffer = 4 << 10
 
 // read reads what the server sends until the connection ends.
 func (c *Conn) read() {
-	defer close(c.gone)
+	defer close(c.readerDone)
 	defer func() {
-		if r := recover(); r != nil { // no answer may end the process
+		if r := recover(); r != nil { // an answer must not crash the process
 			c.refuse(errPanic)
 		}
 	}()
@@ -32,12 +32,12 @@ func (c *Conn) read() {
 		n, err := c.conn.Read(buffer[len(buffer):cap(buffer)])
 		buffer = buffer[:len(buffer)+n]
 		if n > 0 {
-			c.heard.Store(true)
+			c.received.Store(true)
 			used := c.receive(buffer)
 			if used > 0 {
 				buffer = append(buffer[:0], buffer[used:]...)
 			}
-			if len(buffer) == 0 && cap(buffer) > keptBuffer {
+			if len(buffer) == 0 && cap(buffer) > maxKeptBuffer {
 				buffer = make([]byte, 0, readBuffer)
 			}
 		}
@@ -47,8 +47,8 @@ func (c *Conn) read() {
 	}
 }
 
-// late reports whether err is the deadline of an operation that is over: nothing is wrong with the
-// connection then.
+// late reports whether err is the deadline of an operation that has already ended. Then the
+// connection is still good.
 func (c *Conn) late(err error) bool {
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
@@ -75,19 +75,20 @@ func (c *Conn) readFailure(err error) (Reason, error) {
 		}
 		return PeerClosed, errPeerClosed
 	}
-	return PeerClosed, c.tlsFailure(err) // TLS goes on exchanging messages of its own
+	return PeerClosed, c.tlsFailure(err) // TLS also exchanges messages of its own
 }
 
-// tlsFailure is the failure of a connection, which may be the server's answer to the handshake.
+// tlsFailure returns the error of a connection. With TLS 1.3 it may still be the result of the
+// handshake.
 func (c *Conn) tlsFailure(err error) *tlsError {
-	if c.heard.Load() {
+	if c.received.Load() {
 		return newTLSError(err, tlscause.Seen{})
 	}
 	return newTLSError(err, c.seen)
 }
 
 // receive reads the messages at the beginning of b and returns how many bytes they were. It ends
-// the connection if b is not, as far as it came, a part of the answer to the operation under way.
+// the connection if b is not a part of the answer to the operation under way.
 func (c *Conn) receive(b []byte) (used int) {
 	for used < len(b) {
 		size, err := messageSize(b[used:])
@@ -112,12 +113,12 @@ func (c *Conn) receive(b []byte) (used int) {
 func (c *Conn) refuse(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.op.answered = c.op.request != 0 // if by something that is no answer
+	c.op.answered = c.op.request != 0 // though not by a valid answer
 	c.finishLocked(Protocol, err)
 }
 
-// arriving checks the part b of a message that has not arrived whole. size is its size, or 0 while
-// it is not known.
+// arriving checks a message of which only the part b has arrived. size is its size, or 0 while it
+// is not known.
 func (c *Conn) arriving(b []byte, size int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -130,7 +131,7 @@ func (c *Conn) arriving(b []byte, size int) {
 // operation, or 0 while that is not known, and size is at least its size.
 func (c *Conn) expectLocked(op byte, size int) error {
 	if !c.op.open || c.op.request == 0 || c.op.complete {
-		return errUnasked
+		return errUnsolicited
 	}
 	c.op.answered = true
 	entry := op == tagSearchEntry && c.op.request == tagSearchRequest
@@ -143,11 +144,11 @@ func (c *Conn) expectLocked(op byte, size int) error {
 	return nil
 }
 
-// accept takes a whole message as a part of the answer to the operation under way. If it is none it
-// ends the connection and returns false.
+// accept adds a whole message to the answer to the operation under way. If the message does not
+// belong to it, accept ends the connection and returns false.
 func (c *Conn) accept(b []byte) bool {
 	c.mu.Lock()
-	elements := c.op.elements // no one else uses it while the operation is open
+	elements := c.op.elements // no other goroutine uses it while the operation is open
 	c.mu.Unlock()
 	m, err := readMessage(b, &elements)
 	if err == nil && m.isNotice() {
@@ -155,15 +156,15 @@ func (c *Conn) accept(b []byte) bool {
 		return false
 	}
 	c.mu.Lock()
-	if unfit := c.expectLocked(m.op, len(b)); unfit != nil {
-		err = unfit
+	if mismatch := c.expectLocked(m.op, len(b)); mismatch != nil {
+		err = mismatch
 	}
 	answer, id, request := c.op.answer, c.op.id, c.op.request
 	c.mu.Unlock()
 	complete := false
 	if err == nil {
-		// Without the lock: it can take long. If the operation is given up meanwhile, so is its
-		// answer.
+		// Decoding can take long, so the lock is not held. If the operation is abandoned meanwhile,
+		// so is its answer.
 		complete, err = answer.decode(&m, id, request)
 	}
 	if err != nil {
@@ -182,7 +183,7 @@ func (c *Conn) accept(b []byte) bool {
 	return true
 }
 
-// notice ends the connection because the server says that it does.
+// notice ends the connection because of the server's notice of disconnection.
 func (c *Conn) notice(m *message) {
 	code, err := m.body.integer(tagEnumerated)
 	if err != nil {
@@ -191,6 +192,6 @@ func (c *Conn) notice(m *message) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.op.answered = c.op.messages > 0 // a notice, in one piece or several, is no answer
+	c.op.answered = c.op.messages > 0 // a notice is not an answer
 	c.finishLocked(Notice, fmt.Errorf("%w, result code %d", errNotice, code))
 }

@@ -2,8 +2,8 @@ package ldapconn
 
 import "github.com/go-ldap/ldap/v3"
 
-// Result is what the server answered to one operation (LDAPResult, RFC 4511 section 4.1.9). Every
-// result code is a result and none is an error.
+// Result is what the server answered to one operation (LDAPResult, RFC 4511 section 4.1.9). No
+// result code is an error.
 type Result struct {
 	Code       uint16   // result code, RFC 4511 appendix A; ldap.LDAPResultSuccess is 0
 	MatchedDN  string   // with noSuchObject: the part of the name that exists
@@ -12,8 +12,8 @@ type Result struct {
 	Controls   []Control
 }
 
-// SearchResult is the answer to a search. Where the code is not success, Entries and References
-// hold what arrived before, for example with sizeLimitExceeded (4).
+// SearchResult is the answer to a search. If the code is not success, as with sizeLimitExceeded
+// (4), Entries and References hold what arrived before.
 type SearchResult struct {
 	Result
 	Entries    []*ldap.Entry

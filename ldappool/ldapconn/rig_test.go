@@ -46,7 +46,7 @@ func newRig(t *testing.T, around func(net.Conn) (conn, raw net.Conn)) *rig {
 	t.Cleanup(func() {
 		r.Abort()
 		_ = theirs.Close()
-		<-r.gone
+		<-r.readerDone
 	})
 	return r
 }

@@ -4,6 +4,6 @@ package ldapconn
 
 import "syscall"
 
-// setUserTimeout does nothing: the option is Linux's. Elsewhere the deadlines of requests and TCP
-// keep-alive must do.
+// setUserTimeout does nothing, because only Linux has the option. Other systems rely on request
+// deadlines and TCP keep-alive.
 func setUserTimeout(_, _ string, _ syscall.RawConn) error { return nil }

@@ -7,8 +7,8 @@
 //	pool, err := ldappool.New(directory.Config())
 //
 // It answers simple binds and searches, with filters of equality, presence, and, or and not, and
-// takes every attribute for a text without regard to the case of ASCII letters. It is no LDAP
-// server: for what a directory does besides, test against a real one.
+// compares every attribute as text, ignoring the case of ASCII letters. It is not a complete LDAP
+// server: for other behavior, test against a real one.
 package ldappooltest
 
 import (
@@ -34,7 +34,7 @@ type Directory struct {
 	mu     sync.Mutex // guards what follows
 	conns  []net.Conn
 	code   uint16        // of every answer, if not 0
-	down   bool          // nobody can connect
+	down   bool          // connections are refused
 	silent chan struct{} // if not nil, requests are answered when it is closed
 	closed chan struct{} // by Close
 	serves sync.WaitGroup
@@ -72,8 +72,8 @@ func (d *Directory) Dial(context.Context, string, string) (net.Conn, error) {
 	return client, nil
 }
 
-// AnswerWith has every request answered with a result code (RFC 4511 appendix A), as a busy
-// directory answers with 51. 0 ends that.
+// AnswerWith makes the directory answer every request with a result code (RFC 4511 appendix A),
+// such as 51 for a busy directory. 0 ends that.
 func (d *Directory) AnswerWith(code uint16) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -89,7 +89,7 @@ func (d *Directory) Pause() {
 	}
 }
 
-// Resume ends Pause. What was asked meanwhile is answered.
+// Resume ends Pause. Pending requests are answered.
 func (d *Directory) Resume() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -142,7 +142,7 @@ func (d *Directory) Close() {
 	d.serves.Wait()
 }
 
-// answer answers a request. An unbind, or what a pool never sends, ends the connection.
+// answer answers a request. An unbind, or a request that a pool never sends, ends the connection.
 func (d *Directory) answer(c *ldapserver.Conn, req ldapserver.Request) {
 	d.mu.Lock()
 	code, silent := d.code, d.silent
@@ -214,7 +214,7 @@ func isWithin(dn, base string, scope int) bool {
 	return below || dn == base
 }
 
-// matches evaluates a filter. What it does not know matches nothing.
+// matches evaluates a filter. An unknown filter matches nothing.
 func matches(e *ldap.Entry, filter *ber.Packet) bool {
 	is := func(f *ber.Packet) bool { return matches(e, f) }
 	isNot := func(f *ber.Packet) bool { return !matches(e, f) }

@@ -134,7 +134,7 @@ func TestDirectory_FailsAsDirectoriesDo(t *testing.T) {
 	})
 }
 
-func TestDirectory_NobodyConnectsToOneThatIsClosed(t *testing.T) {
+func TestDirectory_ClosedOneRefusesConnections(t *testing.T) {
 	t.Parallel()
 	d := people()
 	d.Close()

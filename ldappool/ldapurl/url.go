@@ -1,5 +1,5 @@
 // Package ldapurl reads the URLs of directory servers (RFC 4516, of which scheme, host and port are
-// used). It is the one place that knows their forms.
+// used). No other package parses them.
 package ldapurl
 
 import (
@@ -36,10 +36,10 @@ var (
 	ErrNoURL    = errors.New("is not a URL")
 	ErrScheme   = errors.New("must begin with ldap://, ldaps://, ldapi:// or ldap+srv://")
 	ErrSocket   = errors.New("must have its socket's path percent-encoded, as in ldapi://%2frun%2fslapd%2fldapi")
-	ErrUser     = errors.New("must not hold a user or a password")
-	ErrShape    = errors.New("must be scheme, host and port and nothing else")
+	ErrUser     = errors.New("must not contain a user or a password")
+	ErrShape    = errors.New("must have only a scheme, a host and a port")
 	ErrNoHost   = errors.New("has no host")
-	ErrDomain   = errors.New("must have a domain and nothing else: the DNS tells hosts and ports")
+	ErrDomain   = errors.New("must have only a domain: the DNS gives hosts and ports")
 	ErrBrackets = errors.New("must have its IPv6 address in brackets, as in ldap://[2001:db8::1]:389")
 	ErrPort     = errors.New("must have a port of 1 to 65535")
 )
@@ -90,7 +90,7 @@ func parseHost(scheme Scheme, raw string) (URL, error) {
 	return URL{Scheme: scheme, Host: u.Hostname(), Port: u.Port()}, nil
 }
 
-// String is the one spelling of all URLs that mean the same server.
+// String returns the canonical form, which is the same for all URLs of one server.
 func (u URL) String() string {
 	if u.Scheme == LDAPI {
 		return string(LDAPI) + "://" + u.path
@@ -126,7 +126,7 @@ func (u URL) Address() string {
 // domain are ldap:// ones.
 func (u URL) BeginsInTheClear() bool { return u.Scheme == LDAP || u.Scheme == Domain }
 
-// SchemeOf returns the scheme of a URL without a look at the rest, or "".
+// SchemeOf returns the scheme of a URL without parsing the rest, or "".
 func SchemeOf(raw string) Scheme {
 	scheme, _, _ := strings.Cut(raw, "://")
 	switch s := Scheme(strings.ToLower(scheme)); s {
@@ -140,10 +140,10 @@ func SchemeOf(raw string) Scheme {
 // @.
 func HoldsUser(raw string) bool { return strings.Contains(raw, "@") && SchemeOf(raw) != LDAPI }
 
-// Redacted stands for what WithoutUser hides.
+// Redacted replaces what WithoutUser removes.
 const Redacted = "[redacted]"
 
-// WithoutUser hides what stands before an @ of a URL, which may be somebody's password.
+// WithoutUser replaces the part before an @ of a URL, which may be a password.
 func WithoutUser(raw string) string {
 	at := strings.LastIndex(raw, "@")
 	if at < 0 {

@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// told is what is said of a handshake that failed.
+// told is the expected diagnosis and text of a failed handshake.
 type told struct {
 	cause     tlscause.Cause
 	authority int
@@ -34,16 +34,16 @@ type told struct {
 
 const verify = "tls: failed to verify certificate: x509: certificate "
 
-// expected is what is said of each of ldaptest.TLSIlls.
+// expected is the diagnosis of each of ldaptest.TLSIlls.
 var expected = map[string]told{
 	"the server demands a client certificate, with TLS 1.2": {tlscause.ClientCertificateMissing, 0,
-		"demands a client certificate, and none was sent: alert 40 (handshake failure)"},
+		"demands a client certificate, but none was sent: alert 40 (handshake failure)"},
 	"the server demands a client certificate, with TLS 1.3": {tlscause.ClientCertificateMissing, 0,
-		"demands a client certificate, and none was sent: alert 116 (certificate required)"},
-	"the server speaks TLS 1.0 only": {tlscause.ServerAlert, 0, "alert 70 (protocol version not supported): it speaks no version"},
+		"demands a client certificate, but none was sent: alert 116 (certificate required)"},
+	"the server speaks TLS 1.0 only": {tlscause.ServerAlert, 0, "alert 70 (protocol version not supported): it supports no TLS version"},
 	"the server knows no such name":  {tlscause.ServerAlert, 0, "alert 80 (internal error)"},
 	"the server offers RSA key exchange only": {tlscause.ServerAlert, 0,
-		"alert 40 (handshake failure): it accepts no cipher suite that is offered"},
+		"alert 40 (handshake failure): it accepts no offered cipher suite"},
 	"the server offers Triple DES only":                      {tlscause.ServerAlert, 0, "alert 40 (handshake failure)"},
 	"the server offers RSA key exchange and Triple DES only": {tlscause.ServerAlert, 0, "alert 40 (handshake failure)"},
 	"the server offers RC4 only":                             {tlscause.ServerAlert, 0, "alert 40 (handshake failure)"},
@@ -54,21 +54,21 @@ var expected = map[string]told{
 	"the authority is not known, and sent":                   {tlscause.TopUnknown, 0, verify + "signed by unknown authority"},
 	"the chain lacks the intermediate":                       {tlscause.IssuerUnknown, 0, "its issuer was not sent"},
 	"the intermediate has expired":                           {tlscause.Expired, 0, verify + "has expired"},
-	"the intermediate is no authority":                       {tlscause.AuthorityIsNone, 0, "its issuer is no authority"},
+	"the intermediate is no authority":                       {tlscause.NotAnAuthority, 0, "its issuer is not an authority"},
 	"the certificate has expired":                            {tlscause.Expired, 0, verify + "has expired"},
 	"the certificate is not valid yet":                       {tlscause.NotYetValid, 0, verify + "is not yet valid"},
 	"the certificate is for another name":                    {tlscause.OtherName, 0, verify + "is not valid for 127.0.0.1"},
 	"the certificate has the address as a DNS name":          {tlscause.AddressInDNSName, 0, "is not valid for 127.0.0.1: it has the address as a DNS name"},
-	"the certificate has a common name only":                 {tlscause.CommonNameOnly, 0, "is not valid for 127.0.0.1: it has a common name only"},
+	"the certificate has a common name only":                 {tlscause.CommonNameOnly, 0, "is not valid for 127.0.0.1: it has only a common name"},
 	"the certificate is for clients":                         {tlscause.OtherUsage, 0, "incompatible key usage"},
 	"the certificate has an unknown critical extension":      {tlscause.CriticalExtension, 0, "critical extension"},
 	"the certificate is self-signed":                         {tlscause.SelfSigned, 0, verify + "signed by unknown authority: it is self-signed"},
-	"the authority has expired":                              {tlscause.AuthorityExpired, 2, "authority 2 of the client's has its name and has expired"},
-	"the authority is not valid yet":                         {tlscause.AuthorityNotYet, 2, "authority 2 of the client's has its name and is not yet valid"},
-	"the authority has no basicConstraints":                  {tlscause.AuthorityIsNone, 2, "authority 2 of the client's has its name and is no authority"},
-	"the authority may not sign certificates":                {tlscause.AuthorityIsNone, 2, "authority 2 of the client's has its name and is no authority"},
-	"the authority is for other names":                       {tlscause.NameConstraint, 0, "outside of what its authority may issue"},
-	"the authority has another key":                          {tlscause.AuthorityOtherKey, 2, "authority 2 of the client's has its name and another key"},
+	"the authority has expired":                              {tlscause.AuthorityExpired, 2, "authority 2 of the client's has its name but has expired"},
+	"the authority is not valid yet":                         {tlscause.AuthorityNotYet, 2, "authority 2 of the client's has its name but is not yet valid"},
+	"the authority has no basicConstraints":                  {tlscause.NotAnAuthority, 2, "authority 2 of the client's has its name but is not an authority"},
+	"the authority may not sign certificates":                {tlscause.NotAnAuthority, 2, "authority 2 of the client's has its name but is not an authority"},
+	"the authority is for other names":                       {tlscause.NameConstraint, 0, "issued by an authority that may not issue it"},
+	"the authority has another key":                          {tlscause.AuthorityOtherKey, 2, "authority 2 of the client's has its name but another key"},
 	"the certificate is signed with SHA-1": {tlscause.WeakSignature, 2,
 		verify + "signed by unknown authority: the signature uses a broken algorithm (SHA-1 or MD5)"},
 	"the intermediate is signed with SHA-1": {tlscause.WeakSignature, 2,
@@ -79,15 +79,15 @@ var expected = map[string]told{
 // errors and the log.
 func TestDiagnose_NamesTheCauseOfEachFailedHandshake(t *testing.T) {
 	t.Parallel()
-	ills := ldaptest.TLSIlls(t)
-	require.Len(t, ills, len(expected))
-	for _, ill := range ills {
-		t.Run(ill.What, func(t *testing.T) {
+	faults := ldaptest.TLSIlls(t)
+	require.Len(t, faults, len(expected))
+	for _, tlsFault := range faults {
+		t.Run(tlsFault.What, func(t *testing.T) {
 			t.Parallel()
-			want, ok := expected[ill.What]
+			want, ok := expected[tlsFault.What]
 			require.True(t, ok)
-			s := ldaptest.NewServer(t, ldaptest.NewDirectory().Handle, ldaptest.WithTLS(ill.Server))
-			err := meet(t, s, ill.CAFile)
+			s := ldaptest.NewServer(t, ldaptest.NewDirectory().Handle, ldaptest.WithTLS(tlsFault.Server))
+			err := diagnoseHandshake(t, s, tlsFault.CAFile)
 			require.ErrorContains(t, err, want.text)
 			assert.NotContains(t, err.Error(), "localhost", "what the certificate says")
 			got, ok := ldapconn.DiagnoseTLS(err)
@@ -98,8 +98,8 @@ func TestDiagnose_NamesTheCauseOfEachFailedHandshake(t *testing.T) {
 	}
 }
 
-// meet dials a server and asks it something, and returns what failed.
-func meet(t *testing.T, s *ldaptest.Server, caFile []byte, certs ...tls.Certificate) error {
+// diagnoseHandshake dials a server and asks it something, and returns what failed.
+func diagnoseHandshake(t *testing.T, s *ldaptest.Server, caFile []byte, certs ...tls.Certificate) error {
 	t.Helper()
 	pool := x509.NewCertPool()
 	var authorities []*x509.Certificate
@@ -124,8 +124,8 @@ func meet(t *testing.T, s *ldaptest.Server, caFile []byte, certs ...tls.Certific
 	return err
 }
 
-// TestDiagnose_TellsARefusedClientCertificateFromAMissingOne by what was sent.
-func TestDiagnose_TellsARefusedClientCertificateFromAMissingOne(t *testing.T) {
+// TestDiagnose_SeparatesARejectedClientCertificateFromAMissingOne by what was sent.
+func TestDiagnose_SeparatesARejectedClientCertificateFromAMissingOne(t *testing.T) {
 	t.Parallel()
 	root := ldaptest.NewKeyed(t, ldaptest.AuthorityTemplate(t, "Example CA"), nil, nil)
 	client := ldaptest.NewCA(t).Issue(t, ldaptest.CertConfig{Client: true})
@@ -136,9 +136,9 @@ func TestDiagnose_TellsARefusedClientCertificateFromAMissingOne(t *testing.T) {
 			server.MinVersion, server.MaxVersion, server.ClientAuth = version, version, tls.RequireAnyClientCert
 			server.VerifyConnection = func(tls.ConnectionState) error { return errors.New("by another authority") }
 			s := ldaptest.NewServer(t, ldaptest.NewDirectory().Handle, ldaptest.WithTLS(server))
-			got, _ := ldapconn.DiagnoseTLS(meet(t, s, root.PEM()))
+			got, _ := ldapconn.DiagnoseTLS(diagnoseHandshake(t, s, root.PEM()))
 			assert.Equal(t, tlscause.ClientCertificateMissing, got.Cause)
-			err := meet(t, s, root.PEM(), client.TLS)
+			err := diagnoseHandshake(t, s, root.PEM(), client.TLS)
 			got, _ = ldapconn.DiagnoseTLS(err)
 			assert.Equal(t, tlscause.ClientCertificateRefused, got.Cause)
 			require.ErrorContains(t, err, "the server refused the client certificate: alert 42 (bad certificate)")
@@ -165,7 +165,7 @@ func TestDiagnose_TakesAnEndWithoutAWordForAMissingCertificate(t *testing.T) {
 	for _, err := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, &net.OpError{Op: "write", Err: os.NewSyscallError("write", syscall.EPIPE)}} {
 		d := tlscause.Diagnose(err, tlscause.Seen{CertificateRequested: true})
 		assert.Equal(t, tlscause.ClientCertificateMissing, d.Cause)
-		assert.Equal(t, "the server asked for a client certificate, got none, and ended the connection", d.String())
+		assert.Equal(t, "the server requested a client certificate, got none, and closed the connection", d.String())
 	}
 	assert.Equal(t, tlscause.Other, tlscause.Diagnose(os.ErrDeadlineExceeded, tlscause.Seen{CertificateRequested: true}).Cause)
 }

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// Diagnose finds out why a handshake failed with err, or the first exchange behind it: with TLS 1.3
-// a server looks at the client's certificate when the handshake is over for the client.
+// Diagnose finds out why a handshake, or the first exchange after it, failed with err. With TLS 1.3
+// a server checks the client's certificate after the client has finished the handshake.
 func Diagnose(err error, seen Seen) Diagnosis {
 	if alert, ok := alertOf(err); ok {
 		return diagnoseAlert(alert, seen)
@@ -33,7 +33,7 @@ func Diagnose(err error, seen Seen) Diagnosis {
 	return Diagnosis{Cause: cause}
 }
 
-// isClosed reports whether err is that the server ended the connection.
+// isClosed reports whether err means that the server ended the connection.
 func isClosed(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
@@ -52,8 +52,8 @@ func alertOf(err error) (tls.AlertError, bool) {
 	return tls.AlertError(v.Uint()), true //nolint:gosec // it is a uint8
 }
 
-// diagnoseAlert tells the alerts that are about the client's certificate. With TLS 1.2 a server
-// that misses one may say no more than that the handshake failed.
+// diagnoseAlert recognizes alerts about the client's certificate. With TLS 1.2 a server that
+// requires one may only send a general handshake failure.
 func diagnoseAlert(alert tls.AlertError, seen Seen) Diagnosis {
 	aboutCertificate := alert == certificateRequired || alert >= badCertificate && alert <= certificateUnknown ||
 		alert == unknownCA || alert == accessDenied
@@ -68,8 +68,8 @@ func diagnoseAlert(alert tls.AlertError, seen Seen) Diagnosis {
 	return d
 }
 
-// causeByText tells the errors of crypto/tls that are texts alone. Tests with real handshakes hold
-// them.
+// causeByText recognizes errors of crypto/tls that have no type, by their text. Tests with real
+// handshakes check the texts.
 func causeByText(err error) Cause {
 	text := err.Error()
 	has := func(part string) bool { return strings.Contains(text, part) }
@@ -88,7 +88,7 @@ func causeByText(err error) Cause {
 	return Other
 }
 
-// diagnoseCertificate tells why a server's certificate was refused.
+// diagnoseCertificate returns why a server's certificate was rejected.
 func diagnoseCertificate(refused *tls.CertificateVerificationError, authorities []*x509.Certificate, now time.Time) Diagnosis {
 	if len(refused.UnverifiedCertificates) == 0 {
 		return Diagnosis{}
@@ -112,7 +112,7 @@ func diagnoseCertificate(refused *tls.CertificateVerificationError, authorities 
 	return Diagnosis{Cause: AuthorityOtherwise, Certificate: leaf}
 }
 
-// nameCause tells why a certificate is not for a host.
+// nameCause returns why a certificate is not for a host.
 func nameCause(leaf *x509.Certificate, host string) Cause {
 	host = strings.Trim(host, "[]")
 	switch {
@@ -124,7 +124,7 @@ func nameCause(leaf *x509.Certificate, host string) Cause {
 	return OtherName
 }
 
-// diagnoseInvalid tells what crypto/x509 says of one certificate.
+// diagnoseInvalid returns what crypto/x509 reports about one certificate.
 func diagnoseInvalid(invalid x509.CertificateInvalidError, authorities []*x509.Certificate, now time.Time) Diagnosis {
 	d := Diagnosis{Cause: NameConstraint, Certificate: invalid.Cert, Authority: place(invalid.Cert, authorities)}
 	switch invalid.Reason {
@@ -133,12 +133,12 @@ func diagnoseInvalid(invalid x509.CertificateInvalidError, authorities []*x509.C
 	case x509.IncompatibleUsage:
 		d.Cause = OtherUsage
 	case x509.NotAuthorizedToSign:
-		d.Cause = AuthorityIsNone
+		d.Cause = NotAnAuthority
 	}
 	return d
 }
 
-// timeCause tells why a certificate is not valid at a time.
+// timeCause returns why a certificate is not valid at a time.
 func timeCause(c *x509.Certificate, authority bool, now time.Time) Cause {
 	switch early := now.Before(c.NotBefore); {
 	case authority && early:
@@ -151,16 +151,17 @@ func timeCause(c *x509.Certificate, authority bool, now time.Time) Cause {
 	return Expired
 }
 
-// place is the place of a certificate among the authorities, from 1; 0 if it is none of them.
+// place returns the number of a certificate among the authorities, from 1; 0 if it is not one of
+// them.
 func place(c *x509.Certificate, authorities []*x509.Certificate) int {
 	return 1 + slices.IndexFunc(authorities, func(a *x509.Certificate) bool { return a != nil && a.Equal(c) })
 }
 
-// maxChain bounds the chain that is walked.
+// maxChain bounds the length of the chain.
 const maxChain = 20
 
-// diagnoseIssuer tells why no chain leads from the first certificate to an authority. It goes from
-// each to its issuer, by name as crypto/x509 does, and ends where the next step cannot be taken.
+// diagnoseIssuer returns why no chain leads from the first certificate to an authority. It follows
+// the issuers by name, as crypto/x509 does, until one is missing or not accepted.
 func diagnoseIssuer(sent, authorities []*x509.Certificate, now time.Time) Diagnosis {
 	c := sent[0]
 	rest := slices.Clone(sent[1:])
@@ -189,7 +190,7 @@ func diagnoseIssuer(sent, authorities []*x509.Certificate, now time.Time) Diagno
 		}
 		switch cause, ok := linkCause(c, next[0], false, now); {
 		case ok:
-		case cause == Expired, cause == NotYetValid, cause == AuthorityIsNone, cause == ShortKey:
+		case cause == Expired, cause == NotYetValid, cause == NotAnAuthority, cause == ShortKey:
 			return Diagnosis{Cause: cause, Certificate: next[0]}
 		default:
 			return Diagnosis{Cause: cause, Certificate: c}
@@ -200,7 +201,7 @@ func diagnoseIssuer(sent, authorities []*x509.Certificate, now time.Time) Diagno
 	return Diagnosis{Cause: IssuerUnknown, Certificate: c}
 }
 
-// named are those that have the name of c's issuer.
+// named returns the certificates that have the name of c's issuer.
 func named(all []*x509.Certificate, c *x509.Certificate) (issuers []*x509.Certificate) {
 	for _, a := range all {
 		if a != nil && string(a.RawSubject) == string(c.RawIssuer) {
@@ -210,28 +211,27 @@ func named(all []*x509.Certificate, c *x509.Certificate) (issuers []*x509.Certif
 	return issuers
 }
 
-// linkCause tells why issuer is not accepted as the one that signed c; ok is true if nothing is
-// wrong with that.
+// linkCause returns why issuer is not accepted as the issuer of c; ok is true if it is accepted.
 func linkCause(c, issuer *x509.Certificate, authority bool, now time.Time) (cause Cause, ok bool) {
 	err := c.CheckSignatureFrom(issuer)
 	_, insecure := errors.AsType[x509.InsecureAlgorithmError](err)
 	_, constraint := errors.AsType[x509.ConstraintViolationError](err)
 	switch {
 	case insecure:
-		// Whether the key fits cannot be said: crypto/x509 does not look.
+		// crypto/x509 does not check the key, so whether it matches is unknown.
 		return WeakSignature, false
 	case constraint:
-		return AuthorityIsNone, false
+		return NotAnAuthority, false
 	case err != nil && hasShortKey(issuer):
 		return ShortKey, false
 	case err != nil && authority:
 		return AuthorityOtherKey, false
 	case err != nil:
-		return IssuerUnknown, false // what was sent with it is not its issuer
+		return IssuerUnknown, false // the certificate that was sent with it is not its issuer
 	case now.Before(issuer.NotBefore), now.After(issuer.NotAfter):
 		return timeCause(issuer, authority, now), false
 	case authority && issuer.BasicConstraintsValid && !issuer.IsCA:
-		return AuthorityIsNone, false
+		return NotAnAuthority, false
 	}
 	return Other, true
 }

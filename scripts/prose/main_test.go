@@ -39,6 +39,17 @@ var sentences = map[string]string{
 	"at the latest":            "It ends in a second at the latest.",
 	"where there is none":      "find returns the entry, nil where there is none.",
 	"speaks against":           "That speaks against the limit.",
+	"to who has":               "The base is not shown to who has not bound.",
+	"from whoever runs":        "Get the file from whoever runs the directory.",
+	"looks whether":            "check looks whether the base exists.",
+	"see to this":              "If it has expired, see to this machine's clock.",
+	"seen from here":           "The index cannot be seen from here.",
+	"anybody on the way":       "Passwords that anybody on the way can read.",
+	"turned away":              "Callers are turned away.",
+	"for so long":              "A connection was idle for so long.",
+	"learnt":                   "The limit was learnt.",
+	"has its like":             "The function has its like in the script.",
+	"at the most":              "A login waits a second at the most.",
 }
 
 func TestProse_FindsEachPhraseInCommentsAndMarkdown(t *testing.T) {
@@ -81,7 +92,8 @@ func TestProse_AcceptsOrdinarySentences(t *testing.T) {
 		"isOpen reports whether the connection is open. It has the most open connections.",
 		"The group has a member that is a group. It waits for as long as it takes.",
 		"Callers that wait are rejected. Who may ask? That is a setting: who may, and when.",
-		"The rule tells users from services.",
+		"The rule tells users from services. Ask those who have one.",
+		"At the most loaded server it waits for so long that callers give up.",
 	}, "\n// ")
 	code, printed := proseOf(t, "a.go", "// Package a is one.\n//\n// "+ordinary+"\npackage a\n\nvar a = \"is told\" // no comment\n")
 	assert.Zero(t, code, printed)

@@ -32,6 +32,16 @@ var phrases = []phrase{
 	{words(`at the (latest|soonest)`), `a bound: "at most", "no earlier than"`},
 	{words(`where there (is|are) (none|no)`), `"if there is no" and the noun`},
 	{words(`(speak|speaks) (for|against)`), `"counts as evidence"`},
+	{words(`(to|by|for|from|of) who(ever)? (has|have|had|is|are|was|runs?|asks?|waits?|may|can)`), `a noun: "clients that", "the administrator"`},
+	{words(`look(s|ed|ing)? whether`), `"check whether"`},
+	{words(`sees? to (it|its|this|that|the|whether)`), `"check", "correct"`},
+	{words(`(seen|told) from here`), `what cannot be read, and by whom`},
+	{words(`any(body|one) (on the way|between)`), `"an attacker on the network"`},
+	{words(`turn(s|ed)? away`), `"reject"`},
+	{regexp.MustCompile(`(?i)\bfor so long(?:[.,;:)|]|$)`), `"for this time", or the time`},
+	{words(`learnt`), `"learned", "detected"`},
+	{words(`(has|have|had) (its|their) like`), `"corresponds to"`},
+	{regexp.MustCompile(`(?i)\bat the (most|least)(?:[.,;:)|]|$)`), `"at most", "at least"`},
 }
 
 // words finds a pattern between word boundaries, in either case.

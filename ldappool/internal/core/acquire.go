@@ -7,10 +7,10 @@ import (
 	"authsvc/ldappool/internal/health"
 )
 
-// Acquire wants a connection for a request. Afterwards the request has one, or an error, or waits:
-// then a Grant or Reject follows, at its deadline or shortly after.
+// Acquire requests a connection. Afterwards the request has a connection, has an error, or waits.
+// If it waits, a Grant or Reject follows, at its deadline or shortly after.
 func (c *Core) Acquire(now time.Time, r *Request) {
-	r.until = r.Deadline
+	r.expiresAt = r.Deadline
 	if err := c.admit(r, now); err != nil {
 		c.stats.Refused++
 		r.Err = err
@@ -20,13 +20,13 @@ func (c *Core) Acquire(now time.Time, r *Request) {
 	if c.queue.waiting[r.Lane][forConn] == 1 || r.Exclude != nil {
 		c.match(r, now)
 	}
-	c.wakeBy(r.until)
+	c.wakeBy(r.expiresAt)
 	c.settle(now)
 	c.answerNow(r)
 }
 
-// answerNow takes the answer to a request that was just made out of the actions: its caller is not
-// waiting yet.
+// answerNow removes the answer to a new request from the actions, because its caller is not waiting
+// yet.
 func (c *Core) answerNow(r *Request) {
 	for i := len(c.actions) - 1; i >= 0 && r.wait == notQueued; i-- {
 		if c.actions[i] == (Grant{r}) || c.actions[i] == (Reject{r}) {
@@ -48,33 +48,33 @@ func (c *Core) admit(r *Request, now time.Time) *Rejection {
 		return nil
 	}
 	waiting := c.queue.waiting[Search][forConn] + c.queue.waiting[Bind][forConn]
-	if waiting >= c.cfg.MaxWaiters+c.growth(l) {
+	if waiting >= c.cfg.MaxWaiters+c.spareCapacity(l) {
 		return &Rejection{Kind: KindOverloaded, Err: ErrTooManyWaiters}
 	}
 	return c.admitInTime(r, now)
 }
 
-// Refuse rejects a request whose caller has gone already, as Cancel does.
+// Refuse rejects a request whose caller has already stopped waiting, as Cancel does.
 func (c *Core) Refuse(r *Request, canceled bool, err error) {
 	c.stats.Refused++
 	switch {
 	case c.closed:
 		r.Err = &Rejection{Kind: KindClosed}
 	case canceled:
-		r.Err = &Rejection{Kind: KindGone}
+		r.Err = &Rejection{Kind: KindCanceled}
 	default:
 		r.Err = c.waitedTooLong(r, err)
 	}
 }
 
-// Cancel rejects a request whose caller does not wait any longer. canceled means that it went away,
-// and err, if not nil, says why it stopped waiting. It reports false if the request was granted or
-// rejected already.
+// Cancel rejects a request whose caller has stopped waiting. canceled means that the caller's
+// context was canceled; err, if not nil, is why it stopped waiting. Cancel returns false if the
+// request was already granted or rejected.
 func (c *Core) Cancel(now time.Time, r *Request, canceled bool, err error) bool {
 	if r.wait == notQueued {
 		return false
 	}
-	rejection := &Rejection{Kind: KindGone}
+	rejection := &Rejection{Kind: KindCanceled}
 	if !canceled {
 		rejection = c.waitedTooLong(r, err)
 	}
@@ -84,12 +84,12 @@ func (c *Core) Cancel(now time.Time, r *Request, canceled bool, err error) bool 
 	return true
 }
 
-// expireRequests rejects the requests whose deadline has passed, and lets those whose check is slow
-// accept others.
+// expireRequests rejects the requests whose deadline has passed, and lets requests whose check is
+// slow accept another connection.
 func (c *Core) expireRequests(now time.Time) {
 	c.queue.each(func(r *Request) {
 		switch {
-		case !now.Before(r.until):
+		case !now.Before(r.expiresAt):
 			c.reject(r, c.waitedTooLong(r, nil))
 			return
 		case r.wait == forCheck && !now.Before(r.hedgeAt):
@@ -99,27 +99,27 @@ func (c *Core) expireRequests(now time.Time) {
 			c.wakeBy(r.hedgeAt)
 		}
 		if r.wait != notQueued {
-			c.wakeBy(r.until)
+			c.wakeBy(r.expiresAt)
 		}
 	})
 }
 
-// waitedTooLong is the rejection of a request that was not served in time. Only if the pool had no
-// room is the reason that no connection was free: otherwise it is the server, which could not be
+// waitedTooLong is the rejection of a request that was not served in time. If the pool was full,
+// the reason is that no connection was free. Otherwise the reason is the server, which could not be
 // dialed or whose dials hang.
 func (c *Core) waitedTooLong(r *Request, err error) *Rejection {
 	n := &c.counts[r.Lane]
 	switch {
 	case r.checking != nil && err == nil:
 		return &Rejection{Kind: KindUnavailable, Server: r.checking.Server.URL, Err: fmt.Errorf("ping: %w", ErrNoAnswer)}
-	case c.best(r.Lane) == nil || n[Available]+n[InUse]+n[Checking] == 0 && c.coming(r.Lane) > 0:
+	case c.best(r.Lane) == nil || n[Available]+n[InUse]+n[Checking] == 0 && c.expectedDials(r.Lane) > 0:
 		rejection := c.unavailable()
 		if slow := c.slowDial(r.Lane); rejection.Err == nil && slow != nil {
 			rejection = slow
 		}
-		return rejection.because(err)
+		return rejection.withCause(err)
 	case n[DialingSlow] > 0:
-		return c.slowDial(r.Lane).because(err)
+		return c.slowDial(r.Lane).withCause(err)
 	case err != nil:
 		err = fmt.Errorf("%w: %w", ErrWaitedTooLong, err)
 	default:
@@ -128,8 +128,8 @@ func (c *Core) waitedTooLong(r *Request, err error) *Rejection {
 	return &Rejection{Kind: KindOverloaded, Err: err}
 }
 
-// slowDial is the rejection of a request that waited for a dial which hangs; nil if none of its
-// lane does.
+// slowDial is the rejection of a request that waited for a slow dial; nil if no dial of its lane is
+// slow.
 func (c *Core) slowDial(l Lane) *Rejection {
 	for _, conn := range c.conns {
 		if conn.Lane == l && conn.Phase == DialingSlow {
@@ -143,7 +143,7 @@ func (c *Core) reject(r *Request, err *Rejection) {
 	c.stats.Refused++
 	c.queue.remove(r)
 	r.Err = err
-	c.do(Reject{r})
+	c.emit(Reject{r})
 }
 
 // grant gives a connection to a request.
@@ -151,42 +151,42 @@ func (c *Core) grant(r *Request, conn *Conn, now time.Time) {
 	c.queue.remove(r)
 	l := &c.lanes[r.Lane]
 	l.acquired++
-	conn.Server.turn[r.Lane] = l.acquired
+	conn.Server.lastServed[r.Lane] = l.acquired
 	conn.acquired = now
-	c.move(conn, InUse)
+	c.setPhase(conn, InUse)
 	r.Conn, r.Fresh = conn, conn.Fresh
-	c.do(Grant{r})
+	c.emit(Grant{r})
 	c.startWatch(now)
 }
 
-// suitability is what has to be done before a request gets a connection.
+// suitability is whether a request can get a connection, and what has to be done before.
 type suitability uint8
 
 const (
 	suits      suitability = iota
 	needsCheck             // it may have died unnoticed
-	useless                // it must be closed
+	unusable               // it must be closed
 )
 
-// examine reports whether a request can have a connection that it accepts.
-func (c *Core) examine(r *Request, conn *Conn, now time.Time) (suitability, Reason) {
+// suitabilityOf returns whether a request can get a connection that it accepts, and why not.
+func (c *Core) suitabilityOf(r *Request, conn *Conn, now time.Time) (suitability, Reason) {
 	if reason, bad := c.closeReason(conn, now); bad {
-		return useless, reason
+		return unusable, reason
 	}
 	suspect := conn.Server.Health.State == health.Suspect
-	quiet := now.Sub(conn.Quiet)
+	quiet := now.Sub(conn.LastReceived)
 	switch {
 	case conn.Fresh && conn.dialed.After(r.Since):
 		return suits, ""
 	case suspect && c.isSurplus(conn):
-		return useless, ReasonServerDown // a server that is not in doubt serves sooner than a check tells
+		return unusable, ReasonServerDown // a usable server serves the request sooner than a check ends
 	case (suspect || quiet > CheckAfter || !r.Since.IsZero()) && c.mayCheck(conn, now):
 		return needsCheck, ""
 	}
 	return suits, ""
 }
 
-// match looks among the idle connections for one that serves a request.
+// match finds an idle connection for a request.
 func (c *Core) match(r *Request, now time.Time) {
 	for r.wait == forConn {
 		s := c.pick(r)
@@ -194,29 +194,29 @@ func (c *Core) match(r *Request, now time.Time) {
 			return
 		}
 		conn := s.idle[r.Lane].Pop()
-		switch how, reason := c.examine(r, conn, now); how {
+		switch how, reason := c.suitabilityOf(r, conn, now); how {
 		case suits:
 			c.grant(r, conn, now)
 		case needsCheck:
 			c.checkFor(r, conn, now)
-		case useless:
+		case unusable:
 			c.close(conn, reason)
 		}
 	}
 }
 
 // offer gives a connection that has become available to the oldest request that it serves, or makes
-// it idle. With used, a caller had it; the pool's own checks leave MaxIdleTime running.
+// it idle. With used, a caller has used it; the pool's own checks do not reset MaxIdleTime.
 func (c *Core) offer(conn *Conn, used bool, now time.Time) {
 	var r *Request
 	var how suitability
 	var reason Reason
-	if c.queue.hungry(conn.Lane) > 0 {
+	if c.queue.unserved(conn.Lane) > 0 {
 		r = c.queue.find(func(r *Request) bool {
 			if !r.accepts(conn) {
 				return false
 			}
-			how, reason = c.examine(r, conn, now)
+			how, reason = c.suitabilityOf(r, conn, now)
 			return how != needsCheck || r.wait == forConn // a request has one check at a time
 		})
 	}
@@ -232,7 +232,7 @@ func (c *Core) offer(conn *Conn, used bool, now time.Time) {
 	}
 }
 
-// makeIdle puts a connection into its place among the idle ones.
+// makeIdle adds a connection to the idle ones.
 func (c *Core) makeIdle(conn *Conn, used bool) {
 	place := conn.Server.idle[conn.Lane]
 	if used {
@@ -241,7 +241,7 @@ func (c *Core) makeIdle(conn *Conn, used bool) {
 		place.PutBack(conn)
 	}
 	conn.Fresh = false
-	c.move(conn, Available)
+	c.setPhase(conn, Available)
 }
 
 // Outcome is what came of the use of a connection.
@@ -252,15 +252,15 @@ type Outcome struct {
 	Close    Reason // if not empty, the connection must be closed for it
 	TimedOut bool   // the server did not answer in the time that it was given
 	Err      error  // with TimedOut
-	Failed   error  // what this says against the server; nil if nothing
-	Counts   bool   // it says something about the server's operations, good or bad
+	Failed   error  // the fault of the server; nil if there is none
+	Counts   bool   // it counts for the server's circuit breaker
 }
 
 // Released records that a caller has finished with a connection.
 func (c *Core) Released(now time.Time, conn *Conn, o Outcome) {
 	s := conn.Server
 	if o.Answered || o.TimedOut {
-		c.measure(conn, now)
+		c.recordHoldTime(conn, now)
 	}
 	conn.acquired = time.Time{} // nothing is under way on it any more
 	if o.Answered {
@@ -270,7 +270,7 @@ func (c *Core) Released(now time.Time, conn *Conn, o Outcome) {
 	if o.Counts {
 		c.recordOperation(s, o, now)
 	}
-	if o.TimedOut && o.Took >= CheckTimeout { // a caller in more of a hurry says nothing about the server
+	if o.TimedOut && o.Took >= CheckTimeout { // a caller with a shorter deadline is no evidence about the server
 		c.fault(s, o.Op, o.Err, false, now)
 	}
 	reason := o.Close
@@ -286,7 +286,7 @@ func (c *Core) Released(now time.Time, conn *Conn, o Outcome) {
 	c.settle(now)
 }
 
-// retireReason says why a connection that comes back is closed, or is empty.
+// retireReason returns why a released connection is closed; empty if it is not.
 func (c *Core) retireReason(conn *Conn, now time.Time) Reason {
 	if reason, bad := c.closeReason(conn, now); bad {
 		return reason
@@ -297,12 +297,12 @@ func (c *Core) retireReason(conn *Conn, now time.Time) Reason {
 	case c.yieldsSlot(conn, now):
 		return ReasonRebalanced
 	}
-	return c.replaceOnRelease(conn)
+	return c.rolloutReason(conn)
 }
 
 // answered records an answer on a connection.
 func (c *Core) answered(conn *Conn, took time.Duration, now time.Time) {
-	conn.Quiet, conn.Server.Answered = now, now
+	conn.LastReceived, conn.Server.Answered = now, now
 	if conn.MinRTT == 0 || took < conn.MinRTT {
 		conn.MinRTT = took
 	}

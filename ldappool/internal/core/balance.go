@@ -6,9 +6,9 @@ import (
 	"authsvc/ldappool/internal/health"
 )
 
-// best is the server that is dialed next for a lane, or nil: one without slow dials before one that
-// has some. A server that refuses the service identity can still serve users' binds, while searches
-// go on over the connections that it accepted before.
+// best returns the server to dial next for a lane, or nil. It prefers a server without slow dials.
+// A server that refuses the service identity can still serve users' binds, while searches use the
+// connections that it accepted before.
 func (c *Core) best(l Lane) *Server {
 	if s := c.choose(l, func(s *Server) bool { return s.isUsable() && s.counts[l][DialingSlow] == 0 }); s != nil {
 		return s
@@ -23,9 +23,9 @@ func (c *Core) best(l Lane) *Server {
 // binds.
 func (c *Core) servesRefused(s *Server) bool { return s.Health.Refused() && !c.bindsAsService(Bind, s) }
 
-// choose returns the server to which the next connection of a lane goes, of those that match: one
-// of the first tier, or with round robin of any, and among equals the one that has fewest
-// connections; nil if none matches.
+// choose returns the matching server to which the next connection of a lane goes, or nil. With
+// failover it is a server of the first tier, with round robin of any tier; among these it is the
+// server with the fewest connections.
 func (c *Core) choose(l Lane, match func(*Server) bool) (best *Server) {
 	for _, s := range c.servers {
 		if match(s) && (best == nil || (c.cfg.RoundRobin || s.Tier == best.Tier) && s.load(l) < best.load(l)) {
@@ -43,7 +43,7 @@ func (c *Core) pick(r *Request) (best *Server) {
 			if s.counts[r.Lane][Available] == 0 || r.Exclude != nil && (s == r.Exclude || !s.isUsable()) {
 				continue
 			}
-			if best == nil || c.serves(s, best, r.Lane) {
+			if best == nil || c.preferred(s, best, r.Lane) {
 				best = s
 			}
 		}
@@ -51,37 +51,38 @@ func (c *Core) pick(r *Request) (best *Server) {
 	return best
 }
 
-// serves reports whether a request is served by s rather than by o. With round robin it is the one
-// that served longest ago; otherwise the one of the lower tier, and among equals the one that
-// served last.
-func (c *Core) serves(s, o *Server, l Lane) bool {
+// preferred reports whether s serves a request rather than o. With round robin the server that has
+// not served for longest is preferred. With failover the lower tier is preferred, and within a tier
+// the server that served last.
+func (c *Core) preferred(s, o *Server, l Lane) bool {
 	switch {
 	case s.isUsable() != o.isUsable():
 		return s.isUsable()
 	case s.removed != o.removed:
 		return o.removed
 	case c.cfg.RoundRobin:
-		return s.turn[l] < o.turn[l]
+		return s.lastServed[l] < o.lastServed[l]
 	case s.Tier != o.Tier:
 		return s.Tier < o.Tier
 	}
-	return s.turn[l] > o.turn[l]
+	return s.lastServed[l] > o.lastServed[l]
 }
 
-// rebalance moves connections towards where the policy wants them.
+// rebalance moves connections to the servers that the policy prefers.
 func (c *Core) rebalance(now time.Time) {
 	if c.cfg.RoundRobin {
-		c.spread(now.Add(-health.Settled), now)
+		c.rebalanceRoundRobin(now.Add(-health.StableAfter), now)
 	} else {
 		c.failBack(now)
 	}
 }
 
 // failBack closes one idle connection of each lane to a server of a later tier than the first
-// usable one, when that has been usable for a while: what replaces the connection goes there.
+// usable one, when that server has been usable for a while. The replacement is dialed to that
+// server.
 func (c *Core) failBack(now time.Time) {
 	home := c.firstUsable()
-	if home == nil || now.Sub(home.Health.Since) < health.Settled {
+	if home == nil || now.Sub(home.Health.Since) < health.StableAfter {
 		return
 	}
 	for _, l := range bothLanes {
@@ -92,9 +93,9 @@ func (c *Core) failBack(now time.Time) {
 	}
 }
 
-// spread moves one idle connection of each lane from the server that has most to the one that has
-// fewest and has been usable since before a moment.
-func (c *Core) spread(before, now time.Time) {
+// rebalanceRoundRobin moves one idle connection of each lane from the server that has most to the
+// one that has fewest and has been usable since before a moment.
+func (c *Core) rebalanceRoundRobin(before, now time.Time) {
 	for _, l := range bothLanes {
 		var most, least *Server
 		for _, s := range c.servers {
@@ -122,8 +123,8 @@ func (c *Core) spread(before, now time.Time) {
 	}
 }
 
-// isRedundant reports whether a connection that a check of its server left behind is of no use,
-// because callers have a better server.
+// isRedundant reports whether a connection left over from a probe or standby check is not needed,
+// because callers have a preferred server.
 func (c *Core) isRedundant(conn *Conn) bool {
 	best := c.firstUsable()
 	return !c.cfg.RoundRobin && best != nil && best.Tier < conn.Server.Tier

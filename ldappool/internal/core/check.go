@@ -4,35 +4,35 @@ import (
 	"time"
 )
 
-// checkFor checks a connection for a request before its use. If the check is slow, the request
-// accepts another connection as well, and gets what is ready first.
+// checkFor checks a connection for a request before its use. If the check is slow, the request also
+// accepts another connection, and gets the one that is ready first.
 func (c *Core) checkFor(r *Request, conn *Conn, now time.Time) {
 	r.checking, conn.request = conn, r
 	r.hedgeAt = now.Add(max(HedgeAfter, HedgeFactor*conn.MinRTT))
-	if least := now.Add(MinCheck); r.until.Before(least) {
-		r.until = least
+	if least := now.Add(MinCheck); r.expiresAt.Before(least) {
+		r.expiresAt = least
 	}
-	c.queue.mark(r, forCheck)
+	c.queue.setWait(r, forCheck)
 	c.wakeBy(r.hedgeAt)
 	c.check(conn, now)
 }
 
 func (c *Core) check(conn *Conn, now time.Time) {
 	conn.acquired = now
-	conn.byBind = c.proof(conn) == byBind
-	c.move(conn, Checking)
-	c.do(Check{conn, conn.byBind})
+	conn.byBind = c.checkMethodOf(conn) == byBind
+	c.setPhase(conn, Checking)
+	c.emit(Check{conn, conn.byBind})
 }
 
-// hedge lets a request whose check is slow accept any other connection that has just been seen to
-// work: one that is idle, or else the next that comes back or is dialed.
+// hedge lets a request whose check is slow accept any other connection that recently answered: an
+// idle one, or else the next that is released or dialed.
 func (c *Core) hedge(r *Request, now time.Time) {
-	c.queue.mark(r, forCheckOrConn)
+	c.queue.setWait(r, forCheckOrConn)
 	conn := c.findIdle(r.Lane, func(o *Conn) bool {
 		if !r.accepts(o) {
 			return false
 		}
-		how, _ := c.examine(r, o, now)
+		how, _ := c.suitabilityOf(r, o, now)
 		return how == suits
 	})
 	if conn != nil {
@@ -52,12 +52,12 @@ func (c *Core) checkInBackground(conn *Conn, now time.Time) {
 // Checked records the end of a check. The failure's Err is nil if the server answered.
 func (c *Core) Checked(now time.Time, conn *Conn, took time.Duration, f Failure) {
 	s, r, background := conn.Server, conn.request, conn.background
-	idle := conn.acquired.Sub(conn.Quiet)
+	idle := conn.acquired.Sub(conn.LastReceived)
 	if background {
 		conn.background = false
 		c.maintenance.checks[conn.Lane]--
-		c.maintenance.wanted = true // for the next one
-		s.asked = false
+		c.maintenance.requested = true // for the next one
+		s.checkPending = false
 	}
 	if conn.byBind && f.Err == nil {
 		c.lastServiceBind = now
@@ -66,19 +66,19 @@ func (c *Core) Checked(now time.Time, conn *Conn, took time.Duration, f Failure)
 	if f.Err == nil {
 		s.Limits.Survived(now, idle)
 		c.answered(conn, took, now)
-		c.passed(conn, r, now)
+		c.checkPassed(conn, r, now)
 	} else {
-		c.failed(conn, r, f, now)
+		c.checkFailed(conn, r, f, now)
 	}
 	if conn.verifying {
 		conn.verifying = false
-		c.verified(s, f.Err == nil || f.HungUp, f.TimedOut, now)
+		c.verifyDone(s, f.Err == nil || f.HungUp, f.TimedOut, now)
 	}
 	c.settle(now)
 }
 
-// passed puts a connection to use whose check succeeded.
-func (c *Core) passed(conn *Conn, r *Request, now time.Time) {
+// checkPassed uses a connection whose check succeeded.
+func (c *Core) checkPassed(conn *Conn, r *Request, now time.Time) {
 	if r != nil {
 		if reason, bad := c.closeReason(conn, now); bad {
 			c.close(conn, reason)
@@ -95,17 +95,18 @@ func (c *Core) passed(conn *Conn, r *Request, now time.Time) {
 	c.offer(conn, false, now)
 }
 
-// failed closes a connection whose check failed. The request that it was for waits for another one.
-func (c *Core) failed(conn *Conn, r *Request, f Failure, now time.Time) {
+// checkFailed closes a connection whose check failed. The request that it was for waits for another
+// one.
+func (c *Core) checkFailed(conn *Conn, r *Request, f Failure, now time.Time) {
 	if c.closed {
 		c.close(conn, ReasonClosed)
 		return
 	}
-	hungUp := c.learnsToHangUp(conn, f, now) // which says nothing about idle connections
+	hungUp := c.detectHangUp(conn, f, now) // which is no evidence about idle connections
 	if !hungUp && (f.TimedOut || f.Refused) {
 		c.fault(conn.Server, OpCheck, f.Err, f.Refused, now)
 	}
-	if !hungUp && !f.Answered && !conn.endedIdle { // otherwise its end was seen, and is recorded
+	if !hungUp && !f.Answered && !conn.endedIdle { // otherwise its end has been recorded
 		c.disconnected(conn, conn.acquired, true)
 	}
 	c.close(conn, ReasonCheck)

@@ -21,7 +21,7 @@ var bothLanes = [2]Lane{Search, Bind}
 
 func (l Lane) other() Lane { return 1 - l }
 
-// Phase is where a connection is in its life.
+// Phase is a phase in the life of a connection.
 type Phase uint8
 
 // The phases. A connection begins with Dialing and ends with Closed.
@@ -39,7 +39,7 @@ const (
 // Reason says why a connection was closed.
 type Reason string
 
-// The reasons that the core has; the others come from the events.
+// The reasons that the core itself uses; others come with the events.
 const (
 	ReasonPeerClosed  Reason = "peer_closed"
 	ReasonNotice      Reason = "notice"
@@ -74,38 +74,38 @@ type Conn struct {
 	Link     any // of the server, when it was dialed
 	Identity int // of the configuration, when it was dialed
 	// AsService: the dial binds as the service identity. Reads: it may read the root DSE.
-	AsService, Reads bool
+	AsService, ReadsRootDSE bool
 
-	Phase    Phase
-	Reason   Reason // why it was closed; empty before
-	Born     time.Time
-	LastUsed time.Time     // when a caller last had it; Born before the first
-	Quiet    time.Time     // since when nothing has been received
-	MinRTT   time.Duration // its fastest answer
-	Fresh    bool          // it was dialed for the caller that has it
+	Phase        Phase
+	Reason       Reason // why it was closed; empty before
+	CreatedAt    time.Time
+	LastUsed     time.Time     // when a caller last used it; CreatedAt before the first
+	LastReceived time.Time     // when something was last received
+	MinRTT       time.Duration // its fastest answer
+	Fresh        bool          // it was dialed for the caller that has it
 
 	Shell any // the shell's own
 
-	dialed   time.Time // when the dial began
-	giveUpAt time.Time // when the dial is canceled, if it has a bound of its own
-	canceled bool      // the dial was given up
-	brief    bool      // the dial is short, and need not be given up for anybody
-	hopeless bool      // the dial takes longer than RedialAfter: another one may begin meanwhile
-	expires  time.Time // Born and MaxLifetime with its jitter
-	acquired time.Time // when the caller got it, or the check began
+	dialed       time.Time // when the dial began
+	cancelAt     time.Time // when the dial is canceled, if it has its own limit
+	canceled     bool      // the dial was canceled
+	shortTimeout bool      // the dial is short, and is not canceled for callers
+	overdue      bool      // the dial takes longer than RedialAfter: another one may begin meanwhile
+	expires      time.Time // CreatedAt plus MaxLifetime with its jitter
+	acquired     time.Time // when the caller got it, or the check began
 
 	request    *Request // that the check is for
 	background bool     // the check is for no request
 	byBind     bool     // the check is a service bind
-	verifying  bool     // the check is to find out whether a server whose probe failed still serves
+	verifying  bool     // the check finds out whether a server whose probe failed still serves
 	ended      Reason   // the connection has ended by itself
-	endedIdle  bool     // and nobody had asked anything on it
+	endedIdle  bool     // and no request was under way on it
 }
 
 // IsDialing reports whether the connection is being dialed.
 func (c *Conn) IsDialing() bool { return c.Phase == Dialing || c.Phase == DialingSlow }
 
-// isOpen reports whether the connection is of use: dialed, and not being closed.
+// isOpen reports whether the connection is dialed and not being closed.
 func (c *Conn) isOpen() bool {
 	return c.Phase == Available || c.Phase == InUse || c.Phase == Checking
 }
@@ -120,19 +120,19 @@ type Server struct {
 	Answered  time.Time     // when it last answered anything; zero: never
 	Ready     bool          // a connection to it was made since the start
 
-	idle      [2]Idle
-	counts    counts
-	removed   bool         // no longer in the configuration
-	turn      [2]int64     // when it last served each lane, in lane.acquired
-	slotFreed time.Time    // when a connection was last closed for a probe of it, or a probe began
-	slot      bool         // that connection's place is for the probe
-	probeErr  error        // of a probe that failed, while its connections are checked
-	probedAt  time.Time    // when that probe began
-	reprobe   bool         // the running probe is for an earlier configuration
-	asked     bool         // it is being checked because it is silent
-	deserted  bool         // it closed its last connection, and was not checked since
-	hangsUp   [2]bool      // by reader: a read of the root DSE ends the connection
-	cutSince  [2]time.Time // by reader: since when every first read ended its connection without an answer
+	idle           [2]Idle
+	counts         counts
+	removed        bool         // no longer in the configuration
+	lastServed     [2]int64     // when it last served each lane, in lane.acquired
+	slotFreedAt    time.Time    // when a connection was last closed for a probe of it, or a probe began
+	slotReserved   bool         // that connection's slot is reserved for the probe
+	probeErr       error        // of a probe that failed, while its connections are checked
+	probedAt       time.Time    // when that probe began
+	reprobe        bool         // the running probe is for an earlier configuration
+	checkPending   bool         // it is being checked because it is silent
+	lastConnClosed bool         // it closed its last connection, and was not checked since
+	hangsUp        [2]bool      // by reader: a read of the root DSE ends the connection
+	cutSince       [2]time.Time // by reader: since when every first read ended its connection without an answer
 }
 
 // Conns counts the server's connections that are open or not yet closed.
@@ -167,8 +167,8 @@ func (n *counts) total() int { return n.size(Search) + n.size(Bind) + n.all(Clos
 
 func (n *counts) dialing() int { return n.all(Dialing) + n.all(DialingSlow) }
 
-// move is the only place where the phase of a connection changes, and with it every count.
-func (c *Core) move(conn *Conn, to Phase) {
+// setPhase is the only place where the phase of a connection changes, and with it every count.
+func (c *Core) setPhase(conn *Conn, to Phase) {
 	c.counts[conn.Lane][conn.Phase]--
 	conn.Server.counts[conn.Lane][conn.Phase]--
 	conn.Phase = to
@@ -188,18 +188,18 @@ func (c *Core) add(conn *Conn) {
 	conn.Server.counts[conn.Lane][Dialing]++
 }
 
-// take takes an idle connection out of its place. The caller moves it on.
+// take removes a connection from the idle ones. The caller sets its next phase.
 func (c *Core) take(conn *Conn) { conn.Server.idle[conn.Lane].Take(conn) }
 
-// close closes a connection that is not in its place among the idle ones.
+// close closes a connection that is not among the idle ones.
 func (c *Core) close(conn *Conn, reason Reason) {
 	if r := conn.request; r != nil {
 		conn.request, r.checking = nil, nil
-		c.queue.mark(r, forConn)
+		c.queue.setWait(r, forConn)
 	}
 	conn.Reason = reason
-	c.move(conn, Closing)
-	c.do(Close{conn})
+	c.setPhase(conn, Closing)
+	c.emit(Close{conn})
 }
 
 // closeIdle closes an idle connection.
@@ -208,15 +208,15 @@ func (c *Core) closeIdle(conn *Conn, reason Reason) {
 	c.close(conn, reason)
 }
 
-// Closed records that a connection is closed: its place is free.
+// Closed records that a connection is closed: its slot is free.
 func (c *Core) Closed(now time.Time, conn *Conn) {
 	s := conn.Server
 	outdated := c.isOutdated(conn)
-	c.move(conn, Closed)
+	c.setPhase(conn, Closed)
 	c.stats.Closed[conn.Reason]++
 	if conn.ended == ReasonPeerClosed && s.Conns() == 0 {
-		s.deserted = true
-		c.maintenance.wanted = true
+		s.lastConnClosed = true
+		c.maintenance.requested = true
 	}
 	if outdated {
 		c.finishRollout(now)
@@ -224,7 +224,7 @@ func (c *Core) Closed(now time.Time, conn *Conn) {
 	c.settle(now)
 }
 
-// findIdle returns the idle connection of a lane that was used least recently, of those that match.
+// findIdle returns the least recently used idle connection of a lane that matches.
 func (c *Core) findIdle(l Lane, match func(*Conn) bool) (found *Conn) {
 	if c.counts[l][Available] == 0 {
 		return nil
@@ -263,20 +263,20 @@ func (c *Core) closeReason(conn *Conn, now time.Time) (Reason, bool) {
 		return ReasonMaxLifetime, true
 	case now.Sub(conn.LastUsed) > c.cfg.MaxIdleTime:
 		return ReasonMaxIdle, true
-	case limit > 0 && now.Sub(conn.Quiet) > limit:
+	case limit > 0 && now.Sub(conn.LastReceived) > limit:
 		return ReasonIdleLimit, true
 	}
 	return "", false
 }
 
-// Ended records that a connection ended while nobody had asked anything on it (idle), or under
-// whoever uses it.
+// Ended records that a connection ended: while no request was under way on it (idle), or during a
+// request.
 func (c *Core) Ended(now time.Time, conn *Conn, reason Reason, at time.Time, idle bool) {
 	if !conn.isOpen() || conn.ended != "" {
 		return
 	}
 	conn.ended, conn.endedIdle = reason, idle
-	c.maintenance.wanted = true
+	c.maintenance.requested = true
 	if idle && (reason == ReasonPeerClosed || reason == ReasonNotice) {
 		c.disconnected(conn, at, false)
 	}

@@ -1,18 +1,18 @@
-// Package core decides what a pool of directory connections does: who gets which connection, who
-// waits, when to dial, check and close, and what state each server has.
+// Package core decides what a pool of directory connections does: which request gets which
+// connection and which waits, when to dial, check and close, and the state of each server.
 //
-// It is one state machine. Events come in with the time ([Core.Acquire], [Core.Released],
-// [Core.Dialed], [Core.Tick] and so on), and what has to be done comes out as [Action] values
+// It is one state machine. Its methods are events with their time ([Core.Acquire], [Core.Released],
+// [Core.Dialed], [Core.Tick] and so on). It returns what has to be done as [Action] values
 // ([Core.Actions]). It has no clock, lock, goroutine or I/O: for the same events it returns the
-// same actions. The caller keeps events one after another, by a mutex, and executes the actions
-// after it has released that.
+// same actions. The caller serializes events with a mutex, and executes the actions after releasing
+// it.
 //
 // In reading order: conn.go has the connections and their phases, queue.go the requests that wait,
-// acquire.go how a request gets a connection, settle.go what is done after every event, dial.go
-// where connections come from, check.go how they are checked, proof.go which request a check makes,
-// servers.go what happens when a server's state changes, maintain.go what happens without requests,
-// balance.go how the load is spread, and rollout.go how connections are replaced after a change of
-// configuration.
+// acquire.go how a request gets a connection, holdtimes.go which requests are admitted, settle.go
+// what is done after every event, dial.go where connections come from, check.go how they are
+// checked, checkmethod.go which request a check makes, servers.go what happens when a server's
+// state changes, maintain.go what happens without requests, balance.go how the load is spread, and
+// rollout.go how connections are replaced after a change of configuration.
 package core
 
 import (
@@ -28,10 +28,10 @@ const (
 	// is not flooded.
 	MaxDials = 8
 	// MaxServiceBinds bounds the service binds at one time after one was accepted within
-	// ServiceBindTrust; otherwise there is one. The password may have changed at that very moment,
-	// and a directory that locks accounts allows a few attempts.
+	// ServiceBindTrust; otherwise there is one. The password may just have changed, and a directory
+	// that locks accounts allows a few attempts.
 	MaxServiceBinds  = 3
-	ServiceBindTrust = 2 * WarmPace
+	ServiceBindTrust = 2 * WarmInterval
 	// CheckAfter is how long a connection may be quiet and still be used without a check.
 	CheckAfter = time.Second
 	// CheckTimeout bounds a check. A directory that needs longer to read its root DSE cannot serve
@@ -48,22 +48,22 @@ const (
 	// than TLS and a bind with a slow hash take, and shorter than MaxWait.
 	DialHedgeAfter = 500 * time.Millisecond
 	// RedialAfter is how long a dial may take before another one to the same server begins, if no
-	// other server can be dialed: a dial of the time when the server was away may hang long after
-	// it is back.
+	// other server can be dialed. A dial that began while the server was down may hang long after
+	// it has recovered.
 	RedialAfter = time.Second
-	// WarmPace is the least time between two rounds of dials that no caller waits for: a server
+	// WarmInterval is the least time between two rounds of dials that no caller waits for: a server
 	// that accepts connections and closes them is not dialed in a loop.
-	WarmPace = time.Second
+	WarmInterval = time.Second
 	// IdleLimitExpires is how long a learned idle limit is believed before it is learned again.
 	IdleLimitExpires = 6 * time.Hour
 )
 
-// Config is what the core has to know of the pool's configuration.
+// Config is the part of the pool's configuration that the core uses.
 type Config struct {
 	MaxConns, MinIdleConns, MaxWaiters                     int
 	MaxWait, MaxIdleTime, MaxLifetime, HealthCheckInterval time.Duration
 	RoundRobin, BindOnly                                   bool
-	ServiceBind                                            bool // there is a service identity, as which the search lane's dials bind
+	ServiceBind                                            bool // the search lane's dials bind as a service identity
 	BindLane                                               ServiceBindRule
 	Identity                                               int // of the service; another number is another identity
 }
@@ -76,7 +76,7 @@ type Endpoint struct {
 }
 
 // Idle keeps the idle connections of one lane to one server, the one used last on top. The core
-// asks it only for what is there.
+// only takes connections that it has put there.
 type Idle interface {
 	Pop() *Conn      // takes the connection on top
 	Take(c *Conn)    // takes this connection
@@ -113,15 +113,15 @@ type Core struct {
 
 // lane is what is known of one lane.
 type lane struct {
-	acquired int64
-	pace     pace
-	rollout  laneRollout
+	acquired  int64
+	holdTimes holdTimes
+	rollout   laneRollout
 }
 
 // Lookups is what is known of names that have not been resolved to servers.
 type Lookups struct {
-	Pending bool    // a first lookup is running; servers may come of it
-	Errs    []error // of the names of which no server is known
+	Pending bool    // a first lookup is running and may find servers
+	Errs    []error // of the names for which no server is known
 }
 
 // Stats counts since the start.
@@ -131,7 +131,7 @@ type Stats struct {
 }
 
 // New returns the core of a pool without servers: SetServers comes next. jitter shortens durations
-// at random. idle makes the place where the idle connections of a lane to a server are kept.
+// at random. idle makes the store of the idle connections of a lane to a server.
 func New(cfg Config, jitter health.Jitter, idle func(s *Server, l Lane) Idle) *Core {
 	return &Core{cfg: cfg, jitter: jitter, idle: idle, stats: Stats{Closed: map[Reason]int64{}}}
 }
@@ -141,9 +141,9 @@ type Action interface{ action() }
 
 // The actions.
 type (
-	// Grant tells a request that it has a connection: Request.Conn.
+	// Grant reports to a request that it has a connection: Request.Conn.
 	Grant struct{ Request *Request }
-	// Reject tells a request that it gets none: Request.Err.
+	// Reject reports to a request that it gets no connection: Request.Err.
 	Reject struct{ Request *Request }
 	// Dial makes a connection, and reports Dialed or DialFailed.
 	Dial struct {
@@ -152,16 +152,16 @@ type (
 	}
 	// CancelDial ends a dial early. It is reported as failed, with Canceled.
 	CancelDial struct{ Conn *Conn }
-	// Check sends a request to the server that any answer satisfies, within CheckTimeout, and
-	// reports Checked. ByBind: the request is a service bind, which must succeed.
+	// Check sends a request that succeeds with any answer within CheckTimeout, and reports Checked.
+	// ByBind: the request is a service bind, which must succeed.
 	Check struct {
 		Conn   *Conn
 		ByBind bool
 	}
 	// Close closes a connection for Conn.Reason, and reports Closed.
 	Close struct{ Conn *Conn }
-	// Cut ends a connection under the operation that uses it.
-	Cut struct{ Conn *Conn }
+	// Abort ends a connection under the operation that uses it.
+	Abort struct{ Conn *Conn }
 	// ServerChanged notifies observers of a server's new state.
 	ServerChanged struct {
 		Server   *Server
@@ -182,9 +182,9 @@ type (
 	}
 	// Reconfigured notifies observers that no outdated connection is left.
 	Reconfigured struct{ Took time.Duration }
-	// Drained says that a closed pool has no connection in use any more.
+	// Drained reports that a closed pool has no connection in use any more.
 	Drained struct{}
-	// Forget says that a server that left the configuration has no connection any more.
+	// Forget reports that a server that left the configuration has no connection any more.
 	Forget struct{ Server *Server }
 )
 
@@ -194,7 +194,7 @@ func (Dial) action()          {}
 func (CancelDial) action()    {}
 func (Check) action()         {}
 func (Close) action()         {}
-func (Cut) action()           {}
+func (Abort) action()         {}
 func (ServerChanged) action() {}
 func (LimitLearned) action()  {}
 func (HangsUp) action()       {}
@@ -202,7 +202,7 @@ func (Reconfigured) action()  {}
 func (Drained) action()       {}
 func (Forget) action()        {}
 
-func (c *Core) do(a Action) { c.actions = append(c.actions, a) }
+func (c *Core) emit(a Action) { c.actions = append(c.actions, a) }
 
 // Actions returns what has to be done since the last call, in order.
 func (c *Core) Actions() []Action {
@@ -214,7 +214,7 @@ func (c *Core) Actions() []Action {
 	return a
 }
 
-// WakeAt is when Tick has to be called, or zero. It may be earlier than necessary.
+// WakeAt returns when Tick has to be called, or zero. It may be earlier than necessary.
 func (c *Core) WakeAt() time.Time { return c.wake }
 
 func (c *Core) wakeBy(t time.Time) {
@@ -250,7 +250,7 @@ func (c *Core) Close(now time.Time) {
 	}
 	for _, conn := range c.conns {
 		if conn.IsDialing() {
-			c.do(CancelDial{conn})
+			c.emit(CancelDial{conn})
 		}
 	}
 	c.settle(now)
@@ -264,7 +264,7 @@ const (
 	KindUnavailable Kind = iota // no server can be used
 	KindOverloaded              // no connection became free in time, or none will
 	KindClosed                  // the pool closes
-	KindGone                    // the caller canceled the request
+	KindCanceled                // the caller canceled the request
 )
 
 // Rejection is why a request gets no connection.
@@ -282,8 +282,8 @@ func (r *Rejection) Error() string {
 	return r.Err.Error()
 }
 
-// because adds why the caller stopped waiting, if there is a reason.
-func (r *Rejection) because(err error) *Rejection {
+// withCause adds why the caller stopped waiting, if there is a reason.
+func (r *Rejection) withCause(err error) *Rejection {
 	if err != nil {
 		r.Err = errors.Join(r.Err, err)
 	}
@@ -295,14 +295,14 @@ func (r *Rejection) Unwrap() error { return r.Err }
 
 // Errors of requests and servers.
 var (
-	ErrTooManyWaiters = errors.New("too many callers wait already")
-	ErrWaitedTooLong  = errors.New("waited too long for a free connection")
+	ErrTooManyWaiters = errors.New("too many callers are waiting")
+	ErrWaitedTooLong  = errors.New("no connection became free in time")
 	ErrNoAnswer       = errors.New("no answer in time")
-	ErrDialHangs      = errors.New("a dial hangs while another server can serve the callers")
-	ErrSilent         = errors.New("no answer to anything for a second, with operations under way")
+	ErrDialHangs      = errors.New("the dial is slow and another server can serve the callers")
+	ErrSilent         = errors.New("no answer for a second with operations in progress")
 )
 
-// What can fail at a server, besides the operations of callers.
+// The operations of the pool itself that can fail at a server.
 const (
 	OpProbe  = "probe"
 	OpDial   = "dial"

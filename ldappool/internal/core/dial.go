@@ -6,7 +6,7 @@ import (
 	"authsvc/ldappool/internal/health"
 )
 
-// probeLane is where probes belong: what they dial does what a login's first step does.
+// probeLane is the lane of probes: that of a login's first step.
 func (c *Core) probeLane() Lane {
 	if c.cfg.BindOnly {
 		return Bind
@@ -25,25 +25,25 @@ func (c *Core) mayDial(l Lane, now time.Time) bool {
 
 // dial begins a dial in a slot that was reserved.
 func (c *Core) dial(l Lane, to *Server, why Purpose, timeout time.Duration, now time.Time) *Conn {
-	conn := &Conn{Server: to, Lane: l, Purpose: why, Link: to.Link, Identity: c.cfg.Identity, dialed: now, brief: timeout > 0}
+	conn := &Conn{Server: to, Lane: l, Purpose: why, Link: to.Link, Identity: c.cfg.Identity, dialed: now, shortTimeout: timeout > 0}
 	conn.AsService = c.bindsAsService(l, to)
-	conn.Reads = !to.hangsUp[conn.firstReader()]
+	conn.ReadsRootDSE = !to.hangsUp[conn.dialReader()]
 	c.add(conn)
 	c.stats.Dials++
 	c.wakeBy(now.Add(DialHedgeAfter))
-	c.do(Dial{conn, timeout})
+	c.emit(Dial{conn, timeout})
 	return conn
 }
 
-// cancelDial gives a dial up. Its end is still reported.
+// cancelDial cancels a dial. Its end is still reported.
 func (c *Core) cancelDial(conn *Conn) {
 	if conn.IsDialing() && !conn.canceled {
 		conn.canceled = true
-		c.do(CancelDial{conn})
+		c.emit(CancelDial{conn})
 	}
 }
 
-// hedgeDials marks the dials that are slow, and gives up those that have a bound of their own.
+// hedgeDials marks slow dials, and cancels those whose own limit has passed.
 func (c *Core) hedgeDials(now time.Time) {
 	for _, conn := range c.conns {
 		if !conn.IsDialing() {
@@ -55,31 +55,31 @@ func (c *Core) hedgeDials(now time.Time) {
 		case now.Before(slowAt):
 			c.wakeBy(slowAt)
 		default:
-			c.move(conn, DialingSlow)
+			c.setPhase(conn, DialingSlow)
 		}
 		switch {
-		case conn.giveUpAt.IsZero(), conn.canceled:
-		case now.Before(conn.giveUpAt):
-			c.wakeBy(conn.giveUpAt)
+		case conn.cancelAt.IsZero(), conn.canceled:
+		case now.Before(conn.cancelAt):
+			c.wakeBy(conn.cancelAt)
 		default:
 			c.lanes[conn.Lane].rollout.notBefore = now.Add(c.cfg.HealthCheckInterval)
 			c.cancelDial(conn)
 		}
 		switch at := conn.dialed.Add(RedialAfter); {
-		case conn.hopeless || conn.brief:
+		case conn.overdue || conn.shortTimeout:
 		case now.Before(at):
 			c.wakeBy(at)
 		default:
-			conn.hopeless = true
+			conn.overdue = true
 			if conn.Purpose == ForProbe {
-				c.probeBeside(conn.Server, now)
+				c.startSecondProbe(conn.Server, now)
 			}
 		}
 	}
 }
 
-// probeBeside begins a second probe of a server whose probe is slow, if no server is usable.
-func (c *Core) probeBeside(s *Server, now time.Time) {
+// startSecondProbe begins a second probe of a server whose probe is slow, if no server is usable.
+func (c *Core) startSecondProbe(s *Server, now time.Time) {
 	if c.firstUsable() == nil && !s.removed && c.mayProbe(s) && c.counts.total() < c.cfg.MaxConns {
 		c.startProbe(s, 0, now)
 	}
@@ -95,9 +95,9 @@ func (c *Core) isProbing(s *Server) bool {
 	return false
 }
 
-// abandonSlowDials makes servers suspect whose dials are slow, and so gives those dials up, if they
-// take the slots of requests that another server can serve: they may hang for longer than callers
-// wait.
+// abandonSlowDials cancels slow dials that take the slots of requests which another server can
+// serve, because they may hang for longer than callers wait. It does so by making their servers
+// suspect.
 func (c *Core) abandonSlowDials(l Lane, now time.Time) {
 	best := c.best(l)
 	if best == nil || best.counts[l][DialingSlow] > 0 ||
@@ -114,14 +114,14 @@ func (c *Core) abandonSlowDials(l Lane, now time.Time) {
 // Dialed records that a dial has succeeded.
 func (c *Core) Dialed(now time.Time, conn *Conn, took time.Duration) {
 	s := conn.Server
-	conn.Born, conn.LastUsed, conn.Quiet, conn.MinRTT, conn.Fresh = now, now, now, 0, true
+	conn.CreatedAt, conn.LastUsed, conn.LastReceived, conn.MinRTT, conn.Fresh = now, now, now, 0, true
 	conn.expires = now.Add(c.jitter(c.cfg.MaxLifetime))
 	s.idle[conn.Lane].Adopt(conn)
 	s.Answered, s.Ready, c.ready = now, true, true
-	if s.Limits.News() {
-		c.maintenance.wanted = true // earlier disconnects can be judged now
+	if s.Limits.Pending() {
+		c.maintenance.requested = true // earlier disconnects can be judged now
 	}
-	s.cutSince[conn.firstReader()] = time.Time{}
+	s.cutSince[conn.dialReader()] = time.Time{}
 	outdated := c.isOutdated(conn)
 	if outdated {
 		c.rollout.active = true
@@ -146,11 +146,11 @@ func (c *Core) Dialed(now time.Time, conn *Conn, took time.Duration) {
 // Failure is how a dial failed.
 type Failure struct {
 	Err      error
-	Canceled bool // it was given up: it says nothing about the server
+	Canceled bool // it was canceled, which is no evidence about the server
 	Refused  bool // the server rejected the service's credentials (49)
 	Busy     bool // the server answered that it does not serve now
 	Answered bool // it answered
-	TimedOut bool // of a check: it did not answer in time
+	TimedOut bool // the server did not answer a check in time
 	HungUp   bool // it answered a read of the root DSE with an error, and ended the connection
 	Cut      bool // it ended the connection without an answer to the first read of the root DSE
 }
@@ -159,12 +159,12 @@ type Failure struct {
 func (c *Core) DialFailed(now time.Time, conn *Conn, f Failure) {
 	s := conn.Server
 	outdated := c.isOutdated(conn) || c.hasOtherIdentity(conn)
-	c.move(conn, Closed)
+	c.setPhase(conn, Closed)
 	c.stats.DialErrors++
 	if f.Answered {
 		s.Answered = now
 	}
-	again := c.learnsToHangUp(conn, f, now) // a dial of another kind is due, at once
+	again := c.detectHangUp(conn, f, now) // it is dialed again immediately, in another way
 	if !f.Canceled && !outdated && !again && !c.closed {
 		c.fault(s, OpDial, f.Err, f.Refused, now)
 	}
@@ -179,7 +179,7 @@ func (c *Core) DialFailed(now time.Time, conn *Conn, f Failure) {
 	c.settle(now)
 }
 
-// startProbes begins the probes that are due and get a slot.
+// startProbes starts the probes that are due and have a slot.
 func (c *Core) startProbes(now time.Time) {
 	for _, s := range c.servers {
 		if s.Health.Probe == health.ProbeDue && c.mayProbe(s) && c.reserveProbe(s, now) {
@@ -188,8 +188,8 @@ func (c *Core) startProbes(now time.Time) {
 	}
 }
 
-// mayProbe bounds the probes at one time, and those to equal servers: they are likely to be one
-// directory, to which each probe is a service bind.
+// mayProbe limits concurrent probes, in all and to servers of one tier: these are likely to be one
+// directory, and each probe is a service bind.
 func (c *Core) mayProbe(s *Server) bool {
 	running := 0
 	for _, conn := range c.conns {
@@ -202,21 +202,20 @@ func (c *Core) mayProbe(s *Server) bool {
 
 func (c *Core) startProbe(s *Server, timeout time.Duration, now time.Time) {
 	s.Health.ProbeStarted()
-	s.slotFreed, s.probedAt = now, now
+	s.slotFreedAt, s.probedAt = now, now
 	c.dial(c.probeLane(), s, ForProbe, timeout, now)
 }
 
-// reserveProbe is reserveSlot for a probe of a server. While another server is usable it may close
-// an idle connection for that, but rarely, and the slot belongs to requests as soon as one needs
-// it.
+// reserveProbe is reserveSlot for a probe of a server. While another server is usable, it closes an
+// idle connection for a probe only rarely, and gives the slot to a request as soon as one needs it.
 func (c *Core) reserveProbe(s *Server, now time.Time) bool {
 	if c.counts.total() < c.cfg.MaxConns || c.firstUsable() == nil {
 		return c.reserveSlot(c.probeLane(), true, now)
 	}
 	if c.counts.all(Closing) > 0 {
-		return false // perhaps for this probe
+		return false // one of them may be for this probe
 	}
-	if wait := c.cfg.HealthCheckInterval - now.Sub(s.slotFreed); wait > 0 {
+	if wait := c.cfg.HealthCheckInterval - now.Sub(s.slotFreedAt); wait > 0 {
 		s.Health.Postponed = true
 		s.Health.ProbeIn(now, wait)
 		c.wakeBy(s.Health.ProbeAt)
@@ -224,7 +223,7 @@ func (c *Core) reserveProbe(s *Server, now time.Time) bool {
 	}
 	for _, l := range [2]Lane{c.probeLane().other(), c.probeLane()} {
 		if conn := c.findIdle(l, func(o *Conn) bool { return !c.mustKeep(o) }); conn != nil {
-			s.slotFreed = now
+			s.slotFreedAt = now
 			c.closeIdle(conn, ReasonRebalanced)
 			break
 		}
@@ -232,9 +231,9 @@ func (c *Core) reserveProbe(s *Server, now time.Time) bool {
 	return false
 }
 
-// yieldsToProbe reports whether a connection that comes back is closed for a probe, although
-// another server is usable and requests wait. Under constant load no connection is ever idle, so
-// without this a recovered server would never be found.
+// yieldsToProbe reports whether a released connection is closed for a probe, although another
+// server is usable and requests wait. Under constant load no connection is ever idle, so without
+// this rule a recovered server would never be noticed.
 func (c *Core) yieldsToProbe(l Lane, now time.Time) bool {
 	for _, s := range c.servers {
 		if s.Health.Probe != health.ProbeDue {
@@ -243,35 +242,36 @@ func (c *Core) yieldsToProbe(l Lane, now time.Time) bool {
 		if c.firstUsable() == nil {
 			return true
 		}
-		if c.queue.waiting[l][forConn] > 0 && now.Sub(s.slotFreed) >= c.cfg.HealthCheckInterval {
-			s.slot, s.slotFreed = true, now
+		if c.queue.waiting[l][forConn] > 0 && now.Sub(s.slotFreedAt) >= c.cfg.HealthCheckInterval {
+			s.slotReserved, s.slotFreedAt = true, now
 		}
-		if s.slot {
+		if s.slotReserved {
 			return true
 		}
 	}
 	return false
 }
 
-// startOwedProbes begins the probes that a connection was closed for while requests waited. They
-// are short.
-func (c *Core) startOwedProbes(now time.Time) {
+// startReservedProbes starts the probes for which a connection was closed while requests waited.
+// They have a short timeout.
+func (c *Core) startReservedProbes(now time.Time) {
 	for _, s := range c.servers {
-		if s.slot && s.Health.Probe == health.ProbeDue && c.counts.total() < c.cfg.MaxConns && c.counts.dialing() < MaxDials {
-			s.slot = false
+		if s.slotReserved && s.Health.Probe == health.ProbeDue && c.counts.total() < c.cfg.MaxConns && c.counts.dialing() < MaxDials {
+			s.slotReserved = false
 			c.startProbe(s, CheckTimeout, now)
 		}
 	}
 }
 
-// cancelProbes gives the slots of running probes to requests, if a server is there that can serve
-// them: a probe of a server that does not answer would hold its slot for the whole dial timeout.
+// cancelProbes gives the slots of running probes to requests, if a usable server can serve them.
+// Otherwise a probe of a server that does not answer would hold its slot for the whole dial
+// timeout.
 func (c *Core) cancelProbes() {
 	if c.firstUsable() == nil {
 		return
 	}
 	for _, conn := range c.conns {
-		if conn.Purpose == ForProbe && conn.IsDialing() && !conn.brief {
+		if conn.Purpose == ForProbe && conn.IsDialing() && !conn.shortTimeout {
 			c.cancelDial(conn)
 		}
 	}

@@ -7,16 +7,16 @@ import (
 	"authsvc/ldappool/internal/limits"
 )
 
-// maintenance is what is done without requests: idle connections are closed before they grow old
-// and as soon as their time is over, the others are kept alive, and what is missing is dialed.
+// maintenance is the work that no request triggers: it closes expired idle connections, keeps the
+// others alive, and dials up to MinIdleConns.
 type maintenance struct {
-	next    time.Time // of maintain
-	wanted  bool      // it is wanted now: something happened
-	round   time.Time // of the next round, in which quiet connections are checked and the load is spread
-	started time.Time
-	warmed  time.Time // when dials that no request waits for were last made
-	quiet   time.Time // connections that have been quiet since before this moment are checked, one at a time
-	checks  [2]int    // background checks running, by lane
+	next        time.Time // of maintain
+	requested   bool      // it is due now, because of an event
+	round       time.Time // of the next round, which checks quiet connections and rebalances
+	started     time.Time
+	lastWarmed  time.Time // when idle connections were last filled up
+	checkBefore time.Time // connections that have been quiet since before this moment are checked, one at a time
+	checks      [2]int    // background checks running, by lane
 }
 
 func (m *maintenance) isChecking() bool { return m.checks[Search]+m.checks[Bind] > 0 }
@@ -25,34 +25,34 @@ func (m *maintenance) isChecking() bool { return m.checks[Search]+m.checks[Bind]
 func (c *Core) maintain(now time.Time) {
 	m := &c.maintenance
 	if m.round.IsZero() {
-		m.started, m.round = now, now.Add(c.pace())
+		m.started, m.round = now, now.Add(c.maintenanceInterval())
 		m.next = m.round
 	}
-	if !m.wanted && now.Before(m.next) {
+	if !m.requested && now.Before(m.next) {
 		return
 	}
-	m.wanted = false
-	if pace := c.pace(); m.round.Sub(now) > pace { // the configuration has changed
+	m.requested = false
+	if pace := c.maintenanceInterval(); m.round.Sub(now) > pace { // the configuration has changed
 		m.round = now.Add(pace)
 	}
 	c.learnLimits(now)
 	c.closeExpired(now)
 	if !now.Before(m.round) {
-		m.round = now.Add(c.pace())
-		m.quiet = now.Add(-c.cfg.HealthCheckInterval)
+		m.round = now.Add(c.maintenanceInterval())
+		m.checkBefore = now.Add(-c.cfg.HealthCheckInterval)
 		c.rebalance(now)
-	} else if c.cfg.RoundRobin && now.Sub(m.started) < health.Settled {
-		c.spread(now, now) // all went to the first server that was found
+	} else if c.cfg.RoundRobin && now.Sub(m.started) < health.StableAfter {
+		c.rebalanceRoundRobin(now, now) // all connections were dialed to the server that was resolved first
 	}
 	c.keepAlive(now)
 	m.next = m.round
-	if soonest := m.warmed.Add(WarmPace); now.Before(soonest) {
+	if soonest := m.lastWarmed.Add(WarmInterval); now.Before(soonest) {
 		m.next = soonest
 	} else {
-		m.warmed = now
+		m.lastWarmed = now
 		all := c.checkStandbys(now)
 		if !c.fillMinIdle(now) || !all {
-			m.next = now.Add(WarmPace)
+			m.next = now.Add(WarmInterval)
 		}
 	}
 	for _, t := range []time.Time{m.round, c.nextNearLimit(now)} {
@@ -63,8 +63,8 @@ func (c *Core) maintain(now time.Time) {
 	c.wakeBy(m.next)
 }
 
-// pace is how often everything is looked at.
-func (c *Core) pace() time.Duration {
+// maintenanceInterval is the time between two rounds.
+func (c *Core) maintenanceInterval() time.Duration {
 	return min(c.cfg.HealthCheckInterval, c.cfg.MaxIdleTime/4, c.cfg.MaxLifetime/10)
 }
 
@@ -77,9 +77,9 @@ func (c *Core) closeExpired(now time.Time) {
 	})
 }
 
-// keepAlive checks one connection that has been quiet, so that requests find all others in their
-// place: a check restarts the clock of the server and of every firewall. What comes near its
-// server's idle limit and is not needed is closed.
+// keepAlive checks one connection that has been quiet, and leaves all others to requests: a check
+// restarts the idle timer of the server and of every firewall. It closes connections that come near
+// their server's idle limit and are not needed.
 func (c *Core) keepAlive(now time.Time) {
 	for _, l := range bothLanes {
 		for !c.maintenance.isChecking() {
@@ -94,28 +94,28 @@ func (c *Core) keepAlive(now time.Time) {
 			}
 		}
 		if !c.maintenance.isChecking() {
-			if conn := c.findIdle(l, func(o *Conn) bool { return !o.Quiet.After(c.maintenance.quiet) && c.mayCheck(o, now) }); conn != nil {
+			if conn := c.findIdle(l, func(o *Conn) bool { return !o.LastReceived.After(c.maintenance.checkBefore) && c.mayCheck(o, now) }); conn != nil {
 				c.checkInBackground(conn, now)
 			}
 		}
 	}
 }
 
-func nearLimit(limit time.Duration) time.Duration { return limits.Usable(limit) * 3 / 4 }
+func nearLimit(limit time.Duration) time.Duration { return limits.WithMargin(limit) * 3 / 4 }
 
 func (c *Core) isNearLimit(conn *Conn, now time.Time) bool {
 	limit := conn.Server.IdleLimit
-	return limit > 0 && now.Sub(conn.Quiet) > nearLimit(limit)
+	return limit > 0 && now.Sub(conn.LastReceived) > nearLimit(limit)
 }
 
-// nextNearLimit is when maintain is needed so that no connection stays quiet for longer than the
-// used part of a limit: in a quarter of the shortest one.
+// nextNearLimit returns when maintain must run so that no connection stays quiet for longer than
+// the used part of a limit: after a quarter of the shortest one.
 func (c *Core) nextNearLimit(now time.Time) (at time.Time) {
 	for _, s := range c.servers {
 		if s.IdleLimit == 0 {
 			continue
 		}
-		if t := now.Add(max(limits.Usable(s.IdleLimit)/4, 5*time.Millisecond)); at.IsZero() || t.Before(at) {
+		if t := now.Add(max(limits.WithMargin(s.IdleLimit)/4, 5*time.Millisecond)); at.IsZero() || t.Before(at) {
 			at = t
 		}
 	}
@@ -127,24 +127,24 @@ func (c *Core) nextNearLimit(now time.Time) (at time.Time) {
 func (c *Core) disconnected(conn *Conn, at time.Time, silent bool) {
 	s := conn.Server
 	if s.Health.State == health.Down || !silent && at.Before(s.Health.Since) {
-		return // the server went, and took its connections along
+		return // the server went down, which ended its connections
 	}
-	s.Limits.Disconnected(at, at.Sub(conn.Quiet), silent)
-	c.maintenance.wanted = true
+	s.Limits.Disconnected(at, at.Sub(conn.LastReceived), silent)
+	c.maintenance.requested = true
 }
 
-// learnLimits judges the disconnects at usable servers, and forgets limits that are old: what still
-// holds is learned again.
+// learnLimits evaluates the disconnects at usable servers, and drops old limits, which are learned
+// again if they still hold.
 func (c *Core) learnLimits(now time.Time) {
 	for _, s := range c.servers {
 		if s.IdleLimit > 0 && now.Sub(s.LearnedAt) > IdleLimitExpires {
 			c.setIdleLimit(s, 0, now)
 			s.Limits.Reset()
 		}
-		if !s.Limits.News() || !s.isUsable() {
+		if !s.Limits.Pending() || !s.isUsable() {
 			continue
 		}
-		limit := s.Limits.Limit(s.Answered, c.quietest(s, now))
+		limit := s.Limits.Limit(s.Answered, c.longestIdle(s, now))
 		if limit > 0 && (s.IdleLimit == 0 || limit < s.IdleLimit*9/10) { // a little less is within the margin
 			c.setIdleLimit(s, limit, now)
 		}
@@ -154,42 +154,41 @@ func (c *Core) learnLimits(now time.Time) {
 func (c *Core) setIdleLimit(s *Server, limit time.Duration, now time.Time) {
 	was := s.IdleLimit
 	s.IdleLimit, s.LearnedAt = limit, now
-	c.do(LimitLearned{s, limit, was})
+	c.emit(LimitLearned{s, limit, was})
 }
 
-// quietest is the longest that an idle connection to a server has been quiet.
-func (c *Core) quietest(s *Server, now time.Time) (longest time.Duration) {
+// longestIdle returns the longest time that an idle connection to a server has been quiet.
+func (c *Core) longestIdle(s *Server, now time.Time) (longest time.Duration) {
 	for _, conn := range c.conns {
 		if conn.Server == s && conn.Phase == Available {
-			longest = max(longest, now.Sub(conn.Quiet))
+			longest = max(longest, now.Sub(conn.LastReceived))
 		}
 	}
 	return longest
 }
 
-// checkStandbys dials the usable servers that have no connection, if there is room: otherwise it
-// would not be noticed that one is gone before it is needed. It does so when a server has answered
-// nothing for a while, and immediately when the server closed its last connection. It reports
-// whether it could dial all of them.
+// checkStandbys dials the usable servers that have no connection, if there is room, so that a
+// failed standby is noticed before it is needed. A server is due when it has answered nothing for a
+// while, or when it closed its last connection. It reports whether it could dial all of them.
 func (c *Core) checkStandbys(now time.Time) (all bool) {
 	all = true
 	l := c.probeLane()
 	for _, s := range c.servers {
-		due := s.deserted || !s.Answered.After(now.Add(-c.cfg.HealthCheckInterval))
+		due := s.lastConnClosed || !s.Answered.After(now.Add(-c.cfg.HealthCheckInterval))
 		switch {
 		case !due || !s.isUsable() || s.load(Search)+s.load(Bind) > 0 || c.counts.total() >= c.cfg.MaxConns:
 		case !c.mayDial(l, now):
 			all = false
 		default:
-			s.deserted = false
+			s.lastConnClosed = false
 			c.dial(l, s, ForStandby, 0, now)
 		}
 	}
 	return all
 }
 
-// fillMinIdle dials what is missing of MinIdleConns, within each lane's share, and reports whether
-// it could dial all of it.
+// fillMinIdle dials up to MinIdleConns, within each lane's share, and reports whether it could dial
+// all of them.
 func (c *Core) fillMinIdle(now time.Time) (all bool) {
 	all = true
 	for _, l := range bothLanes {
@@ -199,7 +198,7 @@ func (c *Core) fillMinIdle(now time.Time) (all bool) {
 		// A connection that is being checked in the background is about to be idle again, and one
 		// that checks a standby is not meant to stay.
 		others := c.maintenance.checks[l] - c.redundantDials(l)
-		for c.best(l) != nil && c.counts[l][Available]+others+c.coming(l)-c.queue.waiting[l][forConn] < c.cfg.MinIdleConns &&
+		for c.best(l) != nil && c.counts[l][Available]+others+c.expectedDials(l)-c.queue.waiting[l][forConn] < c.cfg.MinIdleConns &&
 			c.counts.size(l) < c.share() && c.counts.total() < c.cfg.MaxConns {
 			if !c.mayDial(l, now) {
 				all = false

@@ -43,13 +43,13 @@ func TestCore_KeepsItsInvariants(t *testing.T) {
 
 // world is what surrounds the core: callers, dials, checks, and a clock.
 type world struct {
-	core   *Core
-	random *rand.Rand
-	now    time.Time
-	idle   []*stack
-	conf   Config
-	urls   []Endpoint
-	calm   bool // everything succeeds
+	core       *Core
+	random     *rand.Rand
+	now        time.Time
+	idle       []*stack
+	conf       Config
+	urls       []Endpoint
+	noFailures bool // everything succeeds
 
 	waiting  []*Request // neither granted nor rejected
 	dials    map[*Conn]bool
@@ -186,7 +186,7 @@ func (w *world) execute(a Action) {
 			w.fail("a connection is closed that is in use, being closed, dialed or checked")
 		}
 		w.closing[a.Conn] = true
-	case Cut:
+	case Abort:
 		if w.granted[a.Conn] == nil {
 			w.fail("a connection is cut that is not in use")
 		}
@@ -271,17 +271,17 @@ func (w *world) check() {
 	}
 }
 
-// checkQueue checks that the pool is at rest: nobody waits for what is there.
+// checkQueue checks that no request waits for a connection that is available.
 func (w *world) checkQueue() {
 	c := w.core
 	queued := 0
 	c.queue.each(func(r *Request) {
 		queued++
-		if !w.now.Before(r.until) && c.wake.After(r.until) {
+		if !w.now.Before(r.expiresAt) && c.wake.After(r.expiresAt) {
 			w.fail("a request is waiting beyond its time, and nobody will look")
 		}
-		if c.wake.IsZero() || c.wake.After(r.until) {
-			w.fail("a request waits until %v, and the core wakes at %v", r.until, c.wake)
+		if c.wake.IsZero() || c.wake.After(r.expiresAt) {
+			w.fail("a request waits until %v, and the core wakes at %v", r.expiresAt, c.wake)
 		}
 		if r.wait == forConn && !c.mayServe(r.Lane) {
 			w.fail("a request waits for nothing")
@@ -291,8 +291,8 @@ func (w *world) checkQueue() {
 				continue
 			}
 			// One that suits only because no check may begin now is given at the next tick.
-			if how, _ := c.examine(r, conn, w.now); r.wait == forConn || r.wait == forCheckOrConn && how == suits && c.mayCheck(conn, w.now) {
-				w.fail("a request waits (%d, since %v) beside an idle connection that it accepts (%d), lane %d, quiet %v", r.wait, r.Since, how, r.Lane, w.now.Sub(conn.Quiet))
+			if how, _ := c.suitabilityOf(r, conn, w.now); r.wait == forConn || r.wait == forCheckOrConn && how == suits && c.mayCheck(conn, w.now) {
+				w.fail("a request waits (%d, since %v) beside an idle connection that it accepts (%d), lane %d, quiet %v", r.wait, r.Since, how, r.Lane, w.now.Sub(conn.LastReceived))
 			}
 		}
 	})
@@ -300,13 +300,13 @@ func (w *world) checkQueue() {
 		w.fail("%d requests are queued, and %d wait", queued, len(w.waiting))
 	}
 	for _, l := range bothLanes {
-		if !c.closed && c.counts.total() < c.cfg.MaxConns && c.isHungry(l) && c.mayDial(l, w.now) {
+		if !c.closed && c.counts.total() < c.cfg.MaxConns && c.needsDial(l) && c.mayDial(l, w.now) {
 			w.fail("there is room, and nobody dials for lane %d", l)
 		}
 	}
 }
 
-// pass lets time pass, and the core wakes when it wants to.
+// pass advances the time, with ticks when the core needs them.
 func (w *world) pass(d time.Duration) {
 	end := w.now.Add(d)
 	for w.err == nil {
@@ -321,7 +321,7 @@ func (w *world) pass(d time.Duration) {
 		if next := w.core.WakeAt(); !next.IsZero() && !next.After(w.now) {
 			w.fail("the core wants to wake at once again, at %v: maintenance %+v, watchdog %+v", next, w.core.maintenance, w.core.watchdog)
 		}
-		if w.calm {
+		if w.noFailures {
 			w.finishAll()
 		}
 	}
@@ -347,7 +347,7 @@ func (w *world) play() {
 
 // recover ends all faults: every request must be answered, and a login must succeed.
 func (w *world) recover() {
-	w.calm = true
+	w.noFailures = true
 	w.do("configuration", func() { // by which a refused service bind is tried again at once
 		w.core.SetConfig(w.now, w.core.cfg)
 		w.core.SetServers(w.now, w.urls, Lookups{})
@@ -384,14 +384,14 @@ func (w *world) finishAll() {
 		case len(w.closing) > 0:
 			w.finishClose(w.any(w.closing))
 		case len(w.granted) > 0:
-			w.release(w.anyGranted(), Outcome{Op: "search", Took: time.Millisecond, Answered: true, Counts: true})
+			w.release(w.someGranted(), Outcome{Op: "search", Took: time.Millisecond, Answered: true, Counts: true})
 		default:
 			return
 		}
 	}
 }
 
-func (w *world) anyGranted() *Conn {
+func (w *world) someGranted() *Conn {
 	inUse := map[*Conn]bool{}
 	for c := range w.granted {
 		inUse[c] = true
@@ -422,7 +422,7 @@ func (w *world) step() {
 			w.finishCheck(c, w.random.IntN(6))
 		}
 	case 12, 13, 14:
-		if c := w.anyGranted(); c != nil {
+		if c := w.someGranted(); c != nil {
 			w.release(c, w.outcome())
 		}
 	case 15, 16:
@@ -444,9 +444,9 @@ func (w *world) request(l Lane) *Request {
 		r.Since = w.now
 	}
 	if w.random.IntN(8) == 0 {
-		r.Patience = w.now.Add(100 * time.Millisecond)
+		r.CallerDeadline = w.now.Add(100 * time.Millisecond)
 	}
-	if servers := w.core.servers; !w.calm && w.random.IntN(6) == 0 && len(servers) > 0 {
+	if servers := w.core.servers; !w.noFailures && w.random.IntN(6) == 0 && len(servers) > 0 {
 		r.Exclude = pick(w, servers...)
 	}
 	return r
@@ -473,7 +473,7 @@ func (w *world) finishDial(c *Conn, how int) {
 			w.core.DialFailed(w.now, c, Failure{Err: errModel, Canceled: true})
 		case how < 6:
 			w.core.Dialed(w.now, c, time.Millisecond)
-		case how == 9 && c.Reads && w.random.IntN(2) == 0:
+		case how == 9 && c.ReadsRootDSE && w.random.IntN(2) == 0:
 			answered := w.random.IntN(2) == 0
 			w.core.DialFailed(w.now, c, Failure{Err: errModel, HungUp: answered, Cut: !answered})
 		default:

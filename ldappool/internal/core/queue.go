@@ -4,15 +4,15 @@ import (
 	"time"
 )
 
-// Request is a caller's wish for a connection. The caller sets the first fields; the core sets Conn
-// or Err.
+// Request is a caller's request for a connection. The caller sets the first fields; the core sets
+// Conn or Err.
 type Request struct {
-	Lane     Lane
-	Began    time.Time // when the operation began: the order of the queue
-	Deadline time.Time // when the wait ends
-	Patience time.Time // the caller's own deadline, if it is earlier; zero: none
-	Exclude  *Server   // the connection must be to another server
-	Since    time.Time // the connection must have been dialed or checked after this; zero: whenever
+	Lane           Lane
+	Began          time.Time // when the operation began: the order of the queue
+	Deadline       time.Time // when the wait ends
+	CallerDeadline time.Time // the caller's own deadline, if it is earlier; zero: none
+	Exclude        *Server   // the connection must be to another server
+	Since          time.Time // the connection must have been dialed or checked after this; zero: whenever
 
 	Conn  *Conn
 	Fresh bool // it was dialed for this request
@@ -24,7 +24,7 @@ type Request struct {
 	prev, next *Request
 	checking   *Conn     // the connection that is checked for this request
 	hedgeAt    time.Time // when that check is slow
-	until      time.Time // Deadline, or a moment later for the sake of a check
+	expiresAt  time.Time // Deadline, or a little later so that a check can end
 }
 
 // waitState is what a request waits for.
@@ -34,7 +34,7 @@ const (
 	notQueued      waitState = iota
 	forConn                  // for a connection
 	forCheck                 // for the check of a connection
-	forCheckOrConn           // that check is slow: any other connection that needs none is accepted
+	forCheckOrConn           // that check is slow: any other connection that needs no check is accepted
 	waitStates
 )
 
@@ -66,11 +66,11 @@ func (q *queue) push(r *Request) {
 	} else {
 		r.next.prev = r
 	}
-	q.mark(r, forConn)
+	q.setWait(r, forConn)
 }
 
-// mark is the only place where the state of a request changes, and with it every count.
-func (q *queue) mark(r *Request, to waitState) {
+// setWait is the only place where the state of a request changes, and with it every count.
+func (q *queue) setWait(r *Request, to waitState) {
 	q.waiting[r.Lane][r.wait]--
 	r.wait = to
 	q.waiting[r.Lane][to]++
@@ -92,14 +92,14 @@ func (q *queue) remove(r *Request) {
 		r.next.prev = r.prev
 	}
 	r.prev, r.next = nil, nil
-	q.mark(r, notQueued)
+	q.setWait(r, notQueued)
 	if conn := r.checking; conn != nil {
-		r.checking, conn.request = nil, nil // the check goes on
+		r.checking, conn.request = nil, nil // the check continues
 	}
 }
 
-// hungry counts the requests of a lane that a new connection would serve.
-func (q *queue) hungry(l Lane) int { return q.waiting[l][forConn] + q.waiting[l][forCheckOrConn] }
+// unserved counts the requests of a lane that a new connection would serve.
+func (q *queue) unserved(l Lane) int { return q.waiting[l][forConn] + q.waiting[l][forCheckOrConn] }
 
 // isEmpty reports whether no request waits for anything.
 func (q *queue) isEmpty() bool { return q.first == nil }

@@ -7,21 +7,21 @@ import (
 	"authsvc/ldappool/internal/health"
 )
 
-// rollout replaces the connections that were made under an earlier configuration, the new one
-// first. A connection is outdated if its server is gone or is reached in another way, or if it
-// searches as another identity.
+// rollout replaces the connections that were made under an earlier configuration: it dials a
+// replacement, and then closes the old connection. A connection is outdated if its server was
+// removed or is reached in another way, or if it searches as another identity.
 type rollout struct {
-	wanted bool      // the configuration has changed, and the servers are about to
-	active bool      // not everything has been seen to be of the current configuration
-	began  time.Time // the last SetConfig
-	slot   *Lane     // room is being made for a replacement in this lane
+	pending bool      // SetConfig was called, and SetServers follows
+	active  bool      // there may be outdated connections
+	began   time.Time // the last SetConfig
+	slot    *Lane     // a slot is being freed for a replacement in this lane
 }
 
 // laneRollout is a lane's part.
 type laneRollout struct {
-	replacements int       // dialed, and no outdated connection closed for them yet; negative: closed before
-	dialing      bool      // one is being dialed
-	notBefore    time.Time // when the next may be
+	replacements int       // dialed minus outdated connections closed for them; negative if a connection was closed first
+	dialing      bool      // a replacement is being dialed
+	notBefore    time.Time // when the next may be dialed
 }
 
 // SetConfig puts another configuration in force. SetServers follows.
@@ -33,15 +33,15 @@ func (c *Core) SetConfig(now time.Time, cfg Config) {
 		}
 	}
 	for _, s := range c.servers {
-		if s.Health.Refusals() > 0 { // something may have been put right
+		if s.Health.Refusals() > 0 { // the cause of the refusal may be fixed
 			c.credentialsChanged(s)
 		}
 	}
 	c.cfg = cfg
-	c.rollout.wanted, c.maintenance.wanted = true, true
+	c.rollout.pending, c.maintenance.requested = true, true
 }
 
-// credentialsChanged lets a server be tried with other credentials.
+// credentialsChanged makes the pool try a server with the new credentials.
 func (c *Core) credentialsChanged(s *Server) {
 	s.Health.ForgetRefusals()
 	c.restartProbe(s)
@@ -62,9 +62,9 @@ func (c *Core) restartProbe(s *Server) {
 	}
 }
 
-// SetServers replaces the list of servers, and says what is known of names of which no server is
-// known. Those that are known by their URL stay who they are. Those that are not named any more
-// keep their connections until these are replaced.
+// SetServers replaces the list of servers; lookups has the names without a known server. Servers
+// with a known URL keep their state. Removed servers keep their connections until these are
+// replaced.
 func (c *Core) SetServers(now time.Time, endpoints []Endpoint, lookups Lookups) {
 	c.lookups = lookups
 	known := c.known()
@@ -90,13 +90,13 @@ func (c *Core) SetServers(now time.Time, endpoints []Endpoint, lookups Lookups) 
 		}
 	}
 	c.probeNow(now)
-	if c.rollout.wanted || slices.ContainsFunc(c.conns, (*Conn).isOpen) {
+	if c.rollout.pending || slices.ContainsFunc(c.conns, (*Conn).isOpen) {
 		c.startRollout(now)
 	}
 	c.settle(now)
 }
 
-// keep returns the known server with the endpoint's URL, which may be reached in another way now.
+// keep returns the known server with the endpoint's URL, and updates how it is reached.
 func (c *Core) keep(known []*Server, e Endpoint) *Server {
 	i := slices.IndexFunc(known, func(s *Server) bool { return s.URL == e.URL })
 	if i < 0 {
@@ -104,7 +104,7 @@ func (c *Core) keep(known []*Server, e Endpoint) *Server {
 	}
 	s := known[i]
 	same := s.Link == e.Link && !s.removed
-	s.Tier, s.Link, s.removed = e.Tier, e.Link, false // and the URL is read without a lock
+	s.Tier, s.Link, s.removed = e.Tier, e.Link, false // not the URL, which is read without the lock
 	if same {
 		return s
 	}
@@ -119,7 +119,7 @@ func (c *Core) keep(known []*Server, e Endpoint) *Server {
 	return s
 }
 
-// known are the servers of the configuration, and those that left it and still have connections.
+// known returns the servers of the configuration, and the removed ones that still have connections.
 func (c *Core) known() []*Server { return slices.Concat(c.servers, c.leaving) }
 
 // forgetServers drops the servers that left the configuration and have no connection any more.
@@ -130,20 +130,20 @@ func (c *Core) forgetServers() {
 	c.leaving = slices.DeleteFunc(c.leaving, func(s *Server) bool {
 		gone := s.load(Search)+s.load(Bind) == 0
 		if gone {
-			c.do(Forget{s})
+			c.emit(Forget{s})
 		}
 		return gone
 	})
 }
 
-// startRollout begins to replace what is outdated.
+// startRollout starts to replace outdated connections.
 func (c *Core) startRollout(now time.Time) {
 	c.rollout = rollout{active: true, began: now}
 	for _, l := range bothLanes {
 		c.lanes[l].rollout.replacements = 0
 	}
 	c.finishRollout(now)
-	c.maintenance.wanted = true
+	c.maintenance.requested = true
 }
 
 // finishRollout ends the rollout if no outdated connection is left, unless that is because the pool
@@ -153,11 +153,10 @@ func (c *Core) finishRollout(now time.Time) {
 		return
 	}
 	c.rollout.active, c.rollout.slot = false, nil
-	c.do(Reconfigured{now.Sub(c.rollout.began)})
+	c.emit(Reconfigured{now.Sub(c.rollout.began)})
 }
 
-// isOutdated reports whether a connection was made under a configuration that it does not fit any
-// more.
+// isOutdated reports whether a connection does not fit the current configuration.
 func (c *Core) isOutdated(conn *Conn) bool {
 	if conn.Lane == Search {
 		return hasOtherLink(conn) || c.hasOtherIdentity(conn)
@@ -167,8 +166,8 @@ func (c *Core) isOutdated(conn *Conn) bool {
 
 func hasOtherLink(conn *Conn) bool { return conn.Server.removed || conn.Link != conn.Server.Link }
 
-// hasOtherIdentity reports whether a connection was dialed as another service identity, if as one
-// at all. In the bind lane that does not matter any more once it is open.
+// hasOtherIdentity reports whether a connection was dialed as another service identity. In the bind
+// lane this does not matter once the connection is open.
 func (c *Core) hasOtherIdentity(conn *Conn) bool {
 	return (conn.Lane == Search || conn.AsService) && conn.Identity != c.cfg.Identity
 }
@@ -183,12 +182,12 @@ func (c *Core) outdated(l Lane) (n int) {
 	return n
 }
 
-// held counts the open connections of a lane.
-func (c *Core) held(l Lane) int {
+// openConns counts the open connections of a lane.
+func (c *Core) openConns(l Lane) int {
 	return c.counts[l][Available] + c.counts[l][InUse] + c.counts[l][Checking]
 }
 
-// roll closes what is more than MaxConns, and outdated connections for which there are
+// roll closes the connections in excess of MaxConns, and outdated connections that have
 // replacements, and dials the next replacement.
 func (c *Core) roll(now time.Time) {
 	for c.excess() > 0 && c.shrink() {
@@ -202,8 +201,7 @@ func (c *Core) roll(now time.Time) {
 	}
 }
 
-// excess is how many connections are more than MaxConns, which was lowered, and not yet being
-// closed.
+// excess counts the connections in excess of a lowered MaxConns that are not yet being closed.
 func (c *Core) excess() int { return c.counts.total() - c.counts.all(Closing) - c.cfg.MaxConns }
 
 // shrink closes an idle connection of the larger lane.
@@ -220,8 +218,8 @@ func (c *Core) shrink() bool {
 	return false
 }
 
-// closeReplaced closes idle outdated connections for which there are replacements. Those in use are
-// closed when they come back.
+// closeReplaced closes idle outdated connections for which there are replacements. Connections in
+// use are closed when they are released.
 func (c *Core) closeReplaced(l Lane) {
 	r := &c.lanes[l].rollout
 	for r.replacements > 0 {
@@ -255,13 +253,13 @@ func (c *Core) rollNext(l Lane, now time.Time) {
 	// for the replacement.
 	o := l.other()
 	full := c.counts.total() >= c.cfg.MaxConns
-	if !full && (reserved || !c.isHungry(o) || c.counts.size(o) >= c.share()) {
+	if !full && (reserved || !c.needsDial(o) || c.counts.size(o) >= c.share()) {
 		r.dialing = true
 		c.rollout.slot = nil
 		conn := c.dial(l, c.best(l), ForReplacement, 0, now)
-		if reserved { // its slot was somebody's, who has it back before callers give up waiting
-			conn.giveUpAt = now.Add(c.cfg.MaxWait / 2)
-			c.wakeBy(conn.giveUpAt)
+		if reserved { // it uses a slot taken from callers, who get it back before they give up
+			conn.cancelAt = now.Add(c.cfg.MaxWait / 2)
+			c.wakeBy(conn.cancelAt)
 		}
 		return
 	}
@@ -287,9 +285,9 @@ func (c *Core) replacementDialed(conn *Conn, outdated bool) {
 	}
 }
 
-// freesSlot reports whether a connection is closed so that a replacement has room: one of the same
-// kind if another is left; preferably one that can be had again at once, while it is not known
-// whether the new identity is accepted.
+// freesSlot reports whether a connection is closed to free a slot for a replacement. The last
+// outdated connection of a lane is never closed for that. Until the new identity is known to be
+// accepted, a connection that can be dialed again is preferred.
 func (c *Core) freesSlot(conn *Conn) bool {
 	if c.rollout.slot == nil || c.counts.all(Closing) > 0 || c.counts.total() != c.cfg.MaxConns {
 		return false
@@ -297,27 +295,29 @@ func (c *Core) freesSlot(conn *Conn) bool {
 	l, outdated := *c.rollout.slot, c.isOutdated(conn)
 	verified := c.isVerified(l)
 	if conn.Lane != l {
-		return outdated && c.held(conn.Lane) > 1 || !outdated && !verified && c.best(conn.Lane) != nil
+		return outdated && c.openConns(conn.Lane) > 1 || !outdated && !verified && c.best(conn.Lane) != nil
 	}
-	return outdated && c.held(l) > 1 && (verified || hasOtherLink(conn) || c.held(l.other()) == 0)
+	return outdated && c.openConns(l) > 1 && (verified || hasOtherLink(conn) || c.openConns(l.other()) == 0)
 }
 
-// isVerified reports whether a lane has connections of the current configuration: it works.
-func (c *Core) isVerified(l Lane) bool { return c.held(l) > c.outdated(l) }
+// isVerified reports whether a lane has connections of the current configuration, so that it is
+// known to work.
+func (c *Core) isVerified(l Lane) bool { return c.openConns(l) > c.outdated(l) }
 
 // freeSlot closes a connection for a replacement.
 func (c *Core) freeSlot(conn *Conn) {
 	if c.isOutdated(conn) {
-		c.lanes[conn.Lane].rollout.replacements-- // its replacement comes after it
+		c.lanes[conn.Lane].rollout.replacements-- // its replacement is dialed afterwards
 		c.close(conn, ReasonReplaced)
 		return
 	}
 	c.close(conn, ReasonRebalanced)
 }
 
-// replaceOnRelease says why a connection that comes back is closed for the configuration's sake, or
-// is empty: it is more than MaxConns, its replacement is there, or its replacement needs the slot.
-func (c *Core) replaceOnRelease(conn *Conn) Reason {
+// rolloutReason returns why the configuration requires a released connection to be closed: it
+// exceeds MaxConns, it has a replacement, or its slot is needed for one. It is empty if the
+// connection stays.
+func (c *Core) rolloutReason(conn *Conn) Reason {
 	r := &c.lanes[conn.Lane].rollout
 	switch {
 	case c.excess() > 0 && c.counts.size(conn.Lane) >= c.counts.size(conn.Lane.other()):
@@ -341,21 +341,20 @@ func (c *Core) replaceOnRelease(conn *Conn) Reason {
 // known to work.
 func (c *Core) mustKeep(conn *Conn) bool {
 	if c.cfg.MaxConns == 1 {
-		return false // the lanes take turns, whatever it costs
+		return false // the lanes have to share one connection
 	}
-	return conn.Lane == Search && conn.Server.Health.Refused() || c.isOutdated(conn) && c.held(conn.Lane) == 1
+	return conn.Lane == Search && conn.Server.Health.Refused() || c.isOutdated(conn) && c.openConns(conn.Lane) == 1
 }
 
-// isSurplus reports whether a connection to a suspect server is of no more use, since others serve
-// sooner than it can be checked.
+// isSurplus reports whether a connection to a suspect server is not needed, because another server
+// serves requests sooner than the connection can be checked.
 func (c *Core) isSurplus(conn *Conn) bool {
-	irreplaceable := conn.Lane == Search && conn.Server.Health.Refused() // another one may be refused as its replacement would
+	irreplaceable := conn.Lane == Search && conn.Server.Health.Refused() // the server would refuse its replacement
 	return c.firstUsable() != nil && !irreplaceable && (!c.isOutdated(conn) || c.isVerified(conn.Lane))
 }
 
-// exemptFromAge reports whether a connection goes on beyond its age: no replacement can be had, or
-// none is known to be. That is so if no server is usable and none waits to be tried for the first
-// time.
+// exemptFromAge reports whether a connection is used beyond its maximum age, because it cannot be
+// replaced, or may not be: no server is usable, and none has yet to be probed for the first time.
 func (c *Core) exemptFromAge(conn *Conn) bool {
 	if c.hasOtherIdentity(conn) {
 		return true

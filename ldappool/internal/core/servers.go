@@ -9,8 +9,8 @@ import (
 	"authsvc/ldappool/internal/health"
 )
 
-// changing applies a change to a server's health, and does what follows from another state.
-func (c *Core) changing(s *Server, op string, err error, now time.Time, change func(h *health.Server)) {
+// changeHealth applies a change to a server's health, and handles a change of its state.
+func (c *Core) changeHealth(s *Server, op string, err error, now time.Time, change func(h *health.Server)) {
 	from := s.Health.State
 	change(&s.Health)
 	c.wakeBy(s.Health.NextTick())
@@ -21,7 +21,7 @@ func (c *Core) changing(s *Server, op string, err error, now time.Time, change f
 	if from == health.Usable {
 		for _, conn := range c.conns {
 			if conn.Server == s && conn.Purpose != ForProbe {
-				c.cancelDial(conn) // requests are served sooner by another server, or rejected sooner
+				c.cancelDial(conn) // another server serves the requests, or they are rejected immediately
 			}
 		}
 		c.probeNow(now)
@@ -32,29 +32,29 @@ func (c *Core) changing(s *Server, op string, err error, now time.Time, change f
 				c.closeIdle(conn, ReasonServerDown)
 			}
 		})
-		c.cutSearches(s)
+		c.abortSearches(s)
 		s.Limits.Reset()
 	}
-	c.do(ServerChanged{s, from, to, op, err})
+	c.emit(ServerChanged{s, from, to, op, err})
 }
 
-// fault records something that failed and that may be the server's doing.
+// fault records a failure that the server may have caused.
 func (c *Core) fault(s *Server, op string, err error, refused bool, now time.Time) {
 	if c.closed {
 		return
 	}
-	c.changing(s, op, err, now, func(h *health.Server) { h.Fault(now, op, err, refused) })
+	c.changeHealth(s, op, err, now, func(h *health.Server) { h.Fault(now, op, err, refused) })
 }
 
-// recordOperation feeds the result of an operation to the server's circuit breaker. It opens only
-// if another server is usable: a bad answer is better than none.
+// recordOperation feeds the result of an operation to the server's circuit breaker. The breaker
+// opens only if another server is usable: a bad answer is better than none.
 func (c *Core) recordOperation(s *Server, o Outcome, now time.Time) {
 	failures, total := s.Health.Breaker.Record(now, o.Failed != nil)
 	if failures == 0 || c.closed || s.removed || !s.isUsable() || c.alternative(s) == nil {
 		return
 	}
-	err := fmt.Errorf("%d of the last %d operations failed, at last %w", failures, total, o.Failed)
-	c.changing(s, o.Op, err, now, func(h *health.Server) { h.Trip(now, o.Op, err) })
+	err := fmt.Errorf("%d of the last %d operations failed, the last with: %w", failures, total, o.Failed)
+	c.changeHealth(s, o.Op, err, now, func(h *health.Server) { h.Trip(now, o.Op, err) })
 }
 
 // probeNow probes the servers with an open breaker or a postponed probe if no server is usable,
@@ -65,7 +65,7 @@ func (c *Core) probeNow(now time.Time) {
 	}
 	for _, s := range c.servers {
 		if (s.Health.Breaker.Open || s.Health.Postponed) && s.Health.Probe == health.ProbeWaiting {
-			c.changing(s, "", nil, now, func(h *health.Server) { h.ProbeNow(now) })
+			c.changeHealth(s, "", nil, now, func(h *health.Server) { h.ProbeNow(now) })
 		}
 	}
 }
@@ -78,18 +78,18 @@ func (c *Core) probeSucceeded(conn *Conn, outdated bool, took time.Duration, now
 		return
 	}
 	if took > CheckTimeout/2 {
-		s.Limits.Stalled(now) // it was the server that was silent, and nothing on the way to it
+		s.Limits.Stalled(now) // the server itself was slow, and no firewall dropped connections
 	}
-	c.changing(s, "", nil, now, func(h *health.Server) { h.ProbeSucceeded(now) })
+	c.changeHealth(s, "", nil, now, func(h *health.Server) { h.ProbeSucceeded(now) })
 	for _, other := range c.conns {
 		if other != conn && other.Server == s && other.Purpose == ForProbe {
 			c.cancelDial(other)
 		}
 	}
-	c.maintenance.wanted = true
+	c.maintenance.requested = true
 }
 
-// probeAgain makes the probe due whose predecessor was for an earlier configuration.
+// probeAgain makes a new probe due after one for an earlier configuration.
 func (c *Core) probeAgain(s *Server) {
 	s.reprobe = false
 	s.Health.Probe = health.ProbeWaiting
@@ -98,8 +98,7 @@ func (c *Core) probeAgain(s *Server) {
 	}
 }
 
-// probeFailed finds out whether a server whose probe failed still serves the connections that it
-// has.
+// probeFailed finds out whether a server whose probe failed still serves its open connections.
 func (c *Core) probeFailed(conn *Conn, f Failure, outdated bool, now time.Time) {
 	s := conn.Server
 	switch {
@@ -111,9 +110,9 @@ func (c *Core) probeFailed(conn *Conn, f Failure, outdated bool, now time.Time) 
 		s.Health.ProbePostponed(now)
 		c.wakeBy(s.Health.NextTick())
 	case f.Busy && c.alternative(s) != nil:
-		c.settleProbe(s, f.Err, false, f.Refused, now) // it answers, which is not what it is there for
+		c.settleProbe(s, f.Err, false, f.Refused, now) // it answers, but does not serve
 	case f.Refused:
-		// The refusal is an answer, and no sign that it serves.
+		// A refusal is an answer, but does not show that the server serves.
 		c.settleProbe(s, f.Err, s.open(c.probeLane()) > 0, true, now)
 	default:
 		s.probeErr = f.Err
@@ -122,7 +121,7 @@ func (c *Core) probeFailed(conn *Conn, f Failure, outdated bool, now time.Time) 
 }
 
 // verify checks idle connections of a server whose probe failed, until one answers or times out. If
-// all are in use, the server is assumed to be alive: their operations will show otherwise.
+// all are in use, the server is assumed to be alive; otherwise their operations fail.
 func (c *Core) verify(s *Server, now time.Time) {
 	for _, l := range bothLanes {
 		if conn := c.findIdle(l, func(o *Conn) bool { return o.Server == s && c.mayCheck(o, now) }); conn != nil {
@@ -134,8 +133,8 @@ func (c *Core) verify(s *Server, now time.Time) {
 	c.settleProbe(s, s.probeErr, s.open(Search)+s.open(Bind) > s.counts.all(Closing), false, now)
 }
 
-// verified continues after the check of a connection to a server whose probe failed.
-func (c *Core) verified(s *Server, alive, timedOut bool, now time.Time) {
+// verifyDone continues after the check of a connection to a server whose probe failed.
+func (c *Core) verifyDone(s *Server, alive, timedOut bool, now time.Time) {
 	switch {
 	case s.probeErr == nil || c.closed:
 	case s.reprobe:
@@ -155,31 +154,32 @@ func (c *Core) settleProbe(s *Server, err error, alive, refused bool, now time.T
 	if s.isUsable() {
 		return // another probe succeeded meanwhile
 	}
-	c.changing(s, OpProbe, err, now, func(h *health.Server) { h.ProbeFailed(now, OpProbe, err, alive, refused) })
+	c.changeHealth(s, OpProbe, err, now, func(h *health.Server) { h.ProbeFailed(now, OpProbe, err, alive, refused) })
 	if c.isProbing(s) {
 		s.Health.ProbeStarted() // in addition
 	}
 }
 
 // markOrphansDown takes down the servers that cannot serve a login any more: suspect, without a
-// connection in the lane that logins begin in, and without a probe about to settle the matter.
+// connection in the lane that logins begin in, and without a probe running or due.
 func (c *Core) markOrphansDown(now time.Time) {
 	for _, s := range c.servers {
 		if s.Health.State == health.Suspect && s.Health.Probe == health.ProbeWaiting && s.open(c.probeLane()) == 0 {
-			c.changing(s, s.Health.LastOp, s.Health.LastErr, now, func(h *health.Server) { h.Orphan(now) })
+			c.changeHealth(s, s.Health.LastOp, s.Health.LastErr, now, func(h *health.Server) { h.MarkOrphaned(now) })
 		}
 	}
 }
 
-// cutSearches ends the searches at a server that went down, if another can do them: as lost with
-// their connections, they are sent again. Binds must not be sent twice and are left their time.
-func (c *Core) cutSearches(s *Server) {
+// abortSearches ends the searches at a server that went down, if another server can do them: they
+// are sent again, as after a lost connection. Binds must not be sent twice and are left to time
+// out.
+func (c *Core) abortSearches(s *Server) {
 	if c.alternative(s) == nil {
 		return
 	}
 	for _, conn := range c.conns {
 		if conn.Server == s && conn.Lane == Search && conn.Phase == InUse && !conn.acquired.IsZero() {
-			c.do(Cut{conn})
+			c.emit(Abort{conn})
 		}
 	}
 }
@@ -216,7 +216,7 @@ func (c *Core) LookupFailed(url string, err error) {
 	}
 }
 
-// ServerError puts a server's name to its error.
+// ServerError adds a server's URL to its error.
 type ServerError struct {
 	URL string
 	Err error
@@ -227,7 +227,8 @@ func (e *ServerError) Error() string { return e.URL + ": " + e.Err.Error() }
 // Unwrap returns the error.
 func (e *ServerError) Unwrap() error { return e.Err }
 
-// unavailable is the rejection of a request that no server can serve: what each was seen to do.
+// unavailable is the rejection of a request that no server can serve. It has the last error of each
+// server.
 func (c *Core) unavailable() *Rejection {
 	r := &Rejection{Kind: KindUnavailable}
 	if len(c.servers) == 1 && len(c.lookups.Errs) == 0 {
@@ -247,40 +248,41 @@ func (c *Core) unavailable() *Rejection {
 // watchdog finds servers that answer nothing while operations are under way, long before those time
 // out.
 type watchdog struct {
-	next    time.Time // zero: nothing is under way
-	last    time.Time // when it last looked
-	settled time.Time // since when it has looked at its pace
+	next      time.Time // zero if no operation is under way
+	last      time.Time // when it last looked
+	restarted time.Time // when it last started again after a stall
 }
 
 const (
-	// WatchPace is how often the watchdog looks while operations are under way.
-	WatchPace = 100 * time.Millisecond
-	// AskAfter is how long a server may answer nothing before another connection is checked.
-	AskAfter = 500 * time.Millisecond
+	// WatchInterval is how often the watchdog looks while operations are under way.
+	WatchInterval = 100 * time.Millisecond
+	// CheckSilentAfter is how long a server may answer nothing before another connection is
+	// checked.
+	CheckSilentAfter = 500 * time.Millisecond
 	// SilentAfter is how long a server may answer nothing before it is down: then that check has
 	// not been answered either.
-	SilentAfter = AskAfter + CheckTimeout
+	SilentAfter = CheckSilentAfter + CheckTimeout
 )
 
 // startWatch starts the watchdog with the first operation.
 func (c *Core) startWatch(now time.Time) {
 	if c.watchdog.next.IsZero() {
-		c.watchdog.next = now.Add(WatchPace)
+		c.watchdog.next = now.Add(WatchInterval)
 		c.wakeBy(c.watchdog.next)
 	}
 }
 
-// watch looks at the servers that have operations under way. If the watchdog itself is late it
-// starts again, because this process was stalled and not the server. With one server there is no
-// other to turn to, and it is waited for.
+// watch looks at the servers that have operations under way. If the watchdog itself ran late it
+// starts again, because this process was stalled and not the server. If there is no other usable
+// server, it waits for the silent one.
 func (c *Core) watch(now time.Time) {
 	w := &c.watchdog
 	if w.next.IsZero() || now.Before(w.next) {
 		c.wakeBy(w.next)
 		return
 	}
-	if now.Sub(w.last) > 3*WatchPace {
-		w.settled = now
+	if now.Sub(w.last) > 3*WatchInterval {
+		w.restarted = now
 	}
 	w.last, w.next = now, time.Time{}
 	if c.counts.all(InUse) == 0 || c.closed {
@@ -289,8 +291,8 @@ func (c *Core) watch(now time.Time) {
 	c.startWatch(now)
 	for _, s := range c.known() {
 		since, busy := c.unansweredSince(s)
-		if silent := now.Sub(since); busy && s.Health.State != health.Down && silent >= AskAfter && c.alternative(s) != nil {
-			c.alarm(s, silent, now)
+		if silent := now.Sub(since); busy && s.Health.State != health.Down && silent >= CheckSilentAfter && c.alternative(s) != nil {
+			c.handleSilence(s, silent, now)
 		}
 	}
 }
@@ -303,7 +305,7 @@ func (c *Core) unansweredSince(s *Server) (since time.Time, busy bool) {
 			since, busy = conn.acquired, true
 		}
 	}
-	for _, t := range []time.Time{s.Answered, c.watchdog.settled} {
+	for _, t := range []time.Time{s.Answered, c.watchdog.restarted} {
 		if t.After(since) {
 			since = t
 		}
@@ -311,19 +313,19 @@ func (c *Core) unansweredSince(s *Server) (since time.Time, busy bool) {
 	return since, busy
 }
 
-// alarm checks a connection to a silent server, or takes the server down if that was not answered
-// either.
-func (c *Core) alarm(s *Server, silent time.Duration, now time.Time) {
+// handleSilence checks a connection to a silent server, or takes the server down if that check was
+// not answered either.
+func (c *Core) handleSilence(s *Server, silent time.Duration, now time.Time) {
 	switch {
 	case silent >= SilentAfter:
-		c.changing(s, OpCheck, ErrSilent, now, func(h *health.Server) { h.Silent(now, OpCheck, ErrSilent) })
+		c.changeHealth(s, OpCheck, ErrSilent, now, func(h *health.Server) { h.Silent(now, OpCheck, ErrSilent) })
 		return
-	case s.asked:
+	case s.checkPending:
 		return
 	}
 	for _, l := range bothLanes {
 		if conn := c.findIdle(l, func(o *Conn) bool { return o.Server == s && c.mayCheck(o, now) }); conn != nil {
-			s.asked = true
+			s.checkPending = true
 			c.checkInBackground(conn, now)
 			return
 		}

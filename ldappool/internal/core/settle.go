@@ -6,14 +6,14 @@ import (
 	"authsvc/ldappool/internal/health"
 )
 
-// settle brings the pool to rest after an event: it probes servers that are due, serves requests,
-// dials for those that it cannot serve, and rejects those that nothing will serve.
+// settle does what follows from an event: it starts probes that are due, serves requests, dials for
+// requests that it cannot serve, and rejects requests that no server can serve.
 func (c *Core) settle(now time.Time) {
 	if c.closed {
 		c.drain()
 		return
 	}
-	c.startOwedProbes(now)
+	c.startReservedProbes(now)
 	urgent := c.firstUsable() == nil
 	if urgent {
 		c.startProbes(now)
@@ -21,12 +21,12 @@ func (c *Core) settle(now time.Time) {
 	c.markOrphansDown(now)
 	c.serve(now)
 	c.roll(now)
-	first, second := c.order()
+	first, second := c.laneOrder()
 	for _, l := range [2]Lane{first, second} {
 		c.dialFor(l, now)
-		c.rejectHopeless(l)
+		c.rejectUnservable(l)
 	}
-	if !urgent && !c.isHungry(first) && !c.isHungry(second) {
+	if !urgent && !c.needsDial(first) && !c.needsDial(second) {
 		c.startProbes(now)
 	}
 	c.forgetServers()
@@ -38,7 +38,7 @@ func (c *Core) drain() {
 	c.eachIdle(func(conn *Conn) { c.closeIdle(conn, ReasonClosed) })
 	if !c.drained && c.counts.all(InUse)+c.counts.all(Checking) == 0 {
 		c.drained = true
-		c.do(Drained{})
+		c.emit(Drained{})
 	}
 }
 
@@ -58,18 +58,18 @@ func (c *Core) serve(now time.Time) {
 	})
 }
 
-// order returns the lanes, the one that gets the next slot first: the smaller one, or the one whose
-// request has waited longer.
-func (c *Core) order() (first, second Lane) {
-	if c.goesFirst(Bind, c.counts.size(Search)) {
+// laneOrder returns the lanes, first the one that gets the next slot: the smaller lane, or the one
+// whose request has waited longer.
+func (c *Core) laneOrder() (first, second Lane) {
+	if c.hasPriority(Bind, c.counts.size(Search)) {
 		return Bind, Search
 	}
 	return Search, Bind
 }
 
-// goesFirst reports whether a lane gets the next slot, and not the other one, which has that many
+// hasPriority reports whether a lane gets the next slot before the other lane, which has that many
 // connections.
-func (c *Core) goesFirst(l Lane, others int) bool {
+func (c *Core) hasPriority(l Lane, others int) bool {
 	size := c.counts.size(l)
 	if size != others || c.queue.waiting[l][forConn] == 0 || c.queue.waiting[l.other()][forConn] == 0 {
 		return size < others
@@ -77,15 +77,15 @@ func (c *Core) goesFirst(l Lane, others int) bool {
 	return c.queue.find(func(r *Request) bool { return r.wait == forConn }).Lane == l
 }
 
-// isHungry reports whether requests wait that no dial under way will serve.
-func (c *Core) isHungry(l Lane) bool {
-	waiting := c.queue.hungry(l)
-	return waiting > 0 && waiting > c.coming(l)
+// needsDial reports whether more requests wait than the dials under way will serve.
+func (c *Core) needsDial(l Lane) bool {
+	waiting := c.queue.unserved(l)
+	return waiting > 0 && waiting > c.expectedDials(l)
 }
 
-// coming counts the connections being dialed that are likely to succeed: to servers that are
-// usable, and soon if another server can be dialed instead.
-func (c *Core) coming(l Lane) (n int) {
+// expectedDials counts the dials that are likely to succeed: those to usable servers, without slow
+// ones if another server can be dialed instead.
+func (c *Core) expectedDials(l Lane) (n int) {
 	if c.counts[l][Dialing]+c.counts[l][DialingSlow] == 0 {
 		return 0
 	}
@@ -96,20 +96,20 @@ func (c *Core) coming(l Lane) (n int) {
 		if !conn.IsDialing() || conn.Lane != l || s.removed || !s.isUsable() && (l != Bind || !c.servesRefused(s)) {
 			continue
 		}
-		if conn.Phase == Dialing || !alternative && !conn.hopeless {
+		if conn.Phase == Dialing || !alternative && !conn.overdue {
 			n++
 		}
 	}
 	return n
 }
 
-// dialFor dials for the requests of a lane that nothing serves.
+// dialFor dials for the waiting requests of a lane.
 func (c *Core) dialFor(l Lane, now time.Time) {
-	if c.queue.hungry(l) == 0 {
+	if c.queue.unserved(l) == 0 {
 		return
 	}
 	c.dialExcluding(l, now)
-	for c.isHungry(l) && c.mayDial(l, now) {
+	for c.needsDial(l) && c.mayDial(l, now) {
 		if !c.reserveSlot(l, false, now) {
 			c.cancelProbes()
 			c.wakeForSlot(l.other(), now)
@@ -117,12 +117,12 @@ func (c *Core) dialFor(l Lane, now time.Time) {
 		}
 		c.dial(l, c.best(l), ForCallers, 0, now)
 	}
-	if c.isHungry(l) {
+	if c.needsDial(l) {
 		c.abandonSlowDials(l, now)
 	}
 }
 
-// dialExcluding dials for the requests that want another server than one that could not serve them.
+// dialExcluding dials for requests that exclude a server, which could not serve them.
 func (c *Core) dialExcluding(l Lane, now time.Time) {
 	wanted := map[*Server]int{}
 	c.queue.each(func(r *Request) {
@@ -143,8 +143,8 @@ func (c *Core) dialExcluding(l Lane, now time.Time) {
 	}
 }
 
-// rejectHopeless rejects the requests of a lane if no server can serve them.
-func (c *Core) rejectHopeless(l Lane) {
+// rejectUnservable rejects the requests of a lane if no server can serve them.
+func (c *Core) rejectUnservable(l Lane) {
 	if c.queue.waiting[l][forConn] == 0 || c.mayServe(l) {
 		return
 	}
@@ -155,8 +155,8 @@ func (c *Core) rejectHopeless(l Lane) {
 	})
 }
 
-// mayServe reports whether a request of a lane can hope for a connection: one can be dialed, one is
-// there that may come back, or a probe is about to settle the matter.
+// mayServe reports whether a request of a lane can hope for a connection: a server can be dialed,
+// an open connection may be released, or a probe is running or due.
 func (c *Core) mayServe(l Lane) bool {
 	if c.best(l) != nil || c.lookups.Pending {
 		return true
@@ -174,13 +174,13 @@ func (c *Core) mayServe(l Lane) bool {
 	return false
 }
 
-// share is what each lane may always have of MaxConns.
+// share is the part of MaxConns that each lane is entitled to.
 func (c *Core) share() int { return max(c.cfg.MaxConns/2, 1) }
 
 // reserveSlot reports whether there is room for one more connection of a lane. If there is none it
-// may close an idle connection, whose slot is free when that is done: of the other lane what this
-// lane's share entitles it to, or what the other has not used for a while; for a probe any, unless
-// another server makes good use of them.
+// may close an idle connection, whose slot is free once it is closed. It takes a connection of the
+// other lane if this lane has less than its share, or if the other lane has not used the connection
+// for a while. For a probe it takes any, if no server is usable.
 func (c *Core) reserveSlot(l Lane, probe bool, now time.Time) bool {
 	if c.counts.total() < c.cfg.MaxConns {
 		return true
@@ -194,8 +194,9 @@ func (c *Core) reserveSlot(l Lane, probe bool, now time.Time) bool {
 	})
 	if conn == nil {
 		conn = c.findIdle(l, func(o *Conn) bool {
-			// Of its own, only what is as doubtful as a connection whose check is slow.
-			doubtful := c.queue.waiting[l][forCheckOrConn] > 0 && now.Sub(o.Quiet) > CheckAfter
+			// Of its own lane, only a connection that has been quiet as long as one whose check is
+			// slow.
+			doubtful := c.queue.waiting[l][forCheckOrConn] > 0 && now.Sub(o.LastReceived) > CheckAfter
 			return doubtful || probe && !c.mustKeep(o)
 		})
 	}
@@ -205,8 +206,8 @@ func (c *Core) reserveSlot(l Lane, probe bool, now time.Time) bool {
 	return false
 }
 
-// wakeForSlot schedules the moment at which an idle connection of a lane has not been used for so
-// long that the other lane may have it: nothing else need happen at that moment.
+// wakeForSlot schedules a tick for when an idle connection of a lane has been unused for so long
+// that the other lane may take its slot. No other event may occur at that time.
 func (c *Core) wakeForSlot(from Lane, now time.Time) {
 	if c.counts.all(Closing) > 0 || c.counts[from][Available] == 0 {
 		return
@@ -220,8 +221,8 @@ func (c *Core) wakeForSlot(from Lane, now time.Time) {
 	c.wakeBy(now.Add(max(wait, 0) + time.Millisecond))
 }
 
-// yieldsSlot reports whether a connection that comes back has to be closed to free its slot: for a
-// probe, or for the other lane if that has less than its share and requests that wait.
+// yieldsSlot reports whether a released connection is closed to free its slot: for a probe, or for
+// the other lane if that has less than its share and waiting requests.
 func (c *Core) yieldsSlot(conn *Conn, now time.Time) bool {
 	if c.counts.total() < c.cfg.MaxConns || c.counts.all(Closing) > 0 || c.mustKeep(conn) {
 		return false
@@ -230,5 +231,5 @@ func (c *Core) yieldsSlot(conn *Conn, now time.Time) bool {
 		return true
 	}
 	o := conn.Lane.other()
-	return c.isHungry(o) && c.counts.size(o) < c.share() && c.goesFirst(o, c.counts.size(conn.Lane)-1) && c.best(o) != nil
+	return c.needsDial(o) && c.counts.size(o) < c.share() && c.hasPriority(o, c.counts.size(conn.Lane)-1) && c.best(o) != nil
 }

@@ -43,9 +43,8 @@ func (c *Core) IsReady() bool { return c.ready }
 // IsClosed reports whether Close was called.
 func (c *Core) IsClosed() bool { return c.closed }
 
-// benefit is how long a suspect server is assumed to be what it was: a probe has settled the matter
-// by then.
-const benefit = 2 * time.Second
+// suspectGrace is how long a suspect server still counts as usable: a probe has ended by then.
+const suspectGrace = 2 * time.Second
 
 // IsUsable reports whether a login can succeed now: a server is usable, or became suspect a moment
 // ago, or one that is suspect or left the configuration still has connections of every lane that a
@@ -56,7 +55,7 @@ func (c *Core) IsUsable(now time.Time) bool {
 		case s.isUsable() && !s.removed:
 			return true
 		case s.Health.State == health.Down || !s.Ready:
-		case s.open(Bind) > 0 && (s.open(Search) > 0 || c.cfg.BindOnly), !s.removed && now.Sub(s.Health.Since) < benefit:
+		case s.open(Bind) > 0 && (s.open(Search) > 0 || c.cfg.BindOnly), !s.removed && now.Sub(s.Health.Since) < suspectGrace:
 			return true
 		}
 	}

@@ -13,7 +13,7 @@ import (
 func twoServers(t *testing.T) *world {
 	t.Helper()
 	w := newWorld(1, true)
-	w.calm = true
+	w.noFailures = true
 	w.do("configuration", func() {
 		w.core.SetConfig(w.now, Config{
 			MaxConns: 8, MinIdleConns: 1, MaxWaiters: 10, MaxWait: 2 * time.Second, MaxIdleTime: time.Hour,
@@ -46,11 +46,11 @@ func TestWatchdog_TakesDownAServerThatAnswersNothingWhileAnotherIsUsable(t *test
 	t.Parallel()
 	w := twoServers(t)
 	r := inUse(t, w)
-	w.calm = false // nothing is answered from here
+	w.noFailures = false // nothing is answered from here
 	one := r.Conn.Server
-	w.pass(SilentAfter - WatchPace)
+	w.pass(SilentAfter - WatchInterval)
 	require.Equal(t, health.Usable, one.Health.State)
-	w.pass(3 * WatchPace)
+	w.pass(3 * WatchInterval)
 	require.Equal(t, health.Down, one.Health.State)
 	require.NoError(t, w.err)
 }
@@ -59,16 +59,16 @@ func TestWatchdog_DoesNotTakeItsOwnLatenessForTheServersSilence(t *testing.T) {
 	t.Parallel()
 	w := twoServers(t)
 	r := inUse(t, w)
-	w.calm = false
+	w.noFailures = false
 	one := r.Conn.Server
-	w.pass(WatchPace)
+	w.pass(WatchInterval)
 	w.now = w.now.Add(3 * SilentAfter) // this process stands still
 	w.do("tick", func() { w.core.Tick(w.now) })
 	require.Equal(t, health.Usable, one.Health.State, "the process was stalled and not the server")
-	w.pass(AskAfter - WatchPace)
-	require.False(t, one.asked)
-	w.pass(2 * WatchPace)
-	require.True(t, one.asked || len(w.dials) > 0, "and then it looked for long enough")
+	w.pass(CheckSilentAfter - WatchInterval)
+	require.False(t, one.checkPending)
+	w.pass(2 * WatchInterval)
+	require.True(t, one.checkPending || len(w.dials) > 0, "and then it looked for long enough")
 	w.pass(SilentAfter)
 	require.Equal(t, health.Down, one.Health.State)
 	require.NoError(t, w.err)
@@ -79,7 +79,7 @@ func TestWatchdog_WaitsForTheOnlyServer(t *testing.T) {
 	w := twoServers(t)
 	w.do("servers", func() { w.core.SetServers(w.now, []Endpoint{{URL: "ldap://one"}}, Lookups{}) })
 	inUse(t, w)
-	w.calm = false
+	w.noFailures = false
 	w.pass(5 * SilentAfter)
 	require.Equal(t, health.Usable, w.core.servers[0].Health.State)
 	require.NoError(t, w.err)

@@ -50,7 +50,8 @@ type State struct {
 	Pending bool // a first lookup is running; servers may come of it
 }
 
-// Lookups looks names up in the DNS, as net.Resolver does. A nil Host leaves names as they are.
+// Lookups has the DNS lookups of net.Resolver. With a nil Host, names are not resolved to
+// addresses.
 type Lookups struct {
 	SRV  func(ctx context.Context, service, proto, name string) (string, []*net.SRV, error)
 	Host func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -58,10 +59,10 @@ type Lookups struct {
 
 // Resolver looks names up again and again.
 type Resolver struct {
-	lookups Lookups
-	found   func(State)  // called after a lookup that changed something
-	looked  func(Domain) // called after each lookup of a domain
-	wake    chan struct{}
+	lookups  Lookups
+	onChange func(State)  // called after a lookup that changed something
+	onLookup func(Domain) // called after each lookup of a domain
+	wake     chan struct{}
 
 	mu      sync.Mutex // guards what follows
 	urls    []string
@@ -70,14 +71,14 @@ type Resolver struct {
 	names   map[string]*name   // by host
 }
 
-// domain is what the DNS said of one.
+// domain is the last DNS answer about a domain.
 type domain struct {
 	Domain
 	canonical []string // the records of the last answer, in an order that does not depend on it
 	urls      []string // of the servers, first choice first
 }
 
-// name is what the DNS said of one.
+// name is the last DNS answer about a host name.
 type name struct {
 	tried     bool
 	addresses []string // sorted
@@ -87,7 +88,7 @@ type name struct {
 // each lookup of a domain.
 func New(lookups Lookups, found func(State), looked func(Domain)) *Resolver {
 	return &Resolver{
-		lookups: lookups, found: found, looked: looked, wake: make(chan struct{}, 1),
+		lookups: lookups, onChange: found, onLookup: looked, wake: make(chan struct{}, 1),
 		domains: map[string]*domain{}, names: map[string]*name{},
 	}
 }
@@ -153,7 +154,7 @@ func (r *Resolver) lookUpAll(ctx context.Context) time.Duration {
 	return next
 }
 
-// hosts are the names whose addresses are wanted.
+// hosts returns the names whose addresses are to be looked up.
 func (r *Resolver) hosts() (hosts []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -201,7 +202,7 @@ func (r *Resolver) lookUpHost(ctx context.Context, host string) {
 	state := r.stateLocked()
 	r.mu.Unlock()
 	if changed && ctx.Err() != context.Canceled {
-		r.found(state)
+		r.onChange(state)
 	}
 }
 
@@ -214,7 +215,7 @@ func (r *Resolver) withTimeout(ctx context.Context) (context.Context, context.Ca
 // lookUpDomain looks up the servers of a domain, and returns when to do so again.
 func (r *Resolver) lookUpDomain(ctx context.Context, url string) time.Duration {
 	within, cancel := r.withTimeout(ctx)
-	host := Domainname(url)
+	host := DomainName(url)
 	_, records, err := r.lookups.SRV(within, "ldap", "tcp", host)
 	cancel()
 	if ctx.Err() != nil {
@@ -228,15 +229,15 @@ func (r *Resolver) lookUpDomain(ctx context.Context, url string) time.Duration {
 	}
 	first := !d.Tried
 	changed, next := d.update(host, records, err, time.Now())
-	told, state := d.Domain, r.stateLocked()
+	reported, state := d.Domain, r.stateLocked()
 	r.mu.Unlock()
-	if changed || first || told.Err != nil {
-		r.found(state)
+	if changed || first || reported.Err != nil {
+		r.onChange(state)
 	}
-	if told.Since.IsZero() && told.Known > 0 {
-		told.Err = nil // it is about one of several records
+	if reported.Since.IsZero() && reported.Known > 0 {
+		reported.Err = nil // it is about one of several records
 	}
-	r.looked(told)
+	r.onLookup(reported)
 	return next
 }
 
@@ -246,7 +247,7 @@ var ErrNoService = errors.New("the domain has no LDAP service")
 
 // LookupDomain looks up the servers of an ldap+srv URL once.
 func LookupDomain(ctx context.Context, lookups Lookups, url string) ([]string, error) {
-	host := Domainname(url)
+	host := DomainName(url)
 	_, records, err := lookups.SRV(ctx, "ldap", "tcp", host)
 	var d domain
 	d.update(host, records, err, time.Now())
@@ -264,14 +265,14 @@ func (e *LookupError) Error() string { return "lookup of " + e.Name + ": " + e.E
 // Unwrap returns the cause.
 func (e *LookupError) Unwrap() error { return e.Err }
 
-// update takes over what a lookup found. What fails or finds nothing leaves the servers that are
-// known: a directory is more likely to be there than a resolver.
+// update applies the result of a lookup. A lookup that fails or finds nothing keeps the known
+// servers: a directory is more likely to be available than a resolver.
 func (d *domain) update(host string, records []*net.SRV, err error, now time.Time) (changed bool, next time.Duration) {
 	d.Tried = true
 	label := "_ldap._tcp." + host
-	if len(records) == 0 { // if there are some, err is about others that are no names
+	if len(records) == 0 { // if there are records, err is about others whose targets are not names
 		if err == nil {
-			err = errors.New("there are no such records")
+			err = errors.New("no such records")
 		}
 		d.Err = &LookupError{label, err}
 		if d.Since.IsZero() {
@@ -302,9 +303,9 @@ func (d *domain) update(host string, records []*net.SRV, err error, now time.Tim
 	return true, Interval
 }
 
-// Domainname returns the domain of an ldap+srv URL.
-func Domainname(url string) string {
-	u, _ := ldapurl.Parse(url) // whose URLs the pool has checked
+// DomainName returns the domain of an ldap+srv URL.
+func DomainName(url string) string {
+	u, _ := ldapurl.Parse(url) // the pool has checked it
 	return u.Host
 }
 
@@ -356,7 +357,7 @@ func (r *Resolver) serverURLsLocked() (urls []serverURL) {
 	return urls
 }
 
-// stateLocked puts together what is known. A name with one address is dialed by its name, which is
+// stateLocked returns the current State. A name with one address is dialed by its name, which is
 // looked up at each dial.
 func (r *Resolver) stateLocked() State {
 	var s State

@@ -10,12 +10,13 @@ const (
 	BreakerMin    = 5
 	// BreakerMaxPause bounds the pause between probes of a server whose breaker is open.
 	BreakerMaxPause = 30 * time.Second
-	// Settled is how long a server must have been usable before its recovery counts as lasting.
-	Settled = 30 * time.Second
+	// StableAfter is how long a server must have been usable before its recovery counts as lasting.
+	StableAfter = 30 * time.Second
 )
 
-// Breaker finds a server that answers probes and does not do its work. Open, the server is suspect
-// or down; half-open is a probe that binds and searches; a probe that succeeds closes it.
+// Breaker is a circuit breaker for a server that answers probes but fails operations. While it is
+// open the server is suspect or down. A probe that binds and searches is its half-open state; a
+// successful probe closes it.
 type Breaker struct {
 	Open bool
 
@@ -32,8 +33,8 @@ type attempt struct {
 }
 
 // Record adds one operation. It reports how many of how many recent operations failed if that is
-// too many, and zero otherwise. Soon after the breaker was closed one failure is enough: the probe
-// was mistaken before.
+// too many, and zero otherwise. Soon after the breaker was closed one failure is enough, because
+// the successful probe was not representative.
 func (b *Breaker) Record(now time.Time, failed bool) (failures, total int) {
 	b.recent[b.next] = attempt{now, failed}
 	b.next = (b.next + 1) % BreakerWindow
@@ -42,7 +43,7 @@ func (b *Breaker) Record(now time.Time, failed bool) (failures, total int) {
 	}
 	failures, total = b.count(now)
 	least := BreakerMin
-	if now.Sub(b.closed) < Settled {
+	if now.Sub(b.closed) < StableAfter {
 		least = 1
 	}
 	if total < least || 2*failures < total {
@@ -71,9 +72,9 @@ func (b *Breaker) Failing(now time.Time) bool {
 }
 
 // trip opens the breaker, and reports whether that is too soon after it was closed.
-func (b *Breaker) trip(now time.Time) (again bool) {
+func (b *Breaker) trip(now time.Time) (isRetry bool) {
 	b.Open = true
-	if now.Sub(b.closed) < Settled+b.pause {
+	if now.Sub(b.closed) < StableAfter+b.pause {
 		b.pause = min(2*b.pause, BreakerMaxPause)
 		return true
 	}

@@ -96,7 +96,7 @@ func TestServer_RefusalsAreTriedEverMoreRarely(t *testing.T) {
 	require.Zero(t, s.Refusals())
 }
 
-func TestServer_APostponedProbeTellsNothing(t *testing.T) {
+func TestServer_PostponedProbeProvesNothing(t *testing.T) {
 	t.Parallel()
 	s := newServer()
 	s.ProbeStarted()

@@ -20,9 +20,9 @@ const (
 	Down
 )
 
-// The pace of probes. A probe is one connection and one bind: one a second is a pace that no
-// directory notices, and the end of an outage is noticed soon. A refused service bind is different,
-// because it counts against the account.
+// The pace of probes. A probe is one connection and one bind: one a second is no load for a
+// directory, and the end of an outage is noticed soon. A refused service bind is different, because
+// it counts against the account.
 const (
 	ProbeMin   = 100 * time.Millisecond
 	ProbeMax   = time.Second
@@ -30,13 +30,13 @@ const (
 	RefusalMax = 15 * time.Minute
 )
 
-// Probe is where the probe of a server stands.
+// Probe is the phase of a server's probe.
 type Probe uint8
 
 // The phases of a probe.
 const (
 	ProbeWaiting Probe = iota // not due, or due at Server.ProbeAt
-	ProbeDue                  // waits for a place among the connections
+	ProbeDue                  // waits for a connection slot
 	ProbeRunning
 )
 
@@ -52,7 +52,7 @@ type Server struct {
 
 	Probe     Probe
 	ProbeAt   time.Time // when a waiting probe becomes due; zero if it does not
-	Postponed bool      // the last probe was given up for the sake of callers
+	Postponed bool      // the last probe was canceled to free its slot for callers
 
 	Breaker Breaker
 
@@ -77,9 +77,9 @@ func (s *Server) set(now time.Time, to State, op string, err error) {
 }
 
 // Fault records a failed dial, or an operation or check that timed out. It makes a usable server
-// suspect, and one probe settles it: immediately, unless the last immediate probe is very recent,
-// because a server may accept the service and cut whoever comes after. refused means that the
-// server rejected the service's credentials.
+// suspect and a probe due. The probe is immediate, unless the last immediate probe is very recent:
+// a server may accept the service's connections and drop later ones. refused means that the server
+// rejected the service's credentials.
 func (s *Server) Fault(now time.Time, op string, err error, refused bool) {
 	s.LastOp, s.LastErr = op, err
 	if s.State != Usable {
@@ -120,8 +120,8 @@ func (s *Server) ProbeFailed(now time.Time, op string, err error, alive, refused
 	s.probeIn(now, s.pause(now))
 }
 
-// ProbePostponed records that the running probe was given up for the sake of callers: nothing was
-// learnt.
+// ProbePostponed records that the running probe was canceled to free its slot for callers, without
+// a result.
 func (s *Server) ProbePostponed(now time.Time) {
 	s.Probe, s.Postponed = ProbeWaiting, true
 	s.probeIn(now, s.pause(now))
@@ -184,12 +184,12 @@ func (s *Server) Silent(now time.Time, op string, err error) {
 	}
 }
 
-// Orphan takes a suspect server down that has no connection left and no probe about to settle its
-// state.
-func (s *Server) Orphan(now time.Time) { s.set(now, Down, s.LastOp, s.LastErr) }
+// MarkOrphaned takes a suspect server down that has no connection left and no probe about to settle
+// its state.
+func (s *Server) MarkOrphaned(now time.Time) { s.set(now, Down, s.LastOp, s.LastErr) }
 
-// Trip opens the circuit breaker. A server that fails again soon after a probe closed its breaker
-// is down at once, and for longer.
+// Trip opens the circuit breaker. If the server fails again soon after a probe closed its breaker,
+// it is down immediately, and for longer.
 func (s *Server) Trip(now time.Time, op string, err error) {
 	to := Suspect
 	if s.Breaker.trip(now) {

@@ -12,9 +12,9 @@ const (
 	// minIdle is the least that a connection must have been quiet for its end to say anything about
 	// idling.
 	minIdle = 20 * time.Millisecond
-	// oneMoment is how far apart disconnects may be and still have one cause: a restart, an
+	// groupWithin is how far apart disconnects may be and still have one cause: a restart, an
 	// operator, a server that sheds load.
-	oneMoment = time.Second
+	groupWithin = time.Second
 	// disconnectsKept and disconnectsExpire bound the memory of disconnects, in number and in time.
 	disconnectsKept   = 8
 	disconnectsExpire = time.Hour
@@ -51,21 +51,21 @@ type survival struct {
 type Detector struct {
 	disconnects []disconnect // oldest first
 	survivals   []survival   // oldest first
-	news        bool         // something was recorded since the last call of Limit
+	pending     bool         // something was recorded since the last call of Limit
 }
 
-// Usable is the part of a limit that the pool makes use of.
-func Usable(limit time.Duration) time.Duration { return limit * 4 / 5 }
+// WithMargin returns the part of a limit that the pool uses.
+func WithMargin(limit time.Duration) time.Duration { return limit * 4 / 5 }
 
 // maxLag is how much later than its limit a server may disconnect: slapd looks once in a quarter of
 // the limit, and counts in whole seconds.
 func maxLag(limit time.Duration) time.Duration { return limit/4 + min(time.Second, limit/2) }
 
-// agree reports whether times between least and most can have one limit as their cause.
-func agree(least, most time.Duration) bool { return most <= least+maxLag(least) }
+// haveOneCause reports whether times between least and most can have one limit as their cause.
+func haveOneCause(least, most time.Duration) bool { return most <= least+maxLag(least) }
 
-// lowerBound is the least that a limit can be if the earliest disconnect came after idle: maxLag
-// solved for the limit, and never less than half of what was seen.
+// lowerBound returns the smallest limit that is possible if the earliest disconnect came after
+// idle: maxLag solved for the limit, and at least half of idle.
 func lowerBound(idle time.Duration) time.Duration {
 	return idle - max(idle/5, min(time.Second, idle/2))
 }
@@ -73,12 +73,12 @@ func lowerBound(idle time.Duration) time.Duration {
 // Disconnected records that a connection ended after having been quiet for idle; with silent, that
 // it did not answer a ping.
 func (d *Detector) Disconnected(at time.Time, idle time.Duration, silent bool) {
-	d.news = true
+	d.pending = true
 	if n := len(d.disconnects); n > 0 {
 		// Half of the longest idle time: disconnects by a limit are further apart, however short it
 		// is. Pings follow one another where a server is stalled.
 		last := &d.disconnects[n-1]
-		if at.Sub(last.first) < min(oneMoment, max(idle/2, last.maxIdle/2, jitter)) || silent && last.silent && at.Sub(last.last) <= pingSpacing {
+		if at.Sub(last.first) < min(groupWithin, max(idle/2, last.maxIdle/2, jitter)) || silent && last.silent && at.Sub(last.last) <= pingSpacing {
 			last.last = at
 			last.minIdle, last.maxIdle = min(last.minIdle, idle), max(last.maxIdle, idle)
 			last.silent = last.silent || silent
@@ -100,20 +100,20 @@ func (d *Detector) Survived(at time.Time, idle time.Duration) {
 // come back with another limit.
 func (d *Detector) Reset() { *d = Detector{} }
 
-// Stalled forgets the disconnects of a time in which the server answered nobody.
+// Stalled drops the disconnects of a time in which the server answered no connection.
 func (d *Detector) Stalled(at time.Time) {
 	d.disconnects = slices.DeleteFunc(d.disconnects, func(c disconnect) bool { return at.Sub(c.first) < stall })
 }
 
-// News reports whether a disconnect was recorded that Limit has not judged yet.
-func (d *Detector) News() bool { return d.news }
+// Pending reports whether a disconnect was recorded that Limit has not judged yet.
+func (d *Detector) Pending() bool { return d.pending }
 
 // Limit is how long a connection may be quiet, by the disconnects before healthy, when the server
-// is known to have answered; 0 if they prove nothing. quietest is the longest that an open
-// connection has been quiet at this moment.
-func (d *Detector) Limit(healthy time.Time, quietest time.Duration) time.Duration {
+// is known to have answered; 0 if they prove nothing. longestIdle is how long the most idle open
+// connection has been quiet now.
+func (d *Detector) Limit(healthy time.Time, longestIdle time.Duration) time.Duration {
 	n := len(d.disconnects)
-	d.news = n > 0 && !d.disconnects[n-1].first.Before(healthy)
+	d.pending = n > 0 && !d.disconnects[n-1].first.Before(healthy)
 	var seen []disconnect
 	for _, c := range d.disconnects {
 		if c.first.Before(healthy) && healthy.Sub(c.first) < max(disconnectsExpire, 4*c.maxIdle) {
@@ -126,17 +126,17 @@ func (d *Detector) Limit(healthy time.Time, quietest time.Duration) time.Duratio
 		if len(seen) < n {
 			return 0
 		}
-		if limit := d.prove(seen[len(seen)-n:], quietest); limit > 0 {
+		if limit := d.limitFrom(seen[len(seen)-n:], longestIdle); limit > 0 {
 			return limit
 		}
 	}
 	return 0
 }
 
-// prove returns the limit that these disconnects prove, or 0. Silence takes three: a server that
-// was stalled for a moment looks the same. It says only that the limit is shorter, because the
-// connection may have been dropped long before it was asked.
-func (d *Detector) prove(last []disconnect, quietest time.Duration) time.Duration {
+// limitFrom returns the limit that these disconnects prove, or 0. Failed pings must be three,
+// because a server that stalled for a moment looks the same. They show only an upper bound of the
+// limit, because the connection may have been dropped long before the ping.
+func (d *Detector) limitFrom(last []disconnect, longestIdle time.Duration) time.Duration {
 	least, most, conns, silent, closed := last[0].minIdle, last[0].maxIdle, 0, false, false
 	for _, c := range last {
 		least, most, conns = min(least, c.minIdle), max(most, c.maxIdle), conns+c.conns
@@ -146,7 +146,7 @@ func (d *Detector) prove(last []disconnect, quietest time.Duration) time.Duratio
 	if len(last) == 2 {
 		same = !silent && most <= least+least/20+min(jitter, least/10)
 	} else {
-		same = !closed || agree(least, most)
+		same = !closed || haveOneCause(least, most)
 	}
 	if !closed {
 		conns = 0 // one survivor is enough to disprove it
@@ -154,7 +154,7 @@ func (d *Detector) prove(last []disconnect, quietest time.Duration) time.Duratio
 	switch {
 	case !same, least < minIdle, d.disproved(last[0].first, last[len(last)-1].first, least, conns):
 		return 0
-	case !silent && !agree(least, quietest): // what was dropped silently may well be open here
+	case !silent && !haveOneCause(least, longestIdle): // connections that were dropped silently are still open here
 		return 0
 	}
 	return lowerBound(least)
@@ -174,7 +174,7 @@ func (d *Detector) disproved(first, last time.Time, least time.Duration, disconn
 			continue
 		}
 		survivors++
-		if survivors > disconnected || !agree(least, s.idle) {
+		if survivors > disconnected || !haveOneCause(least, s.idle) {
 			return true
 		}
 	}

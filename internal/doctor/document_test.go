@@ -1,0 +1,113 @@
+package doctor_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"authsvc/internal/doctor"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// update makes the tests write the doctor's output into its document instead of comparing the two.
+var update = flag.Bool("update", false, "rewrite the doctor's outputs in docs/doctor.md")
+
+const doctorDocument = "../../docs/doctor.md"
+
+// writing is locked while a test reads or writes the document.
+var writing sync.Mutex
+
+// documented compares the named part of the doctor's document with the doctor's output, or rewrites
+// that part.
+func documented(t *testing.T, part, text string) {
+	t.Helper()
+	if t.Failed() {
+		return // the output may be wrong
+	}
+	writing.Lock()
+	defer writing.Unlock()
+	data, err := os.ReadFile(doctorDocument)
+	require.NoError(t, err)
+	begin, end := "<!-- "+part+": written by go test ./internal/doctor -update -->\n", "<!-- end of "+part+" -->"
+	before, after, found := strings.Cut(string(data), begin)
+	require.True(t, found, "docs/doctor.md has no part %q", part)
+	was, after, found := strings.Cut(after, end)
+	require.True(t, found, "docs/doctor.md: no end of %q", part)
+	if !*update {
+		assert.Equal(t, was, text, "docs/doctor.md tells of something else: look at the difference, and rewrite it with -update")
+		return
+	}
+	require.NoError(t, os.WriteFile(doctorDocument, []byte(before+begin+text+end+after), 0o600)) //nolint:gosec // the document itself
+}
+
+const tableHead = "| what is wrong | the last lines |\n|---|---|\n"
+
+// row returns a line of the document's table: the last lines of a report.
+func row(t *testing.T, what string, steps []doctor.Step) string {
+	t.Helper()
+	var b bytes.Buffer
+	r := stable(t, steps)
+	(&doctor.Text{W: &b, Width: 1 << 20}).Summary(r)
+	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+	for i, line := range lines {
+		lines[i] = strings.NewReplacer("|", `\|`, "<", "&lt;", "*", `\*`).Replace(strings.TrimSpace(line))
+	}
+	return "| " + what + " | " + strings.Join(lines, "<br>") + " |\n"
+}
+
+// output returns a whole report as it is printed, in a fenced block below the command.
+func output(t *testing.T, command string, steps []doctor.Step) string {
+	t.Helper()
+	var b bytes.Buffer
+	r := stable(t, steps)
+	text := doctor.Text{W: &b, Width: 100}
+	for _, s := range r.Steps {
+		text.Write(s)
+	}
+	text.Summary(r)
+	return "```console\n$ " + command + "\n" + b.String() + "```\n"
+}
+
+// volatile lists what differs between runs, and what the document has instead.
+var volatile = []struct {
+	of  *regexp.Regexp
+	new string
+}{
+	{regexp.MustCompile(`(ldaps://[\w.]+):\d+`), "$1:636"},
+	{regexp.MustCompile(`(ldap://[\w.]+):\d+`), "$1:389"},
+	{regexp.MustCompile(`(127\.[\d.]+):\d{4,5}`), "$1:389"},
+	{regexp.MustCompile(`127\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.\d+\.\d+`), "127.0.0.2"}, // Samba's
+	{regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\dZ| UTC)`), "2026-01-02 15:04 UTC"},
+	{regexp.MustCompile(`\d+ (days|hours) left`), "90 days left"},
+	{regexp.MustCompile(`the limit is \d+ open files`), "the limit is 524288 open files"},
+	{regexp.MustCompile(`the directory accepts \d+ connections`), "the directory accepts 4096 connections"},
+	{regexp.MustCompile(`agree within \d+s`), "agree within 2s"},
+	{regexp.MustCompile(`TLS 1\.\d, TLS_\w+`), "TLS 1.3, TLS_AES_128_GCM_SHA256"},
+	// These depend on what else is installed with the directory.
+	{regexp.MustCompile(`SASL mechanisms: [^"]+`), "SASL mechanisms: GSSAPI, DIGEST-MD5, PLAIN"},
+	{regexp.MustCompile(`controls: \d+`), "controls: 13"},
+}
+
+// stable returns a report in which what differs between runs is replaced.
+func stable(t *testing.T, steps []doctor.Step) *doctor.Report {
+	t.Helper()
+	report := encoded(t, steps)
+	for _, v := range volatile {
+		report = v.of.ReplaceAllString(report, v.new)
+	}
+	var r doctor.Report
+	require.NoError(t, json.Unmarshal([]byte(report), &r))
+	for i := range r.Steps {
+		if r.Steps[i].TookMS > 0 {
+			r.Steps[i].TookMS = 1
+		}
+	}
+	return &r
+}
