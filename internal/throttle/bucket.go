@@ -111,8 +111,8 @@ func (b *bucket) dequeue(a *attempt) {
 	a.element = nil
 }
 
-// idle has the idle buckets as a [heap.Interface], first the one that expires first. The order is by
-// absolute times, so it does not change with time.
+// idle has the idle buckets as a [heap.Interface], first the one that expires first. The order is
+// by absolute times, so it does not change with time.
 type idle []*bucket
 
 // Len implements [heap.Interface].
