@@ -17,7 +17,7 @@ import (
 )
 
 // errNoBasic is the error of a request without credentials: it is no login.
-var errNoBasic = errors.New("Authorization: absent, or of another scheme than Basic")
+var errNoBasic = errors.New("no Authorization header, or one of another scheme than Basic")
 
 // What is wrong with the credentials of a request. The details name the field and the rule.
 var (
@@ -80,8 +80,9 @@ const (
 // headerRequireGroup is a header with a required group, like the parameter group.
 const headerRequireGroup = "Authsvc-Require-Group"
 
-// requirements reads the groups that a request requires: those of the query and of the header. Each group=a;b and each header is one requirement, which one of the groups between
-// the semicolons meets.
+// requirements reads the groups that a request requires: those of the query and of the header. Each
+// group=a;b and each header is one requirement, which one of the groups between the semicolons
+// meets.
 func requirements(r *http.Request) ([]auth.Requirement, error) {
 	query := r.URL.RawQuery
 	if strings.ContainsAny(query, "/?") {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fakeVerifier answers what it is told to, and remembers what it was asked.
+// fakeVerifier gives one answer, and keeps what it was asked.
 type fakeVerifier struct {
 	answer auth.Result
 	source auth.Source
@@ -84,8 +85,8 @@ func (h *harness) ask(t testing.TB, method, target string, header ...string) *ht
 func askOf(t testing.TB, handler http.Handler, method, target string, header ...string) *httptest.ResponseRecorder {
 	t.Helper()
 	req := httptest.NewRequest(method, target, nil)
-	for i := 0; i < len(header); i += 2 {
-		req.Header.Add(header[i], header[i+1])
+	for pair := range slices.Chunk(header, 2) {
+		req.Header.Add(pair[0], pair[1])
 	}
 	rec := httptest.NewRecorder()
 	handler.ServeHTTP(rec, req)

@@ -19,7 +19,7 @@ const maxGuesses = 3
 
 var errTooManyGuesses = errors.New("other passwords of the same name are still being tried")
 
-// remembered is what was learnt of credentials a moment ago.
+// remembered is what the directory has said of credentials.
 type remembered struct {
 	cache   *credcache.Cache[throttle.Account, *verified]
 	flights singleflight.Group // logins under way, by their credentials

@@ -50,8 +50,8 @@ const (
 	Accepted                // it was right within TTL
 )
 
-// Cache holds values of V, which describe users that have logged in, each with its account A. Its methods may be called by
-// several goroutines at once. Values are shared: nobody may change one.
+// Cache holds values of V, which describe users that have logged in, each with its account A. Its
+// methods may be called by several goroutines at once. Values are shared: nobody may change one.
 type Cache[A comparable, V any] struct {
 	cfg    Config
 	weigh  func(V) int

@@ -52,7 +52,6 @@ func TestID_PartsDoNotRunTogether(t *testing.T) {
 	c := newCache(minute)
 	require.NotEqual(t, c.ID("ab", "c").mac, c.ID("a", "bc").mac)
 	require.NotEqual(t, c.ID("", "abc").mac, c.ID("abc", "").mac)
-	require.Equal(t, c.ID("a", "b").mac, c.ID("a", "b").mac)
 	require.NotEqual(t, c.ID("a", "b").mac, newCache(minute).ID("a", "b").mac, "the key is random")
 }
 

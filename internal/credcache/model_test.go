@@ -46,7 +46,8 @@ func (d *directory) accepted(account, password string, from time.Time) bool {
 	return false
 }
 
-// told is what the model knows of a name and client: every answer of the directory that still counts.
+// told is what the model knows of a name and client: every answer of the directory that still
+// counts.
 type told struct {
 	account  string
 	accepted since            // value is the password

@@ -182,7 +182,8 @@ func (c *Cache[A, V]) expireLocked(now time.Time, e *entry[A, V]) (gone bool) {
 	return !counts
 }
 
-// openLocked returns the entry of an ID, empty if it was another account's. placeLocked must follow.
+// openLocked returns the entry of an ID, empty if it was another account's. placeLocked must
+// follow.
 func (c *Cache[A, V]) openLocked(now time.Time, id ID, account A) *entry[A, V] {
 	c.sweepLocked(now)
 	e := c.findLocked(now, id)

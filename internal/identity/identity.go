@@ -114,8 +114,8 @@ func parse(item string, attributes []string) (Header, error) {
 	return h, nil
 }
 
-// Of returns what headers say of a user. There is a value for each header, empty if there is nothing
-// to say: a header that is missing would leave a client's own in place behind some proxies.
+// Of returns what headers say of a user. There is a value for each header, empty if there is
+// nothing to say: a header that is missing would leave a client's own in place behind some proxies.
 func Of(headers []Header, u *User) Values {
 	v := Values{Values: make([]string, len(headers))}
 	listed, unsafe := separable(u.Groups)
@@ -179,7 +179,7 @@ func (h *Header) hasMore() bool {
 	})
 }
 
-// separable returns the groups that can be told apart in a list with commas, and the others.
+// separable returns the groups that a list with commas can hold, and the others.
 func separable(all []string) (listed, unsafe []string) {
 	isUnsafe := func(g string) bool {
 		return strings.ContainsFunc(g, func(r rune) bool { return r == ',' || unicode.IsControl(r) })
