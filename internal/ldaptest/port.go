@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strconv"
+	"testing"
 )
 
 const (
@@ -70,4 +71,16 @@ func (p *port) release() {
 	if p != nil {
 		_ = p.guard.Close()
 	}
+}
+
+// FreeAddr is a "127.0.0.1:port" for a server that cannot choose a port itself. Nobody else here
+// takes the port until the test ends.
+func FreeAddr(tb testing.TB) string {
+	tb.Helper()
+	p, err := claimPort(0)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(p.release)
+	return p.addr()
 }
