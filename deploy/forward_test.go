@@ -9,6 +9,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -125,14 +128,18 @@ func TestForward_FaultsAreNoAnswersAboutPasswords(t *testing.T) {
 		require.Equal(t, 200, f.do(t, request{path: "/", username: ldaptest.Username(plain), password: ldaptest.Password(plain)}).status)
 
 		a := f.do(t, request{path: "/", username: ldaptest.Username(hanging), password: ldaptest.Password(hanging)})
-		assert.Equal(t, 504, a.status)
+		if p.name == envoyName {
+			assert.Equal(t, 503, a.status)
+		} else {
+			assert.Equal(t, 504, a.status)
+		}
 		assert.Empty(t, a.header["Www-Authenticate"])
 
 		server.StopListening()
 		server.CloseAll()
 		a = f.do(t, request{path: "/", username: ldaptest.Username(away), password: ldaptest.Password(away)})
 		assert.Equal(t, 503, a.status)
-		assert.NotEmpty(t, a.header.Get("Retry-After"))
+		assert.Equal(t, p.name != envoyName, a.header.Get("Retry-After") != "")
 		assert.Empty(t, a.header["Www-Authenticate"])
 
 		authsvc.StopListening()
@@ -140,6 +147,43 @@ func TestForward_FaultsAreNoAnswersAboutPasswords(t *testing.T) {
 		a = f.do(t, request{path: "/", username: ldaptest.Username(plain), password: ldaptest.Password(plain)})
 		assert.Equal(t, p.away, a.status, "authsvc is away")
 		assert.Nil(t, a.got)
+	})
+}
+
+func TestForward_EveryStatusOfAuthsvc(t *testing.T) {
+	t.Parallel()
+	authsvc := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, _, _ := r.BasicAuth()
+		status, err := strconv.Atoi(name)
+		if err != nil {
+			panic(err)
+		}
+		if status == 429 || status >= 503 {
+			w.Header().Set("Retry-After", "7")
+		}
+		w.Header().Set("Content-Length", "0")
+		w.WriteHeader(status)
+	}))
+	t.Cleanup(authsvc.Close)
+	eachProduct(t, func(t *testing.T, p product) {
+		f := startFront(t, p, authsvc.Listener.Addr().String(), startApplication(t))
+		for _, status := range []int{400, 403, 429, 500, 503, 504} {
+			want, retryAfter := status, ""
+			if status == 429 || status >= 503 {
+				retryAfter = "7"
+			}
+			switch {
+			case p.name == envoyName && status >= 500:
+				want, retryAfter = 503, ""
+			case p.name == "nginx" && status == 400:
+				want = 500
+			}
+			a := f.do(t, request{path: "/", username: strconv.Itoa(status), password: "password"})
+			assert.Equal(t, want, a.status, status)
+			assert.Equal(t, retryAfter, a.header.Get("Retry-After"), status)
+			assert.Empty(t, a.header["Www-Authenticate"], status)
+			assert.Nil(t, a.got, status)
+		}
 	})
 }
 
@@ -155,7 +199,11 @@ func TestForward_GroupOfALocation(t *testing.T) {
 			assert.Equal(t, []string{"admins"}, a.got.Header["Remote-Groups"])
 		}
 		assert.Equal(t, 401, f.do(t, request{path: "/admin/"}).status)
-		for _, path := range []string{"/admin/", "/admin/x?y", "/%61dmin/", "/admin%2Fx", "/x/../admin/", "/x/%2e%2e/admin/", "//admin/", "/./admin/"} {
+		paths := []string{"/admin/", "/admin/x?y", "/%61dmin/", "/admin%2Fx", "/x/../admin/", "/x/%2e%2e/admin/", "//admin/", "/./admin/"}
+		if p.emulated {
+			paths = paths[:3]
+		}
+		for _, path := range paths {
 			a = f.do(t, request{path: path, username: ldaptest.Username(plain), password: ldaptest.Password(plain)})
 			assert.Nil(t, a.got, path)
 			if !strings.Contains(path, "..") && !strings.Contains(path, "%2e") && !strings.Contains(path, "./") {
@@ -244,14 +292,22 @@ func TestForward_WhatAuthsvcIsAsked(t *testing.T) {
 			require.NotNil(t, a.got, name)
 			assert.EqualValues(t, size, a.got.Body, name)
 			assert.Equal(t, "POST", a.got.Method, name)
-			assert.Equal(t, "127.0.0.5", a.got.Header.Get("X-Forwarded-For"), name)
+			forwardedFor := "127.0.0.5"
+			if p.name == envoyName {
+				forwardedFor = "192.0.2.1,127.0.0.5"
+			}
+			assert.Equal(t, forwardedFor, a.got.Header.Get("X-Forwarded-For"), name)
 			gots := asked.take()
 			require.Len(t, gots, 1, name)
 			g := gots[0]
 			assert.False(t, g.Announced, name)
 			assert.Zero(t, g.Body, name)
-			assert.Equal(t, "/auth/basic", strings.TrimSuffix(g.URI, "?"), name)
-			assert.Equal(t, []string{"127.0.0.5"}, g.Header["X-Forwarded-For"], name)
+			if p.name == envoyName {
+				assert.Equal(t, "/auth/basic/upload?q", g.URI, name)
+			} else {
+				assert.Equal(t, "/auth/basic", strings.TrimSuffix(g.URI, "?"), name)
+			}
+			assert.Equal(t, []string{forwardedFor}, g.Header["X-Forwarded-For"], name)
 			assert.Equal(t, []string{"Basic bmFtZTpwYXNzd29yZA=="}, g.Header["Authorization"], name)
 			for header, values := range g.Header {
 				assert.NotContains(t, values, "root", header)
@@ -284,14 +340,20 @@ func TestForward_PageLoad(t *testing.T) {
 	t.Parallel()
 	eachProduct(t, func(t *testing.T, p product) {
 		var binds atomic.Int32
+		arrived := make(chan struct{})
 		directory := ldaptest.NewDirectory()
 		server := ldaptest.NewServer(t, func(c *ldaptest.Conn, req ldaptest.Request) {
 			if req.Op == ldaptest.OpBind && req.DN == ldaptest.UserDN(plain) {
 				binds.Add(1)
+				select {
+				case <-arrived:
+				case <-c.Done():
+				}
 			}
 			directory.Handle(c, req)
 		})
-		f := startFront(t, p, startAuthsvc(t, server.URL()), startApplication(t))
+		counted := ldaptest.NewProxy(t, startAuthsvc(t, server.URL()))
+		f := startFront(t, p, counted.Addr(), startApplication(t))
 		answers, errs := make([]answer, 30), make([]error, 30)
 		var all sync.WaitGroup
 		for i := range answers {
@@ -299,6 +361,9 @@ func TestForward_PageLoad(t *testing.T) {
 				answers[i], errs[i] = f.try(request{path: fmt.Sprintf("/%d", i), username: ldaptest.Username(plain), password: ldaptest.Password(plain)})
 			})
 		}
+		// None of them is answered yet, so each has a connection to authsvc of its own.
+		ldaptest.Eventually(t, "all requests are at authsvc", func() bool { return counted.Accepted() >= len(answers) })
+		close(arrived)
 		all.Wait()
 		for i, a := range answers {
 			require.NoError(t, errs[i])
@@ -307,7 +372,8 @@ func TestForward_PageLoad(t *testing.T) {
 				assert.Equal(t, fmt.Sprintf("/%d", i), a.got.URI)
 			}
 		}
-		assert.EqualValues(t, 1, binds.Load(), "binds at the directory")
+		// A request that finds nothing remembered just before the login ends makes another.
+		assert.LessOrEqual(t, binds.Load(), int32(2), "binds at the directory")
 	})
 }
 
@@ -340,4 +406,37 @@ func TestForward_WebSocket(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, "hello", string(echoed))
 	})
+}
+
+// guideLocations are the locations for nginx in the guide: indented blocks that end with an empty
+// line.
+var guideLocations = regexp.MustCompile(`(?m)^    location .*\n(?:    .*\n)+`)
+
+func TestForward_LocationsOfTheGuide(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile("../docs/forward-auth.md")
+	require.NoError(t, err)
+	locations := guideLocations.FindAllString(string(guide), -1)
+	require.Len(t, locations, 2)
+	directory := ldaptest.NewServer(t, nil)
+	authsvc := startAuthsvc(t, directory.URL())
+	nginx := product{start: func(t *testing.T, a addresses) {
+		t.Helper()
+		startNginxWith(t, a, strings.Join(locations, ""))
+	}}
+	f := startFront(t, nginx, authsvc, startApplication(t))
+
+	a := f.do(t, request{method: "OPTIONS", path: "/api/x"})
+	assert.Equal(t, 204, a.status)
+	assert.Equal(t, "Authorization, Content-Type", a.header.Get("Access-Control-Allow-Headers"))
+	assert.Equal(t, 401, f.do(t, request{path: "/api/x"}).status)
+	assert.Equal(t, 401, f.do(t, request{method: "OPTIONS", path: "/x"}).status)
+	a = f.do(t, request{path: "/api/x", username: ldaptest.Username(plain), password: ldaptest.Password(plain), header: forged()})
+	assert.Equal(t, 200, a.status)
+	if assert.NotNil(t, a.got) {
+		assert.Equal(t, []string{ldaptest.Username(plain)}, a.got.Header["Remote-User"])
+	}
+	a = f.do(t, request{path: "/logout"})
+	assert.Equal(t, 204, a.status)
+	assert.Equal(t, `"cookies"`, a.header.Get("Clear-Site-Data"))
 }

@@ -28,16 +28,25 @@ const (
 type product struct {
 	name string
 	away int // status while authsvc cannot be reached
+	// emulated by this package instead of run
+	emulated bool
 	// start runs the recipe with other addresses until the test ends.
 	start func(t *testing.T, a addresses)
 }
+
+// envoyName is the proxy that turns each fault of authsvc into 503 without Retry-After, and that
+// leaves what a client says in X-Forwarded-For in front of the client's address.
+const envoyName = "envoy"
 
 // addresses replace those of a recipe.
 type addresses struct{ listen, authsvc, application string }
 
 // products are the reverse proxies that are tested.
 func products() []product {
-	return []product{{"nginx", 502, startNginx}, {"caddy", 502, startCaddy}, {"haproxy", 503, startHAProxy}}
+	return []product{
+		{name: "nginx", away: 502, start: startNginx}, {name: "caddy", away: 502, start: startCaddy}, {name: "haproxy", away: 503, start: startHAProxy},
+		{name: "traefik", away: 500, start: startTraefik, emulated: true}, {name: envoyName, away: 503, start: startEnvoy, emulated: true},
+	}
 }
 
 // recipe copies a recipe into a folder with pairs of addresses replaced, each of which must occur,
@@ -54,11 +63,18 @@ func recipe(t *testing.T, dir, file string, pairs ...string) string {
 	return file
 }
 
-// startNginx runs nginx as Debian does: the recipe is one of several files in conf.d.
+// startNginx runs nginx.
 func startNginx(t *testing.T, a addresses) {
 	t.Helper()
+	startNginxWith(t, a, "")
+}
+
+// startNginxWith runs nginx as Debian does: the recipe is one of several files in conf.d. The
+// locations are further ones.
+func startNginxWith(t *testing.T, a addresses, locations string) {
+	t.Helper()
 	dir := t.TempDir()
-	recipe(t, dir, "nginx/authsvc.conf", "listen "+recipeListen+";", "listen "+a.listen+";", recipeAuthsvc, a.authsvc, recipeApplication, a.application)
+	recipe(t, dir, "nginx/authsvc.conf", "    location / {", locations+"    location / {", "listen "+recipeListen+";", "listen "+a.listen+";", recipeAuthsvc, a.authsvc, recipeApplication, a.application)
 	main := "pid nginx.pid; daemon off; error_log stderr warn; worker_processes 1;\n"
 	if os.Getuid() == 0 {
 		main += "user root;\n" // who owns the folder
