@@ -408,6 +408,20 @@ func TestForward_WebSocket(t *testing.T) {
 	})
 }
 
+func TestForward_HAProxyDeniesWhatAFailingScriptHasNotDecided(t *testing.T) {
+	t.Parallel()
+	directory := ldaptest.NewServer(t, nil)
+	authsvc := startAuthsvc(t, directory.URL())
+	haproxy := product{start: func(t *testing.T, a addresses) {
+		t.Helper()
+		startHAProxyWith(t, a, "local answer =", "error('broken')\n\tlocal answer =")
+	}}
+	f := startFront(t, haproxy, authsvc, startApplication(t))
+	a := f.do(t, request{path: "/", username: ldaptest.Username(plain), password: ldaptest.Password(plain)})
+	assert.Equal(t, 502, a.status)
+	assert.Nil(t, a.got)
+}
+
 // guideLocations are the locations for nginx in the guide: indented blocks that end with an empty
 // line.
 var guideLocations = regexp.MustCompile(`(?m)^    location .*\n(?:    .*\n)+`)

@@ -103,8 +103,14 @@ func startCaddy(t *testing.T, a addresses) {
 // startHAProxy runs HAProxy.
 func startHAProxy(t *testing.T, a addresses) {
 	t.Helper()
+	startHAProxyWith(t, a)
+}
+
+// startHAProxyWith runs HAProxy with pairs of replacements in the script.
+func startHAProxyWith(t *testing.T, a addresses, pairs ...string) {
+	t.Helper()
 	dir := t.TempDir()
-	lua := recipe(t, dir, "haproxy/authsvc.lua")
+	lua := recipe(t, dir, "haproxy/authsvc.lua", pairs...)
 	file := recipe(t, dir, "haproxy/haproxy.cfg", "bind :"+recipeListen, "bind "+a.listen, "/etc/haproxy/authsvc.lua", lua,
 		recipeAuthsvc, a.authsvc, recipeApplication, a.application)
 	run(t, a.listen, exec.Command("haproxy", "-db", "-f", file))
