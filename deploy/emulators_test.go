@@ -34,7 +34,7 @@ func emulate(t *testing.T, a addresses, h http.Handler) {
 	t.Helper()
 	listener, err := net.Listen("tcp", a.listen)
 	require.NoError(t, err)
-	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: h}} //nolint:gosec // its clients are tests
+	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: h}}
 	server.Start()
 	t.Cleanup(server.Close)
 }
@@ -274,9 +274,9 @@ func (e *envoy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			delete(r.Header, name)
 		}
 	}
-	forwardedFor := append(r.Header["X-Forwarded-For"], clientAddr(r))
 	if e.UseRemoteAddress {
-		r.Header.Set("X-Forwarded-For", strings.Join(forwardedFor, ","))
+		r.Header.Add("X-Forwarded-For", clientAddr(r))
+		r.Header.Set("X-Forwarded-For", strings.Join(r.Header["X-Forwarded-For"], ","))
 	}
 	host := e.Routes.Hosts[0]
 	route := host.Routes[slices.IndexFunc(host.Routes, func(route envoyRoute) bool { return route.matches(r.URL.Path) })]
@@ -305,13 +305,13 @@ func (e *envoy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // ask reports whether a request is permitted. If it is not, ask has answered it.
 func (e *envoy) ask(w http.ResponseWriter, r *http.Request, f *envoyFilter) bool {
 	service := f.Typed.Service
-	req, err := http.NewRequestWithContext(r.Context(), r.Method, service.ServerURI.URI+service.PathPrefix+r.RequestURI, nil)
+	req, err := http.NewRequestWithContext(r.Context(), r.Method, service.ServerURI.URI+service.PathPrefix+r.RequestURI, nil) //nolint:gosec // as Envoy does
 	if err != nil {
 		panic(err)
 	}
 	req.Host = r.Host
-	allowed := append(f.Typed.AllowedHeaders.Patterns, struct{ Exact string }{"authorization"})
-	for _, p := range allowed {
+	req.Header["Authorization"] = r.Header["Authorization"]
+	for _, p := range f.Typed.AllowedHeaders.Patterns {
 		if values, ok := r.Header[http.CanonicalHeaderKey(p.Exact)]; ok {
 			req.Header[http.CanonicalHeaderKey(p.Exact)] = values
 		}

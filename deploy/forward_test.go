@@ -77,6 +77,7 @@ func TestForward_EveryOutcome(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 6, LDIF: directoryLDIF()})
 	eachProduct(t, func(t *testing.T, p product) {
+		t.Helper()
 		application := startApplication(t)
 		f := startFront(t, p, startAuthsvc(t, slapd.URL()), application)
 
@@ -116,6 +117,7 @@ func TestForward_EveryOutcome(t *testing.T) {
 func TestForward_FaultsAreNoAnswersAboutPasswords(t *testing.T) {
 	t.Parallel()
 	eachProduct(t, func(t *testing.T, p product) {
+		t.Helper()
 		directory := ldaptest.NewDirectory()
 		server := ldaptest.NewServer(t, func(c *ldaptest.Conn, req ldaptest.Request) {
 			if req.Op == ldaptest.OpBind && req.DN == ldaptest.UserDN(hanging) {
@@ -166,6 +168,7 @@ func TestForward_EveryStatusOfAuthsvc(t *testing.T) {
 	}))
 	t.Cleanup(authsvc.Close)
 	eachProduct(t, func(t *testing.T, p product) {
+		t.Helper()
 		f := startFront(t, p, authsvc.Listener.Addr().String(), startApplication(t))
 		for _, status := range []int{400, 403, 429, 500, 503, 504} {
 			want, retryAfter := status, ""
@@ -192,6 +195,7 @@ func TestForward_GroupOfALocation(t *testing.T) {
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 6, LDIF: directoryLDIF()})
 	authsvc := startAuthsvc(t, slapd.URL())
 	eachProduct(t, func(t *testing.T, p product) {
+		t.Helper()
 		f := startFront(t, p, authsvc, startApplication(t))
 		a := f.do(t, request{path: "/admin/", username: ldaptest.Username(admin), password: ldaptest.Password(admin)})
 		assert.Equal(t, 200, a.status)
@@ -236,6 +240,7 @@ func TestForward_ForgedHeaders(t *testing.T) {
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 6, LDIF: directoryLDIF()})
 	authsvc := startAuthsvc(t, slapd.URL())
 	eachProduct(t, func(t *testing.T, p product) {
+		t.Helper()
 		f := startFront(t, p, authsvc, startApplication(t))
 		a := f.do(t, request{path: "/", username: ldaptest.Username(plain), password: ldaptest.Password(plain), header: forged()})
 		require.Equal(t, 200, a.status)
@@ -260,6 +265,7 @@ func TestForward_UnusualCredentials(t *testing.T) {
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 6, LDIF: directoryLDIF()})
 	authsvc := startAuthsvc(t, slapd.URL())
 	eachProduct(t, func(t *testing.T, p product) {
+		t.Helper()
 		f := startFront(t, p, authsvc, startApplication(t))
 		for _, u := range unusual() {
 			a := f.do(t, request{path: "/", username: u.username, password: u.password})
@@ -276,6 +282,7 @@ func TestForward_WhatAuthsvcIsAsked(t *testing.T) {
 	t.Parallel()
 	const size = 10 << 20
 	eachProduct(t, func(t *testing.T, p product) {
+		t.Helper()
 		asked := new(recorder)
 		authsvc := httptest.NewServer(asked)
 		t.Cleanup(authsvc.Close)
@@ -321,6 +328,7 @@ func TestForward_ConnectionsAreKept(t *testing.T) {
 	directory := ldaptest.NewServer(t, nil)
 	authsvc := startAuthsvc(t, directory.URL())
 	eachProduct(t, func(t *testing.T, p product) {
+		t.Helper()
 		counted := ldaptest.NewProxy(t, authsvc)
 		f := startFront(t, p, counted.Addr(), startApplication(t))
 		for i := range 1000 {
@@ -339,6 +347,7 @@ func TestForward_ConnectionsAreKept(t *testing.T) {
 func TestForward_PageLoad(t *testing.T) {
 	t.Parallel()
 	eachProduct(t, func(t *testing.T, p product) {
+		t.Helper()
 		var binds atomic.Int32
 		arrived := make(chan struct{})
 		directory := ldaptest.NewDirectory()
@@ -382,6 +391,7 @@ func TestForward_WebSocket(t *testing.T) {
 	directory := ldaptest.NewServer(t, nil)
 	authsvc := startAuthsvc(t, directory.URL())
 	eachProduct(t, func(t *testing.T, p product) {
+		t.Helper()
 		f := startFront(t, p, authsvc, startApplication(t))
 		conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
 		require.NoError(t, err)

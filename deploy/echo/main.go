@@ -19,8 +19,9 @@ func main() {
 // echo writes the request's line and headers.
 func echo(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	if _, err := w.Write([]byte(r.Method + " " + r.RequestURI + "\n")); err != nil {
-		return
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, err := w.Write([]byte(r.Method + " " + r.RequestURI + "\n")) //nolint:gosec // it is plain text
+	if err == nil {
+		_ = r.Header.Write(w) // an error is a client that has gone away
 	}
-	_ = r.Header.Write(w) // the client has gone away
 }
