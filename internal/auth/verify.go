@@ -40,48 +40,64 @@ var (
 // would not let ask. A password that is neither the accepted one nor a rejected one takes the way
 // of every login. If it gets no verdict there, it is counted as a failure: it was compared.
 func (a *Authenticator) Verify(ctx context.Context, c Credentials) (Result, Source) {
-	m := a.remembered
-	if m == nil || c.Validate() != nil {
+	if a.remembered == nil || c.Validate() != nil {
 		return a.verifyAtDirectory(ctx, c).result, FromNothing
 	}
-	l := a.newLogin(c)
-	id := m.cache.ID(c.Username, c.Client)
+	id := a.remembered.cache.ID(c.Username, c.Client)
+	for {
+		if r, source, decided := a.verifyRemembered(ctx, c, id); decided {
+			return r, source
+		}
+	}
+}
+
+// verifyRemembered is Verify with a cache. decided is false if the directory has judged the
+// credentials since the cache was asked: then it has to be asked again.
+func (a *Authenticator) verifyRemembered(ctx context.Context, c Credentials, id credcache.ID) (r Result, source Source, decided bool) {
+	m, l := a.remembered, a.newLogin(c)
 	if _, known := m.cache.Account(l.began, id); !known {
-		return a.verifyOnce(ctx, c, id), FromDirectory
+		r, decided = a.verifyOnce(ctx, c, id, func() bool {
+			_, known := m.cache.Account(time.Now(), id)
+			return known
+		})
+		return r, FromDirectory, decided
 	}
 	endGuess, err := m.beginGuess(ctx, id, l.cfg.Timeout)
 	if err != nil {
-		return Result{Outcome: Overloaded, RetryAfter: retryAfter, Cause: err}, FromNothing
+		return Result{Outcome: Overloaded, RetryAfter: retryAfter, Cause: err}, FromNothing, true
 	}
 	defer endGuess()
 	account, known := m.cache.Account(time.Now(), id)
 	if !known { // any more
-		return a.verifyOnce(ctx, c, id), FromDirectory
+		return Result{}, FromNothing, false
 	}
 	if err := l.mayCompare(ctx, account); err != nil {
 		endGuess()
-		return l.visibleAnswer(resultOf(err)), FromNothing
+		return l.visibleAnswer(resultOf(err)), FromNothing, true
 	}
 	verdict, user := m.cache.Verify(time.Now(), id, c.Password)
 	switch verdict {
 	case credcache.Accepted:
 		endGuess()
-		return l.permit(ctx, c, user), FromCache
+		return l.permit(ctx, c, user), FromCache, true
 	case credcache.Rejected:
 		endGuess()
-		return l.visibleAnswer(Result{Outcome: InvalidPassword, Cause: errRejectedBefore}), FromCache
+		return l.visibleAnswer(Result{Outcome: InvalidPassword, Cause: errRejectedBefore}), FromCache, true
 	}
-	r := a.verifyOnce(ctx, c, id)
+	r, decided = a.verifyOnce(ctx, c, id, func() bool {
+		now, _ := m.cache.Verify(time.Now(), id, c.Password)
+		return now == credcache.Accepted || now == credcache.Rejected
+	})
 	switch {
-	case r.Outcome.IsVerdict():
+	case !decided, r.Outcome.IsVerdict():
 	case verdict == credcache.Unknown:
 		l.countGuess(ctx, account)
 	case r.Outcome.isDirectoryFault():
 		if verdict, user = m.cache.Verify(time.Now(), id, c.Password); verdict >= credcache.Stale {
-			return l.permit(ctx, c, user), FromStale
+			return l.permit(ctx, c, user), FromStale, true
 		}
 	}
-	return r, FromDirectory
+	return r, FromDirectory, decided
 }
 
 // mayCompare fails if the client has no attempt left on one of the accounts for which an attempt on
@@ -113,18 +129,24 @@ type decision struct {
 }
 
 // verifyOnce decides a request at the directory. While a login with the same credentials is under
-// way, it waits for that one instead of making another.
-func (a *Authenticator) verifyOnce(ctx context.Context, c Credentials, id credcache.ID) Result {
+// way, it waits for that one instead of making another. It decides nothing if such a login has just
+// ended, which known reports.
+func (a *Authenticator) verifyOnce(ctx context.Context, c Credentials, id credcache.ID, known func() bool) (r Result, decided bool) {
 	var own *decision
 	shared, _, _ := a.remembered.flights.Do(a.remembered.cache.Key(id, c.Password), func() (any, error) {
-		own = a.verifyAtDirectory(ctx, c)
+		if !known() {
+			own = a.verifyAtDirectory(ctx, c)
+		}
 		return own, nil
 	})
-	d := shared.(*decision)
-	if d == own || d.user == nil {
-		return d.result
+	switch d := shared.(*decision); {
+	case d == nil:
+		return Result{}, false
+	case d == own || d.user == nil:
+		return d.result, true
+	default:
+		return a.newLogin(c).permit(ctx, c, d.user), true
 	}
-	return a.newLogin(c).permit(ctx, c, d.user)
 }
 
 // verifyAtDirectory makes a login.

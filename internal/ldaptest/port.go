@@ -89,3 +89,15 @@ func ClosedAddr(tb testing.TB) string {
 	tb.Cleanup(func() { _ = c.Close() })
 	return c.LocalAddr().String()
 }
+
+// FreeAddr is a "127.0.0.1:port" for a server that cannot choose a port itself. Nobody else here
+// takes the port until the test ends.
+func FreeAddr(tb testing.TB) string {
+	tb.Helper()
+	p, err := claimPort(0)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(p.release)
+	return p.addr()
+}
