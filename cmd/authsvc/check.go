@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -26,6 +25,9 @@ const maxPasswordLine = 4096
 // errFailed is the result of a check that found a fault. The report describes the fault.
 var errFailed = errors.New("something failed")
 
+// errEmptyLine is the error of a password that is empty.
+var errEmptyLine = errors.New("it is empty")
+
 // check runs the doctor.
 func (p *program) check(ctx context.Context, args []string) error {
 	f := p.flags("check", checkAbout)
@@ -36,10 +38,8 @@ func (p *program) check(ctx context.Context, args []string) error {
 	if err := p.parse(f, args); err != nil {
 		return err
 	}
-	named := false
-	f.Visit(func(f *flag.Flag) { named = named || f.Name == "user" })
 	switch {
-	case named && *user == "":
+	case isSet(f, "user") && *user == "":
 		return &usageError{errors.New("check: -user must not be empty")}
 	case *withPassword && *user == "":
 		return &usageError{errors.New("check: -password-stdin needs -user")}
@@ -136,27 +136,43 @@ func (p *program) readPassword(ctx context.Context) (string, error) {
 		defer fmt.Fprintln(p.stderr)
 		defer restore()
 		fmt.Fprint(p.stderr, "Password: ")
-	} else if info, err := p.stdin.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+	} else if showsTyping(p.stdin) {
 		return "", errors.New("this terminal would show what is typed: give it through a pipe")
 	}
-	type answer struct {
-		line string
-		err  error
+	line, err := inputOf(ctx, p.stdin, readLine)
+	if err == nil && line == "" {
+		err = errEmptyLine
 	}
-	read := make(chan answer, 1)
+	return line, err
+}
+
+// inputOf is what read reads of r, or an error if ctx ends before.
+func inputOf(ctx context.Context, r io.Reader, read func(io.Reader) (string, error)) (string, error) {
+	type answer struct {
+		input string
+		err   error
+	}
+	answered := make(chan answer, 1)
 	go func() { // it may block for ever; then it ends with the process
-		line, err := readLine(p.stdin)
-		read <- answer{line, err}
+		input, err := read(r)
+		answered <- answer{input, err}
 	}()
 	select {
 	case <-ctx.Done():
 		return "", ctx.Err()
-	case a := <-read:
-		if a.err == nil && a.line == "" {
-			a.err = errors.New("it is empty")
-		}
-		return a.line, a.err
+	case a := <-answered:
+		return a.input, a.err
 	}
+}
+
+// showsTyping reports whether f may be a terminal whose echo cannot be turned off.
+func showsTyping(f *os.File) bool {
+	info, err := f.Stat()
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
 }
 
 // readLine reads up to a newline, which a shell's echo adds to a password, or to the end.
