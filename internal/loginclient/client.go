@@ -163,7 +163,7 @@ func (c *Client) failed(err error) error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: %s closed the connection before the end of its answer", ErrUnavailable, c.url)
 	}
-	// net/http's own errors repeat what the server sent, which can be the password that it was sent.
+	// The errors of net/http repeat what the server sent, which can be the password.
 	return fmt.Errorf("%w: %s does not answer as HTTP does", ErrSetup, c.url)
 }
 
