@@ -28,7 +28,7 @@ func TestReadAPIKey_TakesOneKeyAndRepeatsNone(t *testing.T) {
 		key, err := config.ReadAPIKey(file)
 		assert.Equal(t, c.key, key)
 		if c.wrong == "" {
-			assert.NoError(t, err)
+			require.NoError(t, err)
 			continue
 		}
 		require.ErrorContains(t, err, c.wrong)
