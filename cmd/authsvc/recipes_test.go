@@ -24,7 +24,7 @@ import (
 
 // recipe is a file of deploy, made ready to run here: its program, its URL, its files and what
 // replacements name are replaced by those of a test.
-func (f *frontage) recipe(name string, replacements ...string) string {
+func (f *frontage) recipe(name string, replacements map[string]string) string {
 	f.t.Helper()
 	text, err := os.ReadFile(filepath.FromSlash(deployed + name))
 	require.NoError(f.t, err)
@@ -36,9 +36,9 @@ func (f *frontage) recipe(name string, replacements ...string) string {
 		"https://authsvc.example.org:8080", strings.Replace(f.p.url, "127.0.0.1", "localhost", 1),
 		"/etc/authsvc/key", f.path("key"), "/etc/authsvc/ca.pem", f.path("ca.pem"),
 	).Replace(string(text))
-	for i := 0; i < len(replacements); i += 2 {
-		require.Contains(f.t, recipe, replacements[i])
-		recipe = strings.ReplaceAll(recipe, replacements[i], replacements[i+1])
+	for from, to := range replacements {
+		require.Contains(f.t, recipe, from)
+		recipe = strings.ReplaceAll(recipe, from, to)
 	}
 	return recipe
 }
@@ -98,7 +98,7 @@ func TestRecipe_PAM(t *testing.T) {
 	require.NoError(t, os.Mkdir(f.path("pam.d"), 0o700))
 	f.write("pam.d/other", "auth required pam_deny.so\naccount required pam_deny.so\n")
 	f.program()
-	f.write("pam.d/mail", f.recipe("pam/authsvc"))
+	f.write("pam.d/mail", f.recipe("pam/authsvc", nil))
 
 	accepted, saw := f.pamLogin("user1", ldaptest.Password(1))
 	require.True(t, accepted, saw)
@@ -165,7 +165,7 @@ func startApache(t *testing.T, f *frontage) *apache {
 		fmt.Fprintf(&conf, "LoadModule %[1]s_module /usr/lib/apache2/modules/mod_%[1]s.so\n", name)
 	}
 	fmt.Fprintf(&conf, "ServerRoot %[1]s\nDefaultRuntimeDir %[1]s\nPidFile %[1]s/pid\nErrorLog %[1]s/error.log\nServerName localhost\nListen %[2]s\nUser www-data\nGroup www-data\n", f.files, addr)
-	conf.WriteString(f.recipe("apache/authsvc.conf", "http://127.0.0.1:3000", application.URL))
+	conf.WriteString(f.recipe("apache/authsvc.conf", map[string]string{"http://127.0.0.1:3000": application.URL}))
 	f.write("apache.conf", conf.String())
 	f.public("..", "authsvc", "authsvc.test", "key", "ca.pem")
 	require.NoError(t, l.Close())
@@ -301,8 +301,8 @@ func startRadius(t *testing.T, f *frontage) (addr string) {
 	_, port, err := net.SplitHostPort(addr)
 	require.NoError(t, err)
 	f.write("radiusd.conf", strings.ReplaceAll(radiusConf, "DIR", f.files))
-	f.write("module", f.recipe("freeradius/mods-available/authsvc"))
-	f.write("site", f.recipe("freeradius/sites-available/authsvc", "ipaddr = *", "ipaddr = 127.0.0.1", "port = 1812", "port = "+port, "THE-KEY", shopKey))
+	f.write("module", f.recipe("freeradius/mods-available/authsvc", nil))
+	f.write("site", f.recipe("freeradius/sites-available/authsvc", map[string]string{"ipaddr = *": "ipaddr = 127.0.0.1", "port = 1812": "port = " + port, "THE-KEY": shopKey}))
 	require.NoError(t, l.Close())
 	output, err := os.Create(f.path("radius.log"))
 	require.NoError(t, err)

@@ -261,8 +261,13 @@ func TestAsk_SaysToTryAgainWhereNothingAnswers(t *testing.T) {
 	_, err = ask(t, "http://"+l.Addr().String())
 	require.ErrorIs(t, err, loginclient.ErrUnavailable)
 	for name, text := range map[string]string{"at once": "", "in the answer": "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{\"status\":0,"} {
-		_, err = ask(t, raw(t, func(c net.Conn) { _, _ = io.WriteString(c, text) }))
+		var asked atomic.Int32
+		_, err = ask(t, raw(t, func(c net.Conn) {
+			asked.Add(1)
+			_, _ = io.WriteString(c, text)
+		}))
 		require.ErrorIs(t, err, loginclient.ErrUnavailable, name)
+		require.EqualValues(t, 1, asked.Load(), "a password is tried once: the directory may have counted it")
 	}
 }
 
