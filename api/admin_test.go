@@ -42,7 +42,7 @@ func newStatusPage() *status.Page {
 
 // AdminHandler returns the admin listener's handler, with the status page if there is one.
 func (h *harness) AdminHandler(metrics http.Handler, page *status.Page) *admin.Listener {
-	l := admin.New(h.Server, admin.Config{Hosts: h.adminHosts, Metrics: metrics})
+	l := admin.New(h.Server, admin.Config{Hosts: h.adminHosts, Metrics: metrics, Forget: func(string) int { return 1 }})
 	if page != nil {
 		page.Mount(l)
 	}
@@ -69,7 +69,7 @@ func (h *harness) statusRequests(t *testing.T) (all []given) {
 		rec := httptest.NewRecorder()
 		handler.ServeHTTP(rec, req)
 		(&openAPIDoc{root: h.doc.root, admin: true}).checkResponse(t, req, rec)
-		all = append(all, given{method, path, rec.Code})
+		all = append(all, given{method, req.URL.Path, rec.Code})
 	}
 	for _, path := range []string{"/", "/api/status", "/api/status/events"} {
 		for _, method := range []string{http.MethodHead, http.MethodPost, http.MethodOptions} {
@@ -80,6 +80,9 @@ func (h *harness) statusRequests(t *testing.T) (all []given) {
 	}
 	ask(http.MethodGet, "/")
 	ask(http.MethodGet, "/api/status")
+	ask(http.MethodPost, "/api/cache/flush")
+	ask(http.MethodPost, "/api/cache/flush", "Origin")
+	ask(http.MethodPost, "/api/cache/flush?nonsense=x")
 
 	gone, leave := context.WithCancel(t.Context())
 	leave()

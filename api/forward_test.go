@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -79,7 +80,14 @@ func basic(credentials string) string {
 // ask serves one request of a reverse proxy on the main listener, whose answer has no body.
 func (h *harness) ask(t testing.TB, method, target string, header ...string) *httptest.ResponseRecorder {
 	t.Helper()
-	return askOf(t, h.Handler(), method, target, header...)
+	rec := askOf(t, h.Handler(), method, target, header...)
+	op, _ := h.doc.operation(http.MethodGet, "/auth/basic")
+	documented, ok := op["responses"].(object)[strconv.Itoa(rec.Code)]
+	require.True(t, ok, "%d is not documented", rec.Code)
+	for name, described := range h.doc.resolve(documented)["headers"].(object) {
+		require.Empty(t, h.doc.problems(h.doc.resolve(described)["schema"], rec.Header().Get(name), name))
+	}
+	return rec
 }
 
 func askOf(t testing.TB, handler http.Handler, method, target string, header ...string) *httptest.ResponseRecorder {
@@ -374,7 +382,9 @@ func TestForward_NeverReadsABody(t *testing.T) {
 func TestForward_APanicIsAFaultWithoutABody(t *testing.T) {
 	t.Parallel()
 	h, _, _ := forwarding(t, func(cfg *api.Config) { cfg.Forward.Verifier = nil })
-	require.Equal(t, 404, h.get(t, http.MethodGet, "/auth/basic").Code, "nobody serves reverse proxies")
+	rec := httptest.NewRecorder()
+	h.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/auth/basic", nil))
+	require.Equal(t, 404, rec.Code, "reverse proxies are not served")
 
 	h, _, answered := forwarding(t, func(cfg *api.Config) { cfg.Forward.Verifier = panicking{} })
 	require.Equal(t, 500, h.ask(t, http.MethodGet, "/auth/basic", "Authorization", basic("alice:secret")).Code)

@@ -29,7 +29,7 @@ func TestOpenAPI_HasExactlyTheRoutes(t *testing.T) {
 			}
 		}
 	}
-	require.ElementsMatch(t, h.Routes(), ofMain)
+	require.ElementsMatch(t, append(h.Routes(), "GET /auth/basic"), ofMain) // which any method is like
 	// What else the admin listener serves is no API of this service's: metrics, the profiler, the
 	// page's parts.
 	own := slices.DeleteFunc(h.AdminHandler(http.NotFoundHandler(), newStatusPage()).Routes(), func(route string) bool {
@@ -142,6 +142,11 @@ func TestOpenAPI_EveryDocumentedAnswerOccurs(t *testing.T) {
 	}
 	for _, request := range h.statusRequests(t) {
 		note(request.method, request.path, request.status)
+	}
+	forward, verifier, _ := forwarding(t)
+	for _, o := range auth.Outcomes() {
+		verifier.answer = auth.Result{Outcome: o, PasswordSeen: true, User: &auth.User{}}
+		note("GET", "/auth/basic", forward.ask(t, http.MethodGet, "/auth/basic", "Authorization", basic("alice:secret")).Code)
 	}
 	for path, item := range h.doc.root["paths"].(object) {
 		for method, op := range item.(object) {

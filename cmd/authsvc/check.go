@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"slices"
@@ -27,6 +26,9 @@ const maxPasswordLine = 4096
 // errFailed is the result of a check that found a fault. The report describes the fault.
 var errFailed = errors.New("a step failed")
 
+// errEmptyPassword is the error of a password that is empty.
+var errEmptyPassword = errors.New("the password must not be empty")
+
 // check runs the doctor.
 func (p *program) check(ctx context.Context, args []string) error {
 	f := p.flags("check", checkAbout)
@@ -37,10 +39,8 @@ func (p *program) check(ctx context.Context, args []string) error {
 	if err := p.parse(f, args); err != nil {
 		return err
 	}
-	named := false
-	f.Visit(func(f *flag.Flag) { named = named || f.Name == "user" })
 	switch {
-	case named && *user == "":
+	case isSet(f, "user") && *user == "":
 		return &usageError{errors.New("check: -user must not be empty")}
 	case *withPassword && *user == "":
 		return &usageError{errors.New("check: -password-stdin needs -user")}
@@ -132,10 +132,10 @@ func (p *program) readPassword(ctx context.Context) (string, error) {
 	if p.stdin == nil {
 		return "", errors.New("standard input is closed")
 	}
-	readPassword := func() (string, error) { return readLine(p.stdin) }
+	read := readLine
 	fd := int(p.stdin.Fd())
 	if state, err := term.GetState(fd); err == nil {
-		readPassword = func() (string, error) {
+		read = func(io.Reader) (string, error) {
 			line, err := term.ReadPassword(fd)
 			return string(line), err
 		}
@@ -143,23 +143,29 @@ func (p *program) readPassword(ctx context.Context) (string, error) {
 		defer func() { _ = term.Restore(fd, state) }() // nothing can be done if this fails
 		fmt.Fprint(p.stderr, "Password: ")
 	}
-	type answer struct {
-		line string
-		err  error
+	line, err := inputOf(ctx, p.stdin, read)
+	if line == "" && (err == nil || errors.Is(err, io.EOF)) {
+		err = errEmptyPassword
 	}
-	read := make(chan answer, 1)
+	return line, err
+}
+
+// inputOf returns what read reads of r, or an error if ctx ends before.
+func inputOf(ctx context.Context, r io.Reader, read func(io.Reader) (string, error)) (string, error) {
+	type answer struct {
+		input string
+		err   error
+	}
+	answered := make(chan answer, 1)
 	go func() { // it may block for ever; then it ends with the process
-		line, err := readPassword()
-		read <- answer{line, err}
+		input, err := read(r)
+		answered <- answer{input, err}
 	}()
 	select {
 	case <-ctx.Done():
 		return "", ctx.Err()
-	case a := <-read:
-		if a.line == "" && (a.err == nil || errors.Is(a.err, io.EOF)) {
-			a.err = errors.New("the password must not be empty")
-		}
-		return a.line, a.err
+	case a := <-answered:
+		return a.input, a.err
 	}
 }
 

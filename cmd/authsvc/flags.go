@@ -69,3 +69,9 @@ func (p *program) parse(f *flag.FlagSet, args []string) error {
 	}
 	return nil
 }
+
+// isSet reports whether a flag was given.
+func isSet(f *flag.FlagSet, name string) (set bool) {
+	f.Visit(func(given *flag.Flag) { set = set || given.Name == name })
+	return set
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"authsvc/internal/app"
 
@@ -27,6 +28,7 @@ usage: authsvc [command]
   serve         run the service, configured by the environment (the default)
   demo          run the service on an embedded directory with sample users
   check         check every step of a login: report what is wrong and how to fix it
+  login         ask a running authsvc about one login, from a script
   config        show every setting, its value and its source
   healthcheck   ask the local service whether a directory server is usable
   version       show the version
@@ -47,6 +49,15 @@ type usageError struct{ err error }
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
+// exitError ends the program with an exit code of its command's own.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
 func main() {
 	boundDecoder()
 	p := &program{environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
@@ -64,15 +75,21 @@ func boundDecoder() {
 // run runs a command to its end and gives the exit code.
 func (p *program) run(ctx context.Context, args []string) int {
 	err := p.command(ctx, args)
+	var own *exitError
 	var wrong *usageError
 	var setting *app.SettingError
 	switch {
 	case err == nil, errors.Is(err, errHelp):
 		return exitOK
+	case errors.As(err, &own):
+		if !errors.Is(err, errFailed) {
+			fmt.Fprintf(p.stderr, "authsvc: %v\n", err)
+		}
+		return own.code
 	case errors.As(err, &wrong), errors.As(err, &setting):
 		fmt.Fprintf(p.stderr, "authsvc: %v\n", err)
 		return exitUsage
-	case errors.Is(err, errFailed): // the report has said what
+	case errors.Is(err, errFailed): // standard output has said what
 		return exitFailed
 	}
 	fmt.Fprintf(p.stderr, "authsvc: %v\n", err)
@@ -92,6 +109,8 @@ func (p *program) command(ctx context.Context, args []string) error {
 		return p.demo(ctx, rest)
 	case "check":
 		return p.check(ctx, rest)
+	case "login":
+		return p.login(ctx, rest)
 	case "config":
 		return p.config(rest)
 	case "healthcheck":
@@ -103,4 +122,14 @@ func (p *program) command(ctx context.Context, args []string) error {
 		return err
 	}
 	return &usageError{fmt.Errorf("unknown command %q; try authsvc help", name)}
+}
+
+// variable returns the value of a variable of the environment, and whether it is there.
+func variable(environ []string, name string) (value string, ok bool) {
+	for _, e := range environ {
+		if value, ok = strings.CutPrefix(e, name+"="); ok {
+			return value, true
+		}
+	}
+	return "", false
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"regexp"
@@ -82,6 +84,69 @@ func TestTerminal_HidesATypedPassword(t *testing.T) {
 			everything.Wrote("terminal of "+t.Name(), seen.Bytes())
 			assert.NotContains(t, seen.String(), typed)
 			assert.True(t, shows(), "the terminal shows nothing any more")
+		})
+	}
+}
+
+// TestLogin_AsksOnATerminal for the name, which is shown, and for the password, which is not.
+func TestLogin_AsksOnATerminal(t *testing.T) {
+	t.Parallel()
+	const typed = "typed-at-login"
+	everything.Secret(typed)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if string(body) == `{"username":"alice","password":"`+typed+`"}` {
+			_, _ = io.WriteString(w, `{"status":0,"code":"ok","user":{"username":"alice"}}`)
+		}
+	}))
+	t.Cleanup(server.Close)
+	self, err := os.Executable()
+	require.NoError(t, err)
+	for name, c := range map[string]struct {
+		args []string
+		name string // "" if it is not asked for
+		keys string
+		code int
+	}{
+		"with a name that is typed": {nil, "alice", typed + "\n", 0},
+		"with -u":                   {[]string{"-u", "alice"}, "", typed + "\n", 0},
+		"with an empty password":    {[]string{"-u", "alice"}, "", "\n", exitRejected},
+		"up to ^C":                  {[]string{"-u", "alice"}, "", typed + "\x03", exitTryAgain},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			person, program := openTerminal(t)
+			cmd := exec.Command(self, append([]string{"login", "-url", server.URL}, c.args...)...)
+			cmd.Env = []string{asProgram + "=1", "GORACE=atexit_sleep_ms=0"}
+			cmd.Stdin, cmd.Stdout, cmd.Stderr = program, program, program
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+			require.NoError(t, cmd.Start())
+			var seen bytes.Buffer
+			b := make([]byte, 4096)
+			await := func(text string) {
+				for !bytes.Contains(seen.Bytes(), []byte(text)) {
+					n, err := person.Read(b)
+					require.NoError(t, err)
+					seen.Write(b[:n])
+				}
+			}
+			if c.name != "" {
+				await("Username: ")
+				_, err := person.WriteString(c.name + "\n")
+				require.NoError(t, err)
+			}
+			await("Password: ")
+			_, err := person.WriteString(c.keys)
+			require.NoError(t, err)
+			_ = cmd.Wait() // its code is asked for below
+			assert.Equal(t, c.code, cmd.ProcessState.ExitCode(), seen.String())
+			await(map[int]string{0: "accepted: alice", exitRejected: "rejected: password", exitTryAgain: "interrupted"}[c.code])
+			everything.Wrote("terminal of "+t.Name(), seen.Bytes())
+			assert.NotContains(t, seen.String(), typed)
+			assert.Contains(t, seen.String(), c.name)
+			after, err := unix.IoctlGetTermios(int(program.Fd()), unix.TCGETS)
+			require.NoError(t, err)
+			assert.NotZero(t, after.Lflag&unix.ECHO, "the terminal shows nothing any more")
 		})
 	}
 }

@@ -1,32 +1,39 @@
 package admin
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/url"
+	"strconv"
 )
 
-// pathFlush is where the cache of credentials is emptied.
+// pathFlush is where remembered credentials are forgotten.
 const pathFlush = "/api/cache/flush"
 
-// flush serves POST /api/cache/flush, or ?username=NAME for one user.
+// flush serves POST /api/cache/flush, and ?username=NAME for one user.
 func flush(forget func(username string) (accounts int)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query, err := url.ParseQuery(r.URL.RawQuery)
 		names, one := query["username"]
 		switch {
 		case err != nil, len(query) > 1, len(query) == 1 && !one:
-			http.Error(w, "query: only the parameter username is known", http.StatusBadRequest)
+			reply(w, http.StatusBadRequest, "text/plain; charset=utf-8", "query: only the parameter username is known\n")
 			return
 		case one && (len(names) != 1 || names[0] == ""):
-			http.Error(w, "username: must be one name", http.StatusBadRequest)
+			reply(w, http.StatusBadRequest, "text/plain; charset=utf-8", "username: must be one name\n")
 			return
 		}
 		username := ""
 		if one {
 			username = names[0]
 		}
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(map[string]int{"accounts": forget(username)}) // a client that left has no use for it
+		reply(w, http.StatusOK, "application/json", `{"accounts":`+strconv.Itoa(forget(username))+"}\n")
 	})
+}
+
+// reply writes a whole answer.
+func reply(w http.ResponseWriter, status int, contentType, body string) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(body)) // the client may have disconnected
 }
