@@ -264,7 +264,7 @@ func TestContract_EveryPathAndMethod(t *testing.T) {
 	}
 	for _, path := range []string{
 		"/", "//", "//auth", "/auth/", "/AUTH", "/Auth", "/%61uth", "/auth%2f", "/auth%00", "/./auth", "/x/../auth",
-		"/auth/basic", "/aut", "/authx", "/livez/", "/metrics", "/debug/pprof/", "/api/status", "/:path", "/*",
+		"/auth/basics", "/aut", "/authx", "/livez/", "/metrics", "/debug/pprof/", "/api/status", "/:path", "/*",
 	} {
 		rec := h.get(t, http.MethodPost, path)
 		require.Equal(t, http.StatusNotFound, rec.Code, path)
