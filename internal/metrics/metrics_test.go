@@ -338,6 +338,25 @@ var metricTests = []struct {
 	{name: "authsvc_throttle_waiting_attempts", drive: watchThrottle, want: map[string]string{"": "2"}},
 	{name: "authsvc_throttle_forgotten_total", drive: watchThrottle, want: map[string]string{"": "7"}},
 	{
+		name: "authsvc_forward_requests_total",
+		drive: func(m *Metrics, _ ldappool.Trace) {
+			count := m.CountForwards([]string{"allowed", "denied"})
+			count("allowed", auth.FromCache)
+			count("allowed", auth.FromCache)
+			count("denied", auth.FromDirectory)
+		},
+		want: map[string]string{
+			`{cache="hit",result="allowed"}`: "2", `{cache="miss",result="denied"}`: "1", `{cache="stale",result="allowed"}`: "0",
+		},
+	},
+	{
+		name: "authsvc_forward_cache_entries",
+		drive: func(m *Metrics, _ ldappool.Trace) {
+			m.WatchRemembered(func() (accepted, rejected int) { return 3, 1 })
+		},
+		want: map[string]string{`{verdict="accepted"}`: "3", `{verdict="rejected"}`: "1"},
+	},
+	{
 		name: "authsvc_throttle_refused_total", drive: watchThrottle,
 		want: map[string]string{`{limit="account_client"}`: "1", `{limit="account"}`: "2", `{limit="client"}`: "3", `{limit="client_site"}`: "4"},
 	},
