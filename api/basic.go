@@ -61,7 +61,7 @@ func basicCredentials(h http.Header) (username, password string, err error) {
 	case strings.ContainsFunc(username, unicode.IsControl), strings.ContainsFunc(password, unicode.IsControl):
 		return "", "", errControl
 	}
-	return username, password, nil
+	return strings.Clone(username), password, nil // what keeps the name must not keep the password
 }
 
 // What is wrong with the groups that a request requires.

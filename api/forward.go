@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"authsvc/internal/auth"
 	"authsvc/internal/clientaddr"
@@ -131,7 +132,16 @@ func (s *Server) forward(c echo.Context) error {
 	conn.Hold()
 	defer conn.Release()
 	r, source := s.forwarding.Verifier.Verify(req.Context(), creds)
-	return s.answerForward(c, r, source)
+	defer time.AfterFunc(heldAnswer, conn.Release).Stop() // as after a login
+	if r.Outcome == auth.BadRequest {                     // a name that no user can have
+		err = s.challenge(c, ForwardDenied, source)
+	} else {
+		err = s.answerForward(c, r, source)
+	}
+	if err != nil {
+		return err
+	}
+	return http.NewResponseController(c.Response().Writer).Flush()
 }
 
 // maxForwarded is how much of a forwarded host and path is logged, in bytes each.

@@ -136,8 +136,9 @@ func (s *Server) logPanic(c echo.Context, v any) {
 // describePanic tells what v is without repeating it: only the runtime's own texts are known to
 // hold nothing that a caller sent.
 func describePanic(v any) string {
-	if err, ok := v.(runtime.Error); ok {
-		return err.Error()
+	var fault runtime.Error
+	if err, ok := v.(error); ok && errors.As(err, &fault) { // singleflight wraps it
+		return fault.Error()
 	}
 	return fmt.Sprintf("%T", v)
 }

@@ -144,6 +144,7 @@ func TestOpenAPI_EveryDocumentedAnswerOccurs(t *testing.T) {
 		note(request.method, request.path, request.status)
 	}
 	forward, verifier, _ := forwarding(t)
+	note("GET", "/auth/basic", forward.ask(t, http.MethodGet, "/auth/basic?nonsense", "Authorization", basic("alice:secret")).Code)
 	for _, o := range auth.Outcomes() {
 		verifier.answer = auth.Result{Outcome: o, PasswordSeen: true, User: &auth.User{}}
 		note("GET", "/auth/basic", forward.ask(t, http.MethodGet, "/auth/basic", "Authorization", basic("alice:secret")).Code)

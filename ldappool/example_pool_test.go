@@ -177,7 +177,8 @@ func ExampleNew_servers() {
 	_, err = ldappool.New(ldappool.Config{Servers: []string{"ldap.example.org"}, MaxConns: -1})
 	fmt.Println(err)
 
-	// Output: Success says the second: true ldappool: Config.Servers: "ldap.example.org" is not a
-	// URL: want ldap://host:port, ldaps://host:port or ldapi://path and nothing else ldappool:
-	// Config.MaxConns is -1, the least is 1
+	// Output:
+	// Success says the second: true
+	// ldappool: Config.Servers: "ldap.example.org" is not a URL: must be ldap://host:port, ldaps://host:port or ldapi://path
+	// ldappool: Config.MaxConns is -1, but must be at least 1
 }

@@ -311,7 +311,7 @@ func TestTLS_LongChainEndsTheHandshake(t *testing.T) {
 	cert.TLS.Certificate = append(cert.TLS.Certificate, cert.TLS.Certificate[0])
 	_, err := f.login(f.client(f.ca, cert), "shop-key-one")
 	require.Error(t, err)
-	f.saidPart("more than 6 certificates or 16384 bytes of them")
+	f.saidPart("the chain must have at most 6 certificates and 16384 bytes")
 	assert.Zero(t, f.p.end(t))
 }
 

@@ -141,6 +141,7 @@ func (p *program) readPassword(ctx context.Context) (string, error) {
 		}
 		defer fmt.Fprintln(p.stderr)
 		defer func() { _ = term.Restore(fd, state) }() // nothing can be done if this fails
+		hideInput(fd)                                  // before the prompt: a program may answer it immediately
 		fmt.Fprint(p.stderr, "Password: ")
 	}
 	line, err := inputOf(ctx, p.stdin, read)

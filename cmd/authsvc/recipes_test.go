@@ -178,7 +178,6 @@ func startApache(t *testing.T, f *frontage) *apache {
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // its children end with it
 		_ = cmd.Wait()                          // by a signal
-		everything.Wrote("log of apache", []byte(a.logged()))
 	})
 	ldaptest.Eventually(t, "Apache answers", func() bool {
 		resp, err := a.user.Get(a.url)
@@ -318,7 +317,6 @@ func startRadius(t *testing.T, f *frontage) (addr string) {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait() // by a signal
 		output.Close()
-		everything.Wrote("log of freeradius", []byte(logged()))
 		if t.Failed() {
 			t.Log(logged())
 		}

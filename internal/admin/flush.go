@@ -15,6 +15,9 @@ func flush(forget func(username string) (accounts int)) http.Handler {
 		query, err := url.ParseQuery(r.URL.RawQuery)
 		names, one := query["username"]
 		switch {
+		case r.ContentLength != 0: // the name may be in it
+			reply(w, http.StatusBadRequest, "text/plain; charset=utf-8", "body: must be absent: the parameter username is one of the query\n")
+			return
 		case err != nil, len(query) > 1, len(query) == 1 && !one:
 			reply(w, http.StatusBadRequest, "text/plain; charset=utf-8", "query: only the parameter username is known\n")
 			return

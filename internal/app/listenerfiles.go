@@ -70,11 +70,11 @@ func (a *App) adoptFiles(f listenerFiles) {
 
 // adoptPool applies new settings of the pool. If the pool refuses one of them, it applies none.
 func (a *App) adoptPool(pool ldappool.Config) error {
+	a.logins.Forget("") // another directory may answer from now on, or another service identity see more
 	a.observers.reportDirectoryCertificates(pool.TLS)
 	if err := a.pool.Reconfigure(pool); err != nil {
 		return err
 	}
 	a.observers.reportOwnCertificates(pool.TLS, nil)
-	a.logins.Forget("") // another directory may answer now, or another service identity sees more
 	return nil
 }

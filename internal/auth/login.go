@@ -252,6 +252,7 @@ func (l *login) run(ctx context.Context) (r Result) {
 		var bound Result
 		bound, unanswered = l.tryPassword(ctx, id.user.DN)
 		r = r.followedBy(bound)
+		l.forget(r) // the decoy may fail
 	}
 	if l.needsDecoy(r) {
 		var notice string

@@ -2,9 +2,9 @@ package auth
 
 // Outcome is the outcome of one login. Its status, code and message never change. Outcomes up to
 // NotPermitted are verdicts of the directory. TooManyAttempts and BadRequest mean that no password
-// was tried, and CallerRefused that the caller may not ask. The others are faults, which say nothing
-// about the password. The zero value, and every undefined number, is InternalError, so that no
-// login is accepted by mistake.
+// was tried, and CallerRefused that the caller may not ask. The others are faults, which say
+// nothing about the password. The zero value, and every undefined number, is InternalError, so that
+// no login is accepted by mistake.
 type Outcome uint8
 
 // The outcomes, in order of status: 0 is OK.

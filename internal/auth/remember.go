@@ -1,8 +1,10 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,9 +14,9 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// maxGuesses is how many passwords of one name and client may be compared with the accepted one
-// before it is known what they came to. It bounds by how much the passwords compared can exceed
-// what the throttle allows.
+// maxGuesses is how many different passwords of one name and client may be compared with the
+// accepted one before it is known what they came to. It bounds by how much the passwords compared
+// can exceed what the throttle allows.
 const maxGuesses = 3
 
 var errTooManyGuesses = errors.New("other passwords of the same name are still being tried")
@@ -28,17 +30,18 @@ type remembered struct {
 	guesses map[credcache.ID]*guesses // guarded by mu; those under way
 }
 
-// verified is a user whose credentials were accepted. It is shared and not changed.
+// verified is a user whose credentials were accepted. It is shared; only spellings change.
 type verified struct {
 	User
 
-	groups *groupSet // nil if none are looked up
+	groups    *groupSet // nil if none are looked up
+	spellings sync.Map  // of groups that the directory takes for one of these: text to *group; few, for the proxies set them
 }
 
-// guesses are the comparisons under way of one name and client.
+// guesses are the passwords of one name and client that are compared and not yet decided.
 type guesses struct {
-	n     int
-	ended chan struct{} // closed when one ends
+	requests map[string]int // by password, as Cache.Key has it
+	ended    chan struct{}  // closed when one is decided
 }
 
 func newRemembered(cfg credcache.Config) *remembered {
@@ -60,15 +63,18 @@ func (v *verified) size() int {
 	return size
 }
 
-// beginGuess waits until a password of a name and client may be compared. end may be called more
-// than once.
-func (m *remembered) beginGuess(ctx context.Context, id credcache.ID, patience time.Duration) (end func(), err error) {
-	timeout := time.NewTimer(patience)
+// beginGuess waits until a password may be compared. end may be called more than once.
+func (l *login) beginGuess(ctx context.Context, id credcache.ID) (end func(), err error) {
+	if l.cfg.Throttle == nil {
+		return func() {}, nil // anybody may guess as often as they like
+	}
+	m, key := l.remembered, l.remembered.cache.Key(id, l.password)
+	timeout := time.NewTimer(cmp.Or(l.cfg.ThrottleWait, l.cfg.Timeout))
 	defer timeout.Stop()
 	for {
-		g, full := m.tryGuess(id)
+		full := m.tryGuess(id, key)
 		if full == nil {
-			return sync.OnceFunc(func() { m.endGuess(id, g) }), nil
+			return sync.OnceFunc(func() { m.endGuess(id, key) }), nil
 		}
 		select {
 		case <-full:
@@ -81,27 +87,32 @@ func (m *remembered) beginGuess(ctx context.Context, id credcache.ID, patience t
 }
 
 // tryGuess begins a guess, or returns what to wait for before the next try.
-func (m *remembered) tryGuess(id credcache.ID) (g *guesses, full <-chan struct{}) {
+func (m *remembered) tryGuess(id credcache.ID, key string) (full <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	g = m.guesses[id]
+	g := m.guesses[id]
 	if g == nil {
-		g = &guesses{ended: make(chan struct{})}
+		g = &guesses{map[string]int{}, make(chan struct{})}
 		m.guesses[id] = g
 	}
-	if g.n == maxGuesses {
-		return nil, g.ended
+	if g.requests[key] == 0 && len(g.requests) == maxGuesses {
+		return g.ended
 	}
-	g.n++
-	return g, nil
+	g.requests[key]++
+	return nil
 }
 
-func (m *remembered) endGuess(id credcache.ID, g *guesses) {
+func (m *remembered) endGuess(id credcache.ID, key string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	g := m.guesses[id]
+	if g.requests[key]--; g.requests[key] > 0 {
+		return
+	}
+	delete(g.requests, key)
 	close(g.ended)
 	g.ended = make(chan struct{})
-	if g.n--; g.n == 0 {
+	if len(g.requests) == 0 {
 		delete(m.guesses, id)
 	}
 }
@@ -110,15 +121,20 @@ func (m *remembered) endGuess(id credcache.ID, g *guesses) {
 // directory keeps out.
 func (l *login) attempt(ctx context.Context) Result {
 	r := l.run(ctx)
-	if l.remembered != nil && r.Outcome.keepsOut() {
-		l.remembered.cache.Drop(l.account())
-	}
+	l.forget(r)
 	return r
 }
 
-// attemptAndRemember is attempt, and remembers what the directory said of the credentials. In
-// uniform mode all that the caller sees as a wrong password is remembered as one: otherwise the
-// repetition of a password would be counted for some names and not for others.
+// forget drops what is remembered of an account that the directory keeps out.
+func (l *login) forget(r Result) {
+	if l.remembered != nil && r.Outcome.keepsOut() {
+		l.remembered.cache.Drop(l.account())
+	}
+}
+
+// attemptAndRemember is attempt, and remembers what the directory said of the credentials. All that
+// a stranger sees as a wrong password is remembered as one: otherwise the repetition of a password
+// would tell the names apart.
 func (l *login) attemptAndRemember(ctx context.Context, c Credentials) Result {
 	m := l.remembered
 	if m == nil {
@@ -130,8 +146,8 @@ func (l *login) attemptAndRemember(ctx context.Context, c Credentials) Result {
 	r := l.attempt(ctx)
 	switch {
 	case r.Outcome == OK:
-		m.cache.Accept(time.Now(), ticket, id, l.account(), l.password, &verified{*r.User, l.groupsFound})
-	case r.Outcome.IsVerdict() && l.throttleVerdict(r) == throttle.Failed:
+		m.cache.Accept(time.Now(), ticket, id, l.account(), l.password, &verified{User: *r.User, groups: l.groupsFound})
+	case r.Outcome.IsVerdict() && (l.throttleVerdict(r) == throttle.Failed || !r.PasswordSeen):
 		if r.Outcome.keepsOut() { // its account was dropped just now, which ends the ticket
 			ticket = m.cache.Begin(time.Now())
 			defer m.cache.End()
@@ -150,7 +166,9 @@ func (a *Authenticator) Forget(username string) (accounts int) {
 	case username == "":
 		return a.remembered.cache.DropAll()
 	}
-	return a.remembered.cache.DropName(username)
+	return a.remembered.cache.DropIf(func(name string, user *verified) bool {
+		return strings.EqualFold(name, username) || user != nil && strings.EqualFold(user.Username, username)
+	})
 }
 
 // Remembered returns of how many names and clients the accepted credentials are remembered, and of

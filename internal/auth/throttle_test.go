@@ -197,11 +197,15 @@ func TestThrottle_ExhaustedSpellingSendsNothing(t *testing.T) {
 type counting struct {
 	auth.Directory
 	searches, binds atomic.Int64
+	searchErr       atomic.Bool // a search fails
 	bind            func() (*ldappool.BindResult, error)
 }
 
 func (c *counting) SearchWithFilter(ctx context.Context, req *ldap.SearchRequest, f ldapconn.Filter) (*ldappool.SearchResult, error) {
 	c.searches.Add(1)
+	if c.searchErr.Load() {
+		return nil, ldappool.ErrUnavailable
+	}
 	return c.Directory.SearchWithFilter(ctx, req, f)
 }
 

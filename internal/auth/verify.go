@@ -33,7 +33,8 @@ var (
 // Verify decides the credentials of one of the many requests that a user sends to something behind
 // a reverse proxy. It differs from Authenticate in two ways: the directory is not asked again about
 // credentials that it has judged a moment ago, and the user must be in the groups that the request
-// requires. Only logins at the directory, and faults, are reported to the observer.
+// requires. Logins at the directory, refusals of the throttle, and faults are reported to the
+// observer.
 //
 // The order is the argument for its safety. The client's budget for the account is looked at before
 // a password is compared with what is remembered, so the cache answers nobody whom the throttle
@@ -45,9 +46,14 @@ func (a *Authenticator) Verify(ctx context.Context, c Credentials) (Result, Sour
 	}
 	id := a.remembered.cache.ID(c.Username, c.Client)
 	for {
-		if r, source, decided := a.verifyRemembered(ctx, c, id); decided {
-			return r, source
+		r, source, decided := a.verifyRemembered(ctx, c, id)
+		if !decided {
+			continue
 		}
+		if r.Outcome == TooManyAttempts {
+			source = FromNothing
+		}
+		return r, source
 	}
 }
 
@@ -55,43 +61,46 @@ func (a *Authenticator) Verify(ctx context.Context, c Credentials) (Result, Sour
 // credentials since the cache was asked: then it has to be asked again.
 func (a *Authenticator) verifyRemembered(ctx context.Context, c Credentials, id credcache.ID) (r Result, source Source, decided bool) {
 	m, l := a.remembered, a.newLogin(c)
-	if _, known := m.cache.Account(l.began, id); !known {
+	if _, _, known := m.cache.Account(l.began, id); !known {
 		r, decided = a.verifyOnce(ctx, c, id, func() bool {
-			_, known := m.cache.Account(time.Now(), id)
+			_, _, known := m.cache.Account(time.Now(), id)
 			return known
 		})
 		return r, FromDirectory, decided
 	}
-	endGuess, err := m.beginGuess(ctx, id, l.cfg.Timeout)
+	endGuess, err := l.beginGuess(ctx, id)
 	if err != nil {
-		return Result{Outcome: Overloaded, RetryAfter: retryAfter, Cause: err}, FromNothing, true
+		return l.report(ctx, c, Result{Outcome: Overloaded, RetryAfter: retryAfter, Cause: err}), FromNothing, true
 	}
 	defer endGuess()
-	account, known := m.cache.Account(time.Now(), id)
+	account, accepts, known := m.cache.Account(time.Now(), id)
 	if !known { // any more
 		return Result{}, FromNothing, false
 	}
 	if err := l.mayCompare(ctx, account); err != nil {
 		endGuess()
-		return l.visibleAnswer(resultOf(err)), FromNothing, true
+		return l.visibleAnswer(l.report(ctx, c, resultOf(err))), FromNothing, true
 	}
 	verdict, user := m.cache.Verify(time.Now(), id, c.Password)
+	if verdict != credcache.Unknown {
+		endGuess()
+	}
 	switch verdict {
 	case credcache.Accepted:
-		endGuess()
 		return l.permit(ctx, c, user), FromCache, true
 	case credcache.Rejected:
-		endGuess()
 		return l.visibleAnswer(Result{Outcome: InvalidPassword, Cause: errRejectedBefore}), FromCache, true
 	}
 	r, decided = a.verifyOnce(ctx, c, id, func() bool {
-		now, _ := m.cache.Verify(time.Now(), id, c.Password)
-		return now == credcache.Accepted || now == credcache.Rejected
+		latest, _ := m.cache.Verify(time.Now(), id, c.Password)
+		return latest == credcache.Accepted || latest == credcache.Rejected
 	})
 	switch {
-	case !decided, r.Outcome.IsVerdict():
-	case verdict == credcache.Unknown:
-		l.countGuess(ctx, account)
+	case !decided, r.Outcome.IsVerdict(), r.PasswordSeen:
+	case verdict == credcache.Unknown && accepts:
+		if m.cache.Guess(time.Now(), id, c.Password) {
+			l.countGuess(ctx, account)
+		}
 	case r.Outcome.isDirectoryFault():
 		if verdict, user = m.cache.Verify(time.Now(), id, c.Password); verdict >= credcache.Stale {
 			return l.permit(ctx, c, user), FromStale, true
@@ -113,12 +122,14 @@ func (l *login) mayCompare(ctx context.Context, account throttle.Account) error 
 }
 
 // countGuess counts a password that was compared with the accepted one, was another, and got no
-// verdict. An account that is exhausted already needs no count.
+// verdict.
 func (l *login) countGuess(ctx context.Context, account throttle.Account) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.cfg.Timeout)
-	defer cancel()
-	if reserved, err := l.reserve(ctx, account); err == nil {
-		reserved.settle(ctx, throttle.Failed)
+	if l.cfg.Throttle == nil {
+		return
+	}
+	accounts, n := l.accounts(account)
+	for _, a := range accounts[:n] {
+		l.cfg.Throttle.Count(ctx, a, l.client)
 	}
 }
 
@@ -158,7 +169,7 @@ func (a *Authenticator) verifyAtDirectory(ctx context.Context, c Credentials) *d
 		if r.Outcome != OK {
 			return r
 		}
-		d.user = &verified{*r.User, l.groupsFound}
+		d.user = &verified{User: *r.User, groups: l.groupsFound}
 		return l.require(ctx, c, r, d.user)
 	}))
 	return d
@@ -170,10 +181,16 @@ func (l *login) permit(reqCtx context.Context, c Credentials, user *verified) Re
 	defer cancel()
 	r := l.require(ctx, c, Result{Outcome: OK, PasswordSeen: true, DN: user.DN}, user)
 	if r.Outcome.IsFault() {
-		l.phases.Total = time.Since(l.began)
-		r.Server, r.Phases = l.server, l.phases
-		l.observer.LoginDone(ctx, c, r)
+		return l.report(ctx, c, r)
 	}
+	return r
+}
+
+// report reports a result that no login at the directory has, and returns it.
+func (l *login) report(ctx context.Context, c Credentials, r Result) Result {
+	l.phases.Total = time.Since(l.began)
+	r.Server, r.Phases = l.server, l.phases
+	l.observer.LoginDone(context.WithoutCancel(ctx), c, r)
 	return r
 }
 
@@ -182,7 +199,7 @@ func (l *login) permit(reqCtx context.Context, c Credentials, user *verified) Re
 func (l *login) require(ctx context.Context, c Credentials, r Result, user *verified) Result {
 	u := user.User
 	if c.Forward != nil && len(c.Forward.Required) > 0 {
-		held, err := l.heldOf(ctx, c.Forward.Required, user.groups)
+		held, err := l.heldOf(ctx, c.Forward.Required, user)
 		if err != nil {
 			return r.followedBy(resultOf(err))
 		}
@@ -192,33 +209,54 @@ func (l *login) require(ctx context.Context, c Credentials, r Result, user *veri
 	return r
 }
 
-// heldOf returns the names of those groups found that the requirements list. One of each must be
-// found.
-func (l *login) heldOf(ctx context.Context, required []Requirement, found *groupSet) ([]string, error) {
+// heldOf returns the names of those of a user's groups that the requirements list. One of each must
+// be held. A directory that does not answer matters only if no other alternative permits.
+func (l *login) heldOf(ctx context.Context, required []Requirement, user *verified) ([]string, error) {
 	if l.groups == nil {
 		return nil, asError(Result{Outcome: InternalError, Cause: errNoGroups})
 	}
 	held := []string{}
 	for _, alternatives := range required {
 		permitted := false
+		var fault error
 		for _, item := range alternatives {
-			r := parseRequired(item)
-			g := r.exact(found, l.groups.NameAttribute)
-			if g == nil {
-				var err error
-				if g, err = l.equivalent(ctx, r, found); err != nil {
-					return nil, err
-				}
+			g, err := l.heldGroup(ctx, item, user)
+			if err != nil {
+				fault = err
 			}
-			if g != nil {
-				permitted = true
+			if g == nil {
+				continue
+			}
+			permitted = true
+			if g.name != "" {
 				held = append(held, g.name)
 			}
 		}
-		if !permitted {
+		switch {
+		case permitted:
+		case fault != nil:
+			return nil, fault
+		default:
 			return nil, asError(Result{Outcome: NotPermitted, Cause: errNotInAskedGroup})
 		}
 	}
 	slices.Sort(held)
 	return slices.Compact(held), nil
+}
+
+// heldGroup returns that of a user's groups which a request requires, or nil. What the directory
+// says of another spelling is remembered with the user.
+func (l *login) heldGroup(ctx context.Context, item string, user *verified) (*group, error) {
+	r := parseRequired(item)
+	if g := r.exact(user.groups, l.groups.NameAttribute); g != nil {
+		return g, nil
+	}
+	if known, ok := user.spellings.Load(item); ok {
+		return known.(*group), nil
+	}
+	g, err := l.equivalent(ctx, r, user.groups)
+	if g != nil {
+		user.spellings.Store(item, g)
+	}
+	return g, err
 }

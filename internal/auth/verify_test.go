@@ -168,6 +168,85 @@ func TestVerify_AGuessThatGetsNoVerdictIsCounted(t *testing.T) {
 	requireVerified(t, a, auth.TooManyAttempts, auth.FromNothing, device, "user0", "password0")
 }
 
+// unavailable is what a directory that is away answers to a bind.
+func unavailable() (*ldappool.BindResult, error) { return nil, ldappool.ErrUnavailable }
+
+func TestVerify_APasswordThatIsRepeatedInAnOutageCountsOnce(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
+	d := &counting{Directory: newPool(t, s.URL())}
+	a, _ := newAuthenticator(t, throttled(t, remembering(byFilter()), 3, 100), d)
+	requireVerified(t, a, auth.OK, auth.FromDirectory, device, "user0", "password0")
+	d.bind = unavailable
+	for range 20 { // a phone with an old password
+		requireVerified(t, a, auth.DirectoryUnavailable, auth.FromDirectory, device, "user0", "old")
+	}
+	var page sync.WaitGroup
+	for range 30 { // a page load with a new one
+		page.Go(func() { verify(a, device, "user0", "new") })
+	}
+	page.Wait()
+	requireVerified(t, a, auth.OK, auth.FromCache, device, "user0", "password0")
+	d.bind = nil
+	requireVerified(t, a, auth.InvalidPassword, auth.FromDirectory, device, "user0", "new")
+}
+
+func TestVerify_FaultsCountNothingWithoutAnAcceptedPasswordOrWithTheRightOne(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
+	d := &counting{Directory: newPool(t, s.URL())}
+	a, _ := newAuthenticator(t, throttled(t, remembering(byFilter()), 2, 100), d)
+	requireVerified(t, a, auth.InvalidPassword, auth.FromDirectory, device, "user0", "typo")
+	d.bind = unavailable
+	for i := range 5 {
+		requireVerified(t, a, auth.DirectoryUnavailable, auth.FromDirectory, device, "user0", fmt.Sprint("password", i))
+	}
+	d.bind = nil
+	requireVerified(t, a, auth.OK, auth.FromDirectory, device, "user0", "password0")
+}
+
+func TestVerify_TheSameWrongPasswordOccupiesOnePlace(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
+	d := &counting{Directory: newPool(t, s.URL())}
+	a, _ := newAuthenticator(t, throttled(t, remembering(byFilter()), 5, 100), d)
+	requireVerified(t, a, auth.OK, auth.FromDirectory, device, "user0", "password0")
+	hangs := make(chan struct{})
+	d.bind = func() (*ldappool.BindResult, error) { <-hangs; return nil, ldappool.ErrTimeout }
+	var phone sync.WaitGroup
+	for range 10 {
+		phone.Go(func() { verify(a, device, "user0", "old") })
+	}
+	ldaptest.Eventually(t, "the bind hangs", func() bool { return d.binds.Load() == 2 })
+	requireVerified(t, a, auth.OK, auth.FromCache, device, "user0", "password0")
+	close(hangs)
+	phone.Wait()
+}
+
+func TestVerify_APageIsServedStaleWhileTheDirectoryHangs(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
+	d := &counting{Directory: newPool(t, s.URL())}
+	cfg := remembering(byFilter(), func(c *credcache.Config) { c.TTL, c.Stale = time.Nanosecond, time.Hour })
+	a, _ := newAuthenticator(t, throttled(t, cfg, 3, 100), d)
+	requireVerified(t, a, auth.OK, auth.FromDirectory, device, "user0", "password0")
+	hangs := make(chan struct{})
+	d.bind = func() (*ldappool.BindResult, error) { <-hangs; return nil, ldappool.ErrTimeout }
+	var page sync.WaitGroup
+	var stale atomic.Int64
+	for range 30 {
+		page.Go(func() {
+			if r, source := verify(a, device, "user0", "password0"); r.Outcome == auth.OK && source == auth.FromStale {
+				stale.Add(1)
+			}
+		})
+	}
+	ldaptest.Eventually(t, "the bind hangs", func() bool { return d.binds.Load() == 2 })
+	close(hangs)
+	page.Wait()
+	require.EqualValues(t, 30, stale.Load())
+}
+
 func TestVerify_AnAccountThatIsKeptOutIsForgotten(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
@@ -189,6 +268,7 @@ func TestVerify_AnAccountThatIsKeptOutIsForgotten(t *testing.T) {
 	}
 	requireVerified(t, a, auth.OK, auth.FromCache, device, "user0", "password0")
 	require.Equal(t, 1, a.Forget("USER0"))
+	require.Zero(t, a.Forget("USER0"))
 	requireVerified(t, a, auth.OK, auth.FromDirectory, device, "user0", "password0")
 	require.Equal(t, 1, a.Forget(""))
 	requireVerified(t, a, auth.OK, auth.FromDirectory, device, "user0", "password0")
@@ -256,6 +336,25 @@ func TestVerify_GroupsAreLookedUpOnceAndRequiredByEachRequest(t *testing.T) {
 	}
 	require.EqualValues(t, 1, d.binds.Load())
 	require.Len(t, seen.all(), 1)
+
+	// The directory goes away. What it has said of another spelling is remembered. What it cannot say
+	// of one matters only if no alternative permits.
+	respelt := `CN = st\61FF , OU=groups,DC=Example ,dc=org`
+	r, _ := verify(a, device, "user0", "password0", auth.Requirement{respelt})
+	requireOutcome(t, auth.OK, r)
+	d.searchErr.Store(true)
+	for _, c := range []struct {
+		required auth.Requirement
+		want     auth.Outcome
+	}{
+		{auth.Requirement{respelt}, auth.OK}, {auth.Requirement{"STAFF"}, auth.OK},
+		{auth.Requirement{`cn=\73taff,` + ldaptest.GroupsDN, "staff"}, auth.OK}, {auth.Requirement{`cn=\73taff,` + ldaptest.GroupsDN}, auth.DirectoryUnavailable},
+	} {
+		r, source := verify(a, device, "user0", "password0", c.required)
+		requireOutcome(t, c.want, r)
+		require.Equal(t, auth.FromCache, source)
+	}
+	d.searchErr.Store(false)
 
 	// The first request is refused for its group, and what the directory said is kept.
 	b, seen := newAuthenticator(t, remembering(inGroups()), d)

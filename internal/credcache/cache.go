@@ -80,8 +80,12 @@ type entry[A comparable, V any] struct {
 	value    V      // with accepted
 	weight   int    // of value
 	rejected [maxRejected]secret
+	guessed  [maxRejected]secret // that got no verdict
 	used     uint64
 }
+
+// accepts reports whether a password is remembered as accepted.
+func (e *entry[A, V]) accepts() bool { return !e.accepted.at.IsZero() }
 
 // secret is a password that the directory has judged.
 type secret struct {
@@ -113,15 +117,39 @@ func (c *Cache[A, V]) ID(name, client string) ID {
 }
 
 // Account returns the account that the name led to when the client last logged in with it, if that
-// still counts for anything.
-func (c *Cache[A, V]) Account(now time.Time, id ID) (account A, ok bool) {
+// still counts for anything. accepts reports whether a password of it is remembered as accepted.
+func (c *Cache[A, V]) Account(now time.Time, id ID) (account A, accepts, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e := c.findLocked(now, id)
 	if e == nil {
-		return account, false
+		return account, false, false
 	}
-	return e.account, true
+	return e.account, e.accepts(), true
+}
+
+// Guess remembers that a password was compared and got no verdict, and reports whether it is the
+// first time within FailureTTL. If the password is not remembered, it is the first time.
+func (c *Cache[A, V]) Guess(now time.Time, id ID, password string) (first bool) {
+	mac := c.password(id, password)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.findLocked(now, id)
+	if e == nil {
+		return true
+	}
+	oldest := &e.guessed[0]
+	for i := range e.guessed {
+		g := &e.guessed[i]
+		if g.is(mac)&within(now, g.at, c.cfg.FailureTTL) == 1 {
+			return false
+		}
+		if g.at.Before(oldest.at) {
+			oldest = g
+		}
+	}
+	*oldest = secret{mac, now}
+	return true
 }
 
 // Verify returns what the directory said of a password, with the user if it was right. It takes as

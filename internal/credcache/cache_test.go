@@ -176,7 +176,7 @@ func BenchmarkHit(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		id := c.ID("user77", "192.0.2.1")
-		if _, ok := c.Account(epoch, id); !ok {
+		if _, _, ok := c.Account(epoch, id); !ok {
 			b.Fatal("the account is not known")
 		}
 		if v, _ := c.Verify(epoch, id, "secret"); v != Accepted {

@@ -185,7 +185,7 @@ func (w *world) drop() {
 			e := place.Value.(*entry[string, string])
 			of[e.account] = of[e.account] || strings.EqualFold(e.id.name, name)
 		}
-		w.cache.DropName(name)
+		w.cache.DropIf(func(typed, _ string) bool { return strings.EqualFold(typed, name) })
 		w.forget(func(account string) bool { return of[account] })
 		w.forgetLogins()
 	default:
@@ -217,7 +217,7 @@ func (w *world) verify() {
 	name, client := rapid.SampledFrom(names).Draw(w.t, "name"), rapid.SampledFrom(clients).Draw(w.t, "client")
 	password := rapid.SampledFrom(passwords).Draw(w.t, "password")
 	id := w.cache.ID(name, client)
-	account, found := w.cache.Account(w.now, id)
+	account, accepts, found := w.cache.Account(w.now, id)
 	verdict, user := w.cache.Verify(w.now, id, password)
 	w.expire()
 	k := w.told[[2]string{name, client}]
@@ -241,6 +241,9 @@ func (w *world) verify() {
 	}
 	if found {
 		require.Equal(w.t, k.account, account)
+		if !w.small {
+			require.Equal(w.t, k.accepted.value != "", accepts)
+		}
 	}
 	switch verdict {
 	case Accepted:

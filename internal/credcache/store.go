@@ -1,9 +1,6 @@
 package credcache
 
-import (
-	"strings"
-	"time"
-)
+import "time"
 
 // Login is a login under way whose result may be stored.
 type Login struct {
@@ -42,9 +39,13 @@ func (c *Cache[A, V]) Accept(now time.Time, l Login, id ID, account A, password 
 		return // a login that began later has ended before this one
 	}
 	for i := range e.rejected {
-		if e.rejected[i].is(mac) == 1 {
-			e.rejected[i] = secret{}
+		if e.rejected[i].is(mac) == 0 {
+			continue
 		}
+		if e.rejected[i].at.After(l.began) {
+			return // likewise
+		}
+		e.rejected[i] = secret{}
 	}
 	c.weight += weight - e.weight
 	e.accepted, e.value, e.weight = secret{mac, l.began}, value, weight
@@ -97,14 +98,15 @@ func (c *Cache[A, V]) Drop(account A) {
 	}
 }
 
-// DropName forgets every account that a name led to, from whatever client and in whatever case, and
-// returns how many. No login that is under way is stored.
-func (c *Cache[A, V]) DropName(name string) (accounts int) {
+// DropIf forgets every account of which a name as it was typed, or a user who is remembered as
+// accepted, matches, and returns how many. value is the zero value without one. No login that is
+// under way is stored.
+func (c *Cache[A, V]) DropIf(matches func(name string, value V) bool) (accounts int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for account, entries := range c.accounts {
 		for e := range entries {
-			if strings.EqualFold(e.id.name, name) {
+			if matches(e.id.name, e.value) {
 				c.removeAccountLocked(account)
 				accounts++
 				break
@@ -165,10 +167,10 @@ func (c *Cache[A, V]) findLocked(now time.Time, id ID) *entry[A, V] {
 
 // expireLocked forgets what has expired of an entry, and reports whether the entry is gone.
 func (c *Cache[A, V]) expireLocked(now time.Time, e *entry[A, V]) (gone bool) {
-	if !e.accepted.at.IsZero() && within(now, e.accepted.at, c.cfg.TTL+c.cfg.Stale) == 0 {
+	if e.accepts() && within(now, e.accepted.at, c.cfg.TTL+c.cfg.Stale) == 0 {
 		c.forgetAcceptedLocked(e)
 	}
-	counts := !e.accepted.at.IsZero()
+	counts := e.accepts()
 	for i := range e.rejected {
 		if within(now, e.rejected[i].at, c.cfg.FailureTTL) == 0 {
 			e.rejected[i] = secret{}
@@ -204,7 +206,7 @@ func (c *Cache[A, V]) placeLocked(e *entry[A, V]) {
 		c.rejected.Remove(place) // it is in one of them
 	}
 	l := &c.rejected
-	if !e.accepted.at.IsZero() {
+	if e.accepts() {
 		l = &c.accepted
 	}
 	c.entries[e.id.mac] = l.PushFront(e)
@@ -219,10 +221,11 @@ func (c *Cache[A, V]) placeLocked(e *entry[A, V]) {
 	}
 }
 
-// leastUsedLocked returns the entry of an account that was used least recently.
+// leastUsedLocked returns the entry of an account that was used least recently, one without an
+// accepted password first.
 func (c *Cache[A, V]) leastUsedLocked(account A) (least *entry[A, V]) {
 	for e := range c.accounts[account] {
-		if least == nil || e.used < least.used {
+		if least == nil || !e.accepts() && least.accepts() || e.accepts() == least.accepts() && e.used < least.used {
 			least = e
 		}
 	}
@@ -243,6 +246,7 @@ func (c *Cache[A, V]) forgetAcceptedLocked(e *entry[A, V]) {
 	e.accepted, e.value, e.weight = secret{}, none, 0
 	if c.entries[e.id.mac] != nil {
 		c.placeLocked(e)
+		c.boundRejectedLocked()
 	}
 }
 
@@ -263,6 +267,10 @@ func (c *Cache[A, V]) boundLocked() {
 	for c.accepted.Len() > c.cfg.Size || c.weight > c.maxWeight() {
 		c.removeLocked(c.accepted.Back().Value.(*entry[A, V]))
 	}
+	c.boundRejectedLocked()
+}
+
+func (c *Cache[A, V]) boundRejectedLocked() {
 	for c.rejected.Len() > c.cfg.Size {
 		c.removeLocked(c.rejected.Back().Value.(*entry[A, V]))
 	}

@@ -127,12 +127,25 @@ func Of(headers []Header, u *User) Values {
 	v.LeftOut = unsafe
 	for i := range headers {
 		if size > MaxSize && headers[i].hasMore() {
-			size -= len(v.Values[i])
-			v.Values[i] = ""
-			v.LeftOut = append(v.LeftOut, headers[i].Name)
+			size -= v.leaveOut(headers, i)
+		}
+	}
+	for i := range headers { // a very long name
+		if size > MaxSize {
+			size -= v.leaveOut(headers, i)
 		}
 	}
 	return v
+}
+
+// leaveOut empties a value, and returns its size.
+func (v *Values) leaveOut(headers []Header, i int) (size int) {
+	size = len(v.Values[i])
+	if size > 0 {
+		v.Values[i] = ""
+		v.LeftOut = append(v.LeftOut, headers[i].Name)
+	}
+	return size
 }
 
 // fill sets the values, and returns their size with the names.

@@ -225,6 +225,28 @@ func (m *Memory) Reserve(ctx context.Context, account Account, client string) (R
 	return a, nil
 }
 
+// Count implements Throttle.
+func (m *Memory) Count(_ context.Context, account Account, client string) {
+	budgets, s := m.budgets(account, client)
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := m.now()
+	s.evictExpired(now)
+	for _, of := range budgets {
+		if of.limit == nil {
+			continue
+		}
+		b := s.lookup(of.key, of.limit, now)
+		if !b.exhausted(now) {
+			b.recordFailure(now)
+		}
+		s.unref(b, now)
+	}
+}
+
 // await waits until the attempt is granted or rejected, and rejects it when the wait is over.
 func (a *attempt) await(ctx context.Context) {
 	timer := time.NewTimer(a.memory.maxWait)

@@ -40,6 +40,8 @@ type Throttle interface {
 	// budget, it waits for them. A *Refusal means that the attempt is not allowed; any other error,
 	// that the throttle failed.
 	Reserve(ctx context.Context, account Account, client string) (Reservation, error)
+	// Count records a failure that was not reserved. It never waits.
+	Count(ctx context.Context, account Account, client string)
 }
 
 // Limit is a kind of limit.
