@@ -337,8 +337,8 @@ func TestVerify_GroupsAreLookedUpOnceAndRequiredByEachRequest(t *testing.T) {
 	require.EqualValues(t, 1, d.binds.Load())
 	require.Len(t, seen.all(), 1)
 
-	// The directory goes away. What it has said of another spelling is remembered. What it cannot say
-	// of one matters only if no alternative permits.
+	// The directory goes away. What it has said of another spelling is remembered. What it cannot
+	// say of one matters only if no alternative permits.
 	respelt := `CN = st\61FF , OU=groups,DC=Example ,dc=org`
 	r, _ := verify(a, device, "user0", "password0", auth.Requirement{respelt})
 	requireOutcome(t, auth.OK, r)
