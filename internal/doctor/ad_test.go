@@ -16,7 +16,7 @@ import (
 )
 
 // TestDoctor_AtActiveDirectory runs the doctor on Samba's domain, first with faults, most of
-// which exist only there, and then without. Its output is in docs/doctor.md.
+// which exist only there, and then without. Its output is in docs/doctor-samples.md.
 func TestDoctor_AtActiveDirectory(t *testing.T) { //nolint:tparallel // the group waits for its parallel ones
 	t.Parallel()
 	s := ldaptest.StartSamba(t, ldaptest.SambaConfig{LockoutThreshold: 5, StrongAuth: true})

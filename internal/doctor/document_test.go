@@ -17,9 +17,9 @@ import (
 )
 
 // update makes the tests write the doctor's output into its document instead of comparing the two.
-var update = flag.Bool("update", false, "rewrite the doctor's outputs in docs/doctor.md")
+var update = flag.Bool("update", false, "rewrite the doctor's outputs in docs/doctor-samples.md")
 
-const doctorDocument = "../../docs/doctor.md"
+const doctorDocument = "../../docs/doctor-samples.md"
 
 // writing is locked while a test reads or writes the document.
 var writing sync.Mutex
@@ -37,11 +37,11 @@ func documented(t *testing.T, part, text string) {
 	require.NoError(t, err)
 	begin, end := "<!-- "+part+": written by go test ./internal/doctor -update -->\n", "<!-- end of "+part+" -->"
 	before, after, found := strings.Cut(string(data), begin)
-	require.True(t, found, "docs/doctor.md has no part %q", part)
+	require.True(t, found, "docs/doctor-samples.md has no part %q", part)
 	was, after, found := strings.Cut(after, end)
-	require.True(t, found, "docs/doctor.md: no end of %q", part)
+	require.True(t, found, "docs/doctor-samples.md: no end of %q", part)
 	if !*update {
-		assert.Equal(t, was, text, "docs/doctor.md tells of something else: look at the difference, and rewrite it with -update")
+		assert.Equal(t, was, text, "docs/doctor-samples.md tells of something else: look at the difference, and rewrite it with -update")
 		return
 	}
 	require.NoError(t, os.WriteFile(doctorDocument, []byte(before+begin+text+end+after), 0o600)) //nolint:gosec // the document itself

@@ -16,7 +16,7 @@ import (
 
 // TestDoctor_MeasuresIdleLimits at all servers at once: by the server itself, by
 // something between that says nothing, and by nobody. A run ends where the limit is found, so that
-// these take seconds. Its words are those in docs/doctor.md.
+// these take seconds. Its words are those in docs/doctor-samples.md.
 func TestDoctor_MeasuresIdleLimits(t *testing.T) {
 	t.Parallel()
 	cuts := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1, IdleTimeout: 5 * time.Second}) // looks each second: 5 to 7 s

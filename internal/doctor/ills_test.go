@@ -124,7 +124,7 @@ func badSettings(s *ldaptest.Slapd) []illness {
 }
 
 // TestDoctor_NamesCauseAndRemedy of everything that usually is wrong, in its last lines and
-// in its report. Its words are those in docs/doctor.md.
+// in its report. Its words are those in docs/doctor-samples.md.
 func TestDoctor_NamesCauseAndRemedy(t *testing.T) { //nolint:tparallel // the group waits for its parallel ones
 	t.Parallel()
 	ills := badDirectories(t)

@@ -74,7 +74,7 @@ var tlsWords = map[string][2]string{
 }
 
 // TestDoctor_NamesWhatIsWrongWithTLS, each with its own words, and what to do. They are in
-// docs/doctor.md.
+// docs/doctor-samples.md.
 func TestDoctor_NamesWhatIsWrongWithTLS(t *testing.T) { //nolint:tparallel // the group waits for its parallel ones
 	t.Parallel()
 	ills := ldaptest.TLSIlls(t)
