@@ -171,7 +171,7 @@ func (a *Authenticator) Authenticate(reqCtx context.Context, c Credentials) Resu
 // newLogin begins a login.
 func (a *Authenticator) newLogin(c Credentials) *login {
 	// Allocated on the heap to keep the stacks of many waiting logins small.
-	l := &login{Authenticator: a, username: c.Username, password: c.Password, client: c.Client, began: time.Now()}
+	l := &login{Authenticator: a, username: c.Username, password: c.Password, client: c.Client, forwarded: c.Forward != nil, began: time.Now()}
 	if a.clock != nil {
 		l.step = a.clock.step(l.began)
 	}
@@ -201,6 +201,7 @@ type login struct {
 	*Authenticator
 	username, password string
 	client             string
+	forwarded          bool      // a reverse proxy asks
 	identity           identity  // once it is found
 	groupsFound        *groupSet // once they are found
 	groupSearches      int       // made so far

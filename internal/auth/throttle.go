@@ -165,6 +165,15 @@ func (a *Authenticator) throttleVerdict(r Result) throttle.Verdict {
 	return throttle.Refunded
 }
 
+// throttleVerdict returns the throttle's verdict for a result. A reverse proxy answers a stranger
+// alike for all accounts, whatever mode there is, so they are counted alike.
+func (l *login) throttleVerdict(r Result) throttle.Verdict {
+	if l.forwarded && r.Outcome.keepsOut() && !r.PasswordSeen {
+		return throttle.Failed
+	}
+	return l.Authenticator.throttleVerdict(r)
+}
+
 // judgeThrottle returns the result of an attempt that the throttle did not allow: TooManyAttempts
 // if the throttle refused it, InternalError if the throttle failed.
 func judgeThrottle(err error) Result {

@@ -395,6 +395,30 @@ func TestVerify_UniformModeCountsRepetitionsAlikeForAllNames(t *testing.T) {
 	}
 }
 
+func TestVerify_AStrangerIsThrottledAlikeWhateverTheAccountsState(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 2})
+	d := &counting{Directory: newPool(t, s.URL())}
+	cfg := remembering(byFilter())
+	cfg.Dialect = named("389ds")
+	a, _ := newAuthenticator(t, throttled(t, cfg, 3, 100), d)
+	inactive := &ldappool.BindResult{Result: ldappool.Result{Code: ldap.LDAPResultUnwillingToPerform, Diagnostic: "Account inactivated. Contact system administrator."}}
+	for _, name := range []string{"user0", "user1", "nobody"} {
+		if d.bind = nil; name == "user1" {
+			d.bind = func() (*ldappool.BindResult, error) { return inactive, nil }
+		}
+		for i := range 3 {
+			_, source := verify(a, device, name, fmt.Sprint("guess", i))
+			require.Equal(t, auth.FromDirectory, source, name)
+			if i < 2 { // otherwise exhausted
+				_, source = verify(a, device, name, fmt.Sprint("guess", i))
+				require.Equal(t, auth.FromCache, source, name)
+			}
+		}
+		requireVerified(t, a, auth.TooManyAttempts, auth.FromNothing, device, name, "guess4")
+	}
+}
+
 func TestVerify_WithoutACacheEveryRequestIsALogin(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
