@@ -29,7 +29,7 @@ func SplitPair(input []byte) (name, password string, err error) {
 	if strings.Contains(password, "\n") {
 		return "", "", errMoreThan2
 	}
-	return name, password, nil
+	return strings.TrimSuffix(name, "\r"), password, nil
 }
 
 // OnlyPassword is the password in an input that holds nothing else: one line, or any bytes before a

@@ -14,6 +14,7 @@ func TestSplitPair_TakesTwoLinesAndNothingElse(t *testing.T) {
 		{input: "alice\nsecret\n", name: "alice", password: "secret"},
 		{input: "alice\nsecret", name: "alice", password: "secret"},
 		{input: "alice\nsecret\r\n", name: "alice", password: "secret"},
+		{input: "alice\r\nsecret\r\n", name: "alice", password: "secret"},
 		{input: " alice \n secret \n", name: " alice ", password: " secret "},
 		{input: "alice\n\n", name: "alice", password: ""},
 		{input: "\nsecret\n", name: "", password: "secret"},
