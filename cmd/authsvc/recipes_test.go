@@ -178,6 +178,9 @@ func startApache(t *testing.T, f *frontage) *apache {
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // its children end with it
 		_ = cmd.Wait()                          // by a signal
+		if t.Failed() {
+			t.Log(a.logged())
+		}
 	})
 	ldaptest.Eventually(t, "Apache answers", func() bool {
 		resp, err := a.user.Get(a.url)

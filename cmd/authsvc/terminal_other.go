@@ -2,6 +2,5 @@
 
 package main
 
-// hideInput does nothing: term.ReadPassword stops the terminal from showing what is typed, a moment
-// after the prompt.
-func hideInput(int) {}
+// hideInput does nothing: term.ReadPassword stops the terminal from showing what is typed.
+func hideInput(int) bool { return false }
