@@ -135,13 +135,14 @@ func (p *program) readPassword(ctx context.Context) (string, error) {
 	read := readLine
 	fd := int(p.stdin.Fd())
 	if state, err := term.GetState(fd); err == nil {
-		read = func(io.Reader) (string, error) {
-			line, err := term.ReadPassword(fd)
-			return string(line), err
-		}
 		defer fmt.Fprintln(p.stderr)
 		defer func() { _ = term.Restore(fd, state) }() // nothing can be done if this fails
-		hideInput(fd)                                  // before the prompt: a program may answer it immediately
+		if !hideInput(fd) {
+			read = func(io.Reader) (string, error) {
+				line, err := term.ReadPassword(fd)
+				return string(line), err
+			}
+		}
 		fmt.Fprint(p.stderr, "Password: ")
 	}
 	line, err := inputOf(ctx, p.stdin, read)
