@@ -146,7 +146,7 @@ type apache struct {
 }
 
 // modules are what the recipe needs. docs/scripts.md names those that Debian does not load anyway.
-var modules = []string{"mpm_event", "authn_core", "auth_basic", "authz_core", "authz_user", "authnz_external", "headers", "proxy", "proxy_http"}
+var modules = []string{"mpm_prefork", "authn_core", "auth_basic", "authz_core", "authz_user", "authnz_external", "headers", "proxy", "proxy_http"}
 
 // startApache starts an Apache. Where the tests run as root, its children run as another user, who
 // may then read f's files.
@@ -172,6 +172,7 @@ func startApache(t *testing.T, f *frontage) *apache {
 	cmd := exec.Command("/usr/sbin/apache2", "-D", "FOREGROUND", "-f", f.path("apache.conf"))
 	said := everything.Writer("output of apache", os.Stderr)
 	cmd.Stdout, cmd.Stderr = said, said
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // at its end it kills its process group
 	require.NoError(t, cmd.Start(), "run scripts/install-test-deps as root")
 	from := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 	a := &apache{f: f, url: "http://" + addr, user: http.Client{Transport: &http.Transport{DialContext: from.DialContext, DisableKeepAlives: true}}}
