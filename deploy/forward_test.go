@@ -12,6 +12,7 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,7 +30,18 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // eachProduct runs a test for every reverse proxy.
 func eachProduct(t *testing.T, test func(t *testing.T, p product)) {
 	t.Helper()
-	for _, p := range products() {
+	each(t, products(), test)
+}
+
+// eachProxy is eachProduct without the emulated ones, which do not read requests as the proxies do.
+func eachProxy(t *testing.T, test func(t *testing.T, p product)) {
+	t.Helper()
+	each(t, slices.DeleteFunc(products(), func(p product) bool { return p.emulated }), test)
+}
+
+func each(t *testing.T, all []product, test func(t *testing.T, p product)) {
+	t.Helper()
+	for _, p := range all {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
 			test(t, p)
