@@ -79,8 +79,8 @@ func (a *lenient) take() []string {
 	return heads
 }
 
-// TestForward_HostileRequests sends what clients of the libraries do not: a user who may log in, and
-// is in no group, tries to be somebody else.
+// TestForward_HostileRequests sends what HTTP libraries do not. A user who may log in, and is in no
+// group, tries to be another user.
 func TestForward_HostileRequests(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 6, LDIF: directoryLDIF()})
