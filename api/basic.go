@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"authsvc/internal/auth"
+	"authsvc/internal/ldapname"
 
 	"github.com/labstack/echo/v4"
 	"golang.org/x/text/encoding/charmap"
@@ -90,7 +91,7 @@ func requirements(r *http.Request) ([]auth.Requirement, error) {
 	}
 	var required []auth.Requirement
 	add := func(value string) error {
-		alternatives := splitAlternatives(value)
+		alternatives := ldapname.SplitList(value) // as LDAP_REQUIRED_GROUPS is
 		for _, item := range alternatives {
 			if item == "" {
 				return errForwardGroup
@@ -121,20 +122,4 @@ func requirements(r *http.Request) ([]auth.Requirement, error) {
 		}
 	}
 	return required, nil
-}
-
-// splitAlternatives splits a requirement at the semicolons that no backslash escapes, as
-// LDAP_REQUIRED_GROUPS is split.
-func splitAlternatives(s string) (items auth.Requirement) {
-	begin := 0
-	for i := 0; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case ';':
-			items = append(items, strings.TrimSpace(s[begin:i]))
-			begin = i + 1
-		}
-	}
-	return append(items, strings.TrimSpace(s[begin:]))
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"unicode"
 
+	"authsvc/internal/dialect"
 	"authsvc/internal/identity"
 )
 
@@ -23,7 +24,7 @@ func (c *Config) validateForward(wrong *problems) {
 	between(wrong, "AUTH_BASIC_CACHE_SIZE", c.Auth.BasicCacheSize, 1, 1_000_000)
 	attributes := make([]string, len(c.LDAP.Attributes))
 	for i, item := range c.LDAP.Attributes {
-		attributes[i], _, _ = strings.Cut(item, ":") // NAME:base64
+		attributes[i], _, _ = dialect.CutForm(item)
 	}
 	var err error
 	if c.Auth.IdentityHeaders, err = identity.Parse(c.Auth.BasicHeaders, attributes); err != nil {

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"authsvc/internal/clientaddr"
+
+	"authsvc/internal/ldapname"
 )
 
 // List is a list whose items stand between commas. White space around an item is not part of it.
@@ -37,36 +39,16 @@ type DNList []string
 // name.
 func (l *DNList) UnmarshalText(text []byte) error {
 	*l = nil
-	s := string(text)
-	start := 0
-	for i := 0; i <= len(s); i++ {
-		switch {
-		case i < len(s)-1 && s[i] == '\\':
-			i++ // whatever follows is escaped
-		case i == len(s) || s[i] == ';':
-			dn := trimDN(s[start:i])
-			if dn == "" {
-				return fmt.Errorf("has an empty name between semicolons")
-			}
-			if text := flaw(dn); text != "" {
-				return fmt.Errorf("has a name that %s", text)
-			}
-			*l = append(*l, dn)
-			start = i + 1
+	for _, dn := range ldapname.SplitList(string(text)) {
+		if dn == "" {
+			return fmt.Errorf("has an empty name between semicolons")
 		}
+		if text := flaw(dn); text != "" {
+			return fmt.Errorf("has a name that %s", text)
+		}
+		*l = append(*l, dn)
 	}
 	return nil
-}
-
-// trimDN takes white space off both ends, but for a space that is escaped.
-func trimDN(s string) string {
-	s = strings.TrimLeft(s, " \t\r\n")
-	end := strings.TrimRight(s, " \t\r\n")
-	backslashes := len(end) - len(strings.TrimRight(end, `\`))
-	if backslashes%2 == 1 && len(end) < len(s) && s[len(end)] == ' ' {
-		return end + " "
-	}
-	return end
 }
 
 // PrefixList is a list of networks in CIDR notation; an address alone is a network of its own.
