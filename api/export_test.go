@@ -56,6 +56,9 @@ func routesOf(e *echo.Echo) []string {
 // Identify finds out who asks.
 func (a *Callers) Identify(r *http.Request) (auth.Caller, error) { return a.identify(r, bearerKey) }
 
+// BasicCredentials is basicCredentials.
+var BasicCredentials = basicCredentials
+
 // CertName is certName.
 var CertName = certName
 

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"authsvc/api"
 	"authsvc/internal/auth"
@@ -179,6 +180,15 @@ func TestForward_ReadsCredentialsAsClientsSendThem(t *testing.T) {
 		require.Equal(t, []string{c.username, c.password}, []string{got.Username, got.Password})
 		require.Equal(t, "192.0.2.1", got.Client)
 	}
+}
+
+// The name is kept longer than the password: by the cache of credentials, and by the log.
+func TestForward_TheNameDoesNotKeepThePasswordInMemory(t *testing.T) {
+	t.Parallel()
+	username, password, err := api.BasicCredentials(http.Header{"Authorization": {basic("alice:secret")}})
+	require.NoError(t, err)
+	behind := uintptr(unsafe.Pointer(unsafe.StringData(username))) + uintptr(len(username)) + uintptr(len(":"))
+	require.NotEqual(t, uintptr(unsafe.Pointer(unsafe.StringData(password))), behind, "they are parts of one string")
 }
 
 func TestForward_MalformedCredentialsAreAnsweredLikeWrongOnes(t *testing.T) {

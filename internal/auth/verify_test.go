@@ -205,6 +205,23 @@ func TestVerify_FaultsCountNothingWithoutAnAcceptedPasswordOrWithTheRightOne(t *
 	requireVerified(t, a, auth.OK, auth.FromDirectory, device, "user0", "password0")
 }
 
+func TestVerify_AFaultAfterTheRightPasswordCountsNothing(t *testing.T) {
+	t.Parallel()
+	s := startGroups(t)
+	d := &counting{Directory: newPool(t, s.URL())}
+	a, _ := newAuthenticator(t, throttled(t, remembering(inGroups()), 2, 100), d)
+	requireVerified(t, a, auth.OK, auth.FromDirectory, device, "user0", "password0")
+	for i := range 5 { // each is a new password, which the directory accepts, and then cannot say the groups
+		d.bind = func() (*ldappool.BindResult, error) {
+			d.searchErr.Store(true)
+			return &ldappool.BindResult{}, nil
+		}
+		requireVerified(t, a, auth.DirectoryUnavailable, auth.FromDirectory, device, "user0", fmt.Sprint("new", i))
+		d.searchErr.Store(false)
+	}
+	requireVerified(t, a, auth.OK, auth.FromCache, device, "user0", "password0")
+}
+
 func TestVerify_TheSameWrongPasswordOccupiesOnePlace(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
