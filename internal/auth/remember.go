@@ -134,19 +134,19 @@ func (l *login) forget(r Result) {
 
 // attemptAndRemember is attempt, and remembers what the directory said of the credentials. All that
 // a stranger sees as a wrong password is remembered as one: otherwise the repetition of a password
-// would tell the names apart.
-func (l *login) attemptAndRemember(ctx context.Context, c Credentials) Result {
+// would tell the names apart. user is nil unless the directory accepted them.
+func (l *login) attemptAndRemember(ctx context.Context, c Credentials) (r Result, user *verified) {
 	m := l.remembered
 	if m == nil {
-		return l.attempt(ctx)
+		return l.verified(l.attempt(ctx))
 	}
 	id := m.cache.ID(c.Username, c.Client)
 	ticket := m.cache.Begin(time.Now())
 	defer m.cache.End()
-	r := l.attempt(ctx)
+	r, user = l.verified(l.attempt(ctx))
 	switch {
-	case r.Outcome == OK:
-		m.cache.Accept(time.Now(), ticket, id, l.account(), l.password, &verified{User: *r.User, groups: l.groupsFound})
+	case user != nil:
+		m.cache.Accept(time.Now(), ticket, id, l.account(), l.password, user)
 	case r.Outcome.IsVerdict() && (l.throttleVerdict(r) == throttle.Failed || !r.PasswordSeen):
 		if r.Outcome.keepsOut() { // its account was dropped just now, which ends the ticket
 			ticket = m.cache.Begin(time.Now())
@@ -154,7 +154,15 @@ func (l *login) attemptAndRemember(ctx context.Context, c Credentials) Result {
 		}
 		m.cache.Reject(time.Now(), ticket, id, l.account(), l.password)
 	}
-	return r
+	return r, user
+}
+
+// verified returns a login's result, and the user if the directory accepted the credentials.
+func (l *login) verified(r Result) (Result, *verified) {
+	if r.Outcome != OK {
+		return r, nil
+	}
+	return r, &verified{User: *r.User, groups: l.groupsFound}
 }
 
 // Forget drops what is remembered of a user's credentials, or if username is empty, of everybody's.

@@ -165,12 +165,12 @@ func (a *Authenticator) verifyAtDirectory(ctx context.Context, c Credentials) *d
 	l, d := a.newLogin(c), &decision{}
 	defer l.releaseTurn()
 	d.result = l.visibleAnswer(l.decide(ctx, c, func(ctx context.Context) Result {
-		r := l.attemptAndRemember(ctx, c)
-		if r.Outcome != OK {
+		r, user := l.attemptAndRemember(ctx, c)
+		if user == nil {
 			return r
 		}
-		d.user = &verified{User: *r.User, groups: l.groupsFound}
-		return l.require(ctx, c, r, d.user)
+		d.user = user
+		return l.require(ctx, c, r, user)
 	}))
 	return d
 }

@@ -3,9 +3,11 @@ package auth_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"authsvc/internal/auth"
@@ -236,8 +238,18 @@ func TestVerify_TheSameWrongPasswordOccupiesOnePlace(t *testing.T) {
 	}
 	ldaptest.Eventually(t, "the bind hangs", func() bool { return d.binds.Load() == 2 })
 	requireVerified(t, a, auth.OK, auth.FromCache, device, "user0", "password0")
+	for _, other := range []string{"older", "oldest"} {
+		phone.Go(func() { verify(a, device, "user0", other) })
+	}
+	ldaptest.Eventually(t, "three passwords hang", func() bool { return d.binds.Load() == 4 })
+	joined := make(chan auth.Outcome, 1)
+	phone.Go(func() {
+		r, _ := verify(a, device, "user0", "old")
+		joined <- r.Outcome
+	})
 	close(hangs)
 	phone.Wait()
+	require.Equal(t, auth.DirectoryTimeout, <-joined, "it waits for the bind of its own password")
 }
 
 func TestVerify_APageIsServedStaleWhileTheDirectoryHangs(t *testing.T) {
@@ -434,6 +446,33 @@ func TestVerify_AStrangerIsThrottledAlikeWhateverTheAccountsState(t *testing.T) 
 		}
 		requireVerified(t, a, auth.TooManyAttempts, auth.FromNothing, device, name, "guess4")
 	}
+}
+
+// What the directory has said of another spelling of a group lasts as long as the login does, and not
+// only for the minute of the group cache.
+func TestVerify_AnotherSpellingIsRememberedWithTheUser(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		away := false
+		d := &scripted{search: func(req *ldap.SearchRequest) (uint16, []*ldap.Entry) {
+			switch {
+			case away:
+				return ldap.LDAPResultUnavailable, nil
+			case slices.Contains(req.Attributes, "uid"):
+				return 0, []*ldap.Entry{entryOf(ldaptest.UserDN(0), map[string][]string{"uid": {"user0"}})}
+			}
+			return 0, []*ldap.Entry{entryOf(groupDN("staff"), map[string][]string{"cn": {"staff"}})}
+		}}
+		a, _ := newAuthenticator(t, remembering(inGroups(), func(c *credcache.Config) { c.TTL = time.Hour }), d)
+		for range 2 {
+			r, _ := verify(a, device, "user0", "password0", auth.Requirement{"STAFF"})
+			requireOutcome(t, auth.OK, r)
+			time.Sleep(2 * time.Minute)
+			away = true
+		}
+		r, _ := verify(a, device, "user0", "password0", auth.Requirement{"Staff"})
+		requireOutcome(t, auth.DirectoryUnavailable, r)
+	})
 }
 
 func TestVerify_WithoutACacheEveryRequestIsALogin(t *testing.T) {
