@@ -40,3 +40,15 @@ var AnswerAfter = answerAfter
 func NewSleeper(sleep func(time.Duration)) func(time.Time) {
 	return (&sleeper{sleep: sleep}).waitUntil
 }
+
+// GuessesUnderWay returns how many requests compare passwords that are not decided yet.
+func (a *Authenticator) GuessesUnderWay() (n int) {
+	a.remembered.mu.Lock()
+	defer a.remembered.mu.Unlock()
+	for _, g := range a.remembered.guesses {
+		for _, requests := range g.requests {
+			n += requests
+		}
+	}
+	return n
+}
