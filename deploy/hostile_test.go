@@ -113,14 +113,16 @@ func TestForward_HostileRequests(t *testing.T) {
 			assert.NotEqual(t, 200, status, target)
 			assert.Empty(t, app.take(), target)
 		}
-		assert.NotEqual(t, 200, send("CONNECT app:80"))
-		assert.Empty(t, app.take(), "CONNECT")
+		for _, target := range []string{"app:80", "/", "http://app/"} {
+			assert.NotEqual(t, 200, send("CONNECT "+target), target)
+			assert.Empty(t, app.take(), "CONNECT", target)
+		}
 
 		for _, headers := range [][]string{
 			{"Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA"},
 			{"Connection: upgrade", "Upgrade: foo"}, {"Connection: upgrade", "Upgrade: websocket, h2c"}, {"Connection: upgrade", "Upgrade: h2c", "Upgrade: websocket"},
 		} {
-			send("GET /", headers...)
+			send("GET /", append(headers, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13")...)
 			for _, head := range app.take() {
 				assert.NotContains(t, strings.ToLower(head), "h2c", headers)
 				assert.NotContains(t, strings.ToLower(head), "foo", headers)
