@@ -445,8 +445,8 @@ func TestVerify_AStrangerIsThrottledAlikeWhateverTheAccountsState(t *testing.T) 
 	}
 }
 
-// What the directory has said of another spelling of a group lasts as long as the login does, and not
-// only for the minute of the group cache.
+// What the directory has said of another spelling of a group lasts as long as the login does, which
+// may be longer than the minute of the group cache.
 func TestVerify_AnotherSpellingIsRememberedWithTheUser(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
