@@ -24,7 +24,7 @@ type conn struct {
 	controls     *serverControls // of the server
 	ctx          context.Context // of the dial
 	cancelDial   context.CancelFunc
-	took         time.Duration // the dial
+	took, rtt    time.Duration // the dial, and its answers
 	probesSearch bool          // the dial is a probe that does Config.ProbeSearch
 }
 
@@ -83,7 +83,7 @@ func (p *Pool) dial(c *conn) {
 		return
 	}
 	p.update(func(now time.Time) {
-		p.core.Dialed(now, c.core, c.took)
+		p.core.Dialed(now, c.core, c.took, c.rtt)
 		if c.ldap.Err() != nil {
 			p.endedLocked(now, c)
 		}
@@ -134,7 +134,9 @@ func (p *Pool) open(ctx context.Context, c *conn) error {
 		return err
 	}
 	c.ldap = l
+	connected := time.Now()
 	op, code, err := c.firstExchange(ctx)
+	c.rtt = time.Since(connected)
 	if err == nil && c.core.Purpose == core.ForProbe {
 		err = p.probe(ctx, c, op, code)
 	}
@@ -172,7 +174,7 @@ func (p *Pool) hasAlternative(s *core.Server) bool {
 }
 
 // check does a check that the core requested. With byBind it is a service bind.
-func (p *Pool) check(c *conn, byBind bool) {
+func (p *Pool) check(c *conn, byBind bool, timeout time.Duration) {
 	defer p.work.Done()
 	began := time.Now()
 	p.mu.Lock()
@@ -180,8 +182,8 @@ func (p *Pool) check(c *conn, byBind bool) {
 	p.mu.Unlock()
 	var err error
 	if byBind {
-		_, err = c.bindAsService(p.ctx, began.Add(core.CheckTimeout), p.config())
-	} else if _, err = c.ping(p.ctx, began.Add(core.CheckTimeout), rootDSE, false); err != nil {
+		_, err = c.bindAsService(p.ctx, began.Add(timeout), p.config())
+	} else if _, err = c.ping(p.ctx, began.Add(timeout), rootDSE, false); err != nil {
 		err = &stepError{"ping", err}
 	}
 	took := time.Since(began)

@@ -23,8 +23,8 @@ const (
 	maxDials         = core.MaxDials
 	maxBinds         = core.MaxServiceBinds
 	warmInterval     = core.WarmInterval
-	silentAfter      = core.SilentAfter
-	checkSilentAfter = core.CheckSilentAfter
+	silentAfter      = 2 * core.CheckTimeout
+	checkSilentAfter = core.CheckTimeout
 	watchInterval    = core.WatchInterval
 	deadOnArrival    = maxDeadOnArrival
 	breakerWindow    = health.BreakerWindow

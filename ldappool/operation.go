@@ -137,9 +137,7 @@ func judge(op string, took time.Duration, r *Result, f *ldapconn.Fault) core.Out
 		}
 	case f != nil:
 		o.TimedOut, o.Err = f.End.Reason == ldapconn.Timeout, f
-		lost := f.End.Reason != ldapconn.Canceled && f.End.Reason != ldapconn.Closed && !o.TimedOut
-		// A caller with a shorter deadline than a check's is no evidence about the server.
-		if o.Counts = f.Sent && (lost || o.TimedOut && took >= core.CheckTimeout); o.Counts {
+		if o.Counts = f.Sent && f.End.Reason != ldapconn.Canceled && f.End.Reason != ldapconn.Closed; o.Counts {
 			o.Failed = &stepError{op, f}
 		}
 	}

@@ -162,7 +162,7 @@ func (p *Pool) execute(actions []core.Action) {
 		case core.CancelDial:
 			shellOf(a.Conn).cancelDial()
 		case core.Check:
-			go p.check(shellOf(a.Conn), a.ByBind)
+			go p.check(shellOf(a.Conn), a.ByBind, a.Timeout)
 		case core.Close:
 			shellOf(a.Conn).res.Destroy()
 		case core.Abort:

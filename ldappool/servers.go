@@ -19,7 +19,7 @@ func lookupHost(ctx context.Context, host string) ([]netip.Addr, error) {
 // core returns the part of the configuration that the core uses.
 func (c *Config) core(identity int) core.Config {
 	return core.Config{
-		MaxConns: c.MaxConns, MinIdleConns: c.MinIdleConns, MaxWaiters: c.MaxWaiters, MaxWait: c.MaxWait,
+		MaxConns: c.MaxConns, MinIdleConns: c.MinIdleConns, MaxWaiters: c.MaxWaiters, MaxWait: c.MaxWait, RequestTimeout: c.RequestTimeout,
 		MaxIdleTime: c.MaxIdleTime, MaxLifetime: c.MaxLifetime, HealthCheckInterval: c.HealthCheckInterval,
 		RoundRobin: c.Policy == RoundRobin, BindOnly: c.BindOnly, ServiceBind: c.BindDN != "", Identity: identity,
 		BindLane: core.ServiceBindRule(c.BindLaneServiceBind),

@@ -267,10 +267,12 @@ func (c *Core) Released(now time.Time, conn *Conn, o Outcome) {
 		c.answered(conn, o.Took, now)
 		conn.LastUsed = now
 	}
-	if o.Counts {
+	// A caller whose deadline is shorter than a check's is no evidence about the server.
+	cutShort := o.TimedOut && o.Took < c.checkTimeout(s)
+	if o.Counts && !cutShort {
 		c.recordOperation(s, o, now)
 	}
-	if o.TimedOut && o.Took >= CheckTimeout { // a caller with a shorter deadline is no evidence about the server
+	if o.TimedOut && !cutShort {
 		c.fault(s, o.Op, o.Err, false, now)
 	}
 	reason := o.Close
@@ -303,7 +305,5 @@ func (c *Core) retireReason(conn *Conn, now time.Time) Reason {
 // answered records an answer on a connection.
 func (c *Core) answered(conn *Conn, took time.Duration, now time.Time) {
 	conn.LastReceived, conn.Server.Answered = now, now
-	if conn.MinRTT == 0 || took < conn.MinRTT {
-		conn.MinRTT = took
-	}
+	conn.Server.MinRTT = min(conn.Server.MinRTT, took)
 }

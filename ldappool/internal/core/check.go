@@ -8,7 +8,7 @@ import (
 // accepts another connection, and gets the one that is ready first.
 func (c *Core) checkFor(r *Request, conn *Conn, now time.Time) {
 	r.checking, conn.request = conn, r
-	r.hedgeAt = now.Add(max(HedgeAfter, HedgeFactor*conn.MinRTT))
+	r.hedgeAt = now.Add(max(HedgeAfter, HedgeFactor*conn.Server.MinRTT))
 	if least := now.Add(MinCheck); r.expiresAt.Before(least) {
 		r.expiresAt = least
 	}
@@ -21,7 +21,13 @@ func (c *Core) check(conn *Conn, now time.Time) {
 	conn.acquired = now
 	conn.byBind = c.checkMethodOf(conn) == byBind
 	c.setPhase(conn, Checking)
-	c.emit(Check{conn, conn.byBind})
+	c.emit(Check{conn, conn.byBind, c.checkTimeout(conn.Server)})
+}
+
+// checkTimeout bounds a check of a server. A server that takes long for every answer is slow, not
+// silent.
+func (c *Core) checkTimeout(s *Server) time.Duration {
+	return max(CheckTimeout, min(CheckFactor*s.MinRTT, c.cfg.RequestTimeout))
 }
 
 // hedge lets a request whose check is slow accept any other connection that recently answered: an

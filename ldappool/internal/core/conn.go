@@ -79,10 +79,9 @@ type Conn struct {
 	Phase        Phase
 	Reason       Reason // why it was closed; empty before
 	CreatedAt    time.Time
-	LastUsed     time.Time     // when a caller last used it; CreatedAt before the first
-	LastReceived time.Time     // when something was last received
-	MinRTT       time.Duration // its fastest answer
-	Fresh        bool          // it was dialed for the caller that has it
+	LastUsed     time.Time // when a caller last used it; CreatedAt before the first
+	LastReceived time.Time // when something was last received
+	Fresh        bool      // it was dialed for the caller that has it
 
 	Shell any // the shell's own
 
@@ -118,6 +117,7 @@ type Server struct {
 	IdleLimit time.Duration // learned; 0: none is known
 	LearnedAt time.Time     // when IdleLimit was
 	Answered  time.Time     // when it last answered anything; zero: never
+	MinRTT    time.Duration // its fastest answer since its last dial, with the dial's own
 	Ready     bool          // a connection to it was made since the start
 
 	idle           [2]Idle

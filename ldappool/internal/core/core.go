@@ -34,14 +34,14 @@ const (
 	ServiceBindTrust = 2 * WarmInterval
 	// CheckAfter is how long a connection may be quiet and still be used without a check.
 	CheckAfter = time.Second
-	// CheckTimeout bounds a check. A directory that needs longer to read its root DSE cannot serve
-	// a login.
+	// CheckTimeout bounds a check. Where a server takes long for every answer it is CheckFactor
+	// times the server's fastest recent one, at most Config.RequestTimeout.
 	CheckTimeout = 500 * time.Millisecond
+	CheckFactor  = 4
 	// MinCheck is the least time that a check gets when a caller's wait is nearly over.
 	MinCheck = 20 * time.Millisecond
 	// HedgeAfter is how long a check may take before its request also accepts another connection.
-	// Where the server is far away, it is HedgeFactor times the fastest answer that the connection
-	// has had.
+	// Where the server is far away, it is HedgeFactor times its fastest recent answer.
 	HedgeAfter  = 50 * time.Millisecond
 	HedgeFactor = 3
 	// DialHedgeAfter is how long a dial may take before another server is dialed as well: longer
@@ -62,6 +62,7 @@ const (
 type Config struct {
 	MaxConns, MinIdleConns, MaxWaiters                     int
 	MaxWait, MaxIdleTime, MaxLifetime, HealthCheckInterval time.Duration
+	RequestTimeout                                         time.Duration
 	RoundRobin, BindOnly                                   bool
 	ServiceBind                                            bool // the search lane's dials bind as a service identity
 	BindLane                                               ServiceBindRule
@@ -152,11 +153,12 @@ type (
 	}
 	// CancelDial ends a dial early. It is reported as failed, with Canceled.
 	CancelDial struct{ Conn *Conn }
-	// Check sends a request that succeeds with any answer within CheckTimeout, and reports Checked.
+	// Check sends a request that succeeds with any answer within Timeout, and reports Checked.
 	// ByBind: the request is a service bind, which must succeed.
 	Check struct {
-		Conn   *Conn
-		ByBind bool
+		Conn    *Conn
+		ByBind  bool
+		Timeout time.Duration
 	}
 	// Close closes a connection for Conn.Reason, and reports Closed.
 	Close struct{ Conn *Conn }

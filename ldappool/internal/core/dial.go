@@ -111,13 +111,13 @@ func (c *Core) abandonSlowDials(l Lane, now time.Time) {
 	}
 }
 
-// Dialed records that a dial has succeeded.
-func (c *Core) Dialed(now time.Time, conn *Conn, took time.Duration) {
+// Dialed records that a dial has succeeded. rtt is how long its answers took.
+func (c *Core) Dialed(now time.Time, conn *Conn, took, rtt time.Duration) {
 	s := conn.Server
-	conn.CreatedAt, conn.LastUsed, conn.LastReceived, conn.MinRTT, conn.Fresh = now, now, now, 0, true
+	conn.CreatedAt, conn.LastUsed, conn.LastReceived, conn.Fresh = now, now, now, true
 	conn.expires = now.Add(c.jitter(c.cfg.MaxLifetime))
 	s.idle[conn.Lane].Adopt(conn)
-	s.Answered, s.Ready, c.ready = now, true, true
+	s.Answered, s.MinRTT, s.Ready, c.ready = now, rtt, true, true
 	if s.Limits.Pending() {
 		c.maintenance.requested = true // earlier disconnects can be judged now
 	}
@@ -258,7 +258,7 @@ func (c *Core) startReservedProbes(now time.Time) {
 	for _, s := range c.servers {
 		if s.slotReserved && s.Health.Probe == health.ProbeDue && c.counts.total() < c.cfg.MaxConns && c.counts.dialing() < MaxDials {
 			s.slotReserved = false
-			c.startProbe(s, CheckTimeout, now)
+			c.startProbe(s, c.checkTimeout(s), now)
 		}
 	}
 }

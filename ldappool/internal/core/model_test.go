@@ -472,7 +472,7 @@ func (w *world) finishDial(c *Conn, how int) {
 		case w.canceled[c] && how < 9:
 			w.core.DialFailed(w.now, c, Failure{Err: errModel, Canceled: true})
 		case how < 6:
-			w.core.Dialed(w.now, c, time.Millisecond)
+			w.core.Dialed(w.now, c, time.Millisecond, time.Millisecond)
 		case how == 9 && c.ReadsRootDSE && w.random.IntN(2) == 0:
 			answered := w.random.IntN(2) == 0
 			w.core.DialFailed(w.now, c, Failure{Err: errModel, HungUp: answered, Cut: !answered})

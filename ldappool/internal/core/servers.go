@@ -77,7 +77,7 @@ func (c *Core) probeSucceeded(conn *Conn, outdated bool, took time.Duration, now
 		c.probeAgain(s)
 		return
 	}
-	if took > CheckTimeout/2 {
+	if took > c.checkTimeout(s)/2 {
 		s.Limits.Stalled(now) // the server itself was slow, and no firewall dropped connections
 	}
 	c.changeHealth(s, "", nil, now, func(h *health.Server) { h.ProbeSucceeded(now) })
@@ -254,14 +254,10 @@ type watchdog struct {
 }
 
 const (
-	// WatchInterval is how often the watchdog looks while operations are under way.
+	// WatchInterval is how often the watchdog looks while operations are under way. If a server
+	// has answered nothing for the timeout of a check, another connection is checked. After that
+	// time again it is down, because that check has not been answered either.
 	WatchInterval = 100 * time.Millisecond
-	// CheckSilentAfter is how long a server may answer nothing before another connection is
-	// checked.
-	CheckSilentAfter = 500 * time.Millisecond
-	// SilentAfter is how long a server may answer nothing before it is down: then that check has
-	// not been answered either.
-	SilentAfter = CheckSilentAfter + CheckTimeout
 )
 
 // startWatch starts the watchdog with the first operation.
@@ -291,7 +287,7 @@ func (c *Core) watch(now time.Time) {
 	c.startWatch(now)
 	for _, s := range c.known() {
 		since, busy := c.unansweredSince(s)
-		if silent := now.Sub(since); busy && s.Health.State != health.Down && silent >= CheckSilentAfter && c.alternative(s) != nil {
+		if silent := now.Sub(since); busy && s.Health.State != health.Down && silent >= c.checkTimeout(s) && c.alternative(s) != nil {
 			c.handleSilence(s, silent, now)
 		}
 	}
@@ -317,7 +313,7 @@ func (c *Core) unansweredSince(s *Server) (since time.Time, busy bool) {
 // not answered either.
 func (c *Core) handleSilence(s *Server, silent time.Duration, now time.Time) {
 	switch {
-	case silent >= SilentAfter:
+	case silent >= 2*c.checkTimeout(s):
 		c.changeHealth(s, OpCheck, ErrSilent, now, func(h *health.Server) { h.Silent(now, OpCheck, ErrSilent) })
 		return
 	case s.checkPending:

@@ -48,7 +48,7 @@ func TestWatchdog_TakesDownAServerThatAnswersNothingWhileAnotherIsUsable(t *test
 	r := inUse(t, w)
 	w.noFailures = false // nothing is answered from here
 	one := r.Conn.Server
-	w.pass(SilentAfter - WatchInterval)
+	w.pass(2*CheckTimeout - WatchInterval)
 	require.Equal(t, health.Usable, one.Health.State)
 	w.pass(3 * WatchInterval)
 	require.Equal(t, health.Down, one.Health.State)
@@ -62,14 +62,14 @@ func TestWatchdog_DoesNotTakeItsOwnLatenessForTheServersSilence(t *testing.T) {
 	w.noFailures = false
 	one := r.Conn.Server
 	w.pass(WatchInterval)
-	w.now = w.now.Add(3 * SilentAfter) // this process stands still
+	w.now = w.now.Add(6 * CheckTimeout) // this process stands still
 	w.do("tick", func() { w.core.Tick(w.now) })
 	require.Equal(t, health.Usable, one.Health.State, "the process was stalled and not the server")
-	w.pass(CheckSilentAfter - WatchInterval)
+	w.pass(CheckTimeout - WatchInterval)
 	require.False(t, one.checkPending)
 	w.pass(2 * WatchInterval)
 	require.True(t, one.checkPending || len(w.dials) > 0, "and then it looked for long enough")
-	w.pass(SilentAfter)
+	w.pass(2 * CheckTimeout)
 	require.Equal(t, health.Down, one.Health.State)
 	require.NoError(t, w.err)
 }
@@ -80,7 +80,7 @@ func TestWatchdog_WaitsForTheOnlyServer(t *testing.T) {
 	w.do("servers", func() { w.core.SetServers(w.now, []Endpoint{{URL: "ldap://one"}}, Lookups{}) })
 	inUse(t, w)
 	w.noFailures = false
-	w.pass(5 * SilentAfter)
+	w.pass(10 * CheckTimeout)
 	require.Equal(t, health.Usable, w.core.servers[0].Health.State)
 	require.NoError(t, w.err)
 }
