@@ -12,6 +12,7 @@ import (
 	"authsvc/internal/auth"
 	"authsvc/internal/clientaddr"
 	"authsvc/internal/identity"
+	"authsvc/internal/probe"
 
 	"github.com/labstack/echo/v4"
 )
@@ -35,6 +36,8 @@ type Forward struct {
 	Headers  []identity.Header // of an answer that permits
 	// Answered, unless it is nil, gets every answer.
 	Answered func(ForwardResult, auth.Source)
+	// Probes, unless it is nil, keeps how the requests of authsvc check arrived.
+	Probes *probe.Memory
 }
 
 // ForwardResult is what a reverse proxy was answered, for metrics.
@@ -117,6 +120,7 @@ func (s *Server) forward(c echo.Context) error {
 	if err == errNoBasic { //nolint:errorlint // it is never wrapped
 		return s.challenge(c, ForwardChallenge, auth.FromNothing)
 	}
+	s.keepProbe(req, username)
 	creds := auth.Credentials{
 		Username: username, Password: password, RequestID: requestID(c), Client: c.RealIP(), Caller: callerOf(c),
 		Forward: s.forwardedFor(req, required),
@@ -142,6 +146,19 @@ func (s *Server) forward(c echo.Context) error {
 		return err
 	}
 	return http.NewResponseController(c.Response().Writer).Flush()
+}
+
+// keepProbe keeps how a request of authsvc check arrived. Its answer is that of any other name that
+// nobody has.
+func (s *Server) keepProbe(r *http.Request, username string) {
+	if s.forwarding.Probes == nil || !probe.IsName(username) {
+		return
+	}
+	forwardedFor := r.Header[echo.HeaderXForwardedFor]
+	s.forwarding.Probes.Keep(username, probe.Arrival{
+		Peer: clientaddr.Find(r.RemoteAddr, nil, nil), Trusted: clientaddr.IsTrusted(r.RemoteAddr, s.trusted), ForwardedFor: forwardedFor,
+		Client: clientaddr.Find(r.RemoteAddr, forwardedFor, s.trusted),
+	})
 }
 
 // maxForwarded is how much of a forwarded host and path is logged, in bytes each.

@@ -435,7 +435,7 @@ func TestForward_HAProxyDeniesWhatAFailingScriptHasNotDecided(t *testing.T) {
 	authsvc := startAuthsvc(t, directory.URL())
 	haproxy := product{start: func(t *testing.T, a addresses) {
 		t.Helper()
-		startHAProxyWith(t, a, "local answer =", "error('broken')\n\tlocal answer =")
+		startHAProxyWith(t, a, []string{"local answer =", "error('broken')\n\tlocal answer ="}, nil)
 	}}
 	f := startFront(t, haproxy, authsvc, startApplication(t))
 	a := f.do(t, request{path: "/", username: ldaptest.Username(plain), password: ldaptest.Password(plain)})
@@ -457,7 +457,7 @@ func TestForward_LocationsOfTheGuide(t *testing.T) {
 	authsvc := startAuthsvc(t, directory.URL())
 	nginx := product{start: func(t *testing.T, a addresses) {
 		t.Helper()
-		startNginxWith(t, a, strings.Join(locations, ""))
+		startNginxWith(t, a, "    location / {", strings.Join(locations, "")+"    location / {")
 	}}
 	f := startFront(t, nginx, authsvc, startApplication(t))
 

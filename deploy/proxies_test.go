@@ -67,15 +67,15 @@ func recipe(t *testing.T, dir, file string, pairs ...string) string {
 // startNginx runs nginx.
 func startNginx(t *testing.T, a addresses) {
 	t.Helper()
-	startNginxWith(t, a, "")
+	startNginxWith(t, a)
 }
 
-// startNginxWith runs nginx as Debian does: the recipe is one of several files in conf.d. The
-// locations are further ones.
-func startNginxWith(t *testing.T, a addresses, locations string) {
+// startNginxWith runs nginx as Debian does, with pairs of replacements: the recipe is one of several
+// files in conf.d.
+func startNginxWith(t *testing.T, a addresses, pairs ...string) {
 	t.Helper()
 	dir := t.TempDir()
-	recipe(t, dir, "nginx/authsvc.conf", "    location / {", locations+"    location / {", "listen "+recipeListen+";", "listen "+a.listen+";", recipeAuthsvc, a.authsvc, recipeApplication, a.application)
+	recipe(t, dir, "nginx/authsvc.conf", append(pairs, "listen "+recipeListen+";", "listen "+a.listen+";", recipeAuthsvc, a.authsvc, recipeApplication, a.application)...)
 	main := "pid nginx.pid; daemon off; error_log stderr warn; worker_processes 1;\n"
 	if os.Getuid() == 0 {
 		main += "user root;\n" // who owns the folder
@@ -92,10 +92,16 @@ func startNginxWith(t *testing.T, a addresses, locations string) {
 // startCaddy runs Caddy.
 func startCaddy(t *testing.T, a addresses) {
 	t.Helper()
+	startCaddyWith(t, a)
+}
+
+// startCaddyWith runs Caddy with pairs of replacements.
+func startCaddyWith(t *testing.T, a addresses, pairs ...string) {
+	t.Helper()
 	dir := t.TempDir()
 	_, port, err := net.SplitHostPort(a.listen)
 	require.NoError(t, err)
-	file := recipe(t, dir, "caddy/Caddyfile", "\n:"+recipeListen+" {", "\n:"+port+" {\n\tbind 127.0.0.1", recipeAuthsvc, a.authsvc, recipeApplication, a.application)
+	file := recipe(t, dir, "caddy/Caddyfile", append(pairs, "\n:"+recipeListen+" {", "\n:"+port+" {\n\tbind 127.0.0.1", recipeAuthsvc, a.authsvc, recipeApplication, a.application)...)
 	cmd := exec.Command("caddy", "run", "--adapter", "caddyfile", "--config", file)
 	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir)
 	run(t, a.listen, cmd)
@@ -104,16 +110,16 @@ func startCaddy(t *testing.T, a addresses) {
 // startHAProxy runs HAProxy.
 func startHAProxy(t *testing.T, a addresses) {
 	t.Helper()
-	startHAProxyWith(t, a)
+	startHAProxyWith(t, a, nil, nil)
 }
 
-// startHAProxyWith runs HAProxy with pairs of replacements in the script.
-func startHAProxyWith(t *testing.T, a addresses, pairs ...string) {
+// startHAProxyWith runs HAProxy with pairs of replacements in the script and in the configuration.
+func startHAProxyWith(t *testing.T, a addresses, script, pairs []string) {
 	t.Helper()
 	dir := t.TempDir()
-	lua := recipe(t, dir, "haproxy/authsvc.lua", pairs...)
-	file := recipe(t, dir, "haproxy/haproxy.cfg", "bind :"+recipeListen, "bind "+a.listen, "/etc/haproxy/authsvc.lua", lua,
-		recipeAuthsvc, a.authsvc, recipeApplication, a.application)
+	lua := recipe(t, dir, "haproxy/authsvc.lua", script...)
+	file := recipe(t, dir, "haproxy/haproxy.cfg", append(pairs, "bind :"+recipeListen, "bind "+a.listen, "/etc/haproxy/authsvc.lua", lua,
+		recipeAuthsvc, a.authsvc, recipeApplication, a.application)...)
 	run(t, a.listen, exec.Command("haproxy", "-db", "-f", file))
 }
 

@@ -22,6 +22,13 @@ import (
 // it is ready.
 func startAuthsvc(t *testing.T, directory string, environ ...string) string {
 	t.Helper()
+	main, _ := startService(t, directory, environ...)
+	return main
+}
+
+// startService is startAuthsvc, and returns the address of the admin listener too.
+func startService(t *testing.T, directory string, environ ...string) (main, admin string) {
+	t.Helper()
 	cfg, err := config.Load(append([]string{
 		"LDAP_URL=" + directory, "LDAP_BASE_DN=" + ldaptest.PeopleDN, "LDAP_GROUP_BASE_DN=" + ldaptest.GroupsDN,
 		"LDAP_BIND_DN=" + ldaptest.ServiceDN, "LDAP_BIND_PASSWORD=" + ldaptest.ServicePassword,
@@ -51,7 +58,7 @@ func startAuthsvc(t *testing.T, directory string, environ ...string) string {
 		_, err = io.Copy(io.Discard, resp.Body)
 		return err == nil && resp.StatusCode == http.StatusOK
 	})
-	return a.Addr().String()
+	return a.Addr().String(), a.AdminAddr().String()
 }
 
 // got is a request that the application or a stand-in for authsvc got.

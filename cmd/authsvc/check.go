@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"authsvc/config"
 	"authsvc/internal/app"
@@ -18,6 +19,10 @@ import (
 const checkAbout = `Checks every step of a login with the service's own configuration. For each step it reports the result and, if
 something is wrong, how to fix it. It changes nothing in the directory. Exit code 0: no step failed. 1: a step failed.
 2: wrong usage or configuration.
+
+With -forward it checks forward authentication instead, through the reverse proxy, from any machine that reaches it. It
+sends a wrong password of a user who does not exist, twice. Whom authsvc takes for the client is seen only on the
+service's machine and with its environment. See docs/forward-auth.md, Check it.
 `
 
 // maxPasswordLine bounds a line with a password, in bytes.
@@ -36,8 +41,12 @@ func (p *program) check(ctx context.Context, args []string) error {
 	withPassword := f.Bool("password-stdin", false, "read the password of -user from standard input and try it once")
 	asJSON := f.Bool("json", false, "write the report as JSON")
 	idle := durationFlag(f, "idle", "finally, keep connections idle for up to `TIME` and measure when they are dropped")
+	forward := forwardFlags(f)
 	if err := p.parse(f, args); err != nil {
 		return err
+	}
+	if err := forward.wrong(f); err != nil {
+		return &usageError{fmt.Errorf("check: %w", err)}
 	}
 	switch {
 	case isSet(f, "user") && *user == "":
@@ -47,40 +56,77 @@ func (p *program) check(ctx context.Context, args []string) error {
 	case *idle < 0:
 		return &usageError{errors.New("check: -idle must not be negative")}
 	}
-	report := &doctor.Report{OK: true}
-	text := &doctor.Text{W: p.stdout, Colour: p.colours(), Width: terminalWidth(p.stdout)}
-	cfg, err := config.Load(p.environ)
-	if err != nil {
-		return p.misconfigured(report, err, *asJSON)
+	ctx, stop := untilSignal(ctx)
+	defer stop()
+	password := func() (string, error) {
+		if !*withPassword {
+			return "", nil
+		}
+		typed, err := p.readPassword(ctx)
+		if err != nil {
+			err = &usageError{fmt.Errorf("check: -password-stdin: %w", err)}
+		}
+		return typed, err
 	}
+	w := &checkWriter{report: doctor.Report{OK: true}, stdout: p.stdout, asJSON: *asJSON}
+	w.text = doctor.Text{W: p.stdout, Colour: p.colours(), Width: terminalWidth(p.stdout)}
+	environ := p.environ
+	if forward.url != "" {
+		environ = forwardEnviron(environ)
+	}
+	cfg, err := config.Load(environ)
+	if err != nil {
+		return p.misconfigured(&w.report, err, *asJSON)
+	}
+	if forward.url != "" {
+		err = p.checkForward(ctx, cfg, forward, *user, password, w)
+	} else {
+		err = p.checkDirectory(ctx, cfg, *user, *idle, password, w)
+	}
+	if err != nil {
+		return err
+	}
+	return w.end()
+}
+
+// checkDirectory examines the way to the directory.
+func (p *program) checkDirectory(ctx context.Context, cfg *config.Config, user string, idle time.Duration, password func() (string, error), w *checkWriter) error {
 	o, err := p.examination(cfg)
 	if err != nil {
 		return err
 	}
-	o.User, o.Idle = *user, *idle
-	ctx, stop := untilSignal(ctx)
-	defer stop()
-	if *withPassword {
-		if o.Password, err = p.readPassword(ctx); err != nil {
-			return &usageError{fmt.Errorf("check: -password-stdin: %w", err)}
-		}
-	}
-	o.Tell = func(s doctor.Step) {
-		report.Add(s)
-		if !*asJSON {
-			text.Write(s)
-		}
-	}
-	o.Progress = func(line string) { fmt.Fprintln(p.stderr, doctor.Printable(line)) }
-	if err := doctor.Examine(ctx, o); err != nil {
+	if o.Password, err = password(); err != nil {
 		return err
 	}
-	if *asJSON {
-		err = report.WriteJSON(p.stdout)
-	} else {
-		text.Summary(report)
+	o.User, o.Idle, o.Tell = user, idle, w.tell
+	o.Progress = func(line string) { fmt.Fprintln(p.stderr, doctor.Printable(line)) }
+	return doctor.Examine(ctx, o)
+}
+
+// checkWriter writes the steps of a check.
+type checkWriter struct {
+	report doctor.Report
+	text   doctor.Text
+	stdout io.Writer
+	asJSON bool
+}
+
+// tell writes a step; as JSON the whole report is written at the end.
+func (w *checkWriter) tell(s doctor.Step) {
+	w.report.Add(s)
+	if !w.asJSON {
+		w.text.Write(s)
 	}
-	if err == nil && !report.OK {
+}
+
+// end writes what comes after the last step. The error is errFailed if a step failed.
+func (w *checkWriter) end() (err error) {
+	if w.asJSON {
+		err = w.report.WriteJSON(w.stdout)
+	} else {
+		w.text.Summary(&w.report)
+	}
+	if err == nil && !w.report.OK {
 		err = errFailed
 	}
 	return err

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"authsvc/api"
+	"authsvc/internal/probe"
 )
 
 // Config configures a Listener. The zero value works: browsers may use IP addresses and localhost,
@@ -22,6 +23,8 @@ type Config struct {
 	// Forget drops what is remembered of a user's credentials, or if the name is empty, of
 	// everybody's; nil leaves it out.
 	Forget func(username string) (accounts int)
+	// Probes is how the requests of authsvc check arrived; nil leaves it out.
+	Probes *probe.Memory
 }
 
 // Listener is the handler of the admin listener. Mount everything on it before it serves.
@@ -50,6 +53,9 @@ func New(s *api.Server, cfg Config) *Listener {
 	}
 	if cfg.Forget != nil {
 		l.Handle(pathFlush, flush(cfg.Forget), http.MethodPost)
+	}
+	if cfg.Probes != nil {
+		l.Guarded(probe.Path, showProbe(cfg.Probes))
 	}
 	l.profiler()
 	return l

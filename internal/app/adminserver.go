@@ -21,7 +21,9 @@ func (a *App) newAdminServer() {
 		c.Settings = append(c.Settings, status.Setting{Variable: one.Name, Value: one.Value, Source: one.Source})
 	}
 	a.page = status.New(c)
-	l := admin.New(a.api, admin.Config{Hosts: a.cfg.Admin.Hosts, Pprof: a.cfg.Admin.Pprof, Metrics: a.observers.metrics.Handler(), Forget: a.forget})
+	l := admin.New(a.api, admin.Config{
+		Hosts: a.cfg.Admin.Hosts, Pprof: a.cfg.Admin.Pprof, Metrics: a.observers.metrics.Handler(), Forget: a.forget, Probes: &a.probes,
+	})
 	a.page.Mount(l)
 	a.admin.server = l.HTTPServer()
 	a.admin.server.ConnState = a.admin.ConnState

@@ -17,6 +17,7 @@ import (
 	"authsvc/config"
 	"authsvc/internal/auth"
 	"authsvc/internal/connlimit"
+	"authsvc/internal/probe"
 	"authsvc/internal/status"
 	"authsvc/internal/throttle"
 	"authsvc/ldappool"
@@ -33,8 +34,9 @@ type App struct {
 	logins    *auth.Authenticator
 	reloader  *reloader
 	throttle  *throttle.Memory // nil without limits
-	ready     *readiness       // nil if logins need nothing but a bind
-	page      *status.Page     // nil if the admin listener is off
+	probes    probe.Memory
+	ready     *readiness   // nil if logins need nothing but a bind
+	page      *status.Page // nil if the admin listener is off
 	main      listener
 	forward   listener                   // for reverse proxies alone; its Listener and its server are nil if it is off
 	admin     listener                   // its Listener and its server are nil if the admin listener is off

@@ -16,6 +16,7 @@ func (a *App) forwarding() api.Forward {
 	return api.Forward{
 		Verifier: a.logins, Realm: a.cfg.Auth.BasicRealm, Headers: a.cfg.Auth.IdentityHeaders,
 		Answered: func(r api.ForwardResult, s auth.Source) { count(string(r), s) },
+		Probes:   &a.probes,
 	}
 }
 

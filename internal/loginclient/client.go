@@ -49,34 +49,47 @@ type Config struct {
 type Client struct {
 	url  string
 	key  string
-	http http.Client
+	http *http.Client
 }
 
 // New returns a client. The error names the rule that the URL breaks. It never repeats the URL,
 // which may hold a password.
 func New(cfg Config) (*Client, error) {
-	u, err := url.Parse(cfg.URL)
+	u, err := ParseURL(cfg.URL)
+	switch {
+	case err != nil:
+		return nil, err
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return nil, errors.New("must not hold a query or a fragment")
+	}
+	return &Client{url: u.JoinPath("auth").String(), key: cfg.Key, http: NewHTTP(cfg.Roots, cfg.Certificates)}, nil
+}
+
+// ParseURL reads the URL of a server that is sent passwords. The error names the rule that it breaks,
+// and never repeats it.
+func ParseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
 		return nil, errors.New("must be http://HOST:PORT or https://HOST:PORT")
 	case u.User != nil:
 		return nil, errors.New("must not hold a name or a password")
-	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return nil, errors.New("must not hold a query or a fragment")
 	}
-	return &Client{
-		url: u.JoinPath("auth").String(), key: cfg.Key,
-		http: http.Client{
-			// A transport of its own, without a proxy: a proxy of the environment would read the
-			// password.
-			Transport: &http.Transport{
-				DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxHeader,
-				TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.Roots, Certificates: cfg.Certificates},
-			},
-			// authsvc sends no redirect. To follow one would carry the password elsewhere.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	return u, nil
+}
+
+// NewHTTP returns a client that sends passwords nowhere but to the server that a URL names, over a
+// connection for each request. roots is nil for the system's authorities.
+func NewHTTP(roots *x509.CertPool, certificates []tls.Certificate) *http.Client {
+	return &http.Client{
+		// A transport of its own, without a proxy: a proxy of the environment would read the password.
+		Transport: &http.Transport{
+			DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxHeader,
+			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: certificates},
 		},
-	}, nil
+		// authsvc sends no redirect. To follow one would carry the password elsewhere.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // Login is what a client asks about.
@@ -139,32 +152,39 @@ func (c *Client) post(ctx context.Context, l Login) (*http.Response, error) {
 
 // failed says why there is no answer.
 func (c *Client) failed(err error) error {
+	kind, cause := Explain(err, c.url)
+	return fmt.Errorf("%w: %w", kind, cause)
+}
+
+// Explain says why a server has not answered a request. The kind is ErrUnavailable or ErrSetup. The
+// cause names the server by at, and holds nothing of what it sent.
+func Explain(err error, at string) (kind, cause error) {
 	var certificate *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
 	var op *net.OpError
 	var dns *net.DNSError
 	switch {
 	case errors.Is(err, context.Canceled):
-		return fmt.Errorf("%w: interrupted", ErrUnavailable)
+		return ErrUnavailable, errors.New("interrupted")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("%w: no complete answer from %s in time", ErrUnavailable, c.url)
+		return ErrUnavailable, fmt.Errorf("no complete answer from %s in time", at)
 	case errors.As(err, &certificate):
-		return fmt.Errorf("%w: the certificate of %s: %w; -ca-file names the authorities to trust", ErrSetup, c.url, certificate.Err)
+		return ErrSetup, fmt.Errorf("the certificate of %s: %w; -ca-file names the authorities to trust", at, certificate.Err)
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
-		return fmt.Errorf("%w: %s does not speak TLS", ErrSetup, c.url)
+		return ErrSetup, fmt.Errorf("%s does not speak TLS", at)
 	case errors.As(err, &op) && op.Op == "remote error": // an alert of TLS
-		return fmt.Errorf("%w: %s refuses TLS: %w", ErrSetup, c.url, op.Err)
+		return ErrSetup, fmt.Errorf("%s refuses TLS: %w", at, op.Err)
 	case errors.As(err, &op), errors.As(err, &dns):
-		var at *url.Error
-		if errors.As(err, &at) {
-			err = at.Err
+		var failed *url.Error
+		if errors.As(err, &failed) {
+			err = failed.Err
 		}
-		return fmt.Errorf("%w: %s: %w", ErrUnavailable, c.url, err)
+		return ErrUnavailable, fmt.Errorf("%s: %w", at, err)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: %s closed the connection before the end of its answer", ErrUnavailable, c.url)
+		return ErrUnavailable, fmt.Errorf("%s closed the connection before the end of its answer", at)
 	}
 	// The errors of net/http repeat what the server sent, which can be the password.
-	return fmt.Errorf("%w: %s does not answer as HTTP does", ErrSetup, c.url)
+	return ErrSetup, fmt.Errorf("%s does not answer as HTTP does", at)
 }
 
 // foreign says what to think of an answer that is not authsvc's.
