@@ -13,6 +13,7 @@ import (
 	"authsvc/internal/fanout"
 	"authsvc/internal/journal"
 	"authsvc/internal/metrics"
+	"authsvc/internal/probe"
 	"authsvc/internal/status"
 	"authsvc/internal/throttle"
 	"authsvc/ldappool"
@@ -42,7 +43,7 @@ func newStatusPage() *status.Page {
 
 // AdminHandler returns the admin listener's handler, with the status page if there is one.
 func (h *harness) AdminHandler(metrics http.Handler, page *status.Page) *admin.Listener {
-	l := admin.New(h.Server, admin.Config{Hosts: h.adminHosts, Metrics: metrics, Forget: func(string) int { return 1 }})
+	l := admin.New(h.Server, admin.Config{Hosts: h.adminHosts, Metrics: metrics, Forget: func(string) int { return 1 }, Probes: &h.probes})
 	if page != nil {
 		page.Mount(l)
 	}
@@ -83,6 +84,12 @@ func (h *harness) statusRequests(t *testing.T) (all []given) {
 	ask(http.MethodPost, "/api/cache/flush")
 	ask(http.MethodPost, "/api/cache/flush", "Origin")
 	ask(http.MethodPost, "/api/cache/flush?nonsense=x")
+	name := probe.NewName()
+	ask(http.MethodGet, "/api/forward/probe?username="+name)
+	h.probes.Keep(name, probe.Arrival{Peer: "127.0.0.1", Trusted: true, ForwardedFor: []string{"192.0.2.1, 192.0.2.2"}, Client: "192.0.2.2"})
+	ask(http.MethodGet, "/api/forward/probe?username="+name)
+	ask(http.MethodGet, "/api/forward/probe?username=alice")
+	ask(http.MethodGet, "/api/forward/probe?username="+name, "Origin")
 
 	gone, leave := context.WithCancel(t.Context())
 	leave()

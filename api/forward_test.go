@@ -19,6 +19,7 @@ import (
 	"authsvc/api"
 	"authsvc/internal/auth"
 	"authsvc/internal/identity"
+	"authsvc/internal/probe"
 
 	"github.com/stretchr/testify/require"
 )
@@ -390,6 +391,39 @@ func TestForward_NeverReadsABody(t *testing.T) {
 	require.Equal(t, []int{200, 200, 200}, statuses, all)
 	require.NotContains(t, all, "Connection: close")
 	require.Len(t, v.all(), 6)
+}
+
+// TestForward_KeepsHowTheProbesOfTheDoctorArrive, and nothing of anybody else. The answer is that of
+// any name.
+func TestForward_KeepsHowTheProbesOfTheDoctorArrive(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		trusted string
+		want    probe.Arrival
+	}{
+		"trusted":     {"192.0.2.0/24", probe.Arrival{Peer: "192.0.2.1", Trusted: true, ForwardedFor: []string{"198.51.100.1", "198.51.100.2"}, Client: "198.51.100.2"}},
+		"not trusted": {"203.0.113.0/24", probe.Arrival{Peer: "192.0.2.1", ForwardedFor: []string{"198.51.100.1", "198.51.100.2"}, Client: "192.0.2.1"}},
+	} {
+		probes := new(probe.Memory)
+		h, v, _ := forwarding(t, func(cfg *api.Config) {
+			cfg.Forward.Probes, cfg.TrustedProxies = probes, []netip.Prefix{netip.MustParsePrefix(c.trusted)}
+		})
+		v.answer = auth.Result{Outcome: auth.InvalidUser}
+		user := probe.NewName()
+		ask := func(username string) *httptest.ResponseRecorder {
+			return h.ask(t, http.MethodGet, "/auth/basic", "Authorization", basic(username+":secret"), "X-Forwarded-For", "198.51.100.1", "X-Forwarded-For", "198.51.100.2")
+		}
+		rec, other := ask(user), ask("alice")
+		require.Equal(t, 401, rec.Code, name)
+		rec.Header().Del("X-Request-ID")
+		other.Header().Del("X-Request-ID")
+		require.Equal(t, other.Header(), rec.Header(), name)
+		got, ok := probes.Find(user)
+		require.True(t, ok, name)
+		require.Equal(t, c.want, got, name)
+		_, ok = probes.Find("alice")
+		require.False(t, ok, name)
+	}
 }
 
 func TestForward_APanicIsAFaultWithoutABody(t *testing.T) {

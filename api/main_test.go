@@ -14,6 +14,7 @@ import (
 
 	"authsvc/api"
 	"authsvc/internal/auth"
+	"authsvc/internal/probe"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -136,6 +137,7 @@ type harness struct {
 	observer   *recorder
 	log        *safeBuffer
 	doc        *openAPIDoc
+	probes     probe.Memory
 }
 
 func newHarness(t testing.TB, configure ...func(*api.Config)) *harness {

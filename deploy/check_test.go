@@ -127,7 +127,7 @@ func awayFrom(start func(*testing.T, addresses)) func(*testing.T, addresses) {
 	}
 }
 
-const nginxRoot, nginxAsk = "    location / {\n", "    auth_request /_authsvc;\n"
+const nginxRoot = "    location / {\n"
 
 func wrongProxies() []wrongProxy {
 	return []wrongProxy{
@@ -149,8 +149,10 @@ func wrongProxies() []wrongProxy {
 			step: "underscore twins", mark: doctor.Failed, finding: "the application got its Remote_User, Remote_Groups", remedy: "Caddy: \"request_header -Remote*\""},
 		{name: "HAProxy: the challenge is lost", start: haproxyWith([]string{`"www-authenticate", `, ""}, nil),
 			step: "no credentials", mark: doctor.Failed, finding: "401 comes without authsvc's challenge", remedy: "HAProxy: \"www-authenticate\" in the list \"answered\""},
-		{name: "nginx: another challenge", start: nginxWith(nginxRoot, "    location @login { auth_request off; add_header WWW-Authenticate 'Basic realm=\"other\"' always; return 401; }\n"+nginxRoot+"        error_page 401 = @login;\n"),
-			step: "no credentials", mark: doctor.Failed, finding: "another challenge than authsvc's", remedy: "let authsvc alone ask for the password"},
+		{name: "nginx: another challenge", start: nginxWith(nginxRoot, nginxRoot+"        auth_basic other; auth_basic_user_file authsvc.conf;\n"),
+			step: "no credentials", mark: doctor.Failed, finding: "another challenge than authsvc's (Basic realm=\"other\" instead)", remedy: "let authsvc alone ask for the password"},
+		{name: "nginx: a login page", start: nginxWith(nginxRoot, "    location @login { auth_request off; return 302 /login; }\n"+nginxRoot+"        error_page 401 = @login;\n"),
+			step: "no credentials", mark: doctor.Failed, finding: "302 without credentials, a redirect to", remedy: "if it leads to the same page at another address, give that one"},
 		{name: "nginx: the proxy is not trusted", start: startNginx, environ: []string{"HTTP_TRUSTED_PROXIES="},
 			step: "client address", mark: doctor.Failed, finding: "all users are one client to authsvc, 127.0.0.1: it is not in HTTP_TRUSTED_PROXIES", remedy: "set HTTP_TRUSTED_PROXIES=127.0.0.1"},
 		{name: "nginx: the client's address is not sent", start: nginxWith("        proxy_set_header X-Forwarded-For $remote_addr;\n", ""),

@@ -55,7 +55,7 @@ func New(s *api.Server, cfg Config) *Listener {
 		l.Handle(pathFlush, flush(cfg.Forget), http.MethodPost)
 	}
 	if cfg.Probes != nil {
-		l.Guarded(probe.Path, showProbe(cfg.Probes))
+		l.Handle(probe.Path, showProbe(cfg.Probes), http.MethodGet)
 	}
 	l.profiler()
 	return l

@@ -87,22 +87,30 @@ func (f *forward) examine(ctx context.Context) {
 	}) {
 		return
 	}
-	asks := f.do("no credentials", func() finding { return f.judgeNoCredentials(first) })
-	rejects := f.do("wrong credentials", func() finding { return f.checkWrong(ctx) })
+	f.do("no credentials", func() finding { return f.judgeNoCredentials(first) })
+	if first.status < 400 {
+		f.skip("all other steps", "not checked: they need a location that rejects requests without credentials")
+		return
+	}
+	var wrong reply
+	f.do("wrong credentials", func() finding {
+		wrong = f.ask(ctx, f.URL, question{login: &f.nobody, header: http.Header{"X-Forwarded-For": {forgedAddress}}})
+		return f.judgeWrong(wrong)
+	})
 	f.do("client address", func() finding { return f.checkClient(ctx) })
 	right := false
 	switch {
 	case f.Password == "":
 		f.skip("right credentials", "not checked: no credentials were given (-user NAME -password-stdin)")
-	case !asks && first.status != http.StatusUnauthorized, !rejects:
-		f.skip("right credentials", "not checked: the location does not reject what it must reject, so the password was not sent to it")
+	case first.status != http.StatusUnauthorized, wrong.status != http.StatusUnauthorized:
+		f.skip("right credentials", "not checked: wrong credentials are not rejected as they must be, so the password was not sent")
 	default:
 		right = f.do("right credentials", func() finding { return f.checkRight(ctx) })
 	}
 	if right {
 		f.do("cache", func() finding { return f.checkCache(ctx) })
 	}
-	f.do("forged headers", func() finding { return f.checkForged(ctx, first.status, right) })
+	f.do("forged headers", func() finding { return f.checkForged(ctx, right) })
 	f.examineEcho(ctx, right)
 	f.examineDenied(ctx, right)
 	f.skip("not checked", "what cannot be caused from here: the answers to a throttled user (429), while the directory is away (503, 504), and while "+
@@ -141,9 +149,8 @@ func (f *forward) named() string {
 	return "; it says that it is " + f.product
 }
 
-// checkWrong logs in as a user who does not exist.
-func (f *forward) checkWrong(ctx context.Context) finding {
-	a := f.ask(ctx, f.URL, question{login: &f.nobody, header: http.Header{"X-Forwarded-For": {forgedAddress}}})
+// judgeWrong judges the answer to a user who does not exist.
+func (f *forward) judgeWrong(a reply) finding {
 	switch {
 	case a.err != nil:
 		return fail(tryAgain, "%v", a.err)
@@ -201,7 +208,7 @@ func (f *forward) checkCache(ctx context.Context) finding {
 
 // checkForged sends everything that a client may claim of itself, and compares the answers with
 // those to the same requests without it.
-func (f *forward) checkForged(ctx context.Context, without int, right bool) finding {
+func (f *forward) checkForged(ctx context.Context, right bool) finding {
 	header := http.Header{}
 	for _, g := range f.forged {
 		header[g.name] = []string{g.value}
@@ -210,10 +217,10 @@ func (f *forward) checkForged(ctx context.Context, without int, right bool) find
 	switch {
 	case a.err != nil:
 		return fail(tryAgain, "%v", a.err)
-	case a.status < 400 && without >= 400:
+	case a.status < 400:
 		return fail("the location trusts a header of the client: "+f.lines(removeOwn), "a request without credentials, but with forged headers, gets %d", a.status)
 	case !right:
-		return pass("a request without credentials, but with forged %s, gets %d as without them", f.names(), a.status)
+		return pass("a request without credentials, but with forged %s, gets %d", f.names(), a.status)
 	}
 	a = f.ask(ctx, f.URL, question{login: &login{f.User, f.Password}, header: header})
 	switch {

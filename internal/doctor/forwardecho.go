@@ -97,20 +97,21 @@ func (f *forward) examineEcho(ctx context.Context, right bool) {
 		return
 	}
 	var names map[string][]string
-	if !f.doctor.do(at, "identity headers", func() finding {
+	f.doctor.do(at, "identity headers", func() finding {
 		body, problem := f.echo(ctx, http.Header{})
 		if problem != nil {
 			return *problem
 		}
 		names = headersOf(body)
 		return f.judgeIdentity(names)
-	}) {
+	})
+	if names == nil {
 		return
 	}
-	f.doctor.do(at, "forged identity", func() finding { return f.checkArrivals(ctx, removeOwn, asNamed, otherCase) })
+	honest := f.doctor.do(at, "forged identity", func() finding { return f.checkArrivals(ctx, removeOwn, asNamed, otherCase) })
 	f.doctor.do(at, "underscore twins", func() finding { return f.checkArrivals(ctx, removeTwins, underscores) })
 	f.doctor.do(at, "authsvc's headers", func() finding { return f.checkOwn(ctx) })
-	f.doctor.do(at, "Connection header", func() finding { return f.checkConnectionHeader(ctx, names) })
+	f.doctor.do(at, "Connection header", func() finding { return f.checkConnectionHeader(ctx, names, honest) })
 	f.doctor.do(at, "password", func() finding {
 		if len(names["authorization"]) == 0 {
 			return pass("the application does not get the password")
@@ -210,9 +211,13 @@ func (f *forward) checkOwn(ctx context.Context) finding {
 }
 
 // checkConnectionHeader asks the proxy to remove the identity headers on its way (RFC 9110 section
-// 7.6.1).
-func (f *forward) checkConnectionHeader(ctx context.Context, before map[string][]string) finding {
-	for _, some := range [][]kind{nil, {asNamed}} {
+// 7.6.1). Where forged ones do not arrive without that, it forges them too.
+func (f *forward) checkConnectionHeader(ctx context.Context, before map[string][]string, forge bool) finding {
+	tries := [][]kind{nil}
+	if forge {
+		tries = append(tries, []kind{asNamed})
+	}
+	for _, some := range tries {
 		names, body, problem := f.arrived(ctx, http.Header{"Connection": {"close, " + strings.Join(f.Headers, ", ")}}, some...)
 		switch {
 		case problem != nil:
