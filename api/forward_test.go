@@ -393,8 +393,8 @@ func TestForward_NeverReadsABody(t *testing.T) {
 	require.Len(t, v.all(), 6)
 }
 
-// TestForward_KeepsHowTheProbesOfTheDoctorArrive, and nothing of anybody else. The answer is that of
-// any name.
+// TestForward_KeepsHowTheProbesOfTheDoctorArrive, and nothing of anybody else. The answer is that
+// of any name.
 func TestForward_KeepsHowTheProbesOfTheDoctorArrive(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

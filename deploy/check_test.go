@@ -2,10 +2,14 @@ package deploy_test
 
 import (
 	"bytes"
+	"flag"
 	"net/netip"
 	"net/url"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"authsvc/internal/doctor"
@@ -19,6 +23,7 @@ import (
 type checked struct {
 	steps []doctor.Step
 	text  string // as printed
+	url   string // of the front
 }
 
 // named returns the steps of a name that have a mark.
@@ -44,7 +49,7 @@ func checkForward(t *testing.T, f *front, admin string, configure ...func(*docto
 		require.NoError(t, err)
 		return u
 	}
-	var c checked
+	c := checked{url: f.url}
 	o := doctor.ForwardOptions{
 		URL: at("/"), Echo: at("/echo"), Denied: at("/admin/"), User: ldaptest.Username(plain), Password: ldaptest.Password(plain),
 		Headers: []string{"Remote-User", "Remote-Groups"},
@@ -83,6 +88,10 @@ func TestCheckForward_FindsNothingWrongWithTheRecipes(t *testing.T) {
 			assert.NotEmpty(t, c.named(name, doctor.OK), name)
 		}
 		assert.Contains(t, c.text, "no check failed")
+		if p.name == "nginx" {
+			documented(t, "forward recipe", c.output("authsvc check -forward http://127.0.0.1:8000/ -user user1 -password-stdin "+
+				"-echo http://127.0.0.1:8000/echo -denied http://127.0.0.1:8000/admin/"))
+		}
 	})
 }
 
@@ -188,7 +197,15 @@ func TestCheckForward_FindsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 6, LDIF: directoryLDIF()})
 	authsvc, admin := startService(t, slapd.URL())
-	for _, c := range wrongProxies() {
+	all := wrongProxies()
+	rows := make([]string, len(all))
+	t.Cleanup(func() { // when all have ended
+		if slices.Contains(rows, "") {
+			return // -run has chosen some, or one has failed
+		}
+		documented(t, "forward", "| what is wrong | the last lines |\n|---|---|\n"+strings.Join(rows, ""))
+	})
+	for i, c := range all {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			authsvc, admin := authsvc, admin
@@ -206,6 +223,77 @@ func TestCheckForward_FindsWhatIsWrong(t *testing.T) {
 				}
 			}
 			assert.Equal(t, c.mark == doctor.Failed, strings.Contains(r.text, "FAILED "))
+			rows[i] = r.row(c.name)
 		})
 	}
 }
+
+// update makes the tests write the doctor's output into its document instead of comparing the two.
+var update = flag.Bool("update", false, "rewrite the outputs of authsvc check -forward in docs/doctor-samples.md")
+
+// writing is locked while a test reads or writes the document.
+var writing sync.Mutex
+
+// documented compares a part of docs/doctor-samples.md with the doctor's output, or rewrites it.
+func documented(t *testing.T, part, text string) {
+	t.Helper()
+	const document = "../docs/doctor-samples.md"
+	if t.Failed() {
+		return // the output may be wrong
+	}
+	writing.Lock()
+	defer writing.Unlock()
+	data, err := os.ReadFile(document)
+	require.NoError(t, err)
+	begin, end := "<!-- "+part+": written by go test ./deploy -run Check -update -->\n", "<!-- end of "+part+" -->"
+	before, after, found := strings.Cut(string(data), begin)
+	require.True(t, found, "docs/doctor-samples.md has no part %q", part)
+	was, after, found := strings.Cut(after, end)
+	require.True(t, found, "docs/doctor-samples.md: no end of %q", part)
+	if !*update {
+		assert.Equal(t, was, text, "docs/doctor-samples.md tells of something else: look at the difference, and rewrite it with -update")
+		return
+	}
+	require.NoError(t, os.WriteFile(document, []byte(before+begin+text+end+after), 0o600)) //nolint:gosec // the document itself
+}
+
+// row returns a line of the document's table: the last lines of the output.
+func (c *checked) row(what string) string {
+	var b bytes.Buffer
+	var report doctor.Report
+	for _, s := range c.steps {
+		report.Add(c.stable(s))
+	}
+	(&doctor.Text{W: &b, Width: 1 << 20}).Summary(&report)
+	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+	for i, line := range lines {
+		lines[i] = strings.NewReplacer("|", `\|`, "<", "&lt;", "*", `\*`).Replace(strings.TrimSpace(line))
+	}
+	return "| " + what + " | " + strings.Join(lines, "<br>") + " |\n"
+}
+
+// stable replaces what differs between runs: the front's address, the name that nobody has, and
+// times.
+func (c *checked) stable(s doctor.Step) doctor.Step {
+	const front = "http://127.0.0.1:" + recipeListen
+	s.Server = strings.ReplaceAll(s.Server, c.url, front)
+	s.Finding = probeName.ReplaceAllString(strings.ReplaceAll(s.Finding, c.url, front), "authsvc-check-abcdefghijklmnopqrstuvwxyz")
+	if s.TookMS = 1; s.Mark == doctor.Skipped {
+		s.TookMS = 0
+	}
+	return s
+}
+
+// output returns the whole output as it is printed, in a fenced block below the command.
+func (c *checked) output(command string) string {
+	var b bytes.Buffer
+	text, report := doctor.Text{W: &b, Width: 100}, doctor.Report{}
+	for _, s := range c.steps {
+		report.Add(c.stable(s))
+		text.Write(c.stable(s))
+	}
+	text.Summary(&report)
+	return "```console\n$ " + command + "\n" + b.String() + "```\n"
+}
+
+var probeName = regexp.MustCompile(`authsvc-check-[a-z2-7]+`)

@@ -70,8 +70,8 @@ func startNginx(t *testing.T, a addresses) {
 	startNginxWith(t, a)
 }
 
-// startNginxWith runs nginx as Debian does, with pairs of replacements: the recipe is one of several
-// files in conf.d.
+// startNginxWith runs nginx as Debian does, with pairs of replacements: the recipe is one of
+// several files in conf.d.
 func startNginxWith(t *testing.T, a addresses, pairs ...string) {
 	t.Helper()
 	dir := t.TempDir()

@@ -21,7 +21,7 @@ something is wrong, how to fix it. It changes nothing in the directory. Exit cod
 2: wrong usage or configuration.
 
 With -forward it checks forward authentication instead, through the reverse proxy, from any machine that reaches it. It
-sends a wrong password of a user who does not exist, twice. Whom authsvc takes for the client is seen only on the
+sends a wrong password of a user who does not exist, at most twice. Whom authsvc takes for the client is seen only on the
 service's machine and with its environment. See docs/forward-auth.md, Check it.
 `
 

@@ -48,7 +48,7 @@ func (o *forwardOptions) wrong(f *flag.FlagSet) error {
 	case strings.Contains(user, ":"):
 		return errors.New("-user must not have a colon, which HTTP Basic has no way to send")
 	case o.caFile != "" && !strings.HasPrefix(strings.ToLower(o.url), "https:"):
-		return errors.New("-ca-file needs a -forward that begins with https:")
+		return errors.New("-ca-file needs a -forward that begins with https://")
 	}
 	return nil
 }
@@ -64,7 +64,7 @@ func (o *forwardOptions) urls() (at, echo, denied *url.URL, err error) {
 		}
 		u, err := loginclient.ParseURL(one.text)
 		if err == nil && at != nil && at.Scheme != u.Scheme {
-			err = errors.New("must begin as -forward does, with http: or https:")
+			err = errors.New("must begin as -forward does, with http:// or with https://")
 		}
 		if err != nil {
 			return nil, nil, nil, fmt.Errorf("check: %s: %w", one.flag, err)
@@ -74,7 +74,7 @@ func (o *forwardOptions) urls() (at, echo, denied *url.URL, err error) {
 	return at, echo, denied, nil
 }
 
-// variableURL tells whether an environment is the service's.
+// variableURL is set where the environment is the service's.
 const variableURL = "LDAP_URL"
 
 // forwardEnviron is the environment to load. Where it is not the service's, it has a directory that

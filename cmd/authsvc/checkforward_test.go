@@ -40,7 +40,7 @@ func startNginxTLS(t *testing.T, p *process, ca *ldaptest.CA) string {
 		main += " " + kind + "_temp_path " + kind + ";\n"
 	}
 	file := filepath.Join(dir, "nginx.conf")
-	require.NoError(t, os.WriteFile(file, []byte(main+recipe+"}\n"), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(main+recipe+"}\n"), 0o600)) //nolint:gosec // in the test's own folder
 	cmd := exec.Command("/usr/sbin/nginx", "-e", "stderr", "-p", dir, "-c", file)
 	said := everything.Writer("output of nginx", os.Stderr)
 	cmd.Stdout, cmd.Stderr = said, said
@@ -134,7 +134,7 @@ func TestCheckForward_Usage(t *testing.T) {
 		"an echo needs a location":    {args: []string{"-echo", url}, want: "-echo needs -forward"},
 		"a denial needs a location":   {args: []string{"-denied", url}, want: "-denied needs -forward"},
 		"authorities need a location": {args: []string{"-ca-file", "x"}, want: "-ca-file needs -forward"},
-		"authorities are for TLS":     {args: []string{"-forward", url, "-ca-file", "x"}, want: "-ca-file needs a -forward that begins with https:"},
+		"authorities are for TLS":     {args: []string{"-forward", url, "-ca-file", "x"}, want: "-ca-file needs a -forward that begins with https://"},
 		"authorities are there":       {args: []string{"-forward", "https://127.0.0.1:1", "-ca-file", "/nowhere"}, want: "-ca-file: "},
 		"a user has a password":       {args: []string{"-forward", url, "-user", "alice"}, want: "-user needs -password-stdin with -forward"},
 		"an echo needs a user":        {args: []string{"-forward", url, "-echo", url}, want: "-echo and -denied need -user and -password-stdin"},

@@ -63,9 +63,9 @@ type forward struct {
 // login is a name and a password; nil sends none.
 type login struct{ name, password string }
 
-// ExamineForward checks what a reverse proxy and authsvc answer together. It sends one wrong password,
-// twice, of a user who does not exist. It sends the given password only to a location that rejects
-// requests without it. It returns when the checks are done or ctx has ended.
+// ExamineForward checks what a reverse proxy and authsvc answer together. It sends one wrong
+// password, twice, of a user who does not exist. It sends the given password only to a location
+// that rejects requests without it. It returns when the checks are done or ctx has ended.
 func ExamineForward(ctx context.Context, o ForwardOptions) error {
 	o.Timeout = cmp.Or(o.Timeout, forwardTimeout)
 	f := &forward{
@@ -88,8 +88,8 @@ func (f *forward) examine(ctx context.Context) {
 		return
 	}
 	f.do("no credentials", func() finding { return f.judgeNoCredentials(first) })
-	if first.status < 400 {
-		f.skip("all other steps", "not checked: they need a location that rejects requests without credentials")
+	if first.status != http.StatusUnauthorized {
+		f.skip("all other steps", "not checked: they need a location that answers 401 to requests without credentials")
 		return
 	}
 	var wrong reply
@@ -102,13 +102,14 @@ func (f *forward) examine(ctx context.Context) {
 	switch {
 	case f.Password == "":
 		f.skip("right credentials", "not checked: no credentials were given (-user NAME -password-stdin)")
-	case first.status != http.StatusUnauthorized, wrong.status != http.StatusUnauthorized:
+	case wrong.status != http.StatusUnauthorized:
 		f.skip("right credentials", "not checked: wrong credentials are not rejected as they must be, so the password was not sent")
 	default:
 		right = f.do("right credentials", func() finding { return f.checkRight(ctx) })
 	}
-	if right {
-		f.do("cache", func() finding { return f.checkCache(ctx) })
+	if right && !f.do("cache", func() finding { return f.checkCache(ctx) }) {
+		f.skip("all other steps", "not checked: their answers may be kept ones")
+		return
 	}
 	f.do("forged headers", func() finding { return f.checkForged(ctx, right) })
 	f.examineEcho(ctx, right)

@@ -3,7 +3,6 @@ package doctor_test
 import (
 	"bytes"
 	"encoding/base64"
-	"fmt"
 	"io"
 	"log"
 	"net"
@@ -101,6 +100,11 @@ func guarded(application http.HandlerFunc) func(http.ResponseWriter, *http.Reque
 // echoed answers with the request's headers.
 func echoed(w http.ResponseWriter, r *http.Request) { _ = r.Header.Write(w) }
 
+// lines answers with two headers, one of them with a given value.
+func lines(w io.Writer, r *http.Request, user string) {
+	_, _ = io.WriteString(w, "X-Check: "+r.Header.Get("X-Check")+"\nRemote-User: "+user+"\n")
+}
+
 // examineForward checks a proxy with the user's password, and returns the steps and the output.
 func examineForward(t *testing.T, at string, configure ...func(*doctor.ForwardOptions)) ([]doctor.Step, string) {
 	t.Helper()
@@ -162,7 +166,7 @@ func TestForward_SendsThePasswordOnlyWhereRequestsWithoutItAreRejected(t *testin
 		step   string
 	}{
 		"the location is open": {func(w http.ResponseWriter, r *http.Request, _ login) { echoed(w, r) }, 0, "no credentials"},
-		"a redirect":           {func(w http.ResponseWriter, r *http.Request, _ login) { http.Redirect(w, r, "/login", 302) }, 0, "no credentials"},
+		"a redirect":           {func(w http.ResponseWriter, r *http.Request, _ login) { http.Redirect(w, r, "/login", http.StatusFound) }, 0, "no credentials"},
 		"an error":             {func(w http.ResponseWriter, _ *http.Request, _ login) { w.WriteHeader(502) }, 0, "no credentials"},
 		"anybody gets in": {func(w http.ResponseWriter, r *http.Request, l login) {
 			if l == nobody {
@@ -218,10 +222,10 @@ func TestForward_HostileAnswersAreShownEscapedAndBounded(t *testing.T) {
 				w.WriteHeader(403)
 				return
 			}
-			fmt.Fprintf(w, "X-Check: %s\nRemote-User: %s\n", r.Header.Get("X-Check"), forwardPassword)
+			lines(w, r, forwardPassword)
 		}, "required group", doctor.OK, "[withheld]"},
 		"control characters": {func(w http.ResponseWriter, r *http.Request) {
-			fmt.Fprintf(w, "X-Check: %s\nRemote-User: %s\n", r.Header.Get("X-Check"), escape)
+			lines(w, r, escape)
 		}, "identity headers", doctor.OK, "the application learns"},
 		"an endless answer": {func(w http.ResponseWriter, r *http.Request) {
 			line := []byte(strings.Repeat("x", 1<<16) + "\n")
@@ -235,7 +239,9 @@ func TestForward_HostileAnswersAreShownEscapedAndBounded(t *testing.T) {
 			_, _ = io.WriteString(w, "X-Check: old\nRemote-User: bob\n")
 		},
 			"identity headers", doctor.Failed, "its answer was kept"},
-		"names that cannot be read": {func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "<p>%q</p>", r.Header) },
+		"names that cannot be read": {func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, "<p>"+r.Header.Get("X-Check")+"</p>") //nolint:gosec // no browser reads it
+		},
 			"identity headers", doctor.Failed, "the names of the headers in the answer cannot be read"},
 		"no identity":                          {func(w http.ResponseWriter, r *http.Request) { echoed(w, r) }, "identity headers", doctor.Failed, "does not learn who alice is"},
 		"the password reaches the application": {func(w http.ResponseWriter, r *http.Request) { echoed(w, r) }, "password", doctor.Warn, "gets the password of every user"},
@@ -294,7 +300,7 @@ func serveRaw(t *testing.T, text string) string {
 func TestForward_FollowsNoRedirect(t *testing.T) {
 	t.Parallel()
 	elsewhere := startProxy(t, func(http.ResponseWriter, *http.Request, login) {})
-	p := startProxy(t, guarded(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.url+"/", 302) }))
+	p := startProxy(t, guarded(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.url+"/", http.StatusFound) }))
 	steps, _ := examineForward(t, p.url)
 	assert.Contains(t, stepNamed(t, steps, "right credentials").Finding, "a redirect to "+elsewhere.url)
 	_, all := elsewhere.counts()

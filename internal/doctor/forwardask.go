@@ -76,8 +76,8 @@ func explained(err error, u *url.URL) error {
 	return cause
 }
 
-// recognize learns the proxy's product from an answer of its own. In the application's answers Server
-// may be the application's.
+// recognize learns the proxy's product from an answer of its own. In the application's answers
+// Server may be the application's.
 func (f *forward) recognize(a reply) {
 	if f.product != "" || a.status != http.StatusUnauthorized {
 		return

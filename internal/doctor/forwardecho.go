@@ -35,8 +35,8 @@ type forgery struct {
 	name, value string
 }
 
-// forgeries are all forged headers for names of identity headers. Each has a value of its own, so that
-// an application's answer shows which has arrived, whatever its form.
+// forgeries are all forged headers for names of identity headers. Each has a value of its own, so
+// that an application's answer shows which has arrived, whatever its form.
 func forgeries(names []string, token string) (all []forgery) {
 	add := func(k kind, name string) {
 		all = append(all, forgery{k, name, fmt.Sprintf("%s-%d-", token, len(all))})
@@ -57,8 +57,8 @@ func forgeries(names []string, token string) (all []forgery) {
 	return all
 }
 
-// twins are the names with underscores for some or all hyphens. CGI, WSGI and others take each for the
-// name itself.
+// twins are the names with underscores for some or all hyphens. CGI, WSGI and others take each for
+// the name itself.
 func twins(name string) (all []string) {
 	parts := strings.Split(name, "-")
 	gaps := min(len(parts)-1, 4) // more are replaced alike
@@ -238,8 +238,8 @@ func (f *forward) checkConnectionHeader(ctx context.Context, before map[string][
 }
 
 // headersOf reads the headers in an application's answer: a JSON object of them, alone or as the
-// member headers of another, or else lines NAME: VALUE or NAME=VALUE. The names are in lower case with
-// hyphens, and without the http_ of CGI.
+// member headers of another, or else lines NAME: VALUE or NAME=VALUE. The names are in lower case
+// with hyphens, and without the http_ of CGI.
 func headersOf(body string) map[string][]string {
 	all := map[string][]string{}
 	add := func(name, value string) {

@@ -65,8 +65,8 @@ func New(cfg Config) (*Client, error) {
 	return &Client{url: u.JoinPath("auth").String(), key: cfg.Key, http: NewHTTP(cfg.Roots, cfg.Certificates)}, nil
 }
 
-// ParseURL reads the URL of a server that is sent passwords. The error names the rule that it breaks,
-// and never repeats it.
+// ParseURL reads the URL of a server that is sent passwords. The error names the rule that it
+// breaks, and never repeats it.
 func ParseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
@@ -82,7 +82,8 @@ func ParseURL(text string) (*url.URL, error) {
 // connection for each request. roots is nil for the system's authorities.
 func NewHTTP(roots *x509.CertPool, certificates []tls.Certificate) *http.Client {
 	return &http.Client{
-		// A transport of its own, without a proxy: a proxy of the environment would read the password.
+		// A transport of its own, without a proxy: a proxy of the environment would read the
+		// password.
 		Transport: &http.Transport{
 			DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxHeader,
 			TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: certificates},

@@ -1,6 +1,6 @@
-// Package probe lets authsvc check see how its own request arrived at the service. The check logs in
-// by a name that nobody has. The service keeps the addresses of the last requests with such a name,
-// and shows them on the admin listener to those who know the name.
+// Package probe lets authsvc check see how its own request arrived at the service. The check logs
+// in by a name that nobody has. The service keeps the addresses of the last requests with such a
+// name, and shows them on the admin listener to those who know the name.
 package probe
 
 import (
@@ -51,8 +51,8 @@ type kept struct {
 	arrival Arrival
 }
 
-// Keep keeps the arrival of a request with a name that IsName accepts, and forgets the oldest one if
-// there are too many.
+// Keep keeps the arrival of a request with a name that IsName accepts, and forgets the oldest one
+// if there are too many.
 func (m *Memory) Keep(name string, a Arrival) {
 	fields := make([]string, 0, maxFields)
 	for _, field := range a.ForwardedFor[max(0, len(a.ForwardedFor)-maxFields):] {
