@@ -168,6 +168,11 @@ func TestForward_SendsThePasswordOnlyWhereRequestsWithoutItAreRejected(t *testin
 		"the location is open": {func(w http.ResponseWriter, r *http.Request, _ login) { echoed(w, r) }, 0, "no credentials"},
 		"a redirect":           {func(w http.ResponseWriter, r *http.Request, _ login) { http.Redirect(w, r, "/login", http.StatusFound) }, 0, "no credentials"},
 		"an error":             {func(w http.ResponseWriter, _ *http.Request, _ login) { w.WriteHeader(502) }, 0, "no credentials"},
+		"credentials are optional": {func(w http.ResponseWriter, r *http.Request, l login) {
+			if l != nobody {
+				challenge(w, r, l)
+			}
+		}, 0, "no credentials"},
 		"anybody gets in": {func(w http.ResponseWriter, r *http.Request, l login) {
 			if l == nobody {
 				challenge(w, r, l)
@@ -238,7 +243,7 @@ func TestForward_HostileAnswersAreShownEscapedAndBounded(t *testing.T) {
 		"a kept answer": {func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "X-Check: old\nRemote-User: bob\n")
 		},
-			"identity headers", doctor.Failed, "its answer was kept"},
+			"identity headers", doctor.Failed, "the answer was kept"},
 		"names that cannot be read": {func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.WriteString(w, "<p>"+r.Header.Get("X-Check")+"</p>") //nolint:gosec // no browser reads it
 		},

@@ -133,7 +133,7 @@ func (f *forward) echo(ctx context.Context, header http.Header) (body string, pr
 		wrong = f.unexpected(a, "the request for the headers", "200")
 	case !strings.Contains(a.body, marker):
 		wrong = fail("give -echo the URL of an application that answers with the headers that it got, for example deploy/echo; it must not be cached",
-			"the answer does not have the header %s of its request: it is no application that answers with its headers, or its answer was kept", headerMarker)
+			"the answer does not have the header %s of its request: the application does not answer with its headers, the proxy removes this one, or the answer was kept", headerMarker)
 	default:
 		return a.body, nil
 	}
