@@ -58,15 +58,9 @@ func (p *program) check(ctx context.Context, args []string) error {
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
-	password := func() (string, error) {
-		if !*withPassword {
-			return "", nil
-		}
-		typed, err := p.readPassword(ctx)
-		if err != nil {
-			err = &usageError{fmt.Errorf("check: -password-stdin: %w", err)}
-		}
-		return typed, err
+	password := func() (string, error) { return "", nil }
+	if *withPassword {
+		password = func() (string, error) { return p.checkPassword(ctx) }
 	}
 	w := &checkWriter{report: doctor.Report{OK: true}, stdout: p.stdout, asJSON: *asJSON}
 	w.text = doctor.Text{W: p.stdout, Colour: p.colours(), Width: terminalWidth(p.stdout)}
@@ -87,6 +81,15 @@ func (p *program) check(ctx context.Context, args []string) error {
 		return err
 	}
 	return w.end()
+}
+
+// checkPassword reads the password of -user.
+func (p *program) checkPassword(ctx context.Context) (string, error) {
+	password, err := p.readPassword(ctx)
+	if err != nil {
+		err = &usageError{fmt.Errorf("check: -password-stdin: %w", err)}
+	}
+	return password, err
 }
 
 // checkDirectory examines the way to the directory.
