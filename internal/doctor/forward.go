@@ -178,7 +178,7 @@ func (f *forward) checkRight(ctx context.Context) finding {
 		return pass("%d to %s: the application's answer%s", a.status, f.User, a.redirect())
 	case a.status == http.StatusUnauthorized:
 		return fail("check the password with authsvc check -user NAME -password-stdin where the service runs; if it is right, the proxy does not pass Authorization on to authsvc, or the application has a login of its own",
-			"401 to %s, although without credentials it is 401 too: the password is wrong, or is not what authsvc got", f.User)
+			"401 to %s: the password is wrong, or authsvc got another or none", f.User)
 	case a.status == http.StatusForbidden:
 		return fail("read the line of this login in authsvc's audit log; give -user a user who may pass",
 			"403 to %s: the password is right, but the account is locked, expired or disabled, or in no required group%s", f.User, a.accountStatus())

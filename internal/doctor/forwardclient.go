@@ -19,7 +19,7 @@ import (
 const maxArrival = 64 << 10
 
 // errNotArrived is the error of a request that the service behind the admin listener has not got.
-var errNotArrived = errors.New("the authsvc at ADMIN_ADDR has not got the request with wrong credentials: the proxy asks another instance, or this one is older")
+var errNotArrived = errors.New("the authsvc at ADMIN_ADDR has not got the request with wrong credentials: the proxy has not asked it, or asks another instance, or this one is older")
 
 // checkClient reports which client authsvc has seen in the request with wrong credentials: the
 // throttle counts failures for each client.

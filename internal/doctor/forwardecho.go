@@ -204,10 +204,12 @@ func (f *forward) checkOwn(ctx context.Context) finding {
 	switch {
 	case problem != nil:
 		return *problem
-	case len(names) > 0:
+	case len(names) == 0:
+		return pass("none that a client sends arrives")
+	case slices.ContainsFunc(names, func(name string) bool { return !strings.Contains(name, "_") }):
 		return warn(f.lines(removeOwn), "the application got a client's own %s", strings.Join(names, ", "))
 	}
-	return pass("none that a client sends arrives")
+	return warn(f.lines(removeTwins), "the application got a client's own %s", strings.Join(names, ", "))
 }
 
 // checkConnectionHeader asks the proxy to remove the identity headers on its way (RFC 9110 section
