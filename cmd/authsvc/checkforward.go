@@ -5,6 +5,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"log"
 	"net/url"
 	"strings"
 
@@ -110,5 +112,8 @@ func (p *program) checkForward(ctx context.Context, cfg *config.Config, f *forwa
 	if o.Password, err = password(); err != nil {
 		return err
 	}
+	// net/http writes there what a server sends unasked, which can be the password of an earlier
+	// connection.
+	log.SetOutput(io.Discard)
 	return doctor.ExamineForward(ctx, o)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -8,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -119,6 +121,35 @@ func runCheckAlone(t *testing.T, environ []string, args ...string) checkRun {
 	cmd.Stdout, cmd.Stderr = &out, &problems
 	_ = cmd.Run() // its exit code is looked at
 	return checkRun{cmd.ProcessState.ExitCode(), out.String(), problems.String()}
+}
+
+// TestCheckForward_WritesNothingThatAServerSendsUnasked: it can be a password that the server has
+// been sent before.
+func TestCheckForward_WritesNothingThatAServerSendsUnasked(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, "unasked\n")
+			c.Close()
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		serving.Wait()
+	})
+	for range 10 { // the request is sent at the same time
+		r := runCheckAlone(t, nil, "-forward", "http://"+l.Addr().String())
+		assert.Equal(t, exitFailed, r.code)
+		assert.Empty(t, r.stderr)
+		assert.NotContains(t, r.stdout, "unasked")
+	}
 }
 
 func TestCheckForward_Usage(t *testing.T) {
