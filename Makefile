@@ -41,6 +41,12 @@ test: ## Run all tests with the race detector; as root on Debian installs what t
 	scripts/install-test-deps
 	go test -race -timeout 20m ./...
 
+.PHONY: test-proxies
+test-proxies: ## Build Caddy and Traefik from source, minutes the first time, and run the tests of forward authentication
+	scripts/install-test-deps
+	scripts/build-proxies
+	go test -count 1 -run '^TestForward_' ./deploy -proxies '$(CURDIR)/bin/proxies'
+
 .PHONY: test-fresh
 test-fresh: ## Run make test from a clean clone in a container that has only Go, git and make
 	scripts/test-fresh

@@ -116,7 +116,7 @@ func nginxWith(pairs ...string) func(*testing.T, addresses) {
 func caddyWith(pairs ...string) func(*testing.T, addresses) {
 	return func(t *testing.T, a addresses) {
 		t.Helper()
-		startCaddyWith(t, a, pairs...)
+		startCaddyWith(t, "caddy", a, pairs...)
 	}
 }
 

@@ -1,14 +1,11 @@
 package deploy_test
 
 import (
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
-	"net/url"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -17,9 +14,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Traefik and Envoy are no packages of Debian. What follows is not them: it reads their recipes
-// and does what their documentation says of the settings in them, as far as forward authentication
-// goes. It does not normalize paths.
+// Envoy is no package of Debian, and not written in Go. What follows is not Envoy: it reads its
+// recipe and does what its documentation says of the settings there, as far as forward
+// authentication goes. It does not normalize paths.
 
 // readRecipe decodes a recipe in YAML with the addresses replaced.
 func readRecipe(t *testing.T, into any, file string, pairs ...string) {
@@ -60,121 +57,6 @@ func pass(w http.ResponseWriter, r *http.Request, transport http.RoundTripper, a
 func clientAddr(r *http.Request) string {
 	host, _, _ := net.SplitHostPort(r.RemoteAddr) // always one of a connection
 	return host
-}
-
-// forwardAuth are the settings of Traefik's middleware.
-type forwardAuth struct {
-	Address             string
-	TrustForwardHeader  bool     `yaml:"trustForwardHeader"`
-	AuthRequestHeaders  []string `yaml:"authRequestHeaders"`
-	AuthResponseHeaders []string `yaml:"authResponseHeaders"`
-}
-
-// traefik is a dynamic configuration.
-type traefik struct {
-	HTTP struct {
-		Routers map[string]struct {
-			Rule        string
-			Middlewares []string
-		}
-		Middlewares map[string]struct {
-			Headers struct {
-				CustomRequestHeaders map[string]string `yaml:"customRequestHeaders"`
-			}
-			ForwardAuth *forwardAuth `yaml:"forwardAuth"`
-		}
-		Services map[string]struct {
-			LoadBalancer struct{ Servers []struct{ URL string } } `yaml:"loadBalancer"`
-		}
-	} `yaml:"http"`
-	transport http.RoundTripper
-}
-
-// startTraefik emulates Traefik.
-func startTraefik(t *testing.T, a addresses) {
-	t.Helper()
-	e := &traefik{transport: clientOfProxy(t)}
-	readRecipe(t, e, "traefik/authsvc.yaml", recipeAuthsvc, a.authsvc, recipeApplication, a.application)
-	require.NotEmpty(t, e.HTTP.Services)
-	emulate(t, a, e)
-}
-
-// traefikMatcher is a part of a rule.
-var traefikMatcher = regexp.MustCompile("(Path|PathPrefix)\\(`([^`]*)`\\)")
-
-// middlewares are those of the longest rule that holds.
-func (e *traefik) middlewares(path string) []string {
-	var rule string
-	var names []string
-	for _, router := range e.HTTP.Routers {
-		for _, m := range traefikMatcher.FindAllStringSubmatch(router.Rule, -1) {
-			holds := path == m[2] || m[1] == "PathPrefix" && strings.HasPrefix(path, m[2])
-			if holds && len(router.Rule) > len(rule) {
-				rule, names = router.Rule, router.Middlewares
-			}
-		}
-	}
-	return names
-}
-
-// ServeHTTP serves a client.
-func (e *traefik) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	for _, name := range e.middlewares(r.URL.Path) {
-		m := e.HTTP.Middlewares[name]
-		for header, value := range m.Headers.CustomRequestHeaders {
-			if value == "" {
-				r.Header.Del(header)
-			} else {
-				r.Header.Set(header, value)
-			}
-		}
-		if m.ForwardAuth != nil && !e.ask(w, r, m.ForwardAuth) {
-			return
-		}
-	}
-	application, _ := url.Parse(e.HTTP.Services["application"].LoadBalancer.Servers[0].URL)
-	pass(w, r, e.transport, application.Host, clientAddr(r))
-}
-
-// ask reports whether a request is permitted. If it is not, ask has answered it.
-func (e *traefik) ask(w http.ResponseWriter, r *http.Request, m *forwardAuth) bool {
-	req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, m.Address, nil)
-	if err != nil {
-		panic(err)
-	}
-	for name, values := range r.Header {
-		if len(m.AuthRequestHeaders) == 0 || slices.Contains(m.AuthRequestHeaders, name) {
-			req.Header[name] = values
-		}
-	}
-	req.Header.Set("X-Forwarded-Method", r.Method)
-	req.Header.Set("X-Forwarded-Host", r.Host)
-	req.Header.Set("X-Forwarded-Uri", r.RequestURI)
-	if !m.TrustForwardHeader {
-		req.Header.Set("X-Forwarded-For", clientAddr(r))
-	}
-	resp, err := e.transport.RoundTrip(req)
-	if err != nil {
-		w.WriteHeader(http.StatusInternalServerError)
-		return false
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		for name, values := range resp.Header {
-			w.Header()[name] = values
-		}
-		w.WriteHeader(resp.StatusCode)
-		_, _ = io.Copy(w, resp.Body) // the client has gone away
-		return false
-	}
-	for _, name := range m.AuthResponseHeaders {
-		name = http.CanonicalHeaderKey(name)
-		r.Header.Del(name)
-		if values, ok := resp.Header[name]; ok {
-			r.Header[name] = values
-		}
-	}
-	return true
 }
 
 // matchers are patterns of header names.

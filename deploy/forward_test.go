@@ -30,19 +30,37 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // eachProduct runs a test for every reverse proxy.
 func eachProduct(t *testing.T, test func(t *testing.T, p product)) {
 	t.Helper()
-	each(t, products(), test)
+	each(t, products(t), test)
+}
+
+// eachProtocol is eachProduct, and again with HTTP/2.
+func eachProtocol(t *testing.T, test func(t *testing.T, p product)) {
+	t.Helper()
+	each(t, withHTTP2(products(t)), test)
 }
 
 // eachProxy is eachProduct without the emulated ones, which do not read requests as the proxies do.
 func eachProxy(t *testing.T, test func(t *testing.T, p product)) {
 	t.Helper()
-	each(t, slices.DeleteFunc(products(), func(p product) bool { return p.emulated }), test)
+	each(t, slices.DeleteFunc(products(t), func(p product) bool { return p.emulated }), test)
+}
+
+// onlyDebian leaves a test out that needs none of the proxies that are built.
+func onlyDebian(t *testing.T) {
+	t.Helper()
+	if *built != "" {
+		t.Skip("it needs no proxy of " + *built)
+	}
 }
 
 func each(t *testing.T, all []product, test func(t *testing.T, p product)) {
 	t.Helper()
 	for _, p := range all {
-		t.Run(p.name, func(t *testing.T) {
+		name := p.name
+		if p.http2 {
+			name += " HTTP2"
+		}
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, p)
 		})
@@ -88,7 +106,7 @@ func directoryLDIF() string {
 func TestForward_EveryOutcome(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 6, LDIF: directoryLDIF()})
-	eachProduct(t, func(t *testing.T, p product) {
+	eachProtocol(t, func(t *testing.T, p product) {
 		t.Helper()
 		application := startApplication(t)
 		f := startFront(t, p, startAuthsvc(t, slapd.URL()), application)
@@ -112,6 +130,7 @@ func TestForward_EveryOutcome(t *testing.T) {
 			assert.Equal(t, []string{ldaptest.Username(admin)}, a.got.Header["Remote-User"])
 			assert.Equal(t, []string{"admins"}, a.got.Header["Remote-Groups"])
 			assert.Empty(t, a.got.Header["Authorization"], "the password stays at the proxy")
+			assert.Empty(t, a.got.Header["Connection"], "an upgrade")
 		}
 		assert.Equal(t, 500, f.do(t, request{path: "/fault", username: ldaptest.Username(admin), password: ldaptest.Password(admin)}).status,
 			"the application's own fault")
@@ -128,7 +147,7 @@ func TestForward_EveryOutcome(t *testing.T) {
 
 func TestForward_FaultsAreNoAnswersAboutPasswords(t *testing.T) {
 	t.Parallel()
-	eachProduct(t, func(t *testing.T, p product) {
+	eachProtocol(t, func(t *testing.T, p product) {
 		t.Helper()
 		directory := ldaptest.NewDirectory()
 		server := ldaptest.NewServer(t, func(c *ldaptest.Conn, req ldaptest.Request) {
@@ -179,7 +198,7 @@ func TestForward_EveryStatusOfAuthsvc(t *testing.T) {
 		w.WriteHeader(status)
 	}))
 	t.Cleanup(authsvc.Close)
-	eachProduct(t, func(t *testing.T, p product) {
+	eachProtocol(t, func(t *testing.T, p product) {
 		t.Helper()
 		f := startFront(t, p, authsvc.Listener.Addr().String(), startApplication(t))
 		for _, status := range []int{400, 403, 429, 500, 503, 504} {
@@ -206,7 +225,7 @@ func TestForward_GroupOfALocation(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 6, LDIF: directoryLDIF()})
 	authsvc := startAuthsvc(t, slapd.URL())
-	eachProduct(t, func(t *testing.T, p product) {
+	eachProtocol(t, func(t *testing.T, p product) {
 		t.Helper()
 		f := startFront(t, p, authsvc, startApplication(t))
 		a := f.do(t, request{path: "/admin/", username: ldaptest.Username(admin), password: ldaptest.Password(admin)})
@@ -229,6 +248,12 @@ func TestForward_GroupOfALocation(t *testing.T) {
 		}
 		a = f.do(t, request{path: "/administrators", username: ldaptest.Username(plain), password: ldaptest.Password(plain)})
 		assert.Equal(t, 200, a.status)
+		a = f.do(t, request{path: "/ADMIN/", username: ldaptest.Username(plain), password: ldaptest.Password(plain)})
+		if p.name == "caddy" || p.name == "haproxy" {
+			assert.Equal(t, 403, a.status, "in capitals")
+		} else if assert.NotNil(t, a.got) { // as docs/forward-auth.md says
+			assert.Equal(t, "/ADMIN/", a.got.URI)
+		}
 		for _, path := range []string{"/_authsvc", "/_authsvc/admins", "/auth/basic"} {
 			a = f.do(t, request{path: path})
 			assert.GreaterOrEqual(t, a.status, 400, path)
@@ -240,7 +265,7 @@ func TestForward_GroupOfALocation(t *testing.T) {
 // take for the proxy's.
 func forged() http.Header {
 	return http.Header{
-		"Remote-User": {"root"}, "remote-user": {"root"}, "Remote_User": {"root"}, "REMOTE_USER": {"root"}, "remote_user": {"root"}, "Remote-Groups": {"root"}, "Remote_Groups": {"root"},
+		"Remote-User": {"root"}, "remote-user": {"root"}, "Remote_User": {"root"}, "REMOTE_USER": {"root"}, "remote_user": {"root"}, "Remote.User": {"root"}, "Remote-Groups": {"root"}, "Remote_Groups": {"root"}, "Remote.Groups": {"root"},
 		"Authsvc-Key": {"root"}, "Authsvc_Key": {"root"}, "Authsvc-Status": {"root"}, "Authsvc-Cache": {"root"},
 		"Authsvc-Groups-Truncated": {"root"}, "Authsvc_Groups_Truncated": {"root"}, "Authsvc-Require-Group": {"root"}, "Authsvc_Require_Group": {"root"},
 		"X-Forwarded-For": {"192.0.2.1"},
@@ -251,7 +276,7 @@ func TestForward_ForgedHeaders(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 6, LDIF: directoryLDIF()})
 	authsvc := startAuthsvc(t, slapd.URL())
-	eachProduct(t, func(t *testing.T, p product) {
+	eachProtocol(t, func(t *testing.T, p product) {
 		t.Helper()
 		f := startFront(t, p, authsvc, startApplication(t))
 		a := f.do(t, request{path: "/", username: ldaptest.Username(plain), password: ldaptest.Password(plain), header: forged()})
@@ -259,7 +284,7 @@ func TestForward_ForgedHeaders(t *testing.T) {
 		require.NotNil(t, a.got)
 		identity := map[string]string{}
 		for name, values := range a.got.Header {
-			key := strings.ReplaceAll(strings.ToLower(name), "_", "-")
+			key := strings.NewReplacer("_", "-", ".", "-").Replace(strings.ToLower(name))
 			if strings.HasPrefix(key, "remote-") || strings.HasPrefix(key, "authsvc-") {
 				identity[name] = strings.Join(values, "|")
 			}
@@ -276,7 +301,7 @@ func TestForward_UnusualCredentials(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 6, LDIF: directoryLDIF()})
 	authsvc := startAuthsvc(t, slapd.URL())
-	eachProduct(t, func(t *testing.T, p product) {
+	eachProtocol(t, func(t *testing.T, p product) {
 		t.Helper()
 		f := startFront(t, p, authsvc, startApplication(t))
 		for _, u := range unusual() {
@@ -299,6 +324,7 @@ func TestForward_WhatAuthsvcIsAsked(t *testing.T) {
 		authsvc := httptest.NewServer(asked)
 		t.Cleanup(authsvc.Close)
 		f := startFront(t, p, authsvc.Listener.Addr().String(), startApplication(t))
+		asked.take() // whether Traefik is ready
 		local := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 5)}
 		transport := &http.Transport{DialContext: (&net.Dialer{LocalAddr: local}).DialContext}
 		t.Cleanup(transport.CloseIdleConnections)
@@ -431,6 +457,7 @@ func TestForward_WebSocket(t *testing.T) {
 
 func TestForward_HAProxyDeniesWhatAFailingScriptHasNotDecided(t *testing.T) {
 	t.Parallel()
+	onlyDebian(t)
 	directory := ldaptest.NewServer(t, nil)
 	authsvc := startAuthsvc(t, directory.URL())
 	haproxy := product{start: func(t *testing.T, a addresses) {
@@ -449,6 +476,7 @@ var guideLocations = regexp.MustCompile(`(?m)^    location .*\n(?:    .*\n)+`)
 
 func TestForward_LocationsOfTheGuide(t *testing.T) {
 	t.Parallel()
+	onlyDebian(t)
 	guide, err := os.ReadFile("../docs/forward-auth.md")
 	require.NoError(t, err)
 	locations := guideLocations.FindAllString(string(guide), -1)

@@ -107,9 +107,16 @@ func TestForward_HostileRequests(t *testing.T) {
 		}
 		for _, target := range []string{
 			"/admin", "/admin?x", "/admin/%zz", "/admin/%", "/%zz/../admin/x", "/admin/..%2fpublic", "/admin/%2e%2e/", "/admin/x/..%2f..%2fpub",
-			"/x#/../admin/", "/x/%2E%2E/admin/", "//admin/", "/x//../admin/",
+			"/x#/../admin/", "/x/%2E%2E/admin/", "//admin", "//admin/", "///admin/x", "/x//../admin/", "/admin/;x",
+			// Java servlets end a part of a path at a semicolon, Windows takes a backslash for a
+			// slash, C ends at NUL.
+			"/admin;x", "/admin;x/", "/admin;/x", "/admin%3Bx/", "/;/admin/", "/x/..;/admin/", "/admin\\x", "/admin%5cx", "/admin%00",
 		} {
 			status := send("GET " + target)
+			if p.name == "traefik" && target == "/admin/%2e%2e/" { // Traefik sends the cleaned path on
+				assert.Equal(t, "GET / HTTP/1.1", strings.SplitN(strings.Join(app.take(), ""), "\n", 2)[0])
+				continue
+			}
 			assert.NotEqual(t, 200, status, target)
 			assert.Empty(t, app.take(), target)
 		}

@@ -2,11 +2,13 @@ package deploy_test
 
 import (
 	"bytes"
+	"flag"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,12 +26,17 @@ const (
 	recipeAuthsvc     = "127.0.0.1:8080"
 )
 
+// built is where make test-proxies puts the proxies that it builds.
+var built = flag.String("proxies", "", "test the proxies that scripts/build-proxies has put into `FOLDER`, instead of Debian's")
+
 // product is a reverse proxy.
 type product struct {
 	name string
 	away int // status while authsvc cannot be reached
 	// emulated by this package instead of run
 	emulated bool
+	// http2 is spoken with clients, and HTTP/1.1 with the application and authsvc
+	http2 bool
 	// start runs the recipe with other addresses until the test ends.
 	start func(t *testing.T, a addresses)
 }
@@ -39,14 +46,38 @@ type product struct {
 const envoyName = "envoy"
 
 // addresses replace those of a recipe.
-type addresses struct{ listen, authsvc, application string }
+type addresses struct {
+	listen, authsvc, application string
+	// cert is the proxy's, and ca has issued it. Nil means HTTP/1.1 without TLS.
+	cert *ldaptest.Cert
+	ca   *ldaptest.CA
+}
 
 // products are the reverse proxies that are tested.
-func products() []product {
-	return []product{
-		{name: "nginx", away: 502, start: startNginx}, {name: "caddy", away: 502, start: startCaddy}, {name: "haproxy", away: 503, start: startHAProxy},
-		{name: "traefik", away: 500, start: startTraefik, emulated: true}, {name: envoyName, away: 503, start: startEnvoy, emulated: true},
+func products(t *testing.T) []product {
+	t.Helper()
+	if *built == "" {
+		return []product{
+			{name: "nginx", away: 502, start: startNginx}, {name: "caddy", away: 502, start: startCaddy("caddy")}, {name: "haproxy", away: 503, start: startHAProxy},
+			{name: envoyName, away: 503, start: startEnvoy, emulated: true},
+		}
 	}
+	dir, err := filepath.Abs(*built)
+	require.NoError(t, err)
+	return []product{
+		{name: "caddy", away: 502, start: startCaddy(filepath.Join(dir, "caddy"))}, {name: "traefik", away: 500, start: startTraefik(filepath.Join(dir, "traefik"))},
+	}
+}
+
+// withHTTP2 adds a product that speaks HTTP/2 for each that is not emulated.
+func withHTTP2(all []product) []product {
+	for _, p := range slices.Clone(all) {
+		if !p.emulated {
+			p.http2 = true
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 // recipe copies a recipe into a folder with pairs of addresses replaced, each of which must occur,
@@ -75,7 +106,11 @@ func startNginx(t *testing.T, a addresses) {
 func startNginxWith(t *testing.T, a addresses, pairs ...string) {
 	t.Helper()
 	dir := t.TempDir()
-	recipe(t, dir, "nginx/authsvc.conf", append(pairs, "listen "+recipeListen+";", "listen "+a.listen+";", recipeAuthsvc, a.authsvc, recipeApplication, a.application)...)
+	listen := "listen " + a.listen + ";"
+	if a.cert != nil {
+		listen = "listen " + a.listen + " ssl http2; ssl_certificate " + a.cert.CertFile + "; ssl_certificate_key " + a.cert.KeyFile + ";"
+	}
+	recipe(t, dir, "nginx/authsvc.conf", append(pairs, "listen "+recipeListen+";", listen, recipeAuthsvc, a.authsvc, recipeApplication, a.application)...)
 	main := "pid nginx.pid; daemon off; error_log stderr warn; worker_processes 1;\n"
 	if os.Getuid() == 0 {
 		main += "user root;\n" // who owns the folder
@@ -90,21 +125,52 @@ func startNginxWith(t *testing.T, a addresses, pairs ...string) {
 }
 
 // startCaddy runs Caddy.
-func startCaddy(t *testing.T, a addresses) {
-	t.Helper()
-	startCaddyWith(t, a)
+func startCaddy(program string) func(*testing.T, addresses) {
+	return func(t *testing.T, a addresses) {
+		t.Helper()
+		startCaddyWith(t, program, a)
+	}
 }
 
 // startCaddyWith runs Caddy with pairs of replacements.
-func startCaddyWith(t *testing.T, a addresses, pairs ...string) {
+func startCaddyWith(t *testing.T, program string, a addresses, pairs ...string) {
 	t.Helper()
 	dir := t.TempDir()
 	_, port, err := net.SplitHostPort(a.listen)
 	require.NoError(t, err)
-	file := recipe(t, dir, "caddy/Caddyfile", append(pairs, "\n:"+recipeListen+" {", "\n:"+port+" {\n\tbind 127.0.0.1", recipeAuthsvc, a.authsvc, recipeApplication, a.application)...)
-	cmd := exec.Command("caddy", "run", "--adapter", "caddyfile", "--config", file)
+	site := "\n:" + port + " {\n\tbind 127.0.0.1"
+	if a.cert != nil {
+		site += "\n\ttls " + a.cert.CertFile + " " + a.cert.KeyFile
+	}
+	file := recipe(t, dir, "caddy/Caddyfile", append(pairs, "\n:"+recipeListen+" {", site, recipeAuthsvc, a.authsvc, recipeApplication, a.application)...)
+	cmd := exec.Command(program, "run", "--adapter", "caddyfile", "--config", file)
 	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir)
 	run(t, a.listen, cmd)
+}
+
+// startTraefik runs Traefik.
+func startTraefik(program string) func(*testing.T, addresses) {
+	return func(t *testing.T, a addresses) {
+		t.Helper()
+		dir := t.TempDir()
+		certificate := ""
+		if a.cert != nil {
+			certificate = "tls:\n  stores:\n    default:\n      defaultCertificate: {certFile: " + a.cert.CertFile + ", keyFile: " + a.cert.KeyFile + "}\n"
+		}
+		file := recipe(t, dir, "traefik/authsvc.yaml", "http:\n", certificate+"http:\n", recipeAuthsvc, a.authsvc, recipeApplication, a.application)
+		pairs := []string{`address: ":` + recipeListen + `"`, `address: "` + a.listen + `"`, "/etc/traefik/authsvc.yaml", file}
+		if a.cert != nil {
+			pairs = append(pairs, "    http:\n", "    http:\n      tls: {}\n")
+		}
+		run(t, a.listen, exec.Command(program, "--configfile="+recipe(t, dir, "traefik/traefik.yaml", pairs...)))
+		// It listens before it has read what to serve, and answers 404 till then.
+		probe := newFront(a)
+		defer probe.client.CloseIdleConnections()
+		ldaptest.Eventually(t, "Traefik has routes", func() bool {
+			answer, err := probe.try(request{path: "/", username: "401", password: "probe"})
+			return err == nil && answer.status != http.StatusNotFound
+		})
+	}
 }
 
 // startHAProxy runs HAProxy.
@@ -118,9 +184,25 @@ func startHAProxyWith(t *testing.T, a addresses, script, pairs []string) {
 	t.Helper()
 	dir := t.TempDir()
 	lua := recipe(t, dir, "haproxy/authsvc.lua", script...)
-	file := recipe(t, dir, "haproxy/haproxy.cfg", append(pairs, "bind :"+recipeListen, "bind "+a.listen, "/etc/haproxy/authsvc.lua", lua,
+	bind := "bind " + a.listen
+	if a.cert != nil {
+		bind += " ssl crt " + pemOf(t, dir, a.cert) + " alpn h2,http/1.1"
+	}
+	file := recipe(t, dir, "haproxy/haproxy.cfg", append(pairs, "bind :"+recipeListen, bind, "/etc/haproxy/authsvc.lua", lua,
 		recipeAuthsvc, a.authsvc, recipeApplication, a.application)...)
 	run(t, a.listen, exec.Command("haproxy", "-db", "-f", file))
+}
+
+// pemOf returns a file with a certificate and its key.
+func pemOf(t *testing.T, dir string, cert *ldaptest.Cert) string {
+	t.Helper()
+	chain, err := os.ReadFile(cert.CertFile)
+	require.NoError(t, err)
+	key, err := os.ReadFile(cert.KeyFile)
+	require.NoError(t, err)
+	file := filepath.Join(dir, "haproxy.pem")
+	require.NoError(t, os.WriteFile(file, append(chain, key...), 0o600))
+	return file
 }
 
 // lockedBuffer is what a process printed.
@@ -179,6 +261,9 @@ func run(t *testing.T, listen string, cmd *exec.Cmd) {
 // lookPath finds a program, also where Debian keeps those of root.
 func lookPath(t *testing.T, program string) string {
 	t.Helper()
+	if filepath.IsAbs(program) {
+		return program
+	}
 	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin") {
 		path, err := exec.LookPath(filepath.Join(dir, program))
 		if err == nil {
@@ -194,5 +279,8 @@ func newClient(t *testing.T) *http.Client {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{Transport: transport, CheckRedirect: noRedirect}
 }
+
+// noRedirect makes a client return a redirect as it is.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

@@ -2,6 +2,7 @@ package deploy_test
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -84,7 +85,7 @@ func read(r *http.Request) (got, error) {
 func startApplication(t *testing.T) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/socket" && strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		if r.URL.Path == "/socket" && strings.EqualFold(r.Header.Get("Upgrade"), "websocket") && strings.EqualFold(r.Header.Get("Connection"), "upgrade") {
 			repeat(w)
 			return
 		}
@@ -147,14 +148,35 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 type front struct {
 	url    string
 	client *http.Client
+	tls    *tls.Config // what the client expects, with HTTP/2
 }
 
 // startFront runs a reverse proxy in front of the application until the test ends.
 func startFront(t *testing.T, p product, authsvc, application string) *front {
 	t.Helper()
 	a := addresses{listen: ldaptest.FreeAddr(t), authsvc: authsvc, application: application}
+	if p.http2 {
+		a.ca = ldaptest.NewCA(t)
+		a.cert = a.ca.Issue(t, ldaptest.CertConfig{})
+	}
 	p.start(t, a)
-	return &front{url: "http://" + a.listen, client: newClient(t)}
+	f := newFront(a)
+	t.Cleanup(f.client.CloseIdleConnections)
+	return f
+}
+
+// newFront is a client of a proxy.
+func newFront(a addresses) *front {
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	f := &front{url: "http://" + a.listen, client: &http.Client{Transport: transport, CheckRedirect: noRedirect}}
+	if a.ca != nil {
+		f.url = "https://" + a.listen
+		f.tls = a.ca.ClientTLS("localhost")
+		transport.TLSClientConfig = f.tls
+		transport.Protocols = new(http.Protocols)
+		transport.Protocols.SetHTTP2(true) // and nothing else
+	}
+	return f
 }
 
 // request is what a client sends.

@@ -225,7 +225,11 @@ func TestRecipe_Apache(t *testing.T) {
 	f := startFrontageTo(t, recipesSlapd(t), "HTTP_TRUSTED_PROXIES=127.0.0.1,::1")
 	a := startApache(t, f)
 
-	status, got := a.get("user1", ldaptest.Password(1), http.Header{"Remote-User": {"user2"}, "remote-user": {"user2"}, "Remote_User": {"user2"}, "X-Other": {"kept"}})
+	status, got := a.get("user1", ldaptest.Password(1), http.Header{
+		"Remote-User": {"user2"}, "remote-user": {"user2"}, "Remote_User": {"user2"}, "REMOTE_USER": {"user2"}, "Remote.User": {"user2"},
+		"Remote-Groups": {"user2"}, "Remote_Groups": {"user2"}, "Remote.Groups": {"user2"},
+		"Connection": {"close, Remote-User"}, "X-Other": {"kept"},
+	})
 	require.Equal(t, http.StatusOK, status, got)
 	assert.Contains(t, got, "Remote-User: user1\r\n")
 	assert.Contains(t, got, "X-Other: kept\r\n")
