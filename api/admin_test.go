@@ -25,9 +25,12 @@ import (
 func newStatusPage() *status.Page {
 	m, j := metrics.New(metrics.Options{}), journal.New(slog.New(slog.DiscardHandler))
 	fanout.Logins(m, j).LoginDone(context.Background(), auth.Credentials{}, auth.Result{Outcome: auth.DirectoryTimeout, Server: "ldap://a:389", Cause: ldappool.ErrTimeout, Phases: auth.Phases{Total: time.Second}})
+	m.CountForwards([]string{"allowed"})("allowed", auth.FromCache)
 	return status.New(status.Config{
 		Version: "v1", Commit: "abc", Counts: m.Counts, Faults: j.Faults,
 		Throttle: func() throttle.Stat { return throttle.Stat{Entries: 1} },
+		Remembered:      func() (accepted, rejected int) { return 1, 0 },
+		RememberedLimit: 10_000,
 		Settings: []status.Setting{{Variable: "LOG_LEVEL", Value: "info", Source: "default"}},
 		Pool: func() *ldappool.Stat {
 			return &ldappool.Stat{

@@ -84,7 +84,13 @@ func TestPage_IsTheSameFromServerAndScript(t *testing.T) {
 	b := openBrowser(t)
 	b.live(p.admin + "/")
 	b.titled("degraded")
+	for _, password := range []string{ldaptest.Password(0), ldaptest.Password(0), mistaken} {
+		basic(client(t), p.url, "", ldaptest.Username(0), password)
+	}
 	stream(t, p.url, 40, 7*time.Second) // more than a step
+	require.Regexp(t, `^allowed \| .* \| 2$`, b.row("forwarded", "allowed"))
+	require.Equal(t, "hits | 1", b.row("cache", "hits"))
+	require.Equal(t, "misses | 2", b.row("cache", "misses"))
 	drawn := eval[struct {
 		Server []string `json:"server"`
 		Script []string `json:"script"`
@@ -102,7 +108,7 @@ func TestPage_IsTheSameFromServerAndScript(t *testing.T) {
 	require.Equal(t, drawn.Server, drawn.Script)
 	require.Greater(t, len(drawn.Server), 200)
 	all := strings.Join(drawn.Server, "\n")
-	for _, shown := range []string{"degraded - authsvc", "1 of 2 directory servers are usable", "invalid user", "throttle: counters in use", "connection refused"} {
+	for _, shown := range []string{"degraded - authsvc", "1 of 2 directory servers are usable", "invalid user", "throttle: counters in use", "connection refused", "denied", "limit of each"} {
 		assert.Contains(t, all, shown)
 	}
 	b.sound()

@@ -89,8 +89,18 @@ func fail(c *http.Client, url, username string) (answer string, took time.Durati
 // timed asks for a login, and gives its answer and time like fail.
 func timed(c *http.Client, url, username, password string) (answer string, took time.Duration) {
 	body := fmt.Sprintf(`{"username":%q,"password":%q}`, username, password)
+	req, err := http.NewRequest(http.MethodPost, url+"/auth", strings.NewReader(body))
+	if err != nil {
+		return err.Error(), 0
+	}
+	req.Header.Set("Content-Type", "application/json")
+	return timedRequest(c, req)
+}
+
+// timedRequest sends a request, and gives its answer and time like fail.
+func timedRequest(c *http.Client, req *http.Request) (answer string, took time.Duration) {
 	began := time.Now()
-	resp, err := c.Post(url+"/auth", "application/json", strings.NewReader(body))
+	resp, err := c.Do(req)
 	if err != nil {
 		return err.Error(), 0
 	}

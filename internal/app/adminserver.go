@@ -17,6 +17,9 @@ func (a *App) newAdminServer() {
 	if a.throttle != nil {
 		c.Throttle = a.throttle.Stat
 	}
+	if a.cfg.Auth.BasicCacheTTL > 0 {
+		c.Remembered, c.RememberedLimit = a.logins.Remembered, a.cfg.Auth.BasicCacheSize
+	}
 	for _, one := range a.cfg.Settings() {
 		c.Settings = append(c.Settings, status.Setting{Variable: one.Name, Value: one.Value, Source: one.Source})
 	}

@@ -95,6 +95,23 @@ func TestForward_ServesReverseProxies(t *testing.T) {
 		require.Contains(t, metrics, line)
 	}
 	require.Contains(t, r.log.String(), `"required_groups":"staff"`)
+	ldaptest.Eventually(t, "the status page shows them", func() bool {
+		_, text := r.get(t, r.admin+"/api/status")
+		return strings.Contains(text, `{"result":"challenge","total":2,`) && strings.Contains(text, `"cache":{"hits":2,"misses":5,"stale":0,"accepted":1,"rejected":0,"limit":10000}`)
+	})
+}
+
+func TestForward_StatusSaysThatTheCacheIsOff(t *testing.T) {
+	t.Parallel()
+	r := start(t, ldaptest.NewServer(t, nil).URL(), "AUTH_BASIC_CACHE_TTL=0")
+	r.ready(t)
+	for range 2 {
+		require.Equal(t, "none", r.ask(t, r.url+"/auth/basic", ldaptest.Username(1), ldaptest.Password(1)).header.Get("Authsvc-Cache"))
+	}
+	ldaptest.Eventually(t, "the status page shows them", func() bool {
+		_, text := r.get(t, r.admin+"/api/status")
+		return strings.Contains(text, `{"result":"allowed","total":2,`) && !strings.Contains(text, `"cache":`)
+	})
 }
 
 func TestForward_SIGHUPForgetsCredentials(t *testing.T) {

@@ -7,14 +7,30 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// Counts is the counts and durations of logins since the start. They are read from the metrics, so
-// reading them costs logins nothing.
+// Counts is the counts and durations of logins, and the counts of answers to reverse proxies, since
+// the start. They are read from the metrics, so reading them costs logins nothing.
 type Counts struct {
 	// Logins are the logins that ended, by status.
 	Logins []uint64
 	// Login has the durations of logins with a verdict or a fault; Wait, Search and Bind those of
 	// their parts.
 	Login, Wait, Search, Bind Histogram
+	// Forwards are the answers to reverse proxies, by result; empty before CountForwards.
+	Forwards []Forwards
+}
+
+// Forwards is the number of answers to reverse proxies with one result.
+type Forwards struct {
+	Result   string
+	BySource map[auth.Source]uint64 // every source
+}
+
+// Total is the number of answers.
+func (f Forwards) Total() (n uint64) {
+	for _, count := range f.BySource {
+		n += count
+	}
+	return n
 }
 
 // Histogram is a histogram of durations.
@@ -42,6 +58,8 @@ func (m *Metrics) Counts() Counts {
 		Wait:   l.histogram(l.wait),
 		Search: l.histogram(l.search),
 		Bind:   l.histogram(l.bind),
+
+		Forwards: m.forward.counts(),
 	}
 	for status, counter := range l.outcomes {
 		c.Logins[status] = uint64(metricOf(counter).GetCounter().GetValue())

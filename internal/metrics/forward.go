@@ -8,26 +8,50 @@ import (
 )
 
 // forwardMetrics counts the answers to reverse proxies, and shows what is remembered for them.
-type forwardMetrics struct{ answers *prometheus.CounterVec }
+type forwardMetrics struct {
+	answers *prometheus.CounterVec
+	results []forwardCounters // set by CountForwards
+}
+
+// forwardCounters count the answers with one result, by source.
+type forwardCounters struct {
+	result   string
+	counters map[auth.Source]prometheus.Counter
+}
 
 func newForwardMetrics(f promauto.Factory) *forwardMetrics {
-	return &forwardMetrics{f.NewCounterVec(prometheus.CounterOpts{
+	return &forwardMetrics{answers: f.NewCounterVec(prometheus.CounterOpts{
 		Name: "authsvc_forward_requests_total",
 		Help: "Requests of reverse proxies at /auth/basic, by what they were answered and whether from the cache of credentials.",
 	}, []string{"result", "cache"})}
 }
 
 // CountForwards returns what counts an answer to a reverse proxy. results are all there can be:
-// their series begin at zero.
+// their series begin at zero. It is called once, before Counts.
 func (m *Metrics) CountForwards(results []string) func(result string, source auth.Source) {
+	byResult := map[string]map[auth.Source]prometheus.Counter{}
 	for _, result := range results {
+		counters := map[auth.Source]prometheus.Counter{}
 		for _, source := range auth.Sources() {
-			m.forward.answers.WithLabelValues(result, string(source))
+			counters[source] = m.forward.answers.WithLabelValues(result, string(source))
 		}
+		byResult[result] = counters
+		m.forward.results = append(m.forward.results, forwardCounters{result, counters})
 	}
-	return func(result string, source auth.Source) {
-		m.forward.answers.WithLabelValues(result, string(source)).Inc()
+	return func(result string, source auth.Source) { byResult[result][source].Inc() }
+}
+
+// counts returns the current counts.
+func (m *forwardMetrics) counts() []Forwards {
+	all := make([]Forwards, 0, len(m.results))
+	for _, r := range m.results {
+		f := Forwards{Result: r.result, BySource: make(map[auth.Source]uint64, len(r.counters))}
+		for source, counter := range r.counters {
+			f.BySource[source] = uint64(metricOf(counter).GetCounter().GetValue())
+		}
+		all = append(all, f)
 	}
+	return all
 }
 
 // WatchRemembered makes each scrape read from count for how many names and clients the accepted

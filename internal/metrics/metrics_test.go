@@ -362,6 +362,22 @@ var metricTests = []struct {
 	},
 }
 
+func TestCounts_HaveTheAnswersToReverseProxies(t *testing.T) {
+	t.Parallel()
+	m := New(Options{})
+	require.Empty(t, m.Counts().Forwards)
+	count := m.CountForwards([]string{"allowed", "denied"})
+	count("allowed", auth.FromCache)
+	count("allowed", auth.FromCache)
+	count("allowed", auth.FromDirectory)
+	got := m.Counts().Forwards
+	require.Equal(t, []Forwards{
+		{"allowed", map[auth.Source]uint64{auth.FromNothing: 0, auth.FromDirectory: 1, auth.FromCache: 2, auth.FromStale: 0}},
+		{"denied", map[auth.Source]uint64{auth.FromNothing: 0, auth.FromDirectory: 0, auth.FromCache: 0, auth.FromStale: 0}},
+	}, got)
+	require.EqualValues(t, 3, got[0].Total())
+}
+
 func watchInbound(m *Metrics, _ ldappool.Trace) {
 	m.WatchInbound(func() connlimit.Stat { return connlimit.Stat{Open: 3, Max: 4096, Dropped: 7} })
 }

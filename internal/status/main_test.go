@@ -2,6 +2,7 @@ package status
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -36,6 +37,9 @@ type testService struct {
 
 func newTestService() *testService {
 	w := &testService{counts: metrics.Counts{Logins: make([]uint64, len(auth.Outcomes()))}}
+	for _, result := range []string{"allowed", "denied", "fault"} {
+		w.counts.Forwards = append(w.counts.Forwards, metrics.Forwards{Result: result, BySource: map[auth.Source]uint64{}})
+	}
 	for _, h := range []*metrics.Histogram{&w.counts.Login, &w.counts.Wait, &w.counts.Search, &w.counts.Bind} {
 		h.Bounds = []float64{0.001, 0.01, 0.1}
 		h.Counts = make([]uint64, 4)
@@ -77,6 +81,10 @@ func (w *testService) config() Config {
 				h.Counts = append([]uint64(nil), h.Counts...)
 			}
 			c.Logins = append([]uint64(nil), c.Logins...)
+			c.Forwards = append([]metrics.Forwards(nil), c.Forwards...)
+			for i, f := range c.Forwards {
+				c.Forwards[i].BySource = maps.Clone(f.BySource)
+			}
 			return c
 		},
 		Faults: func() []journal.Fault {
@@ -87,7 +95,9 @@ func (w *testService) config() Config {
 		Throttle: func() throttle.Stat {
 			return throttle.Stat{Entries: 5, Waiting: 1, Forgotten: 2, Refused: [4]uint64{throttle.AccountLimit: 3, throttle.ClientLimit: 4}}
 		},
-		Settings: []Setting{{"LDAP_URL", serverA, "environment"}, {"LOG_LEVEL", "info", "default"}, {"LDAP_USER_FILTER", "(uid={username})", "preset ad"}},
+		Remembered:      func() (accepted, rejected int) { return 6, 7 },
+		RememberedLimit: 10_000,
+		Settings:        []Setting{{"LDAP_URL", serverA, "environment"}, {"LOG_LEVEL", "info", "default"}, {"LDAP_USER_FILTER", "(uid={username})", "preset ad"}},
 	}
 }
 

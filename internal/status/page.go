@@ -26,6 +26,11 @@ type Config struct {
 	Faults func() []journal.Fault
 	// Throttle is nil if there is no throttle.
 	Throttle func() throttle.Stat
+	// Remembered returns of how many names and clients the cache of credentials has accepted ones,
+	// and of how many only rejected ones. It is nil if there is no cache.
+	Remembered func() (accepted, rejected int)
+	// RememberedLimit is how many there can be of each.
+	RememberedLimit int
 	// Settings are the effective configuration, secrets masked.
 	Settings []Setting
 }

@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"authsvc/internal/auth"
 	"authsvc/internal/journal"
 	"authsvc/ldappool"
 
@@ -58,5 +59,35 @@ func TestSnapshot_HasServersAndConnections(t *testing.T) {
 		require.Equal(t, []fault{{serverB, "dial", "connection refused", 3, began, began.Add(time.Minute), 30}}, s.Faults)
 		require.Equal(t, &throttleState{5, 1, 2, []refused{{"account", 3}, {"client", 4}}}, s.Throttle)
 		require.Equal(t, w.config().Settings, s.Configuration)
+	})
+}
+
+func TestSnapshot_HasForwardedRequestsAndTheirCache(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newTestService()
+		p := running(t, w)
+		count := func(result int, source auth.Source, n uint64) {
+			w.change(func() { w.counts.Forwards[result].BySource[source] += n })
+		}
+		time.Sleep(2500 * time.Millisecond)
+		count(0, auth.FromDirectory, 4)
+		count(0, auth.FromCache, 20)
+		count(0, auth.FromStale, 1)
+		count(2, auth.FromDirectory, 2)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		s := read(t, p)
+		require.Equal(t, []forwarded{
+			{"allowed", 25, 25, []float64{8.33}}, // in three seconds of the first step
+			{"fault", 2, 2, []float64{0.67}},     // and none was denied
+		}, s.Forward.Requests)
+		require.Equal(t, &credentialsCache{Hits: 20, Misses: 6, Stale: 1, Accepted: 6, Rejected: 7, Limit: 10_000}, s.Forward.Cache)
+
+		c := w.config()
+		c.Remembered = nil
+		off := New(c)
+		require.Nil(t, read(t, off).Forward.Cache)
+		require.Contains(t, get(t, off, pathPage).Body.String(), `<tr><th scope="row">off</th><td class="n">–</td></tr>`)
 	})
 }

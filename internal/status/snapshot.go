@@ -34,6 +34,7 @@ type snapshot struct {
 	Logins   logins         `json:"logins"`
 	Faults   []fault        `json:"faults"`
 	Throttle *throttleState `json:"throttle,omitempty"`
+	Forward  forward        `json:"forward"`
 }
 
 // fullSnapshot is a snapshot with the configuration.
@@ -131,6 +132,30 @@ type refused struct {
 	Count uint64 `json:"count"`
 }
 
+// forward is what reverse proxies asked and got.
+type forward struct {
+	Requests []forwarded       `json:"requests"`
+	Cache    *credentialsCache `json:"cache,omitempty"`
+}
+
+// forwarded are the requests that got one result.
+type forwarded struct {
+	Result    string    `json:"result"`
+	Total     uint64    `json:"total"`
+	Recent    uint64    `json:"recent"`
+	PerSecond []float64 `json:"per_second"`
+}
+
+// credentialsCache is what the cache of credentials answered since the start, and what it holds.
+type credentialsCache struct {
+	Hits     uint64 `json:"hits"`
+	Misses   uint64 `json:"misses"`
+	Stale    uint64 `json:"stale"`
+	Accepted int    `json:"accepted"`
+	Rejected int    `json:"rejected"`
+	Limit    int    `json:"limit"` // of each of the two
+}
+
 // encode makes JSON of v, in one line: an event of a stream ends at a newline. Invalid UTF-8
 // becomes U+FFFD.
 func encode(v any) []byte {
@@ -170,7 +195,36 @@ func (p *Page) takeSnapshot(now time.Time) snapshot {
 		t := p.cfg.Throttle()
 		s.Throttle = &throttleState{t.Entries, t.Waiting, t.Forgotten, refusedBy(&t)}
 	}
+	s.Forward.Requests = p.forwarded()
+	if p.cfg.Remembered != nil {
+		s.Forward.Cache = p.credentialsCache()
+	}
 	return s
+}
+
+// forwarded returns the results of requests of reverse proxies that occurred, and the first.
+func (p *Page) forwarded() []forwarded {
+	all := []forwarded{}
+	for i, f := range p.history.latest().Forwards {
+		total := f.Total()
+		if total == 0 && i > 0 {
+			continue
+		}
+		rates, recent := p.history.perSecond(func(c *metrics.Counts) uint64 { return c.Forwards[i].Total() })
+		all = append(all, forwarded{f.Result, total, recent, rates})
+	}
+	return all
+}
+
+func (p *Page) credentialsCache() *credentialsCache {
+	c := &credentialsCache{Limit: p.cfg.RememberedLimit}
+	c.Accepted, c.Rejected = p.cfg.Remembered()
+	for _, f := range p.history.latest().Forwards {
+		c.Hits += f.BySource[auth.FromCache]
+		c.Misses += f.BySource[auth.FromDirectory]
+		c.Stale += f.BySource[auth.FromStale]
+	}
+	return c
 }
 
 // refusedBy returns the throttle's limits that refused attempts, with their counts.

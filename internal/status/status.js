@@ -142,6 +142,14 @@ const long = (text) => ({ text, as: "text" });
 
 // The page.
 
+function trend(name, of) {
+  const top = peak(of.per_second);
+  return [
+    words(name), chart(["area", area(of.per_second, top)], ["line", line(of.per_second, top)]),
+    n(rate(last(of.per_second))), n(rate(top)), n(count(of.recent)),
+  ];
+}
+
 function draw(s) {
   document.title = `${s.status} - authsvc`;
   const [shape, word] = byId("status").children;
@@ -155,19 +163,14 @@ function draw(s) {
     long(one.address), { text: `${symbol(one.state)} ${one.state}`, as: `state ${one.state}` }, span(one.state_seconds), n(count(one.connections)),
     one.breaker_open ? "open" : "closed", n(limit(one.idle_limit_seconds)), n(limit(one.age_limit_seconds)), long(one.last_error ?? "–"),
   ]));
-  fill("outcomes", s.logins.outcomes.map((o) => {
-    const top = peak(o.per_second);
-    return [
-      words(o.outcome), chart(["area", area(o.per_second, top)], ["line", line(o.per_second, top)]),
-      n(rate(last(o.per_second))), n(rate(top)), n(count(o.recent)),
-    ];
-  }));
+  fill("outcomes", s.logins.outcomes.map((o) => trend(o.outcome, o)));
   fill("phases", s.logins.phases.map((p) => [
     p.phase, chart(["thin", times(p.p99_seconds_by_step)], ["line", times(p.p50_seconds_by_step)]),
     n(latency(p.p50_seconds)), n(latency(p.p99_seconds)), n(count(p.recent)),
   ]));
   fill("lanes", s.pool.lanes.map((l) => [l.lane, ...[l.in_use, l.idle, l.dialing, l.waiting, l.outdated].map((v) => n(count(v)))]));
   drawTotals(s);
+  drawForward(s.forward);
   fill("faults", s.faults.length === 0 ? [["none", long("–"), "–", n("0"), long("–")]] : s.faults.map((f) => [
     `${span(f.last_seconds_ago)} ago`, long(f.server ?? "–"), words(f.what), n(count(f.count)), long(f.text),
   ]));
@@ -187,6 +190,15 @@ function drawTotals(s) {
     );
   }
   fill("totals", totals.map(([what, v]) => [what, n(count(v))]));
+}
+
+function drawForward(f) {
+  fill("forwarded", f.requests.map((r) => trend(r.result, r)));
+  const c = f.cache;
+  fill("cache", !c ? [["off", n("–")]] : [
+    ["hits", c.hits], ["misses", c.misses], ["stale answers", c.stale], ["held with an accepted password", c.accepted],
+    ["held with rejected passwords only", c.rejected], ["limit of each", c.limit],
+  ].map(([what, v]) => [what, n(count(v))]));
 }
 
 // Changes of state are told to who listens to the page; the figures are not.
