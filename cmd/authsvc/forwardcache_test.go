@@ -35,13 +35,13 @@ func basic(c *http.Client, url, address, username, password string) (answer stri
 }
 
 // TestForwardCache_AThousandUsersAreAThousandBinds: each user's browser sends fifty requests. With
-// -long there are a thousand users, and otherwise a hundred.
+// -long there are a thousand users, and otherwise a hundred with twenty requests each.
 func TestForwardCache_AThousandUsersAreAThousandBinds(t *testing.T) {
 	t.Parallel()
-	const requests, page = 50, 30
-	users := 100
+	const page = 30
+	users, requests := 100, 20
 	if *long {
-		users = 1000
+		users, requests = 1000, 50
 	}
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: users + 1})
 	p := startProgram(t, slapd.URL(), "LOG_LEVEL=info", "AUTH_BASIC_CACHE_TTL=1h")
