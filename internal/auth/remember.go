@@ -134,11 +134,13 @@ func (l *login) forget(r Result) {
 
 // attemptAndRemember is attempt, and remembers what the directory said of the credentials. All that
 // a stranger sees as a wrong password is remembered as one: otherwise the repetition of a password
-// would tell the names apart. user is nil unless the directory accepted them.
-func (l *login) attemptAndRemember(ctx context.Context, c Credentials) (r Result, user *verified) {
+// would tell the names apart. user is nil unless the directory accepted them. dropped reports that
+// what it said of the user counts no more for another request.
+func (l *login) attemptAndRemember(ctx context.Context, c Credentials) (r Result, user *verified, dropped bool) {
 	m := l.remembered
 	if m == nil {
-		return l.verified(l.attempt(ctx))
+		r, user = l.verified(l.attempt(ctx))
+		return r, user, false
 	}
 	id := m.cache.ID(c.Username, c.Client)
 	ticket := m.cache.Begin(time.Now())
@@ -146,7 +148,7 @@ func (l *login) attemptAndRemember(ctx context.Context, c Credentials) (r Result
 	r, user = l.verified(l.attempt(ctx))
 	switch {
 	case user != nil:
-		m.cache.Accept(time.Now(), ticket, id, l.account(), l.password, user)
+		dropped = m.cache.Accept(time.Now(), ticket, id, l.account(), l.password, user)
 	case r.Outcome.IsVerdict() && (l.throttleVerdict(r) == throttle.Failed || !r.PasswordSeen):
 		if r.Outcome.keepsOut() { // its account was dropped just now, which ends the ticket
 			ticket = m.cache.Begin(time.Now())
@@ -154,7 +156,7 @@ func (l *login) attemptAndRemember(ctx context.Context, c Credentials) (r Result
 		}
 		m.cache.Reject(time.Now(), ticket, id, l.account(), l.password)
 	}
-	return r, user
+	return r, user, dropped
 }
 
 // verified returns a login's result, and the user if the directory accepted the credentials.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"authsvc/internal/credcache"
@@ -62,11 +63,11 @@ func (a *Authenticator) Verify(ctx context.Context, c Credentials) (Result, Sour
 func (a *Authenticator) verifyRemembered(ctx context.Context, c Credentials, id credcache.ID) (r Result, source Source, decided bool) {
 	m, l := a.remembered, a.newLogin(c)
 	if _, _, known := m.cache.Account(l.began, id); !known {
-		r, decided = a.verifyOnce(ctx, c, id, func() bool {
+		r, d := a.verifyOnce(ctx, c, id, func() bool {
 			_, _, known := m.cache.Account(time.Now(), id)
 			return known
 		})
-		return r, FromDirectory, decided
+		return r, FromDirectory, d != nil
 	}
 	endGuess, err := l.beginGuess(ctx, id)
 	if err != nil {
@@ -91,14 +92,14 @@ func (a *Authenticator) verifyRemembered(ctx context.Context, c Credentials, id 
 	case credcache.Rejected:
 		return l.visibleAnswer(Result{Outcome: InvalidPassword, Cause: errRejectedBefore}), FromCache, true
 	}
-	r, decided = a.verifyOnce(ctx, c, id, func() bool {
+	r, d := a.verifyOnce(ctx, c, id, func() bool {
 		latest, _ := m.cache.Verify(time.Now(), id, c.Password)
 		return latest == credcache.Accepted || latest == credcache.Rejected
 	})
 	switch {
-	case !decided, r.Outcome.IsVerdict(), r.PasswordSeen:
+	case d == nil, r.Outcome.IsVerdict(), r.PasswordSeen:
 	case verdict == credcache.Unknown && accepts:
-		if m.cache.Guess(time.Now(), id, c.Password) {
+		if d.guessed.CompareAndSwap(false, true) && m.cache.Guess(time.Now(), id, c.Password) {
 			l.countGuess(ctx, account)
 		}
 	case r.Outcome.isDirectoryFault():
@@ -106,7 +107,7 @@ func (a *Authenticator) verifyRemembered(ctx context.Context, c Credentials, id 
 			return l.permit(ctx, c, user), FromStale, true
 		}
 	}
-	return r, FromDirectory, decided
+	return r, FromDirectory, d != nil
 }
 
 // mayCompare fails if the client has no attempt left on one of the accounts for which an attempt on
@@ -135,14 +136,16 @@ func (l *login) countGuess(ctx context.Context, account throttle.Account) {
 
 // decision is what came of a login that Verify made.
 type decision struct {
-	result Result    // for the request that made it
-	user   *verified // if the directory accepted the credentials
+	result  Result      // for the request that made it
+	user    *verified   // if the directory accepted the credentials
+	dropped bool        // the user's account was dropped meanwhile: another request has to ask again
+	guessed atomic.Bool // one of the requests that it is for has counted the password as a guess
 }
 
 // verifyOnce decides a request at the directory. While a login with the same credentials is under
-// way, it waits for that one instead of making another. It decides nothing if such a login has just
-// ended, which known reports.
-func (a *Authenticator) verifyOnce(ctx context.Context, c Credentials, id credcache.ID, known func() bool) (r Result, decided bool) {
+// way, it waits for that one instead of making another. The decision is nil if such a login has just
+// ended, which known reports, or if what it says counts no more.
+func (a *Authenticator) verifyOnce(ctx context.Context, c Credentials, id credcache.ID, known func() bool) (Result, *decision) {
 	var own *decision
 	shared, _, _ := a.remembered.flights.Do(a.remembered.cache.Key(id, c.Password), func() (any, error) {
 		if !known() {
@@ -151,12 +154,12 @@ func (a *Authenticator) verifyOnce(ctx context.Context, c Credentials, id credca
 		return own, nil
 	})
 	switch d := shared.(*decision); {
-	case d == nil:
-		return Result{}, false
+	case d == nil, d != own && d.dropped:
+		return Result{}, nil
 	case d == own || d.user == nil:
-		return d.result, true
+		return d.result, d
 	default:
-		return a.newLogin(c).permit(ctx, c, d.user), true
+		return a.newLogin(c).permit(ctx, c, d.user), d
 	}
 }
 
@@ -165,12 +168,12 @@ func (a *Authenticator) verifyAtDirectory(ctx context.Context, c Credentials) *d
 	l, d := a.newLogin(c), &decision{}
 	defer l.releaseTurn()
 	d.result = l.visibleAnswer(l.decide(ctx, c, func(ctx context.Context) Result {
-		r, user := l.attemptAndRemember(ctx, c)
-		if user == nil {
+		var r Result
+		r, d.user, d.dropped = l.attemptAndRemember(ctx, c)
+		if d.user == nil {
 			return r
 		}
-		d.user = user
-		return l.require(ctx, c, r, user)
+		return l.require(ctx, c, r, d.user)
 	}))
 	return d
 }

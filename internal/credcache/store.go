@@ -26,24 +26,27 @@ func (c *Cache[A, V]) End() {
 }
 
 // Accept stores that the directory accepted a password of an account. The time to live counts from
-// the beginning of the login. Nothing is stored if the account was dropped since.
-func (c *Cache[A, V]) Accept(now time.Time, l Login, id ID, account A, password string, value V) {
+// the beginning of the login. Nothing is stored if the account was dropped since, which it reports.
+func (c *Cache[A, V]) Accept(now time.Time, l Login, id ID, account A, password string, value V) (dropped bool) {
 	mac, weight := c.password(id, password), c.weigh(value)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.mayStoreLocked(l, account) || weight > c.maxWeight()/maxShare {
-		return
+	if !c.mayStoreLocked(l, account) {
+		return true
+	}
+	if weight > c.maxWeight()/maxShare {
+		return false
 	}
 	e := c.openLocked(now, id, account)
 	if e.accepted.at.After(l.began) {
-		return // a login that began later has ended before this one
+		return false // a login that began later has ended before this one
 	}
 	for i := range e.rejected {
 		if e.rejected[i].is(mac) == 0 {
 			continue
 		}
 		if e.rejected[i].at.After(l.began) {
-			return // likewise
+			return false // likewise
 		}
 		e.rejected[i] = secret{}
 	}
@@ -51,6 +54,7 @@ func (c *Cache[A, V]) Accept(now time.Time, l Login, id ID, account A, password 
 	e.accepted, e.value, e.weight = secret{mac, l.began}, value, weight
 	c.placeLocked(e)
 	c.boundLocked()
+	return false
 }
 
 // Reject stores that the directory rejected a password of an account. If it is the one that was
