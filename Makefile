@@ -61,7 +61,7 @@ lint: ## Run every check that only reads: gofmt, vet, golangci-lint, prose, shel
 
 .PHONY: bench
 bench: ## Run the benchmarks (BENCH=regexp, BENCHCOUNT=n); BASELINE=binary compares with another version's
-	scripts/install-test-deps apache2
+	scripts/install-test-deps apache2 nginx
 	AUTHSVC_BENCH_BASELINE='$(abspath $(BASELINE))' go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(BENCHCOUNT) ./...
 
 .PHONY: cover

@@ -1,10 +1,7 @@
 package bench
 
 import (
-	"bufio"
-	"encoding/base64"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,8 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// apacheConf is Apache with mod_authnz_ldap and without its caches: each request is a search and a
-// bind at the directory. It has more threads than there are callers.
+// apacheConf is Apache with mod_authnz_ldap. It has more threads than there are callers.
 const apacheConf = `
 ServerRoot /usr/lib/apache2
 ServerName bench
@@ -42,9 +38,7 @@ MaxRequestWorkers 128
 KeepAlive On
 MaxKeepAliveRequests 0
 KeepAliveTimeout 60
-LDAPSharedCacheSize 0
-LDAPCacheEntries 0
-LDAPOpCacheEntries 0
+%[8]s
 LDAPTrustedGlobalCert CA_BASE64 %[3]s
 <Directory %[2]s/www>
 	AuthType Basic
@@ -57,9 +51,22 @@ LDAPTrustedGlobalCert CA_BASE64 %[3]s
 </Directory>
 `
 
-// startApache runs Apache against a directory. The folder that it serves is open to the user it
-// runs as.
+// withoutCaches makes each request a search and a bind at the directory.
+const withoutCaches = `
+LDAPSharedCacheSize 0
+LDAPCacheEntries 0
+LDAPOpCacheEntries 0
+`
+
+// startApache runs Apache without its caches against a directory.
 func startApache(b *testing.B, directory, ca string) *child {
+	b.Helper()
+	return startApacheWith(b, directory, ca, withoutCaches)
+}
+
+// startApacheWith runs Apache with the directives for its caches. The folder that it serves is open
+// to the user it runs as.
+func startApacheWith(b *testing.B, directory, ca, caches string) *child {
 	b.Helper()
 	dir, err := os.MkdirTemp("", "apache") //nolint:usetesting // that of the test is closed to other users
 	require.NoError(b, err)
@@ -72,7 +79,7 @@ func startApache(b *testing.B, directory, ca string) *child {
 	trusted := filepath.Join(dir, "ca.pem")
 	require.NoError(b, os.WriteFile(trusted, authority, 0o644)) //nolint:gosec // the same
 	addr, conf := freeAddr(b), filepath.Join(dir, "httpd.conf")
-	text := fmt.Sprintf(apacheConf, addr, dir, trusted, directory, ldaptest.PeopleDN, ldaptest.ServiceDN, ldaptest.ServicePassword)
+	text := fmt.Sprintf(apacheConf, addr, dir, trusted, directory, ldaptest.PeopleDN, ldaptest.ServiceDN, ldaptest.ServicePassword, caches)
 	require.NoError(b, os.WriteFile(conf, []byte(text), 0o600))
 	cmd := exec.Command("/usr/sbin/apache2", "-f", conf, "-D", "FOREGROUND")
 	cmd.Stderr = os.Stderr
@@ -81,30 +88,6 @@ func startApache(b *testing.B, directory, ca string) *child {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
 	})
-	ldaptest.Eventually(b, "Apache listens", func() bool {
-		c, err := net.Dial("tcp", addr)
-		if err == nil {
-			_ = c.Close()
-		}
-		return err == nil
-	})
+	listens(b, "Apache", addr)
 	return &child{Cmd: cmd, addr: addr}
-}
-
-// overBasic logs in by a GET with HTTP Basic credentials on one kept connection.
-func overBasic(addr string) func(*testing.B) caller {
-	return func(b *testing.B) caller {
-		b.Helper()
-		conn, err := net.Dial("tcp", addr)
-		require.NoError(b, err)
-		in := bufio.NewReader(conn)
-		login := func(i int) error {
-			credentials := base64.StdEncoding.EncodeToString([]byte(ldaptest.Username(i) + ":" + ldaptest.Password(i)))
-			if _, err := fmt.Fprintf(conn, "GET /index HTTP/1.1\r\nHost: bench\r\nAuthorization: Basic %s\r\n\r\n", credentials); err != nil {
-				return err
-			}
-			return readOK(in)
-		}
-		return caller{login, func() { _ = conn.Close() }}
-	}
 }

@@ -32,6 +32,7 @@ type contender struct {
 	name    string
 	connect func(*testing.B) caller
 	server  *child // nil for a client of the directory, which is part of this process
+	asked   *child // by the server for each request; nil if it asks nothing but the directory
 }
 
 // BenchmarkLogin compares logins: by a bare go-ldap client (L), Apache's mod_authnz_ldap without
@@ -43,9 +44,9 @@ func BenchmarkLogin(b *testing.B) {
 	trust := "LDAP_CA_FILE=" + slapd.CA().File()
 	for _, url := range []string{slapd.URL(), "ldaps://" + slapd.TLSAddr()} {
 		scheme, _, _ := strings.Cut(url, "://")
-		contenders := []contender{{"L", bare(url, slapd.CA().ClientTLS("127.0.0.1")), nil}, onHTTP("H", startEcho(b))}
+		contenders := []contender{{"L", bare(url, slapd.CA().ClientTLS("127.0.0.1")), nil, nil}, onHTTP("H", startEcho(b))}
 		apache := startApache(b, url, slapd.CA().File())
-		contenders = append(contenders, contender{"apache", overBasic(apache.addr), apache})
+		contenders = append(contenders, contender{"apache", overBasic(apache.addr, "/index"), apache, nil})
 		if binary := os.Getenv(baselineEnv); binary != "" {
 			contenders = append(contenders, onHTTP("baseline", runService(b, binary, url, trust)))
 		}
@@ -62,11 +63,12 @@ func BenchmarkLogin(b *testing.B) {
 
 // onHTTP is a contender that answers POST /auth.
 func onHTTP(name string, server *child) contender {
-	return contender{name, overHTTP(server.addr), server}
+	return contender{name, overHTTP(server.addr), server, nil}
 }
 
-// compare measures the contenders in turns and prints a table: the means over the rounds.
-func compare(b *testing.B, contenders []contender, callers int) {
+// compare measures the contenders in turns, prints a table, and returns it: the means over the
+// rounds.
+func compare(b *testing.B, contenders []contender, callers int) []figures {
 	b.Helper()
 	got := make([]figures, len(contenders))
 	for range rounds {
@@ -85,6 +87,7 @@ func compare(b *testing.B, contenders []contender, callers int) {
 	last := got[len(got)-1]
 	b.ReportMetric(last.perSecond/rounds, "logins/s")
 	b.ReportMetric(last.cpu/rounds, "CPU-µs/login")
+	return got
 }
 
 // perLogin prints a mean over the rounds, or a dash for a contender that does not report it.

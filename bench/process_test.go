@@ -167,6 +167,9 @@ func (c contender) usage(b *testing.B) (u usage) {
 		return usage{cpu: time.Duration(self.Utime.Nano() + self.Stime.Nano())}
 	}
 	u.cpu = cpuTime(b, strconv.Itoa(c.server.Process.Pid))
+	if c.asked != nil {
+		u.cpu += cpuTime(b, strconv.Itoa(c.asked.Process.Pid))
+	}
 	if c.server.admin != "" {
 		resp, err := http.Get("http://" + c.server.admin + "/metrics")
 		require.NoError(b, err)

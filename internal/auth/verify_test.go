@@ -485,3 +485,68 @@ func TestVerify_WithoutACacheEveryRequestIsALogin(t *testing.T) {
 	require.Len(t, seen.all(), 4)
 	require.Zero(t, a.Forget(""))
 }
+
+// The directory hangs, and what was remembered expires meanwhile.
+func TestVerify_APageWithOnePasswordCountsOnceEvenIfTheEntryExpires(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hanging := make(chan struct{})
+		away := false
+		d := &counting{Directory: &scripted{search: aUser}}
+		d.bind = func() (*ldappool.BindResult, error) {
+			if !away {
+				return &ldappool.BindResult{}, nil
+			}
+			<-hanging
+			return nil, ldappool.ErrTimeout
+		}
+		a, _ := newAuthenticator(t, throttled(t, remembering(byFilter()), 3, 100), d)
+		requireVerified(t, a, auth.OK, auth.FromDirectory, device, "user0", "password0")
+		away = true
+		time.Sleep(time.Minute - time.Second)
+		var page sync.WaitGroup
+		for range 30 {
+			page.Go(func() { verify(a, device, "user0", "new") })
+		}
+		time.Sleep(2 * time.Second)
+		close(hanging)
+		page.Wait()
+		away = false
+		requireVerified(t, a, auth.OK, auth.FromDirectory, device, "user0", "new")
+	})
+}
+
+// A request that begins when the account is known to be disabled is not answered with a login that
+// began before.
+func TestVerify_ALoginUnderWayIsNotSharedAfterItsAccountIsDropped(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &counting{Directory: &scripted{search: func(req *ldap.SearchRequest) (uint16, []*ldap.Entry) {
+			if !slices.Contains(req.Attributes, "uid") { // for groups
+				time.Sleep(2 * time.Second)
+				return 0, nil
+			}
+			return aUser(req)
+		}}}
+		inactive := &ldappool.BindResult{Result: ldappool.Result{Code: ldap.LDAPResultUnwillingToPerform, Diagnostic: "Account inactivated. Contact system administrator."}}
+		answer := &ldappool.BindResult{}
+		d.bind = func() (*ldappool.BindResult, error) { return answer, nil }
+		cfg := remembering(inGroups())
+		cfg.Dialect = named("389ds")
+		a, _ := newAuthenticator(t, cfg, d)
+		var began sync.WaitGroup
+		began.Go(func() { requireVerified(t, a, auth.OK, auth.FromDirectory, device, "user0", "password0") })
+		time.Sleep(time.Second)
+		answer = inactive
+		requireOutcome(t, auth.AccountDisabled, from(a, "192.0.2.9", "user0", "password0"))
+		r, _ := verify(a, device, "user0", "password0")
+		requireOutcome(t, auth.AccountDisabled, r)
+		began.Wait()
+		require.EqualValues(t, 3, d.binds.Load())
+	})
+}
+
+// aUser is the answer to a search for user0.
+func aUser(*ldap.SearchRequest) (uint16, []*ldap.Entry) {
+	return 0, []*ldap.Entry{entryOf(ldaptest.UserDN(0), map[string][]string{"uid": {"user0"}})}
+}
