@@ -69,16 +69,18 @@ func (l *login) beginGuess(ctx context.Context, id credcache.ID) (end func(), er
 		return func() {}, nil // anybody may guess as often as they like
 	}
 	m, key := l.remembered, l.remembered.cache.Key(id, l.password)
-	timeout := time.NewTimer(cmp.Or(l.cfg.ThrottleWait, l.cfg.Timeout))
-	defer timeout.Stop()
+	var timeout <-chan time.Time // set if it has to wait
 	for {
 		full := m.tryGuess(id, key)
 		if full == nil {
 			return sync.OnceFunc(func() { m.endGuess(id, key) }), nil
 		}
+		if timeout == nil {
+			timeout = time.After(cmp.Or(l.cfg.ThrottleWait, l.cfg.Timeout))
+		}
 		select {
 		case <-full:
-		case <-timeout.C:
+		case <-timeout:
 			return nil, errTooManyGuesses
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
@@ -111,10 +113,11 @@ func (m *remembered) endGuess(id credcache.ID, key string) {
 	}
 	delete(g.requests, key)
 	close(g.ended)
-	g.ended = make(chan struct{})
 	if len(g.requests) == 0 {
 		delete(m.guesses, id)
+		return
 	}
+	g.ended = make(chan struct{})
 }
 
 // attempt takes the steps of a login, and forgets what was remembered of an account that the

@@ -179,15 +179,21 @@ func (a *Authenticator) verifyAtDirectory(ctx context.Context, c Credentials) *d
 }
 
 // permit returns the result of a request whose credentials were accepted before.
-func (l *login) permit(reqCtx context.Context, c Credentials, user *verified) Result {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(reqCtx), l.cfg.Timeout)
-	defer cancel()
+func (l *login) permit(ctx context.Context, c Credentials, user *verified) Result {
+	if c.requiresGroups() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), l.cfg.Timeout)
+		defer cancel()
+	}
 	r := l.require(ctx, c, Result{Outcome: OK, PasswordSeen: true, DN: user.DN}, user)
 	if r.Outcome.IsFault() {
 		return l.report(ctx, c, r)
 	}
 	return r
 }
+
+// requiresGroups reports whether the user must be in a group that the request names.
+func (c Credentials) requiresGroups() bool { return c.Forward != nil && len(c.Forward.Required) > 0 }
 
 // report reports a result that no login at the directory has, and returns it.
 func (l *login) report(ctx context.Context, c Credentials, r Result) Result {
@@ -201,7 +207,7 @@ func (l *login) report(ctx context.Context, c Credentials, r Result) Result {
 // request requires. Then User.Groups are only those.
 func (l *login) require(ctx context.Context, c Credentials, r Result, user *verified) Result {
 	u := user.User
-	if c.Forward != nil && len(c.Forward.Required) > 0 {
+	if c.requiresGroups() {
 		held, err := l.heldOf(ctx, c.Forward.Required, user)
 		if err != nil {
 			return r.followedBy(resultOf(err))

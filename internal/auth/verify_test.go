@@ -491,10 +491,10 @@ func TestVerify_APageWithOnePasswordCountsOnceEvenIfTheEntryExpires(t *testing.T
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		hanging := make(chan struct{})
-		away := false
+		var away atomic.Bool
 		d := &counting{Directory: &scripted{search: aUser}}
 		d.bind = func() (*ldappool.BindResult, error) {
-			if !away {
+			if !away.Load() {
 				return &ldappool.BindResult{}, nil
 			}
 			<-hanging
@@ -502,7 +502,7 @@ func TestVerify_APageWithOnePasswordCountsOnceEvenIfTheEntryExpires(t *testing.T
 		}
 		a, _ := newAuthenticator(t, throttled(t, remembering(byFilter()), 3, 100), d)
 		requireVerified(t, a, auth.OK, auth.FromDirectory, device, "user0", "password0")
-		away = true
+		away.Store(true)
 		time.Sleep(time.Minute - time.Second)
 		var page sync.WaitGroup
 		for range 30 {
@@ -511,7 +511,7 @@ func TestVerify_APageWithOnePasswordCountsOnceEvenIfTheEntryExpires(t *testing.T
 		time.Sleep(2 * time.Second)
 		close(hanging)
 		page.Wait()
-		away = false
+		away.Store(false)
 		requireVerified(t, a, auth.OK, auth.FromDirectory, device, "user0", "new")
 	})
 }
@@ -529,15 +529,16 @@ func TestVerify_ALoginUnderWayIsNotSharedAfterItsAccountIsDropped(t *testing.T) 
 			return aUser(req)
 		}}}
 		inactive := &ldappool.BindResult{Result: ldappool.Result{Code: ldap.LDAPResultUnwillingToPerform, Diagnostic: "Account inactivated. Contact system administrator."}}
-		answer := &ldappool.BindResult{}
-		d.bind = func() (*ldappool.BindResult, error) { return answer, nil }
+		var answer atomic.Pointer[ldappool.BindResult]
+		answer.Store(&ldappool.BindResult{})
+		d.bind = func() (*ldappool.BindResult, error) { return answer.Load(), nil }
 		cfg := remembering(inGroups())
 		cfg.Dialect = named("389ds")
 		a, _ := newAuthenticator(t, cfg, d)
 		var began sync.WaitGroup
 		began.Go(func() { requireVerified(t, a, auth.OK, auth.FromDirectory, device, "user0", "password0") })
 		time.Sleep(time.Second)
-		answer = inactive
+		answer.Store(inactive)
 		requireOutcome(t, auth.AccountDisabled, from(a, "192.0.2.9", "user0", "password0"))
 		r, _ := verify(a, device, "user0", "password0")
 		requireOutcome(t, auth.AccountDisabled, r)
@@ -549,4 +550,15 @@ func TestVerify_ALoginUnderWayIsNotSharedAfterItsAccountIsDropped(t *testing.T) 
 // aUser is the answer to a search for user0.
 func aUser(*ldap.SearchRequest) (uint16, []*ldap.Entry) {
 	return 0, []*ldap.Entry{entryOf(ldaptest.UserDN(0), map[string][]string{"uid": {"user0"}})}
+}
+
+func BenchmarkVerify_Hit(b *testing.B) {
+	a, _ := newAuthenticator(b, throttled(b, remembering(byFilter()), 10, 100), &scripted{search: aUser})
+	requireVerified(b, a, auth.OK, auth.FromDirectory, device, "user0", "password0")
+	b.ReportAllocs()
+	for b.Loop() {
+		if r, source := verify(a, device, "user0", "password0"); r.Outcome != auth.OK || source != auth.FromCache {
+			b.Fatal(r, source)
+		}
+	}
 }
