@@ -28,10 +28,10 @@ func newStatusPage() *status.Page {
 	m.CountForwards([]string{"allowed"})("allowed", auth.FromCache)
 	return status.New(status.Config{
 		Version: "v1", Commit: "abc", Counts: m.Counts, Faults: j.Faults,
-		Throttle: func() throttle.Stat { return throttle.Stat{Entries: 1} },
+		Throttle:        func() throttle.Stat { return throttle.Stat{Entries: 1} },
 		Remembered:      func() (accepted, rejected int) { return 1, 0 },
 		RememberedLimit: 10_000,
-		Settings: []status.Setting{{Variable: "LOG_LEVEL", Value: "info", Source: "default"}},
+		Settings:        []status.Setting{{Variable: "LOG_LEVEL", Value: "info", Source: "default"}},
 		Pool: func() *ldappool.Stat {
 			return &ldappool.Stat{
 				MaxConns: 32, Retired: map[ldappool.RetireReason]int64{"ping_failed": 1},

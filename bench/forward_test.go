@@ -117,7 +117,7 @@ func startNginx(b *testing.B, authsvc string) *child {
 	for name, content := range map[string]string{"www/index": "{}", "authsvc.conf": recipe, "nginx.conf": fmt.Sprintf(nginxConf, user)} {
 		require.NoError(b, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
 	}
-	cmd := exec.Command("nginx", "-e", "stderr", "-p", dir, "-c", filepath.Join(dir, "nginx.conf")) //nolint:gosec // of the test's own folder
+	cmd := exec.Command("nginx", "-e", "stderr", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"))
 	cmd.Stderr = os.Stderr
 	require.NoError(b, cmd.Start(), "nginx is not installed: scripts/install-test-deps nginx")
 	b.Cleanup(func() {

@@ -143,8 +143,8 @@ type decision struct {
 }
 
 // verifyOnce decides a request at the directory. While a login with the same credentials is under
-// way, it waits for that one instead of making another. The decision is nil if such a login has just
-// ended, which known reports, or if what it says counts no more.
+// way, it waits for that one instead of making another. The decision is nil if such a login has
+// just ended, which known reports, or if what it says counts no more.
 func (a *Authenticator) verifyOnce(ctx context.Context, c Credentials, id credcache.ID, known func() bool) (Result, *decision) {
 	var own *decision
 	shared, _, _ := a.remembered.flights.Do(a.remembered.cache.Key(id, c.Password), func() (any, error) {
