@@ -354,8 +354,8 @@ func same(a, b auth.Credentials) bool {
 }
 
 // checkAccepted: the directory accepted the password within the TTL, or longer ago while it is
-// away. It has not said since that the account is disabled, in an answer that was given before the
-// request, and nothing was forgotten. It said within the same time that the user is in the group.
+// away. It has not said since, in an answer that was given before the request, that the password is
+// wrong or the account disabled, and nothing was forgotten. It said within the same time that the user is in the group.
 func (m *verifyModel) checkAccepted(t *rapid.T, q *asked, dn string) {
 	from := q.began
 	switch q.source {
@@ -370,6 +370,9 @@ func (m *verifyModel) checkAccepted(t *rapid.T, q *asked, dn string) {
 	at := m.said(dn, q.Password, from, q.ended, ldap.LDAPResultSuccess)
 	require.False(t, at.IsZero(), "accepted (%v), and the directory did not", q.source)
 	for _, l := range m.logins {
+		if same(l.Credentials, q.Credentials) && l.failed() && l.ended.Before(q.began) {
+			require.False(t, at.Before(l.began), "accepted (%v), and rejected since", q.source)
+		}
 		if l.result.Outcome == auth.AccountDisabled && modelNames[l.Username] == dn && l.ended.Before(q.began) {
 			require.False(t, at.Before(l.began), "accepted (%v), and known to be disabled", q.source)
 		}
