@@ -355,7 +355,8 @@ func same(a, b auth.Credentials) bool {
 
 // checkAccepted: the directory accepted the password within the TTL, or longer ago while it is
 // away. It has not said since, in an answer that was given before the request, that the password is
-// wrong or the account disabled, and nothing was forgotten. It said within the same time that the user is in the group.
+// wrong or the account disabled, and nothing was forgotten. It said within the same time that the
+// user is in the group.
 func (m *verifyModel) checkAccepted(t *rapid.T, q *asked, dn string) {
 	from := q.began
 	switch q.source {
