@@ -201,7 +201,7 @@ func pemOf(t *testing.T, dir string, cert *ldaptest.Cert) string {
 	key, err := os.ReadFile(cert.KeyFile)
 	require.NoError(t, err)
 	file := filepath.Join(dir, "haproxy.pem")
-	require.NoError(t, os.WriteFile(file, append(chain, key...), 0o600))
+	require.NoError(t, os.WriteFile(file, append(chain, key...), 0o600)) //nolint:gosec // the directory is the test's
 	return file
 }
 
