@@ -30,7 +30,7 @@ type HealthStatus struct {
 const (
 	probeOK          = "ok"
 	probeUnavailable = "unavailable"
-	probeDraining    = "draining"
+	ProbeDraining    = "draining" // the service is shutting down
 )
 
 // livez answers for as long as the process serves.
@@ -41,8 +41,8 @@ func (s *Server) livez(c echo.Context) error {
 // readyz reports whether logins should be sent here.
 func (s *Server) readyz(c echo.Context) error {
 	switch {
-	case s.draining.Load():
-		return s.answerProbe(c, Probe{Status: probeDraining})
+	case s.unready.Load():
+		return s.answerProbe(c, Probe{Status: ProbeDraining})
 	case !s.health.Health().Answered:
 		return s.answerProbe(c, Probe{Status: probeUnavailable})
 	}

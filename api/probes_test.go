@@ -59,6 +59,18 @@ func TestContract_Probes(t *testing.T) {
 	}
 }
 
+func TestUnready_LoginsAreServedAsBefore(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.health.set(api.HealthStatus{Usable: true, Answered: true})
+	require.Equal(t, http.StatusOK, h.get(t, http.MethodGet, "/readyz").Code)
+	h.Unready()
+	require.JSONEq(t, `{"status":"draining"}`, h.get(t, http.MethodGet, "/readyz").Body.String())
+	rec := h.post(t, typeJSON, goodJSON)
+	require.Equal(t, http.StatusOK, rec.Code)
+	require.Empty(t, rec.Header().Get("Connection"))
+}
+
 func TestDrain_LoginsAreServedWithConnectionClose(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

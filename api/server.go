@@ -51,7 +51,7 @@ const (
 	PathLogin   = "/auth"
 	PathHealth  = "/healthz"
 	pathLive    = "/livez"
-	pathReady   = "/readyz"
+	PathReady   = "/readyz"
 	pathOpenAPI = "/openapi.yaml"
 )
 
@@ -70,9 +70,10 @@ type Server struct {
 	forwards      *echo.Echo // nil if reverse proxies are not served
 	forwarding    Forward
 	trusted       []netip.Prefix
-	draining      atomic.Bool
-	requests      sync.Pool // of *requestBuffer
-	answers       sync.Pool // of *bytes.Buffer
+	unready       atomic.Bool // /readyz says so
+	draining      atomic.Bool // answers close their connection
+	requests      sync.Pool   // of *requestBuffer
+	answers       sync.Pool   // of *bytes.Buffer
 }
 
 // New returns a Server that asks a about logins and h about the directory's health.
@@ -106,9 +107,15 @@ func New(cfg Config, a Authenticator, h Health) *Server {
 // Handler serves the main listener: logins, reverse proxies, probes and the API's description.
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serveMain) }
 
-// Drain makes /readyz answer 503 from now on, so that balancers send no more logins. Those that
-// come are served, and told to close their connection.
-func (s *Server) Drain() { s.draining.Store(true) }
+// Unready makes /readyz answer 503 from now on, so that balancers send no more logins. Those that
+// come are served as before.
+func (s *Server) Unready() { s.unready.Store(true) }
+
+// Drain does what Unready does, and makes each answer close its connection.
+func (s *Server) Drain() {
+	s.Unready()
+	s.draining.Store(true)
+}
 
 // newEcho returns a router without routes, whose every answer, errors and panics too, is this
 // package's.
@@ -125,7 +132,7 @@ func (s *Server) newEcho(browsers *browserRules) *echo.Echo {
 // routeCommon adds what both listeners serve.
 func (s *Server) routeCommon(e *echo.Echo, healthz echo.HandlerFunc) {
 	route(e, pathLive, s.livez, http.MethodGet, http.MethodHead)
-	route(e, pathReady, s.readyz, http.MethodGet, http.MethodHead)
+	route(e, PathReady, s.readyz, http.MethodGet, http.MethodHead)
 	route(e, PathHealth, healthz, http.MethodGet, http.MethodHead)
 	route(e, pathOpenAPI, openAPI, http.MethodGet, http.MethodHead)
 }

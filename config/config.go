@@ -111,6 +111,7 @@ type HTTP struct {
 	Hosts             HostList   `env:"HTTP_HOSTS"`                // by which browsers may use the listener
 	MaxConns          int        `env:"HTTP_MAX_CONNS" envDefault:"4096"`
 	TrustedProxies    PrefixList `env:"HTTP_TRUSTED_PROXIES"`
+	ShutdownDelay     duration   `env:"HTTP_SHUTDOWN_DELAY" envDefault:"0s"`
 	ShutdownTimeout   duration   `env:"HTTP_SHUTDOWN_TIMEOUT" envDefault:"10s"`
 }
 

@@ -51,6 +51,7 @@ func TestUnknown_MisspellingNamesTheLikelyVariable(t *testing.T) {
 		"HTTP_TRUSTED_PROXY":             "HTTP_TRUSTED_PROXIES",
 		"LDAP_BIND_PASSWD":               "LDAP_BIND_PASSWORD",
 		"HTTP_SHUTDOWN_TIMEOUTS":         "HTTP_SHUTDOWN_TIMEOUT",
+		"HTTP_SHUTDOWN_DELAI":            "HTTP_SHUTDOWN_DELAY",
 		"ADMIN_ADDRESS":                  "ADMIN_ADDR",
 		"ADMIN_ADR":                      "ADMIN_ADDR",
 	} {

@@ -55,6 +55,7 @@ func (c *Config) validate(sources map[string]source, wrong *problems) {
 		{"AUTH_BASIC_CACHE_TTL", c.Auth.BasicCacheTTL, 0},
 		{"AUTH_BASIC_CACHE_FAILURE_TTL", c.Auth.BasicCacheFailureTTL, 0},
 		{"AUTH_BASIC_CACHE_STALE", c.Auth.BasicCacheStale, 0},
+		{"HTTP_SHUTDOWN_DELAY", c.HTTP.ShutdownDelay, 0},
 		{"HTTP_SHUTDOWN_TIMEOUT", c.HTTP.ShutdownTimeout, time.Millisecond},
 	} {
 		if d.value < d.least || d.value > 365*24*time.Hour {

@@ -75,7 +75,7 @@ func TestValidate_DurationsHaveBounds(t *testing.T) {
 		"LDAP_POOL_MAX_LIFETIME": 10 * time.Millisecond, "LDAP_POOL_HEALTH_CHECK_INTERVAL": 10 * time.Millisecond,
 		"LDAP_POOL_MAX_WAIT": time.Millisecond, "AUTH_TIMEOUT": time.Millisecond, "HTTP_SHUTDOWN_TIMEOUT": time.Millisecond,
 		"AUTH_UNIFORM_DELAY": time.Millisecond, "AUTH_THROTTLE_WINDOW": time.Second,
-		"AUTH_BASIC_CACHE_TTL": 0, "AUTH_BASIC_CACHE_FAILURE_TTL": 0, "AUTH_BASIC_CACHE_STALE": 0, // 0 turns them off
+		"AUTH_BASIC_CACHE_TTL": 0, "AUTH_BASIC_CACHE_FAILURE_TTL": 0, "AUTH_BASIC_CACHE_STALE": 0, "HTTP_SHUTDOWN_DELAY": 0, // 0 turns them off
 	}
 	fields := variableCases(t)
 	for _, variable := range config.Variables() {

@@ -271,6 +271,9 @@ func variableCases(t *testing.T) map[string]variableCase {
 			good: "10.0.0.0/8", want: config.PrefixList{netip.MustParsePrefix("10.0.0.0/8")},
 			bad: "10.0.0.0/8,proxy", message: `"10.0.0.0/8,proxy" has "proxy", which is neither an IP address nor a network in CIDR notation`,
 		},
+		"HTTP_SHUTDOWN_DELAY": {
+			field: func(c *config.Config) any { return c.HTTP.ShutdownDelay }, def: seconds(0), good: "5s", want: seconds(5), bad: "5", message: noUnit,
+		},
 		"HTTP_SHUTDOWN_TIMEOUT": {
 			field: func(c *config.Config) any { return c.HTTP.ShutdownTimeout }, def: seconds(10), good: "30s", want: seconds(30), bad: "5", message: noUnit,
 		},

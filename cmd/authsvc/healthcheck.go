@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,9 +18,9 @@ import (
 // healthcheckTimeout is how long the local service may take to say how it is.
 const healthcheckTimeout = 3 * time.Second
 
-// healthcheck asks the local service's /healthz, for a container that holds no other client.
+// healthcheck asks the local service how it is, for a container that holds no other client.
 func (p *program) healthcheck(ctx context.Context, args []string) error {
-	f := p.flags("healthcheck", "Requests /healthz from the service at HTTP_ADDR on this machine. Exit code 0: a directory server is\nusable. 1: no server is usable, or the service does not answer.")
+	f := p.flags("healthcheck", "Requests /healthz and /readyz from the service at HTTP_ADDR on this machine. Exit code 0: a directory\nserver is usable. 1: no server is usable, or the service is shutting down or does not answer.")
 	if err := p.parse(f, args); err != nil {
 		return err
 	}
@@ -37,31 +38,49 @@ func (p *program) healthcheck(ctx context.Context, args []string) error {
 	if config.HTTPS(p.environ) {
 		scheme = "https"
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+addr+api.PathHealth, nil)
-	if err != nil {
+	base := scheme + "://" + addr
+	switch status, _, err := askProbe(ctx, base+api.PathHealth); {
+	case err != nil:
 		return err
+	case status == http.StatusServiceUnavailable:
+		return errors.New("no directory server is usable")
+	case status != http.StatusOK:
+		return fmt.Errorf("unexpected answer %d from %s: set HTTP_ADDR and HTTP_TLS_CERT_FILE here as for the service", status, base+api.PathHealth)
+	}
+	_, probe, err := askProbe(ctx, base+api.PathReady)
+	if err == nil && probe == api.ProbeDraining {
+		err = errors.New("the service is shutting down")
+	}
+	return err
+}
+
+// maxProbe bounds what is read of the answer to a probe, in bytes.
+const maxProbe = 1 << 16
+
+// askProbe requests url of the local service, and returns the answer's HTTP status and the word in
+// it, if there is one.
+func askProbe(ctx context.Context, url string) (status int, word string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, "", err
 	}
 	// A transport of its own: the service is on this machine, no proxy of the environment is
 	// between. The certificate is not verified: it is for the name that callers know, which is not
-	// where this machine is reached at, and nothing is sent that a stranger must not see. /healthz
-	// needs neither key nor certificate of the caller.
+	// where this machine is reached at, and nothing is sent that a stranger must not see. Probes
+	// need neither key nor certificate of the caller.
 	transport := &http.Transport{
 		DisableKeepAlives: true,
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
 	}
 	resp, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
-		return fmt.Errorf("the service does not answer: %w", err)
+		return 0, "", fmt.Errorf("the service does not answer: %w", err)
 	}
 	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<16)) // its code says it all
-	switch resp.StatusCode {
-	case http.StatusOK:
-		return nil
-	case http.StatusServiceUnavailable:
-		return errors.New("no directory server is usable")
-	}
-	return fmt.Errorf("unexpected answer %s from %s: set HTTP_ADDR and HTTP_TLS_CERT_FILE here as for the service", resp.Status, req.URL)
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxProbe)) // the status says more
+	var probe api.Probe
+	_ = json.Unmarshal(body, &probe) // another program's answer has no word
+	return resp.StatusCode, probe.Status, nil
 }
 
 // localAddr is where to reach a listener from this machine: on loopback where it listens

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -56,7 +57,11 @@ func TestHealthcheck_ReportsTheAnswerOfTheService(t *testing.T) {
 			w.WriteHeader(code)
 		})
 		assert.Equal(t, want, got, "HTTP %d", code)
-		assert.Equal(t, []string{"GET /healthz"}, asked)
+		want := []string{"GET /healthz"}
+		if code == http.StatusOK {
+			want = append(want, "GET /readyz")
+		}
+		assert.Equal(t, want, asked)
 		switch code {
 		case 200:
 			assert.Empty(t, said)
@@ -67,6 +72,20 @@ func TestHealthcheck_ReportsTheAnswerOfTheService(t *testing.T) {
 			assert.Contains(t, said, "HTTP_TLS_CERT_FILE")
 			assert.NotContains(t, said, "directory")
 		}
+	}
+}
+
+func TestHealthcheck_SeesThatTheServiceShutsDown(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]int{`{"status":"draining"}`: 1, `{"status":"unavailable"}`: 0, `nonsense`: 0} {
+		got, said := checked(t.Context(), t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/readyz" {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				_, _ = io.WriteString(w, body) // the client notices if it fails
+			}
+		})
+		assert.Equal(t, want, got, body)
+		assert.Equal(t, want == 1, said == "authsvc: the service is shutting down\n", said)
 	}
 }
 

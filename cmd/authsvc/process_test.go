@@ -205,3 +205,36 @@ func streamBy(c *http.Client, url string, rate int, d time.Duration) []answer {
 	wg.Wait()
 	return answers
 }
+
+// streamDuring sends logins at a rate while steps run, whatever the answers, and returns all
+// answers.
+func streamDuring(c *http.Client, url string, rate int, steps func()) (answers []answer) {
+	var mu sync.Mutex
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(time.Second / time.Duration(rate))
+		defer tick.Stop()
+		var asking sync.WaitGroup
+		defer asking.Wait()
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				asking.Go(func() {
+					a := ask(c, url, n)
+					mu.Lock()
+					defer mu.Unlock()
+					answers = append(answers, a)
+				})
+			}
+		}
+	}()
+	func() {
+		defer close(stop) // also if a step ends the test
+		steps()
+	}()
+	<-stopped
+	return answers
+}

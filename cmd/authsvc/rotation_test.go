@@ -4,10 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"authsvc/internal/ldaptest"
 
@@ -94,33 +92,7 @@ func (r *rotation) adopted() {
 // through sends 200 logins a second while steps run. No login may fail.
 func (r *rotation) through(what string, steps func()) {
 	r.t.Helper()
-	c := client(r.t)
-	var mu sync.Mutex
-	var answers []answer
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		tick := time.NewTicker(time.Second / 200)
-		defer tick.Stop()
-		var asking sync.WaitGroup
-		defer asking.Wait()
-		for n := 0; ; n++ {
-			select {
-			case <-stop:
-				return
-			case <-tick.C:
-				asking.Go(func() {
-					a := ask(c, r.p.url, n)
-					mu.Lock()
-					defer mu.Unlock()
-					answers = append(answers, a)
-				})
-			}
-		}
-	}()
-	steps()
-	close(stop)
-	<-stopped
+	answers := streamDuring(client(r.t), r.p.url, 200, steps)
 	figures(r.t, what, answers)
 	failed := 0
 	for _, a := range answers {

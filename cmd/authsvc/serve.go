@@ -48,7 +48,8 @@ func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, options))
 }
 
-// exitGrace is how much longer than HTTP_SHUTDOWN_TIMEOUT the process may take to end.
+// exitGrace is how much longer than HTTP_SHUTDOWN_DELAY and HTTP_SHUTDOWN_TIMEOUT the process may
+// take to end.
 const exitGrace = 2 * time.Second
 
 // runToEnd runs a until ctx ends. If a does not end in time afterwards, it ends the process:
@@ -59,7 +60,7 @@ func runToEnd(ctx context.Context, a *app.App, cfg *config.Config) error {
 	context.AfterFunc(ctx, func() {
 		select {
 		case <-ended:
-		case <-time.After(cfg.HTTP.ShutdownTimeout + exitGrace):
+		case <-time.After(cfg.HTTP.ShutdownDelay + cfg.HTTP.ShutdownTimeout + exitGrace):
 			os.Exit(exitFailed)
 		}
 	})

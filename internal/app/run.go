@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// Run serves until ctx ends or a listener fails, then drains: it answers the requests under way and
-// closes the pool, all within HTTP_SHUTDOWN_TIMEOUT.
+// Run serves until ctx ends or a listener fails. When ctx ends it serves on for
+// HTTP_SHUTDOWN_DELAY. Then it drains: it answers the requests under way and closes the pool, all
+// within HTTP_SHUTDOWN_TIMEOUT.
 func (a *App) Run(ctx context.Context) error {
 	var working sync.WaitGroup
 	defer working.Wait()
@@ -20,11 +21,11 @@ func (a *App) Run(ctx context.Context) error {
 		defer stop()
 		working.Go(func() { a.page.Run(draining) })
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	serves, cancel := context.WithCancel(context.WithoutCancel(ctx)) // also for HTTP_SHUTDOWN_DELAY
 	defer cancel()
-	working.Go(func() { a.reloader.run(ctx) })
+	working.Go(func() { a.reloader.run(serves) })
 	if a.ready != nil {
-		working.Go(func() { a.ready.run(ctx) })
+		working.Go(func() { a.ready.run(serves) })
 	}
 	ended := make(chan error, 3)
 	serving := 0
@@ -37,11 +38,14 @@ func (a *App) Run(ctx context.Context) error {
 	var err error
 	select {
 	case <-ctx.Done():
+		if err = a.serveOn(ended); err != nil {
+			serving--
+		}
 		a.log.Info("draining", "timeout", a.cfg.HTTP.ShutdownTimeout.String())
 	case err = <-ended:
 		serving--
-		cancel()
 	}
+	cancel()
 	err = errors.Join(err, a.drain())
 	for range serving {
 		if e := <-ended; !errors.Is(e, http.ErrServerClosed) && !errors.Is(e, net.ErrClosed) {
@@ -54,6 +58,35 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	a.log.Info("stopped")
 	return nil
+}
+
+// serveOn serves for HTTP_SHUTDOWN_DELAY. /readyz answers 503 at once, so that balancers send no
+// more requests. In the second half each answer closes its connection: by then a balancer has
+// noticed, and whoever still sends requests does so on a connection that it had before. serveOn
+// returns early with the error of a listener that fails.
+func (a *App) serveOn(ended <-chan error) error {
+	delay := a.cfg.HTTP.ShutdownDelay
+	if delay == 0 {
+		return nil
+	}
+	a.log.Info("shutting down", "delay", delay.String())
+	a.api.Unready()
+	if a.page != nil {
+		a.page.ShowDrain()
+	}
+	half, end := time.NewTimer(delay/2), time.NewTimer(delay)
+	defer half.Stop()
+	defer end.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-half.C:
+			a.api.Drain()
+		case <-end.C:
+			return nil
+		}
+	}
 }
 
 // drainGrace is how long callers keep their connections at the drain. The answer to each request

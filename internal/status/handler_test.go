@@ -169,6 +169,19 @@ func TestStream_DrainEndsAllAndBeginsNone(t *testing.T) {
 	require.Contains(t, get(t, p, pathPage).Body.String(), "<title>draining - authsvc</title>")
 }
 
+func TestStream_ShowsTheDrainBeforeItEnds(t *testing.T) {
+	t.Parallel()
+	p, url := serving(t, newTestService())
+	s := stream(t, url)
+	p.ShowDrain()
+	ldaptest.Eventually(t, "the stream shows the drain", func() bool {
+		got, ok := next(t, s)
+		return ok && got.Status == statusDraining
+	})
+	_, ok := next(t, stream(t, url))
+	require.True(t, ok, "it has not ended, and others may begin")
+}
+
 func TestStream_NumberIsBoundedAndEndedOnesFreeTheirSlot(t *testing.T) {
 	t.Parallel()
 	p, url := serving(t, newTestService())

@@ -98,11 +98,18 @@ func (p *Page) tick() {
 	}
 }
 
-// Drain shows that the service is shutting down, ends the streams, and rejects new ones.
-func (p *Page) Drain() {
+// ShowDrain shows that the service is shutting down.
+func (p *Page) ShowDrain() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.draining, p.latest = true, nil
+}
+
+// Drain does what ShowDrain does, ends the streams, and rejects new ones.
+func (p *Page) Drain() {
+	p.ShowDrain()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.feed.finish(p.snapshot(interval).event)
 }
 
