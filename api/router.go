@@ -30,7 +30,7 @@ type Router struct {
 // NewRouter returns a Router.
 func (s *Server) NewRouter(r BrowserRules) *Router {
 	rules := &browserRules{
-		hosts: r.Hosts, page: r.Page, open: []string{pathLive, PathReady, PathHealth, pathOpenAPI},
+		hosts: r.Hosts, page: r.Page, open: []string{PathLive, PathReady, PathHealth, pathOpenAPI},
 		host: pageRefusal(r.Host), origin: pageRefusal(r.Origin), silent: pageRefusal(r.Silent),
 	}
 	e := s.newEcho(rules)

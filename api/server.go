@@ -50,7 +50,7 @@ type Config struct {
 const (
 	PathLogin   = "/auth"
 	PathHealth  = "/healthz"
-	pathLive    = "/livez"
+	PathLive    = "/livez"
 	PathReady   = "/readyz"
 	pathOpenAPI = "/openapi.yaml"
 )
@@ -131,7 +131,7 @@ func (s *Server) newEcho(browsers *browserRules) *echo.Echo {
 
 // routeCommon adds what both listeners serve.
 func (s *Server) routeCommon(e *echo.Echo, healthz echo.HandlerFunc) {
-	route(e, pathLive, s.livez, http.MethodGet, http.MethodHead)
+	route(e, PathLive, s.livez, http.MethodGet, http.MethodHead)
 	route(e, PathReady, s.readyz, http.MethodGet, http.MethodHead)
 	route(e, PathHealth, healthz, http.MethodGet, http.MethodHead)
 	route(e, pathOpenAPI, openAPI, http.MethodGet, http.MethodHead)

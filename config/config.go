@@ -31,6 +31,14 @@ type Config struct {
 	otel     map[string]Secret
 }
 
+// exitGrace is how much longer than its two times the end of the service may take.
+const exitGrace = 2 * time.Second
+
+// StopTime is the longest time that the service takes to end after SIGTERM.
+func (c *Config) StopTime() time.Duration {
+	return c.HTTP.ShutdownDelay + c.HTTP.ShutdownTimeout + exitGrace
+}
+
 // LDAP says where the directory is, how to reach it, and how a user is found in it.
 type LDAP struct {
 	URLs                  List     `env:"LDAP_URL"`                          // normalized: scheme and host, and a port where one was given

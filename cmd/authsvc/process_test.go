@@ -41,7 +41,13 @@ func startProgram(t *testing.T, url string, environ ...string) *process {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
-	p := &process{name: t.Name(), cmd: exec.Command(self, "serve"), done: make(chan struct{})}
+	return startCommand(t, exec.Command(self, "serve"), url, environ...)
+}
+
+// startCommand is startProgram with a command that runs the service.
+func startCommand(t *testing.T, cmd *exec.Cmd, url string, environ ...string) *process {
+	t.Helper()
+	p := &process{name: t.Name(), cmd: cmd, done: make(chan struct{})}
 	p.cmd.Env = append([]string{
 		asProgram + "=1", "LDAP_URL=" + url, "LDAP_BASE_DN=" + ldaptest.PeopleDN,
 		"LDAP_BIND_DN=" + ldaptest.ServiceDN, "LDAP_BIND_PASSWORD=" + ldaptest.ServicePassword,

@@ -4,14 +4,17 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
 	"authsvc/config"
 	"authsvc/internal/app"
 	"authsvc/internal/sysres"
+	"authsvc/internal/systemd"
 )
 
 // serve runs the service until SIGTERM or SIGINT. At SIGHUP it reads its files again.
@@ -23,20 +26,48 @@ func (p *program) serve(ctx context.Context, args []string) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // as early as possible, because SIGHUP must never end the service
 	defer signal.Stop(hangup)
-	cfg, err := config.Load(p.environ)
+	sockets, err := systemd.Sockets(mainSocket, forwardSocket, adminSocket)
+	if err != nil {
+		return &usageError{err}
+	}
+	cfg, err := config.Load(append(slices.Clip(p.environ), addresses(sockets)...))
 	if err != nil {
 		return &usageError{err}
 	}
 	ctx, stop := untilSignal(ctx)
 	defer stop()
 	log := newLogger(cfg, p.stdout)
-	a, err := app.New(ctx, cfg, app.Options{Build: thisBuild(), Log: log, Reload: hangup})
+	manager, err := systemd.NewNotifier(log)
+	if err != nil {
+		return &usageError{err}
+	}
+	a, err := app.New(ctx, cfg, app.Options{
+		Build: thisBuild(), Log: log, Reload: hangup, Manager: manager,
+		Sockets: app.Sockets{Main: sockets[mainSocket], Forward: sockets[forwardSocket], Admin: sockets[adminSocket]},
+	})
 	if err != nil {
 		return err
 	}
 	sysres.FollowMemoryLimit(p.environ, os.DirFS("/"), log)
 	a.LogLimits()
 	return runToEnd(ctx, a, cfg)
+}
+
+// The names of the sockets that systemd may pass.
+const (
+	mainSocket    = "main"
+	forwardSocket = "forward"
+	adminSocket   = "admin"
+)
+
+// addresses returns the addresses of sockets that were passed, as variables: they replace those of
+// the environment.
+func addresses(sockets map[string]net.Listener) (environ []string) {
+	variables := map[string]string{mainSocket: "HTTP_ADDR", forwardSocket: "HTTP_FORWARD_ADDR", adminSocket: "ADMIN_ADDR"}
+	for name, socket := range sockets {
+		environ = append(environ, variables[name]+"="+socket.Addr().String())
+	}
+	return environ
 }
 
 // newLogger returns the log that LOG_LEVEL and LOG_FORMAT ask for.
@@ -48,10 +79,6 @@ func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, options))
 }
 
-// exitGrace is how much longer than HTTP_SHUTDOWN_DELAY and HTTP_SHUTDOWN_TIMEOUT the process may
-// take to end.
-const exitGrace = 2 * time.Second
-
 // runToEnd runs a until ctx ends. If a does not end in time afterwards, it ends the process:
 // writing to a log that nobody reads blocks, and so blocks the drain too.
 func runToEnd(ctx context.Context, a *app.App, cfg *config.Config) error {
@@ -60,7 +87,7 @@ func runToEnd(ctx context.Context, a *app.App, cfg *config.Config) error {
 	context.AfterFunc(ctx, func() {
 		select {
 		case <-ended:
-		case <-time.After(cfg.HTTP.ShutdownDelay + cfg.HTTP.ShutdownTimeout + exitGrace):
+		case <-time.After(cfg.StopTime()):
 			os.Exit(exitFailed)
 		}
 	})

@@ -19,6 +19,7 @@ import (
 	"authsvc/internal/connlimit"
 	"authsvc/internal/probe"
 	"authsvc/internal/status"
+	"authsvc/internal/systemd"
 	"authsvc/internal/throttle"
 	"authsvc/ldappool"
 )
@@ -37,6 +38,8 @@ type App struct {
 	probes    probe.Memory
 	ready     *readiness   // nil if logins need nothing but a bind
 	page      *status.Page // nil if the admin listener is off
+	manager   *systemd.Notifier
+	inherited bool // the main listener was open before, see Options.Sockets
 	main      listener
 	forward   listener                   // for reverse proxies alone; its Listener and its server are nil if it is off
 	admin     listener                   // its Listener and its server are nil if the admin listener is off
@@ -50,9 +53,18 @@ type Options struct {
 	// Reload makes the App read its files again immediately. It reads changed files without being
 	// asked, too. May be nil.
 	Reload <-chan os.Signal
+	// Sockets are listening sockets that New uses instead of opening them: it serves the main
+	// listener, the one for reverse proxies or the admin listener on the socket that is not nil,
+	// whatever the address in the configuration is. New closes them if it fails.
+	Sockets Sockets
+	// Manager reports the service's state to the service manager. May be nil.
+	Manager *systemd.Notifier
 	// Dial opens the connections to the directory, as in [ldappool.Config]. May be nil.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
+
+// Sockets are listening sockets by what they serve.
+type Sockets struct{ Main, Forward, Admin net.Listener }
 
 // Build is what the log, the metrics and the status page say of the program.
 type Build struct{ Version, Commit, GoVersion string }
@@ -68,17 +80,18 @@ func (e *SettingError) Unwrap() error { return e.Err }
 // New opens the listeners and begins to connect to the directory, which may be absent. Run must
 // follow: it closes what New opened.
 func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error) {
-	a := &App{cfg: cfg, build: o.Build, log: o.Log}
+	a := &App{cfg: cfg, build: o.Build, log: o.Log, manager: o.Manager, inherited: o.Sockets.Main != nil}
 	defer func() {
 		if err != nil {
 			a.abandon()
+			o.Sockets.close()
 		}
 	}()
 	groups := fileGroups(cfg) // before any of the files is read
 	if a.observers, err = newObservers(cfg, a.build, a.log); err != nil {
 		return nil, &SettingError{err}
 	}
-	if err = a.listen(ctx); err != nil {
+	if err = a.listen(ctx, o.Sockets); err != nil {
 		return nil, err
 	}
 	a.announce() // before the pool logs anything
@@ -106,7 +119,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	}
 	a.observers.reportOwnCertificates(directory.TLS, files.tls)
 	a.reloader = &reloader{
-		groups: groups, log: a.log, asked: o.Reload,
+		groups: groups, log: a.log, asked: o.Reload, manager: o.Manager,
 		adopt: a.adoptFiles, pool: a.adoptPool, now: inForce{directory, files},
 	}
 	return a, nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 
 	"authsvc/config"
 	"authsvc/internal/connlimit"
@@ -15,6 +16,21 @@ import (
 type listener struct {
 	*connlimit.Listener // nil if it is off
 	server              *http.Server
+	accepting           *sync.WaitGroup // the goroutine that accepts connections for server
+}
+
+// newListener returns a listener that bounds the connections of l.
+func newListener(l net.Listener, c connlimit.Config) listener {
+	return listener{Listener: connlimit.New(l, c), accepting: new(sync.WaitGroup)}
+}
+
+// close closes the sockets. Those that are closed already stay so.
+func (s Sockets) close() {
+	for _, l := range []net.Listener{s.Main, s.Forward, s.Admin} {
+		if l != nil {
+			_ = l.Close() // nothing was served on it
+		}
+	}
 }
 
 const (
@@ -27,8 +43,8 @@ const (
 )
 
 // listen opens the listeners.
-func (a *App) listen(ctx context.Context) error {
-	main, err := listenAt(ctx, "HTTP_ADDR", a.cfg.HTTP.Addr)
+func (a *App) listen(ctx context.Context, sockets Sockets) error {
+	main, err := listenAt(ctx, sockets.Main, "HTTP_ADDR", a.cfg.HTTP.Addr)
 	if err != nil {
 		return err
 	}
@@ -39,17 +55,17 @@ func (a *App) listen(ctx context.Context) error {
 			maxConns = min(maxConns, max(leastConns, connsWithin(limit, a.cfg)/2)) // each listener
 		}
 	}
-	a.main.Listener = connlimit.New(main, connlimit.Config{
+	a.main = newListener(main, connlimit.Config{
 		MaxConns: maxConns, Handshakes: a.cfg.HTTP.TLSCertFile != "",
 		Dropped: func() { a.observers.journal.ConnectionDropped(a.main.Stat().Max) },
 	})
 	a.observers.metrics.WatchInbound(a.main.Stat)
 	if a.cfg.HTTP.ForwardAddr != "" {
-		forward, err := listenAt(ctx, "HTTP_FORWARD_ADDR", a.cfg.HTTP.ForwardAddr)
+		forward, err := listenAt(ctx, sockets.Forward, "HTTP_FORWARD_ADDR", a.cfg.HTTP.ForwardAddr)
 		if err != nil {
 			return err
 		}
-		a.forward.Listener = connlimit.New(forward, connlimit.Config{
+		a.forward = newListener(forward, connlimit.Config{
 			MaxConns: maxConns, Handshakes: a.cfg.HTTP.TLSCertFile != "",
 			Dropped: func() { a.observers.journal.ConnectionDropped(a.forward.Stat().Max) },
 		})
@@ -57,15 +73,19 @@ func (a *App) listen(ctx context.Context) error {
 	if a.cfg.Admin.Addr == "" {
 		return nil
 	}
-	admin, err := listenAt(ctx, "ADMIN_ADDR", a.cfg.Admin.Addr)
+	admin, err := listenAt(ctx, sockets.Admin, "ADMIN_ADDR", a.cfg.Admin.Addr)
 	if err != nil {
 		return err
 	}
-	a.admin.Listener = connlimit.New(admin, connlimit.Config{MaxConns: adminConns})
+	a.admin = newListener(admin, connlimit.Config{MaxConns: adminConns})
 	return nil
 }
 
-func listenAt(ctx context.Context, variable, addr string) (net.Listener, error) {
+// listenAt returns the socket, or if it is nil, opens one at an address.
+func listenAt(ctx context.Context, socket net.Listener, variable, addr string) (net.Listener, error) {
+	if socket != nil {
+		return socket, nil
+	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", variable, err)
@@ -97,8 +117,9 @@ func (a *App) LogLimits() {
 	}
 }
 
-// serve serves connections until the listener is closed.
+// serve serves connections until the listener is closed. The caller has added it to accepting.
 func (l listener) serve() error {
+	defer l.accepting.Done()
 	if l.server.TLSConfig != nil {
 		return l.server.ServeTLS(l, "", "") // the certificate is in the configuration
 	}

@@ -13,6 +13,7 @@ import (
 
 	"authsvc/config"
 	"authsvc/internal/readfile"
+	"authsvc/internal/systemd"
 	"authsvc/ldappool"
 )
 
@@ -32,6 +33,8 @@ type reloader struct {
 	pool   func(ldappool.Config) error // by the pool
 	now    inForce
 	asked  <-chan os.Signal // to reread all files immediately; may be nil
+
+	manager *systemd.Notifier // reports a reload that was asked for; may be nil
 }
 
 // contents are the states of files: the hash of what a file holds, so that no secret is kept a
@@ -88,7 +91,9 @@ func (r *reloader) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-r.asked:
+			r.manager.Reloading()
 			r.reload(r.groups, true)
+			r.manager.Ready()
 		case <-ticks.C:
 			if settled := r.settled(); len(settled) > 0 {
 				r.reload(settled, false)

@@ -27,17 +27,22 @@ func (a *App) Run(ctx context.Context) error {
 	if a.ready != nil {
 		working.Go(func() { a.ready.run(serves) })
 	}
+	a.awaitDirectory(ctx)
 	ended := make(chan error, 3)
 	serving := 0
 	for _, l := range append(a.doors(), a.admin) {
 		if l.server != nil {
 			serving++
+			l.accepting.Add(1)
 			go func() { ended <- l.serve() }()
 		}
 	}
+	a.manager.Ready()
+	working.Go(func() { a.reportToManager(serves) })
 	var err error
 	select {
 	case <-ctx.Done():
+		a.manager.Stopping(a.cfg.StopTime())
 		if err = a.serveOn(ended); err != nil {
 			serving--
 		}
@@ -58,6 +63,18 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	a.log.Info("stopped")
 	return nil
+}
+
+// awaitDirectory waits until the directory has let the pool in, for LDAP_POOL_MAX_WAIT at most, if
+// the service manager has passed the main listener's socket: callers that connected while no
+// service ran wait there, and their logins all begin when the service accepts.
+func (a *App) awaitDirectory(ctx context.Context) {
+	if !a.inherited {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.Pool.MaxWait)
+	defer cancel()
+	_ = a.pool.WaitReady(ctx) // without a directory, logins get status 11
 }
 
 // serveOn serves for HTTP_SHUTDOWN_DELAY. /readyz answers 503 at once, so that balancers send no
@@ -131,7 +148,8 @@ func (a *App) drainDoors(ctx context.Context, grace time.Duration) []error {
 
 // drain closes the listener and waits until its requests are answered.
 func (l listener) drain(ctx context.Context, grace time.Duration) error {
-	_ = l.Close() // even if it fails, no new connection is accepted
+	_ = l.Close()      // even if it fails, no new connection is accepted
+	l.accepting.Wait() // the server knows all connections that were accepted
 	began := l.Mark()
 	waiting, stop := context.WithTimeout(ctx, grace)
 	defer stop()

@@ -156,7 +156,7 @@ func (l *Listener) admit(c *Conn, addr netip.Addr) (dropped []*Conn, err error) 
 		}
 		l.room.Wait()
 	}
-	if l.closed {
+	if l.open >= l.cfg.MaxConns { // closed: one that was accepted before has its place, if there is one
 		return dropped, net.ErrClosed
 	}
 	c.client = l.clients[addr]

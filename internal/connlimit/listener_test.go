@@ -330,3 +330,34 @@ func TestConn_KeepsLittleOfWhatItsPeerDoesNotRead(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 	require.Less(t, written, 1<<20)
 }
+
+// late is a listener with a connection that it gives out only when it is closed: what happens if
+// both come at once.
+type late struct {
+	net.Listener
+
+	closed chan struct{}
+	conn   net.Conn
+}
+
+func (l *late) Accept() (net.Conn, error) {
+	<-l.closed
+	return l.conn, nil
+}
+
+func (l *late) Close() error {
+	close(l.closed)
+	return nil
+}
+
+func TestListener_ServesWhatWasAcceptedBeforeItWasClosed(t *testing.T) {
+	t.Parallel()
+	near, far := net.Pipe()
+	defer far.Close()
+	l := connlimit.New(&late{closed: make(chan struct{}), conn: near}, connlimit.Config{MaxConns: 1})
+	require.NoError(t, l.Close())
+	c, err := l.Accept()
+	require.NoError(t, err)
+	require.Equal(t, 1, l.Stat().Open)
+	require.NoError(t, c.Close())
+}

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"authsvc/internal/ldaptest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// passed is a listening socket that a test passes to the service as systemd does.
+type passed struct {
+	name string // its FileDescriptorName
+	file *os.File
+	addr string
+}
+
+// listenAs opens a socket for the service, which stays open until the test ends.
+func listenAs(t *testing.T, name string) passed {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	file, err := l.(*net.TCPListener).File()
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	t.Cleanup(func() { _ = file.Close() })
+	return passed{name, file, l.Addr().String()}
+}
+
+// withSockets returns a command that runs the service with sockets. The shell knows the process ID
+// that the service will have.
+func withSockets(t *testing.T, sockets ...passed) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	var names []string
+	cmd := exec.Command("sh", "-c", `export LISTEN_PID=$$ LISTEN_FDS="$1" LISTEN_FDNAMES="$2"; exec "$0" serve`, self, fmt.Sprint(len(sockets)))
+	for _, s := range sockets {
+		names = append(names, s.name)
+		cmd.ExtraFiles = append(cmd.ExtraFiles, s.file)
+	}
+	cmd.Args = append(cmd.Args, strings.Join(names, ":"))
+	return cmd
+}
+
+// manager is the service manager's end of NOTIFY_SOCKET.
+type manager struct {
+	environ string
+	conn    *net.UnixConn
+
+	mu   sync.Mutex
+	told []string // guarded by mu
+}
+
+// listenForNotes receives what a service tells its manager until the test ends.
+func listenForNotes(t *testing.T) *manager {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "notify") // t.TempDir may be too long for a socket
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	path := filepath.Join(dir, "s")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	require.NoError(t, err)
+	m := &manager{environ: "NOTIFY_SOCKET=" + path, conn: conn}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		message := make([]byte, 4096)
+		for {
+			n, err := conn.Read(message)
+			if err != nil {
+				return
+			}
+			m.mu.Lock()
+			m.told = append(m.told, string(message[:n]))
+			m.mu.Unlock()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = conn.Close()
+		<-ended
+	})
+	return m
+}
+
+// count counts the messages that match a regular expression.
+func (m *manager) count(pattern string) (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, message := range m.told {
+		if regexp.MustCompile(pattern).MatchString(message) {
+			n++
+		}
+	}
+	return n
+}
+
+// await waits for a message.
+func (m *manager) await(t *testing.T, pattern string) {
+	t.Helper()
+	ldaptest.Eventually(t, "the manager is told "+pattern, func() bool { return m.count(pattern) > 0 })
+}
+
+// counter counts answers.
+type counter struct {
+	http.RoundTripper
+
+	n atomic.Int64
+}
+
+func (c *counter) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := c.RoundTripper.RoundTrip(req)
+	c.n.Add(1)
+	return resp, err
+}
+
+// TestSockets_RestartRefusesNothing restarts the service under load. Its socket is the test's, as a
+// socket unit's is systemd's.
+func TestSockets_RestartRefusesNothing(t *testing.T) {
+	rate, generations := 50, 3
+	if *long {
+		rate, generations = 150, 11
+	}
+	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
+	socket := listenAs(t, "authsvc.socket") // its usual name
+	serve := func() *process {
+		p := startCommand(t, withSockets(t, socket), slapd.URL(), "HTTP_ADDR=192.0.2.1:1")
+		require.Equal(t, "http://"+socket.addr, p.url)
+		p.ready(t)
+		return p
+	}
+	p := serve()
+	// The service keeps connections for a second after SIGTERM. A caller that keeps idle ones for
+	// longer may use one just when the service closes it.
+	kept := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100, IdleConnTimeout: time.Second / 2}}
+	defer kept.CloseIdleConnections()
+	answered := &counter{RoundTripper: &http.Transport{DisableKeepAlives: true}}
+	fresh := &http.Client{Transport: answered}
+	var byFresh []answer
+	byKept := streamDuring(kept, p.url, rate, func() {
+		byFresh = streamDuring(fresh, p.url, rate, func() {
+			for range generations - 1 {
+				before := answered.n.Load()
+				ldaptest.Eventually(t, "it has served", func() bool { return answered.n.Load() >= before+int64(rate/2) })
+				require.Zero(t, p.end(t))
+				p = serve()
+			}
+		})
+	})
+	for how, answers := range map[string][]answer{"kept connections": byKept, "new connections": byFresh} {
+		figures(t, how, answers)
+		for _, a := range answers {
+			assert.Equal(t, a.want, a.status, "%s: HTTP %d, %v", how, a.http, a.err)
+		}
+		assert.GreaterOrEqual(t, len(answers), rate/2*(generations-1))
+	}
+}
+
+func TestSockets_ServeAllListeners(t *testing.T) {
+	t.Parallel()
+	sockets := []passed{listenAs(t, "admin"), listenAs(t, "main"), listenAs(t, "forward")}
+	p := startCommand(t, withSockets(t, sockets...), ldaptest.NewServer(t, nil).URL(), "ADMIN_ADDR=")
+	require.Equal(t, "http://"+sockets[0].addr, p.admin)
+	require.Equal(t, "http://"+sockets[1].addr, p.url)
+	p.ready(t)
+	for i, want := range map[int]string{0: "/metrics 200", 1: "/auth/basic 401", 2: "/any 401"} {
+		path, _, _ := strings.Cut(want, " ")
+		resp, err := http.Get("http://" + sockets[i].addr + path)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		assert.Equal(t, want, fmt.Sprintf("%s %d", path, resp.StatusCode))
+	}
+	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.cmd.Process.Pid))
+	require.NoError(t, err)
+	require.Contains(t, string(environ), "LISTEN_FDS=3", "as it was at the start")
+	require.Zero(t, p.end(t))
+	for _, s := range sockets {
+		c, err := net.Dial("tcp", s.addr)
+		require.NoError(t, err, "the socket is still the manager's")
+		require.NoError(t, c.Close())
+		require.NoError(t, s.file.Close()) // from now on nothing waits for an answer
+	}
+}
+
+func TestSockets_WrongOnesAreErrors(t *testing.T) {
+	t.Parallel()
+	plain, err := os.Open(os.DevNull)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = plain.Close() })
+	local, err := net.ListenUnix("unix", &net.UnixAddr{Name: "@" + t.Name(), Net: "unix"})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = local.Close() })
+	unix, err := local.File()
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = unix.Close() })
+	for name, c := range map[string]struct {
+		sockets []passed
+		want    []string
+	}{
+		"two of one name":    {[]passed{listenAs(t, "main"), listenAs(t, "main")}, []string{`socket "main" of the service manager: only one socket may have this name`}},
+		"an unknown name":    {[]passed{listenAs(t, "main"), listenAs(t, "web")}, []string{`socket "web" of the service manager: FileDescriptorName must be one of main, forward, admin if several sockets are passed`}},
+		"a file and a local": {[]passed{{"main", plain, ""}, {"admin", unix, ""}}, []string{`socket "main" of the service manager: not a listening stream socket`, `socket "admin" of the service manager: must be a TCP socket (ListenStream=8080), not unix`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := withSockets(t, c.sockets...)
+			cmd.Env = append(os.Environ(), asProgram+"=1")
+			var said bytes.Buffer
+			cmd.Stderr = &said
+			require.Error(t, cmd.Run())
+			assert.Equal(t, exitUsage, cmd.ProcessState.ExitCode())
+			for _, want := range c.want {
+				assert.Contains(t, said.String(), want)
+			}
+		})
+	}
+}
+
+func TestNotify_TellsTheManagerHowTheServiceIs(t *testing.T) {
+	t.Parallel()
+	m := listenForNotes(t)
+	server := ldaptest.NewServer(t, nil)
+	p := startProgram(t, server.URL(), m.environ, "WATCHDOG_USEC=1000000", "HTTP_SHUTDOWN_DELAY=1s")
+	m.await(t, `^READY=1$`)
+	m.await(t, `^STATUS=Serving\. 1 of 1 directory servers usable\.$`)
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGHUP))
+	m.await(t, `^RELOADING=1\nMONOTONIC_USEC=[1-9][0-9]+\n$`)
+	ldaptest.Eventually(t, "it has reloaded", func() bool { return m.count(`^READY=1$`) == 2 })
+	before, began := m.count(`^WATCHDOG=1$`), time.Now()
+	ldaptest.Eventually(t, "the watchdog is fed", func() bool { return m.count(`^WATCHDOG=1$`) >= before+4 })
+	assert.Less(t, time.Since(began), 4*time.Second, "at half of WATCHDOG_USEC")
+	require.Zero(t, p.end(t))
+	m.await(t, `^STOPPING=1\nEXTEND_TIMEOUT_USEC=13000000\nSTATUS=Shutting down\.$`)
+}
+
+func TestNotify_StatusNamesWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	m := listenForNotes(t)
+	startProgram(t, "ldap://"+ldaptest.ClosedAddr(t), m.environ)
+	m.await(t, `^READY=1$`) // the directory's absence does not stop the start
+	m.await(t, `^STATUS=Serving\. 0 of 1 directory servers usable\.$`)
+}
