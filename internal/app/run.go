@@ -65,14 +65,18 @@ func (a *App) Run(ctx context.Context) error {
 	return nil
 }
 
-// awaitDirectory waits until the directory has let the pool in, for LDAP_POOL_MAX_WAIT at most, if
-// the service manager has passed the main listener's socket: callers that connected while no
-// service ran wait there, and their logins all begin when the service accepts.
+// directoryWait is how long a service with an inherited socket waits for the directory before it
+// accepts.
+const directoryWait = 2 * time.Second
+
+// awaitDirectory waits until the directory has let the pool in, for directoryWait at most, if the
+// service manager has passed the main listener's socket: callers that connected while no service
+// ran wait there, and their logins all begin when the service accepts.
 func (a *App) awaitDirectory(ctx context.Context) {
 	if !a.inherited {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.cfg.Pool.MaxWait)
+	ctx, cancel := context.WithTimeout(ctx, directoryWait)
 	defer cancel()
 	_ = a.pool.WaitReady(ctx) // without a directory, logins get status 11
 }

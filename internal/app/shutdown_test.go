@@ -108,3 +108,13 @@ func TestShutdownDelay_EndsEarlyIfAListenerFails(t *testing.T) {
 	require.ErrorIs(t, a.serveOn(ended), net.ErrClosed)
 	a.abandon()
 }
+
+func TestSockets_AreServedWithoutADirectoryToo(t *testing.T) {
+	t.Parallel()
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	r := startWith(t, "ldap://"+ldaptest.ClosedAddr(t), Options{Sockets: Sockets{Main: socket}}, "LDAP_POOL_MAX_WAIT=1h", "HTTP_ADDR=192.0.2.1:1")
+	require.Equal(t, "http://"+socket.Addr().String(), r.url)
+	status, body := r.login(t, ldaptest.Username(1), ldaptest.Password(1)) // it waits in the socket first
+	require.Equal(t, http.StatusServiceUnavailable, status, body)
+}
