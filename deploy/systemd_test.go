@@ -39,7 +39,7 @@ func TestSystemd_UnitsAreValid(t *testing.T) {
 	broken := filepath.Join(t.TempDir(), "authsvc.service")
 	text, err := os.ReadFile(service)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(broken, append(text, "\n[Service]\nTypo=yes\n"...), 0o600))
+	require.NoError(t, os.WriteFile(broken, append(text, "\n[Service]\nTypo=yes\n"...), 0o600)) //nolint:gosec // in the test's own folder
 	said, _ = systemdAnalyze(t, "verify", "--man=no", broken)
 	require.Contains(t, said, "Typo", "it finds what is wrong")
 }

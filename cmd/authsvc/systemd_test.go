@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -69,10 +68,7 @@ type manager struct {
 // listenForNotes receives what a service tells its manager until the test ends.
 func listenForNotes(t *testing.T) *manager {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "notify") // t.TempDir may be too long for a socket
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	path := filepath.Join(dir, "s")
+	path := fmt.Sprintf("@%d-%s", os.Getpid(), t.Name()) // has no file
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	require.NoError(t, err)
 	m := &manager{environ: "NOTIFY_SOCKET=" + path, conn: conn}
