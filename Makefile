@@ -55,6 +55,10 @@ test-fresh: ## Run make test from a clean clone in a container that has only Go,
 test-compose: ## Build and start docker-compose.yml, log in, restart the directory, stop
 	scripts/test-compose
 
+.PHONY: test-chart
+test-chart: ## Test the Helm chart: what it renders, which values it rejects, and the copies in it
+	cd deploy/helm/charttest && go mod tidy -diff && go vet ./... && go test -count 1 -timeout 10m ./...
+
 .PHONY: lint
 lint: ## Run every check that only reads: gofmt, vet, golangci-lint, prose, shellcheck, go mod
 	scripts/lint
@@ -83,6 +87,10 @@ docs: ## Write docs/configuration.md from the code
 	mkdir -p bin docs
 	go run ./cmd/authsvc config --reference >bin/configuration.md
 	mv bin/configuration.md docs/configuration.md
+
+.PHONY: chart
+chart: ## Write deploy/kubernetes/authsvc.yaml from the Helm chart, and the chart's copies of alerts and dashboard
+	cd deploy/helm/charttest && go test -run '^TestChart_' ./... -update
 
 .PHONY: clean
 clean: ## Remove what make made
