@@ -1,5 +1,5 @@
-// Package charttest tests the chart beside it: what it renders, which values it rejects, and that it says what the
-// service's own files say.
+// Package charttest tests the chart ../authsvc: what it renders, which values it rejects, and that
+// it says what the service's own files say.
 package charttest
 
 import (
@@ -123,7 +123,8 @@ func TestChart_LintFindsNothing(t *testing.T) {
 	}
 }
 
-// TestChart_HasNoSubcharts and nothing that differs from one rendering to the next, such as a generated secret.
+// TestChart_HasNoSubcharts and nothing that differs from one rendering to the next, such as a
+// generated secret.
 func TestChart_HasNoSubcharts(t *testing.T) {
 	t.Parallel()
 	c := load(t)

@@ -59,8 +59,8 @@ func checkLabels(t *testing.T, all map[string]string) {
 	}
 }
 
-// checkPodSecurity: the profile "restricted" admits the pods, as Kubernetes itself evaluates it, and
-// they have no token of the API.
+// checkPodSecurity: the profile "restricted" admits the pods, as Kubernetes itself evaluates it.
+// They have no token of the API.
 func checkPodSecurity(t *testing.T, o *objects) {
 	t.Helper()
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)

@@ -56,7 +56,7 @@ func reference(t *testing.T) (all []row) {
 	return all
 }
 
-// numbers are settings that the schema wants as numbers.
+// isNumber reports whether the schema wants a setting as a number.
 func isNumber(property json.RawMessage) bool { return strings.Contains(string(property), `"integer"`) }
 
 // TestSettings_SchemaAcceptsDefaultsAndExamples of the reference.
@@ -120,8 +120,8 @@ func TestSettings_SchemaIsStrict(t *testing.T) {
 // unknownYet are settings that the chart has and this version of the service may not.
 var unknownYet = regexp.MustCompile(`^(HTTP_SHUTDOWN_DELAY|AUTH_THROTTLE_REDIS_.*)$`)
 
-// TestSettings_ServiceAcceptsEveryVariant: "authsvc config" of the service beside the chart loads
-// the environment of each variant, with files in place of the mounted ones.
+// TestSettings_ServiceAcceptsEveryVariant: "authsvc config", built from the same commit, loads the
+// environment of each variant, with files in place of the mounted ones.
 func TestSettings_ServiceAcceptsEveryVariant(t *testing.T) {
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), "authsvc")
