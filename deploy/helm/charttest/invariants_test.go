@@ -78,6 +78,7 @@ func checkPodSecurity(t *testing.T, o *objects) {
 	require.Len(t, pod.Spec.Containers, 1)
 	assert.Empty(t, pod.Spec.InitContainers)
 	c := container(o).SecurityContext
+	require.NotNil(t, c.ReadOnlyRootFilesystem)
 	assert.True(t, *c.ReadOnlyRootFilesystem)
 	assert.False(t, *c.AllowPrivilegeEscalation)
 	assert.Equal(t, []corev1.Capability{"ALL"}, c.Capabilities.Drop)
