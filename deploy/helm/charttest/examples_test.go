@@ -21,7 +21,12 @@ type (
 		Spec                         struct {
 			Headers     *customHeaders `json:"headers"`
 			ForwardAuth *forwardAuth   `json:"forwardAuth"`
+			IPAllowList *allowList     `json:"ipAllowList"`
 		} `json:"spec"`
+	}
+	allowList struct {
+		SourceRange      []string `json:"sourceRange"`
+		RejectStatusCode int      `json:"rejectStatusCode"`
 	}
 	customHeaders struct {
 		CustomRequestHeaders map[string]string `json:"customRequestHeaders"`
@@ -41,6 +46,7 @@ type (
 			Routes      []struct {
 				Kind        string `json:"kind"`
 				Match       string `json:"match"`
+				Priority    int    `json:"priority"`
 				Middlewares []struct {
 					Name string `json:"name"`
 				} `json:"middlewares"`
@@ -123,14 +129,19 @@ func installed(t *testing.T) (name string, port int32) {
 func TestExamples_TraefikDoesWhatItsRecipeDoes(t *testing.T) {
 	t.Parallel()
 	all := example(t, "traefik.yaml")
-	require.Len(t, all, 4)
-	own, ask, noPassword := strict[middleware](t, all[0]), strict[middleware](t, all[1]), strict[middleware](t, all[2])
+	require.Len(t, all, 5)
+	own, ask, noPassword, refused := strict[middleware](t, all[0]), strict[middleware](t, all[1]), strict[middleware](t, all[2]), strict[middleware](t, all[3])
 
 	var recipe struct {
 		HTTP struct {
+			Routers map[string]struct {
+				Rule     string `json:"rule"`
+				Priority int    `json:"priority"`
+			} `json:"routers"`
 			Middlewares map[string]struct {
 				Headers     *customHeaders `json:"headers"`
 				ForwardAuth *forwardAuth   `json:"forwardAuth"`
+				IPAllowList *allowList     `json:"ipAllowList"`
 			} `json:"middlewares"`
 		} `json:"http"`
 	}
@@ -146,12 +157,20 @@ func TestExamples_TraefikDoesWhatItsRecipeDoes(t *testing.T) {
 	wanted["authsvc"].ForwardAuth.Address = "http://" + name + "." + namespace + ".svc:8080/auth/basic"
 	assert.Equal(t, wanted["authsvc"].ForwardAuth, ask.Spec.ForwardAuth)
 
-	route := strict[ingressRoute](t, all[3]).Spec.Routes[0]
+	require.NotNil(t, refused.Spec.IPAllowList)
+	assert.Equal(t, wanted["refused"].IPAllowList, refused.Spec.IPAllowList)
+
+	routes := strict[ingressRoute](t, all[4]).Spec.Routes
+	require.Len(t, routes, 2)
 	var names []string
-	for _, m := range route.Middlewares {
+	for _, m := range routes[0].Middlewares {
 		names = append(names, m.Name)
 	}
 	assert.Equal(t, []string{own.Name, ask.Name, noPassword.Name}, names, "a client's headers go first, the password last")
+	unclear := recipe.HTTP.Routers["unclear"]
+	assert.Equal(t, routes[0].Match+" && ("+unclear.Rule+")", routes[1].Match)
+	assert.Equal(t, unclear.Priority, routes[1].Priority)
+	assert.Equal(t, refused.Name, routes[1].Middlewares[0].Name)
 }
 
 // TestExamples_EnvoyGatewayAsksTheInstalledService, and fails closed.
