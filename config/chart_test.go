@@ -47,8 +47,8 @@ func TestChart_ValuesHaveEverySetting(t *testing.T) {
 	}
 
 	// The chart is ready for these.
-	variables = append(variables, "HTTP_SHUTDOWN_DELAY", "AUTH_THROTTLE_REDIS_PREFIX", "AUTH_THROTTLE_REDIS_URL",
-		"AUTH_THROTTLE_REDIS_CA_FILE", "AUTH_THROTTLE_REDIS_CERT_FILE", "AUTH_THROTTLE_REDIS_KEY_FILE")
+	variables = append(variables, "AUTH_THROTTLE_REDIS_PREFIX", "AUTH_THROTTLE_REDIS_URL", "AUTH_THROTTLE_REDIS_CA_FILE",
+		"AUTH_THROTTLE_REDIS_CERT_FILE", "AUTH_THROTTLE_REDIS_KEY_FILE")
 	for name := range settings {
 		assert.Contains(t, variables, name, "the chart's settings have it")
 	}

@@ -136,6 +136,6 @@ func TestWrong_NothingRequiredIsGiven(t *testing.T) {
 	t.Parallel()
 	_, err := render(t, releaseName, map[string]any{})
 	require.Error(t, err)
-	assert.ErrorContains(t, err, "'/image/repository'")
-	assert.ErrorContains(t, err, "missing property 'LDAP_URL'")
+	require.ErrorContains(t, err, "'/image/repository'")
+	require.ErrorContains(t, err, "missing property 'LDAP_URL'")
 }

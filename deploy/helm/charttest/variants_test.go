@@ -290,7 +290,7 @@ func checkRequired(t *testing.T, o *objects) {
 	assert.Equal(t, []string{"UDP/53", "TCP/53"}, ports(o.policy.Spec.Egress[0].Ports))
 	assert.Equal(t, []string{"TCP/636"}, ports(o.policy.Spec.Egress[1].Ports))
 	assert.Len(t, o.deployment.Spec.Template.Spec.TopologySpreadConstraints, 2)
-	assert.EqualValues(t, 1, o.budget.Spec.MaxUnavailable.IntValue())
+	assert.Equal(t, 1, o.budget.Spec.MaxUnavailable.IntValue())
 }
 
 func checkPeers(t *testing.T, o *objects) {
