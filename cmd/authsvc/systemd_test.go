@@ -279,3 +279,25 @@ func TestNotify_StatusNamesWhatIsWrong(t *testing.T) {
 	m.await(t, `^READY=1$`) // the directory's absence does not stop the start
 	m.await(t, `^STATUS=Serving\. 0 of 1 directory servers usable\.$`)
 }
+
+// The unit does not restart the service after exit code 2. Go's answer to the watchdog's SIGABRT and
+// to a crash would be that code too.
+func TestSystemd_WatchdogsSignalIsNoConfigurationError(t *testing.T) {
+	t.Parallel()
+	unit, err := os.ReadFile("../../deploy/systemd/authsvc.service")
+	require.NoError(t, err)
+	require.Contains(t, string(unit), "\nRestartPreventExitStatus=2\n")
+	var environ []string
+	for _, m := range regexp.MustCompile(`(?m)^Environment=(.*)$`).FindAllStringSubmatch(string(unit), -1) {
+		environ = append(environ, m[1])
+	}
+	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 1})
+	p := startProgram(t, slapd.URL(), environ...)
+	p.ready(t)
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGABRT))
+	<-p.done
+	_ = p.cmd.Wait()
+	status := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	require.True(t, status.Signaled(), "it ended with exit code %d", status.ExitStatus())
+	require.Equal(t, syscall.SIGABRT, status.Signal())
+}
