@@ -280,8 +280,8 @@ func TestNotify_StatusNamesWhatIsWrong(t *testing.T) {
 	m.await(t, `^STATUS=Serving\. 0 of 1 directory servers usable\.$`)
 }
 
-// The unit does not restart the service after exit code 2. Go's answer to the watchdog's SIGABRT and
-// to a crash would be that code too.
+// The unit does not restart the service after exit code 2. With that code Go would end after the
+// watchdog's SIGABRT and after a crash too.
 func TestSystemd_WatchdogsSignalIsNoConfigurationError(t *testing.T) {
 	t.Parallel()
 	unit, err := os.ReadFile("../../deploy/systemd/authsvc.service")
