@@ -91,7 +91,7 @@ var quoted = regexp.MustCompile(`"([^"]*)"`)
 // TestForward_RemediesQuoteTheRecipes: an operator finds each line in the recipe.
 func TestForward_RemediesQuoteTheRecipes(t *testing.T) {
 	t.Parallel()
-	recipes := map[string]string{"nginx": "nginx/*.conf", "caddy": "caddy/Caddyfile", "haproxy": "haproxy/*", "traefik": "traefik/authsvc.yaml", "envoy": "envoy/envoy.yaml"}
+	recipes := map[string]string{"nginx": "nginx/*.conf", "caddy": "caddy/Caddyfile", "haproxy": "haproxy/*", "traefik": "traefik/*.yaml", "envoy": "envoy/envoy.yaml"}
 	for product, pattern := range recipes {
 		files, err := filepath.Glob(filepath.Join("../../deploy", pattern))
 		require.NoError(t, err)

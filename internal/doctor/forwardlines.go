@@ -40,7 +40,7 @@ var (
 		nginx:   `"underscores_in_headers off;" in the default server of the address`,
 		caddy:   `"request_header -Remote*" first in the route`,
 		haproxy: `"http-request del-header ^(remote|authsvc)[^a-z0-9] -m reg" before "http-request lua.authsvc"`,
-		traefik: `"Remote_User:" and the like, empty, in "own-headers"`,
+		traefik: `"aliasHeadersStrategy: delete" in its entry point, with Traefik 3.7.12 or later`,
 		envoy:   `"headers_with_underscores_action: DROP_HEADER"`,
 	}
 	sendIdentity = edits{
@@ -65,14 +65,14 @@ var (
 		envoy:   `"request_headers_to_remove: [authorization]"`,
 	}
 	sendAddress = edits{
-		nginx:   `"proxy_set_header X-Forwarded-For $remote_addr;" in "location ^~ /_authsvc"`,
+		nginx:   `"proxy_set_header X-Forwarded-For $remote_addr;" in "location ^~ /_authsvc", and with real_ip_header, set_real_ip_from for none but the proxies in front`,
 		caddy:   `no header_up X-Forwarded-For in "forward_auth", and no trusted_proxies that clients are in`,
 		haproxy: `"x-forwarded-for" from "txn.sf:src()" in authsvc.lua`,
 		traefik: `"trustForwardHeader: false"`,
 		envoy:   `"use_remote_address: true", and "{exact: x-forwarded-for}" in "allowed_headers"`,
 	}
 	requireGroup = edits{
-		nginx:   `auth_request with "/_authsvc/admins"`,
+		nginx:   `auth_request with "/_authsvc/admins", and "proxy_set_header Authsvc-Require-Group $authsvc_group;" in "location ^~ /_authsvc"`,
 		caddy:   `"import protected group=admins"`,
 		haproxy: `"http-request set-var(txn.authsvc_group) str(admins)"`,
 		traefik: `"authsvc-admins" among the "middlewares" of its router`,
