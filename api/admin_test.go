@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -46,7 +47,12 @@ func newStatusPage() *status.Page {
 
 // AdminHandler returns the admin listener's handler, with the status page if there is one.
 func (h *harness) AdminHandler(metrics http.Handler, page *status.Page) *admin.Listener {
-	l := admin.New(h.Server, admin.Config{Hosts: h.adminHosts, Metrics: metrics, Forget: func(string) int { return 1 }, Probes: &h.probes})
+	l := admin.New(h.Server, admin.Config{Hosts: h.adminHosts, Metrics: metrics, Forget: func(string) int { return 1 }, Probes: &h.probes, Reset: func(_ *http.Request, name string) (int, error, error) {
+		if name == "away" {
+			return 0, nil, errors.New("the server is away")
+		}
+		return 1, nil, nil
+	}})
 	if page != nil {
 		page.Mount(l)
 	}
@@ -87,6 +93,10 @@ func (h *harness) statusRequests(t *testing.T) (all []given) {
 	ask(http.MethodPost, "/api/cache/flush")
 	ask(http.MethodPost, "/api/cache/flush", "Origin")
 	ask(http.MethodPost, "/api/cache/flush?nonsense=x")
+	ask(http.MethodPost, "/api/throttle/reset?username=user")
+	ask(http.MethodPost, "/api/throttle/reset?username=user", "Origin")
+	ask(http.MethodPost, "/api/throttle/reset?username=away")
+	ask(http.MethodPost, "/api/throttle/reset")
 	name := probe.NewName()
 	ask(http.MethodGet, "/api/forward/probe?username="+name)
 	h.probes.Keep(name, probe.Arrival{Peer: "127.0.0.1", Trusted: true, ForwardedFor: []string{"192.0.2.1, 192.0.2.2"}, Client: "192.0.2.2"})

@@ -24,6 +24,9 @@ type HealthStatus struct {
 	Missing string
 	// Servers are shown on the admin listener only.
 	Servers []ServerStatus
+	// SharedThrottle is nil if the throttle is not shared. It changes neither Usable nor Answered,
+	// and is shown on the admin listener only.
+	SharedThrottle *SharedThrottleStatus
 }
 
 // The probes' statuses.
@@ -57,7 +60,7 @@ func (s *Server) healthz(c echo.Context) error {
 // healthzServers is healthz for the operator.
 func (s *Server) healthzServers(c echo.Context) error {
 	h := s.health.Health()
-	return s.answerProbe(c, Probe{Status: statusOf(h), Missing: h.Missing, Servers: h.Servers})
+	return s.answerProbe(c, Probe{Status: statusOf(h), Missing: h.Missing, Servers: h.Servers, SharedThrottle: h.SharedThrottle})
 }
 
 // statusOf is h in one word.

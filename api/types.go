@@ -34,6 +34,16 @@ type Probe struct {
 	Status  string         `json:"status"`
 	Missing string         `json:"missing,omitempty"` // on the admin listener only, as Servers
 	Servers []ServerStatus `json:"servers,omitempty"`
+
+	SharedThrottle *SharedThrottleStatus `json:"shared_throttle,omitempty"` // on the admin listener only
+}
+
+// SharedThrottleStatus is the server in which several instances count failures together.
+type SharedThrottleStatus struct {
+	Address   string    `json:"address"`
+	State     string    `json:"state"` // up or down
+	Since     time.Time `json:"since"`
+	LastError string    `json:"last_error,omitempty"`
 }
 
 // ServerStatus is one server of the directory.

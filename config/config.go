@@ -106,6 +106,13 @@ type Auth struct {
 	ThrottleAccountFailures int      `env:"AUTH_THROTTLE_ACCOUNT_FAILURES" envDefault:"100"` // 0: no limit
 	ThrottleClientFailures  int      `env:"AUTH_THROTTLE_CLIENT_FAILURES" envDefault:"0"`    // 0: no limit
 	ThrottleWindow          duration `env:"AUTH_THROTTLE_WINDOW" envDefault:"5m"`
+
+	ThrottleRedisURL      Secret `env:"AUTH_THROTTLE_REDIS_URL"` // where set, several instances share the counts
+	ThrottleRedisCAFile   string `env:"AUTH_THROTTLE_REDIS_CA_FILE"`
+	ThrottleRedisCertFile string `env:"AUTH_THROTTLE_REDIS_CERT_FILE"`
+	ThrottleRedisKeyFile  string `env:"AUTH_THROTTLE_REDIS_KEY_FILE"`
+	ThrottleRedisPrefix   string `env:"AUTH_THROTTLE_REDIS_PREFIX" envDefault:"authsvc"`
+	Redis                 Redis  // of ThrottleRedisURL
 }
 
 // HTTP is the main listener.

@@ -30,9 +30,6 @@ func Tagged() []string {
 	return all
 }
 
-// Later lists the variables of versions to come.
-func Later() []string { return later() }
-
 // ParseAPIKeys reads a file's content.
 var ParseAPIKeys = parseAPIKeys
 

@@ -17,6 +17,7 @@ import (
 var fileVariables = []string{
 	"LDAP_BIND_PASSWORD_FILE", "LDAP_CA_FILE", "LDAP_CERT_FILE", "LDAP_KEY_FILE",
 	"HTTP_TLS_CERT_FILE", "HTTP_TLS_KEY_FILE", "HTTP_TLS_CLIENT_CA_FILE", "HTTP_TLS_CLIENT_DENY_FILE", "AUTH_API_KEYS_FILE",
+	"AUTH_THROTTLE_REDIS_URL_FILE", "AUTH_THROTTLE_REDIS_CA_FILE", "AUTH_THROTTLE_REDIS_CERT_FILE", "AUTH_THROTTLE_REDIS_KEY_FILE",
 }
 
 func TestFileVariables_ErrorHidesASecretGivenAsAPath(t *testing.T) {
@@ -24,7 +25,8 @@ func TestFileVariables_ErrorHidesASecretGivenAsAPath(t *testing.T) {
 	pair := ldaptest.NewCA(t).Issue(t, ldaptest.CertConfig{})
 	wrong := func(variable, value string) string {
 		_, err := config.Load(minimal("LDAP_BIND_PASSWORD=", "LDAP_BIND_PASSWORD_FILE="+file(t, "x"), "LDAP_CERT_FILE="+pair.CertFile, "LDAP_KEY_FILE="+pair.KeyFile,
-			"HTTP_TLS_CERT_FILE="+pair.CertFile, "HTTP_TLS_KEY_FILE="+pair.KeyFile, variable+"="+value))
+			"HTTP_TLS_CERT_FILE="+pair.CertFile, "HTTP_TLS_KEY_FILE="+pair.KeyFile, "AUTH_THROTTLE_REDIS_URL_FILE="+file(t, "rediss://127.0.0.1"),
+			"AUTH_THROTTLE_REDIS_CERT_FILE="+pair.CertFile, "AUTH_THROTTLE_REDIS_KEY_FILE="+pair.KeyFile, variable+"="+value))
 		require.Error(t, err, variable)
 		return err.Error()
 	}
@@ -60,13 +62,16 @@ func TestFileVariables_WarnIfOthersMayChangeTheFile(t *testing.T) {
 		"LDAP_BIND_PASSWORD_FILE": file(t, password), "LDAP_CA_FILE": authority, "LDAP_CERT_FILE": pair.CertFile, "LDAP_KEY_FILE": pair.KeyFile,
 		"HTTP_TLS_CERT_FILE": pair.CertFile, "HTTP_TLS_KEY_FILE": pair.KeyFile, "HTTP_TLS_CLIENT_CA_FILE": authority,
 		"AUTH_API_KEYS_FILE": file(t, "shop "+hashed("one")+"\n"), "HTTP_TLS_CLIENT_DENY_FILE": file(t, hashed("one")),
+		"AUTH_THROTTLE_REDIS_URL_FILE": file(t, "rediss://127.0.0.1"), "AUTH_THROTTLE_REDIS_CA_FILE": authority,
+		"AUTH_THROTTLE_REDIS_CERT_FILE": pair.CertFile, "AUTH_THROTTLE_REDIS_KEY_FILE": pair.KeyFile,
 	}
 	environ := minimal("LDAP_BIND_PASSWORD=")
 	for variable, path := range paths {
 		require.NoError(t, os.Chmod(path, 0o600))
 		environ = append(environ, variable+"="+path)
 	}
-	secret := map[string]bool{"LDAP_BIND_PASSWORD_FILE": true, "LDAP_KEY_FILE": true, "HTTP_TLS_KEY_FILE": true}
+	secret := map[string]bool{"LDAP_BIND_PASSWORD_FILE": true, "LDAP_KEY_FILE": true, "HTTP_TLS_KEY_FILE": true,
+		"AUTH_THROTTLE_REDIS_URL_FILE": true, "AUTH_THROTTLE_REDIS_KEY_FILE": true}
 	warned := func(variable string) bool {
 		for _, w := range mustLoad(t, environ).Warnings {
 			if strings.HasPrefix(w, variable+": "+paths[variable]) {
@@ -110,7 +115,7 @@ func TestFileVariables_AreAllThatThereAre(t *testing.T) {
 		switch {
 		case strings.HasSuffix(s.Name, "_FILE"):
 			all = append(all, s.Name)
-		case s.Name == "LDAP_BIND_PASSWORD":
+		case s.Name == "LDAP_BIND_PASSWORD", s.Name == "AUTH_THROTTLE_REDIS_URL":
 			all = append(all, s.Name+"_FILE")
 		}
 	}

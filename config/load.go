@@ -141,7 +141,7 @@ func (l *LDAP) HasNewBindPassword() bool {
 // readSecret reads a file that holds nothing but a secret. It removes one line end (LF or CR LF) at
 // the end of the file, which an editor may have added.
 func readSecret(variable, path string, wrong *problems) (string, bool) {
-	example := variable + "=/run/secrets/ldap_bind_password"
+	example := variable + "=/run/secrets/" + strings.ToLower(strings.TrimSuffix(variable, fileSuffix))
 	if text := flaw(path); text != "" {
 		wrong.note(variable, example, text)
 		return "", false

@@ -18,7 +18,6 @@ func TestLoad_ReportsEveryProblemAtOnce(t *testing.T) {
 		"LDAP_POOL_MAX_CONNS=0", "HTTP_ADDR=8080", "LOG_FORMAT=xml", "LDAP_STARTTLS=true", "AUTH_THROTTLE_REDIS_URL=x",
 	})
 	assert.EqualError(t, err, `invalid configuration:
-  AUTH_THROTTLE_REDIS_URL: is not supported by this version
   LDAP_STARTTLS: unknown variable; did you mean LDAP_START_TLS?
   LDAP_DIAL_TIMEOUT: "5" is not a duration with a unit, such as 5s or 2m; for example LDAP_DIAL_TIMEOUT=3s
   LDAP_URL: "ldap.example.org" is not a URL; for example LDAP_URL=ldap://ldap1.example.org,ldaps://ldap2.example.org
@@ -27,6 +26,7 @@ func TestLoad_ReportsEveryProblemAtOnce(t *testing.T) {
   LDAP_USER_FILTER: "(uid=name)" has no {username}; for example LDAP_USER_FILTER=(&(objectClass=person)(uid={username}))
   LDAP_POOL_MAX_CONNS: "0" must be between 2 and 10000; for example LDAP_POOL_MAX_CONNS=32
   LOG_FORMAT: "xml" is not one of json, text; for example LOG_FORMAT=text
+  AUTH_THROTTLE_REDIS_URL: must begin with redis://, rediss:// or unix://; for example AUTH_THROTTLE_REDIS_URL=redis://redis.example.org:6379
   HTTP_ADDR: "8080" must be host:port with a port from 0 to 65535; for example HTTP_ADDR=:8080`)
 }
 
@@ -36,7 +36,7 @@ func TestLoad_EveryVariableCanBeWrongAtOnce(t *testing.T) {
 	for variable, c := range variableCases(t) {
 		// With a template, search variables have no problem except that the template excludes them.
 		// A certificate without a key has no problem of its own.
-		if c.message != "" && !slices.Contains([]string{"LDAP_USER_DN_TEMPLATE", "LDAP_CERT_FILE", "HTTP_TLS_CERT_FILE"}, variable) {
+		if c.message != "" && !slices.Contains([]string{"LDAP_USER_DN_TEMPLATE", "LDAP_CERT_FILE", "HTTP_TLS_CERT_FILE", "AUTH_THROTTLE_REDIS_CERT_FILE"}, variable) {
 			environ = append(environ, variable+"="+c.bad)
 			want = append(want, variable)
 		}
@@ -141,5 +141,6 @@ func TestLoad_ReadsTheListenAddressAlone(t *testing.T) {
 	assert.Equal(t, ":8080", addr)
 	_, err = config.HTTPAddr([]string{"HTTP_ADDR=8080"})
 	assert.EqualError(t, err, "invalid configuration:\n"+
-		`  HTTP_ADDR: "8080" must be host:port with a port from 0 to 65535; for example HTTP_ADDR=:8080`)
+		`  AUTH_THROTTLE_REDIS_URL: must begin with redis://, rediss:// or unix://; for example AUTH_THROTTLE_REDIS_URL=redis://redis.example.org:6379
+  HTTP_ADDR: "8080" must be host:port with a port from 0 to 65535; for example HTTP_ADDR=:8080`)
 }

@@ -13,14 +13,6 @@ const logPrefix = "LOG_"
 // prefixes returns the prefixes of our variables.
 func prefixes() []string { return []string{"LDAP_", "AUTH_", "HTTP_", "ADMIN_", logPrefix} }
 
-// later lists variables of future versions. They are rejected, because a variable that is accepted
-// without an effect would mislead.
-func later() []string {
-	return []string{
-		"AUTH_THROTTLE_REDIS_URL",
-	}
-}
-
 // unknown reports variables that have one of our prefixes but are not ours. A variable is a problem
 // if it looks like a misspelling. It is also a problem if less would be protected without it than
 // the operator thinks. The others are warnings. Variables that other programs are known to set are
@@ -32,10 +24,6 @@ func unknown(given map[string]string, wrong *problems) (warnings []string) {
 		value := given[name]
 		ours := slices.ContainsFunc(prefixes(), func(p string) bool { return strings.HasPrefix(name, p) })
 		if !ours || value == "" || slices.Contains(known, name) || strings.HasPrefix(name, "HTTP_PROXY") || name == "HTTP_HOST" {
-			continue
-		}
-		if slices.Contains(later(), name) {
-			wrong.note(name, "", "is not supported by this version")
 			continue
 		}
 		likely, stops := meant(name, known), true

@@ -110,17 +110,6 @@ func TestUnknown_IgnoresVariablesOfOtherPrograms(t *testing.T) {
 	}
 }
 
-func TestUnknown_RejectsFutureVariables(t *testing.T) {
-	t.Parallel()
-	for _, variable := range []string{
-		"AUTH_THROTTLE_REDIS_URL",
-	} {
-		assert.Contains(t, config.Later(), variable)
-		assert.NotContains(t, config.Variables(), variable)
-		assert.Equal(t, variable+": is not supported by this version", problem(t, variable, minimal(variable+"=x")))
-	}
-}
-
 func TestUnknown_NamesWhatWasMeantInAWarning(t *testing.T) {
 	t.Parallel()
 	for given, meant := range map[string]string{

@@ -29,6 +29,7 @@ func (c *Config) validate(sources map[string]source, wrong *problems) {
 	between(wrong, "AUTH_THROTTLE_FAILURES", c.Auth.ThrottleFailures, 0, 1_000_000)
 	between(wrong, "AUTH_THROTTLE_ACCOUNT_FAILURES", c.Auth.ThrottleAccountFailures, 0, 1_000_000)
 	between(wrong, "AUTH_THROTTLE_CLIENT_FAILURES", c.Auth.ThrottleClientFailures, 0, 1_000_000)
+	c.Auth.validateRedis(sources, wrong)
 	address(wrong, "HTTP_ADDR", c.HTTP.Addr)
 	c.validateForward(wrong)
 	between(wrong, "HTTP_MAX_CONNS", c.HTTP.MaxConns, 16, 1_000_000)
@@ -144,6 +145,8 @@ func (c *Config) warn() {
 	if of, all := c.Auth.ThrottleFailures, c.Auth.ThrottleClientFailures; all > 0 && all < of {
 		c.Warnings = append(c.Warnings, "AUTH_THROTTLE_CLIENT_FAILURES: less than AUTH_THROTTLE_FAILURES, so failures of one account exhaust the client's budget for all accounts")
 	}
+	c.Warnings = append(c.Warnings, c.Auth.warnRedis()...)
+	c.Warnings = append(c.Warnings, LostAuthorities(redisCA, c.Auth.ThrottleRedisCAFile)...)
 	c.warnUniform()
 	for _, group := range l.RequiredGroups {
 		if _, err := ldapname.ParseDN(group); err != nil && strings.Contains(group, "=") && strings.Contains(group, ",") {

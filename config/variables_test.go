@@ -24,7 +24,8 @@ type variableCase struct {
 	message string // what is said of the bad value, after it; empty where no value is bad
 }
 
-// variableCases has every variable, but LDAP_BIND_PASSWORD for its own tests.
+// variableCases has every variable, but LDAP_BIND_PASSWORD and AUTH_THROTTLE_REDIS_URL, which have
+// tests of their own.
 func variableCases(t *testing.T) map[string]variableCase {
 	t.Helper()
 	ca := ldaptest.NewCA(t)
@@ -259,6 +260,24 @@ func variableCases(t *testing.T) map[string]variableCase {
 		"AUTH_THROTTLE_WINDOW": {
 			field: func(c *config.Config) any { return c.Auth.ThrottleWindow }, def: 5 * time.Minute, good: "1h", want: time.Hour, bad: "5", message: noUnit,
 		},
+		"AUTH_THROTTLE_REDIS_CA_FILE": {
+			field: func(c *config.Config) any { return c.Auth.ThrottleRedisCAFile }, def: "", good: ca.File(), want: ca.File(),
+			with: []string{"AUTH_THROTTLE_REDIS_URL=rediss://redis.example.org"},
+			bad:  cert.KeyFile, message: cert.KeyFile + " contains no usable PEM certificate",
+		},
+		"AUTH_THROTTLE_REDIS_CERT_FILE": {
+			field: func(c *config.Config) any { return c.Auth.ThrottleRedisCertFile }, def: "", good: cert.CertFile, want: cert.CertFile,
+			with: []string{"AUTH_THROTTLE_REDIS_URL=rediss://redis.example.org", "AUTH_THROTTLE_REDIS_KEY_FILE=" + cert.KeyFile},
+			bad:  ca.File(), message: ca.File() + " and " + cert.KeyFile + " must be a certificate and its private key: ",
+		},
+		"AUTH_THROTTLE_REDIS_KEY_FILE": {
+			field: func(c *config.Config) any { return c.Auth.ThrottleRedisKeyFile }, def: "", good: cert.KeyFile, want: cert.KeyFile,
+			with: []string{"AUTH_THROTTLE_REDIS_URL=rediss://redis.example.org", "AUTH_THROTTLE_REDIS_CERT_FILE=" + cert.CertFile},
+		},
+		"AUTH_THROTTLE_REDIS_PREFIX": {
+			field: func(c *config.Config) any { return c.Auth.ThrottleRedisPrefix }, def: "authsvc", good: "staging:1", want: "staging:1",
+			bad: "a{b}", message: `"a{b}" must be at most 64 letters, digits, `,
+		},
 		"HTTP_ADDR": {
 			field: func(c *config.Config) any { return c.HTTP.Addr }, def: ":8080", good: "[::1]:80", want: "[::1]:80",
 			bad: "8080", message: `"8080" must be host:port with a port from 0 to 65535`,
@@ -300,7 +319,7 @@ func TestVariables_HaveDefaultsAndExplainWrongValues(t *testing.T) {
 	t.Parallel()
 	cases := variableCases(t)
 	for _, variable := range config.Variables() {
-		if variable == "LDAP_BIND_PASSWORD" {
+		if variable == "LDAP_BIND_PASSWORD" || variable == "AUTH_THROTTLE_REDIS_URL" {
 			continue
 		}
 		t.Run(variable, func(t *testing.T) {

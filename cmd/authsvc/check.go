@@ -12,6 +12,7 @@ import (
 	"authsvc/config"
 	"authsvc/internal/app"
 	"authsvc/internal/doctor"
+	"authsvc/internal/sharedthrottle"
 
 	"golang.org/x/term"
 )
@@ -147,9 +148,18 @@ func (p *program) examination(cfg *config.Config) (doctor.Options, error) {
 		return doctor.Options{}, err
 	}
 	a := &cfg.Auth
+	var shared *sharedthrottle.Config
+	if len(a.Redis.Addrs) > 0 {
+		c, err := app.SharedThrottleConfig(cfg)
+		if err != nil {
+			return doctor.Options{}, err
+		}
+		shared = &c
+	}
 	return doctor.Options{
 		Pool: pool, Logins: logins, Warnings: slices.DeleteFunc(slices.Clone(cfg.Warnings), ofListener),
 		ClientFailures: a.ThrottleFailures, AccountFailures: a.ThrottleAccountFailures, Window: a.ThrottleWindow,
+		Shared: shared,
 	}, nil
 }
 

@@ -23,6 +23,8 @@ type Config struct {
 	// Forget drops what is remembered of a user's credentials, or if the name is empty, of
 	// everybody's; nil leaves it out.
 	Forget func(username string) (accounts int)
+	// Reset frees an account from the throttle; nil leaves it out.
+	Reset Reset
 	// Probes is how the requests of authsvc check arrived; nil leaves it out.
 	Probes *probe.Memory
 }
@@ -56,6 +58,9 @@ func New(s *api.Server, cfg Config) *Listener {
 	}
 	if cfg.Probes != nil {
 		l.Handle(probe.Path, showProbe(cfg.Probes), http.MethodGet)
+	}
+	if cfg.Reset != nil {
+		l.Handle(pathReset, resetThrottle(cfg.Reset), http.MethodPost)
 	}
 	l.profiler()
 	return l

@@ -17,6 +17,9 @@ func (a *App) newAdminServer() {
 	if a.throttle != nil {
 		c.Throttle = a.throttle.Stat
 	}
+	if a.shared != nil {
+		c.Shared = a.shared.Stat
+	}
 	if a.cfg.Auth.BasicCacheTTL > 0 {
 		c.Remembered, c.RememberedLimit = a.logins.Remembered, a.cfg.Auth.BasicCacheSize
 	}
@@ -24,9 +27,13 @@ func (a *App) newAdminServer() {
 		c.Settings = append(c.Settings, status.Setting{Variable: one.Name, Value: one.Value, Source: one.Source})
 	}
 	a.page = status.New(c)
-	l := admin.New(a.api, admin.Config{
+	serves := admin.Config{
 		Hosts: a.cfg.Admin.Hosts, Pprof: a.cfg.Admin.Pprof, Metrics: a.observers.metrics.Handler(), Forget: a.forget, Probes: &a.probes,
-	})
+	}
+	if a.throttle != nil {
+		serves.Reset = a.resetThrottle
+	}
+	l := admin.New(a.api, serves)
 	a.page.Mount(l)
 	a.admin.server = l.HTTPServer()
 	a.admin.server.ConnState = a.admin.ConnState

@@ -18,6 +18,7 @@ import (
 	"authsvc/internal/auth"
 	"authsvc/internal/connlimit"
 	"authsvc/internal/probe"
+	"authsvc/internal/sharedthrottle"
 	"authsvc/internal/status"
 	"authsvc/internal/systemd"
 	"authsvc/internal/throttle"
@@ -34,7 +35,8 @@ type App struct {
 	api       *api.Server
 	logins    *auth.Authenticator
 	reloader  *reloader
-	throttle  *throttle.Memory // nil without limits
+	throttle  *throttle.Memory         // nil without limits
+	shared    *sharedthrottle.Throttle // around throttle; nil if it is not shared
 	probes    probe.Memory
 	ready     *readiness   // nil if logins need nothing but a bind
 	page      *status.Page // nil if the admin listener is off
@@ -59,6 +61,8 @@ type Options struct {
 	Sockets Sockets
 	// Manager reports the service's state to the service manager. May be nil.
 	Manager *systemd.Notifier
+	// SharedPatience is how long the shared throttle waits for its server; 0 is the default.
+	SharedPatience time.Duration
 	// Dial opens the connections to the directory, as in [ldappool.Config]. May be nil.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -110,7 +114,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 	if err != nil {
 		return nil, err
 	}
-	if a.logins, err = a.authenticator(); err != nil {
+	if a.logins, err = a.authenticator(o.SharedPatience); err != nil {
 		return nil, err
 	}
 	a.newMainServer(files)
@@ -127,7 +131,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 
 // authenticator makes what decides logins, its throttle, and what the service waits for to be
 // ready.
-func (a *App) authenticator() (*auth.Authenticator, error) {
+func (a *App) authenticator(patience time.Duration) (*auth.Authenticator, error) {
 	c, err := LoginConfig(a.cfg)
 	if err != nil {
 		return nil, err
@@ -138,6 +142,13 @@ func (a *App) authenticator() (*auth.Authenticator, error) {
 	if a.throttle != nil { // a nil pointer in an interface is not nil
 		c.Throttle, c.ThrottleWait = a.throttle, a.cfg.Pool.MaxWait
 		a.observers.metrics.WatchThrottle(a.throttle.Stat)
+	}
+	if a.shared, err = newSharedThrottle(a.cfg, a.throttle, patience, a.log); err != nil {
+		return nil, err
+	}
+	if a.shared != nil {
+		c.Throttle = a.shared
+		a.observers.metrics.WatchSharedThrottle(a.shared.Stat)
 	}
 	authenticator, err := auth.New(c, a.pool, a.observers.logins)
 	if err == nil && !a.cfg.LDAP.BindOnly() {
@@ -153,7 +164,7 @@ func (a *App) newMainServer(files listenerFiles) {
 		Logger: a.log, Observer: a.observers.logins, TrustedProxies: a.cfg.HTTP.TrustedProxies,
 		Always200: a.cfg.Auth.Always200, AuthTimeout: longestLogin(a.cfg), Callers: files.callers,
 		Hosts: a.cfg.HTTP.Hosts, Forward: a.forwarding(),
-	}, a.observers.spans.Authenticator(a.logins), directoryHealth{a.pool, a.ready})
+	}, a.observers.spans.Authenticator(a.logins), a.health())
 	a.main.server = a.api.HTTPServer()
 	a.main.server.Handler = a.observers.spans.Handler(api.PathLogin, a.main.server.Handler)
 	a.main.server.ConnState = a.main.ConnState
@@ -173,6 +184,15 @@ func (a *App) newMainServer(files listenerFiles) {
 	}
 }
 
+// health is what the probes show.
+func (a *App) health() directoryHealth {
+	h := directoryHealth{pool: a.pool, ready: a.ready}
+	if a.shared != nil {
+		h.shared = a.shared.Stat
+	}
+	return h
+}
+
 // abandon closes what New had opened before it failed.
 func (a *App) abandon() {
 	for _, l := range []*connlimit.Listener{a.main.Listener, a.forward.Listener, a.admin.Listener} {
@@ -184,6 +204,11 @@ func (a *App) abandon() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = a.pool.Close(ctx) // New returns the error that matters
+	}
+	if a.shared != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = a.shared.Close(ctx) // nothing was counted
 	}
 	if a.observers != nil {
 		a.flush(context.Background())
@@ -241,6 +266,9 @@ func (a *App) announce() {
 	}
 	if callers != nil {
 		attrs = append(attrs, "callers_need", strings.Join(callers, " or "))
+	}
+	if redis := redisServer(a.cfg); len(redis.Addrs) > 0 {
+		attrs = append(attrs, "shared_throttle", redis.String())
 	}
 	if a.forward.Listener != nil {
 		attrs = append(attrs, "forward", a.forward.Addr().String())

@@ -8,6 +8,7 @@ import (
 
 	"authsvc/api"
 	"authsvc/internal/logsafe"
+	"authsvc/internal/throttle"
 	"authsvc/ldappool"
 )
 
@@ -111,6 +112,8 @@ func (r *readiness) look(ctx context.Context) {
 type directoryHealth struct {
 	pool  *ldappool.Pool
 	ready *readiness // may be nil
+	// shared is nil if the throttle is not shared.
+	shared func() throttle.SharedStat
 }
 
 func (h directoryHealth) Health() api.HealthStatus {
@@ -123,6 +126,13 @@ func (h directoryHealth) Health() api.HealthStatus {
 			server.LastError = logsafe.Printable(s.LastErr.Error(), logsafe.MaxShown)
 		}
 		out.Servers = append(out.Servers, server)
+	}
+	if h.shared != nil {
+		s := h.shared()
+		out.SharedThrottle = &api.SharedThrottleStatus{Address: s.Server, State: "down", Since: s.Since, LastError: s.Err}
+		if s.Up {
+			out.SharedThrottle.State = "up"
+		}
 	}
 	return out
 }

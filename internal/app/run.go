@@ -129,7 +129,10 @@ func (a *App) drain() error {
 	if e := a.pool.Close(ctx); e != nil {
 		err = errors.Join(err, fmt.Errorf("the pool did not drain in time: %w", e))
 	}
-	a.flush(ctx) // every login has ended
+	if a.shared != nil { // every login has ended
+		_ = a.shared.Close(ctx) // what its server was not told, the throttle counts as dropped
+	}
+	a.flush(ctx)
 	if a.admin.server != nil {
 		waiting, stop := context.WithTimeout(ctx, drainGrace)
 		defer stop()

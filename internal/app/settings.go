@@ -1,12 +1,14 @@
 package app
 
 import (
+	"log/slog"
 	"time"
 
 	"authsvc/config"
 	"authsvc/internal/auth"
 	"authsvc/internal/credcache"
 	"authsvc/internal/dialect"
+	"authsvc/internal/sharedthrottle"
 	"authsvc/internal/throttle"
 	"authsvc/ldappool"
 
@@ -78,6 +80,44 @@ func newThrottle(cfg *config.Config) (*throttle.Memory, error) {
 		Failures: a.ThrottleFailures, AccountFailures: a.ThrottleAccountFailures, ClientFailures: a.ThrottleClientFailures,
 		Window: a.ThrottleWindow, MaxWait: cfg.Pool.MaxWait,
 	})
+}
+
+// newSharedThrottle returns the throttle that several instances share, around the one of this
+// instance, or nil if cfg does not ask for it.
+func newSharedThrottle(cfg *config.Config, local *throttle.Memory, patience time.Duration, log *slog.Logger) (*sharedthrottle.Throttle, error) {
+	if len(cfg.Auth.Redis.Addrs) == 0 || local == nil {
+		return nil, nil
+	}
+	c, err := SharedThrottleConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	c.Patience, c.Log = patience, log
+	return sharedthrottle.New(local, c)
+}
+
+// SharedThrottleConfig returns the configuration of the shared throttle that cfg asks for, without
+// a log. It reads the certificates.
+func SharedThrottleConfig(cfg *config.Config) (sharedthrottle.Config, error) {
+	tls, err := cfg.Auth.RedisTLSConfig()
+	if err != nil {
+		return sharedthrottle.Config{}, err
+	}
+	server := redisServer(cfg)
+	server.TLS = tls
+	return sharedthrottle.Config{
+		Server: server, Prefix: cfg.Auth.ThrottleRedisPrefix, MaxWait: cfg.Pool.MaxWait, MaxAttempt: cfg.Auth.Timeout,
+	}, nil
+}
+
+// redisServer returns where the throttle is shared, without TLS.
+func redisServer(cfg *config.Config) sharedthrottle.Server {
+	r := &cfg.Auth.Redis
+	return sharedthrottle.Server{
+		Addrs: r.Addrs, Master: r.Master, Cluster: r.Cluster, DB: r.DB,
+		Username: r.Username, Password: r.Password.Reveal(),
+		SentinelUsername: r.SentinelUsername, SentinelPassword: r.SentinelPassword.Reveal(),
+	}
 }
 
 // LoginConfig returns the configuration of logins that cfg asks for, without a throttle.

@@ -58,10 +58,10 @@ func (l *login) reserve(ctx context.Context, account throttle.Account) (reserved
 	}
 	asked := time.Now()
 	defer func() { l.phases.Throttle += time.Since(asked) }()
-	wait := ctx
+	wait := throttle.ForOneLogin(ctx)
 	if l.cfg.ThrottleWait > 0 {
 		var cancel context.CancelFunc
-		wait, cancel = context.WithTimeout(ctx, l.cfg.ThrottleWait)
+		wait, cancel = context.WithTimeout(wait, l.cfg.ThrottleWait)
 		defer cancel()
 	}
 	accounts, n := l.accounts(account)

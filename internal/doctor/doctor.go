@@ -11,6 +11,7 @@ import (
 
 	"authsvc/internal/auth"
 	"authsvc/internal/dialect"
+	"authsvc/internal/sharedthrottle"
 	"authsvc/ldappool"
 )
 
@@ -22,6 +23,8 @@ type Options struct {
 	ClientFailures, AccountFailures int
 	Window                          time.Duration
 	Warnings                        []string // of the configuration
+	// Shared is where the throttle is shared; nil if it is not.
+	Shared *sharedthrottle.Config
 
 	User     string // the user whose login is explained; empty: none
 	Password string // tried once; empty: not tried
@@ -56,6 +59,9 @@ func Examine(ctx context.Context, o Options) error {
 	}
 	d.do("", "configuration", d.checkConfiguration)
 	d.do("", "file descriptors", d.checkDescriptors)
+	if d.Shared != nil {
+		d.do("", "shared throttle", func() finding { return d.checkShared(ctx) })
+	}
 	var servers []string
 	for _, url := range d.Pool.Servers {
 		servers = append(servers, d.resolve(ctx, url)...)

@@ -81,7 +81,11 @@ func (d *doctor) redactPasswords(text string) string {
 	if len(text) > maxShown {
 		text = strings.ToValidUTF8(text[:maxShown-len(ellipsis)], "") + ellipsis
 	}
-	for _, secret := range []string{d.Pool.BindPassword, d.Password} {
+	secrets := []string{d.Pool.BindPassword, d.Password}
+	if d.Shared != nil {
+		secrets = append(secrets, d.Shared.Server.Password, d.Shared.Server.SentinelPassword)
+	}
+	for _, secret := range secrets {
 		if redact.Tells(text, secret) {
 			return redact.Withheld + ": it contains a password"
 		}

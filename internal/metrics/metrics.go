@@ -146,6 +146,12 @@ func (m *Metrics) WatchPool(stat func() *ldappool.Stat) { m.pool.stat.Store(&sta
 // it is called.
 func (m *Metrics) WatchThrottle(stat func() throttle.Stat) { m.throttle.stat.Store(&stat) }
 
+// WatchSharedThrottle makes each scrape read the metrics of the shared throttle from stat. There
+// are none before it is called.
+func (m *Metrics) WatchSharedThrottle(stat func() throttle.SharedStat) {
+	m.throttle.shared.Store(&stat)
+}
+
 // WatchInbound makes each scrape read the metrics of callers' connections from stat. There are none
 // before it is called.
 func (m *Metrics) WatchInbound(stat func() connlimit.Stat) { m.inbound.stat.Store(&stat) }

@@ -10,9 +10,11 @@ import (
 
 // throttleCollector makes metrics of the throttle's snapshot at every scrape.
 type throttleCollector struct {
-	stat atomic.Pointer[func() throttle.Stat] // nil until there is a throttle
+	stat   atomic.Pointer[func() throttle.Stat]       // nil until there is a throttle
+	shared atomic.Pointer[func() throttle.SharedStat] // nil until it is shared
 
 	entries, waiting, forgotten, refused *prometheus.Desc
+	up, dropped                          *prometheus.Desc
 }
 
 func newThrottleCollector() *throttleCollector {
@@ -25,6 +27,10 @@ func newThrottleCollector() *throttleCollector {
 			"Counters that were discarded because there were too many; unknown accounts are charged with the discarded failures.", nil, nil),
 		refused: prometheus.NewDesc("authsvc_throttle_refused_total",
 			"Attempts that the throttle refused, by the limit that was exhausted or held by undecided attempts.", []string{"limit"}, nil),
+		up: prometheus.NewDesc("authsvc_throttle_shared_up",
+			"1 while the shared throttle's server is asked; 0 while this instance counts alone.", nil, nil),
+		dropped: prometheus.NewDesc("authsvc_throttle_shared_dropped_total",
+			"Results of attempts that the shared throttle's server was not told, because it was away.", nil, nil),
 	}
 }
 
@@ -34,10 +40,21 @@ func (c *throttleCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.waiting
 	ch <- c.forgotten
 	ch <- c.refused
+	ch <- c.up
+	ch <- c.dropped
 }
 
 // Collect takes one snapshot and sends the metrics of it.
 func (c *throttleCollector) Collect(ch chan<- prometheus.Metric) {
+	if read := c.shared.Load(); read != nil {
+		s := (*read)()
+		up := 0.0
+		if s.Up {
+			up = 1
+		}
+		gauge(ch, c.up, up)
+		ch <- prometheus.MustNewConstMetric(c.dropped, prometheus.CounterValue, float64(s.Dropped))
+	}
 	read := c.stat.Load()
 	if read == nil {
 		return

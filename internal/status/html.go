@@ -61,7 +61,7 @@ func summary(s snapshot) string {
 // symbol returns the shape of a state, which is shown next to its name.
 func symbol(state string) string {
 	switch state {
-	case "ok", "usable":
+	case "ok", "usable", "up":
 		return "●"
 	case "degraded", "suspect":
 		return "▲"

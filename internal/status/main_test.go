@@ -92,6 +92,9 @@ func (w *testService) config() Config {
 			defer w.mu.Unlock()
 			return w.faults
 		},
+		Shared: func() throttle.SharedStat {
+			return throttle.SharedStat{Server: "redis 192.0.2.9:6379", Since: time.Now(), Err: "connection refused", Dropped: 7}
+		},
 		Throttle: func() throttle.Stat {
 			return throttle.Stat{Entries: 5, Waiting: 1, Forgotten: 2, Refused: [4]uint64{throttle.AccountLimit: 3, throttle.ClientLimit: 4}}
 		},

@@ -26,6 +26,8 @@ type Config struct {
 	Faults func() []journal.Fault
 	// Throttle is nil if there is no throttle.
 	Throttle func() throttle.Stat
+	// Shared is nil if the throttle is not shared.
+	Shared func() throttle.SharedStat
 	// Remembered returns of how many names and clients the cache of credentials has accepted ones,
 	// and of how many only rejected ones. It is nil if there is no cache.
 	Remembered func() (accepted, rejected int)

@@ -57,7 +57,11 @@ func TestSnapshot_HasServersAndConnections(t *testing.T) {
 		require.Equal(t, 32, s.Pool.MaxConns)
 		require.Equal(t, []retired{{"peer_closed", 7}, {"ping_failed", 2}}, s.Retired)
 		require.Equal(t, []fault{{serverB, "dial", "connection refused", 3, began, began.Add(time.Minute), 30}}, s.Faults)
-		require.Equal(t, &throttleState{5, 1, 2, []refused{{"account", 3}, {"client", 4}}}, s.Throttle)
+		require.NotNil(t, s.Throttle.Shared)
+		s.Throttle.Shared.Since, s.Throttle.Shared.StateFor = time.Time{}, 0
+		require.Equal(t, &throttleState{5, 1, 2, []refused{{"account", 3}, {"client", 4}}, &shared{
+			Server: "redis 192.0.2.9:6379", State: "down", LastError: "connection refused", Dropped: 7,
+		}}, s.Throttle)
 		require.Equal(t, w.config().Settings, s.Configuration)
 	})
 }

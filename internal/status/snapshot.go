@@ -124,6 +124,17 @@ type throttleState struct {
 	Waiting   int       `json:"waiting"`
 	Forgotten uint64    `json:"forgotten"`
 	Refused   []refused `json:"refused"` // without limits that refused nothing
+	Shared    *shared   `json:"shared,omitempty"`
+}
+
+// shared is the server in which several instances count together.
+type shared struct {
+	Server    string    `json:"server"`
+	State     string    `json:"state"` // up or down
+	Since     time.Time `json:"since"`
+	StateFor  float64   `json:"state_seconds"`
+	LastError string    `json:"last_error,omitempty"`
+	Dropped   uint64    `json:"dropped"`
 }
 
 // refused are the attempts that a limit of the throttle refused.
@@ -193,7 +204,7 @@ func (p *Page) takeSnapshot(now time.Time) snapshot {
 	}
 	if p.cfg.Throttle != nil {
 		t := p.cfg.Throttle()
-		s.Throttle = &throttleState{t.Entries, t.Waiting, t.Forgotten, refusedBy(&t)}
+		s.Throttle = &throttleState{t.Entries, t.Waiting, t.Forgotten, refusedBy(&t), p.shared(now)}
 	}
 	s.Forward.Requests = p.forwarded()
 	if p.cfg.Remembered != nil {
@@ -225,6 +236,22 @@ func (p *Page) credentialsCache() *credentialsCache {
 		c.Stale += f.BySource[auth.FromStale]
 	}
 	return c
+}
+
+// shared returns the state of the shared throttle, or nil.
+func (p *Page) shared(now time.Time) *shared {
+	if p.cfg.Shared == nil {
+		return nil
+	}
+	s := p.cfg.Shared()
+	state := "down"
+	if s.Up {
+		state = "up"
+	}
+	return &shared{
+		logsafe.Printable(s.Server, logsafe.MaxShown), state, s.Since.UTC().Truncate(time.Second), seconds(now.Sub(s.Since)),
+		logsafe.Printable(s.Err, logsafe.MaxShown), s.Dropped,
+	}
 }
 
 // refusedBy returns the throttle's limits that refused attempts, with their counts.

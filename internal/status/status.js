@@ -176,6 +176,11 @@ function draw(s) {
   ]));
 }
 
+function shared(s) {
+  const why = s.last_error ? `: ${s.last_error}` : "";
+  return [`throttle: shared at ${s.server} (${s.state}${why}), results not told`, s.dropped];
+}
+
 function drawTotals(s) {
   fill("retired", s.retired.length === 0 ? [["none", n("0")]] : s.retired.map((r) => [words(r.reason), n(count(r.count))]));
   const totals = [
@@ -186,6 +191,7 @@ function drawTotals(s) {
     totals.push(
       ["throttle: counters in use", s.throttle.entries], ["throttle: waiting attempts", s.throttle.waiting],
       ["throttle: discarded counters", s.throttle.forgotten],
+      ...(s.throttle.shared ? [shared(s.throttle.shared)] : []),
       ...s.throttle.refused.map((r) => [`throttle: refused by limit ${words(r.limit)}`, r.count]),
     );
   }

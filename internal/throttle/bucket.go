@@ -10,6 +10,7 @@ import (
 type limit struct {
 	kind       Limit
 	name       string
+	failures   int
 	refundTime int64         // of one failure: the nanoseconds in which it is given back
 	burst      int64         // the largest debt
 	refused    atomic.Uint64 // attempts
@@ -21,7 +22,7 @@ func newLimit(of Limit, name string, failures int, window time.Duration) *limit 
 		return nil
 	}
 	cost := max(int64(window)/int64(failures), 1)
-	return &limit{kind: of, name: name, refundTime: cost, burst: cost * int64(failures)}
+	return &limit{kind: of, name: name, failures: failures, refundTime: cost, burst: cost * int64(failures)}
 }
 
 // refuse counts an attempt that the limit rejects, and returns its error.
@@ -39,6 +40,7 @@ func (l *limit) ofAccount() bool { return l.kind == AccountClientLimit || l.kind
 type bucket struct {
 	*limit
 	key        Account
+	home       Account    // whose it is, alone or from one client
 	until      int64      // when all failures are refunded: GCRA's theoretical arrival time
 	unanswered int64      // the same for unanswered attempts
 	refs       int32      // attempts that refer to the bucket; at 0 it is idle

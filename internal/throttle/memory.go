@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// DefaultEntries is the default of Config.Entries. One takes about 130 bytes in all, so that the
+// DefaultEntries is the default of Config.Entries. One takes about 150 bytes in all, so that the
 // whole stays below 40 MB.
 const DefaultEntries = 1 << 18
 
@@ -98,30 +98,24 @@ func New(cfg Config) (*Memory, error) {
 // clock.
 func (m *Memory) now() int64 { return int64(time.Since(m.began)) }
 
-// budget is one count that an attempt takes from, if it has a limit.
-type budget struct {
-	key Account
-	*limit
-}
-
-// budgets returns the counts that an attempt takes from, in this order, and the shard that keeps
-// them; nil if none of them has a limit.
-func (m *Memory) budgets(account Account, client string) ([2]budget, *shard) {
-	home := account
-	all := [2]budget{{account.byClient(client), m.limits[AccountClientLimit]}, {account, m.limits[AccountLimit]}}
+// budgets returns the counts that an attempt takes from, in this order, and the account that they
+// belong to. Those without a limit have none.
+func (m *Memory) budgets(account Account, client string) (all [2]Budget, home Account) {
+	home = account
+	all = [2]Budget{{account.byClient(client), m.limits[AccountClientLimit]}, {account, m.limits[AccountLimit]}}
 	if account == AnyAccount {
-		home = all[0].key
-		all = [2]budget{{home, m.limits[ClientLimit]}}
+		home = all[0].Key
+		all = [2]Budget{{home, m.limits[ClientLimit]}}
 		if site, ok := AnyAccount.bySite(client); ok {
 			home = site
-			all[1] = budget{site, m.limits[SiteLimit]}
+			all[1] = Budget{site, m.limits[SiteLimit]}
 		}
 	}
-	if all[0].limit == nil && all[1].limit == nil {
-		return all, nil
-	}
-	return all, m.shard(home)
+	return all, home
 }
+
+// limited reports whether one of the budgets has a limit.
+func limited(all [2]Budget) bool { return all[0].limit != nil || all[1].limit != nil }
 
 // unlimited is a reservation without a limit.
 type unlimited struct{}
@@ -165,10 +159,11 @@ func (a *attempt) timeLeft(now int64) (most time.Duration) {
 
 // Check implements Throttle. It costs two look-ups and never waits.
 func (m *Memory) Check(_ context.Context, account Account, client string) error {
-	budgets, s := m.budgets(account, client)
-	if s == nil {
+	budgets, home := m.budgets(account, client)
+	if !limited(budgets) {
 		return nil
 	}
+	s := m.shard(home)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := m.now()
@@ -177,9 +172,9 @@ func (m *Memory) Check(_ context.Context, account Account, client string) error 
 		if of.limit == nil {
 			continue
 		}
-		b := s.buckets[of.key]
+		b := s.buckets[of.Key]
 		if b == nil {
-			b = s.newBucket(of.key, of.limit, now)
+			b = s.newBucket(of, home, now)
 		}
 		if b.exhausted(now) && (worst == nil || b.timeLeft(now) > worst.timeLeft(now)) {
 			worst = b
@@ -193,10 +188,11 @@ func (m *Memory) Check(_ context.Context, account Account, client string) error 
 
 // Reserve implements Throttle. It waits at most Config.MaxWait, and not longer than ctx.
 func (m *Memory) Reserve(ctx context.Context, account Account, client string) (Reservation, error) {
-	budgets, s := m.budgets(account, client)
-	if s == nil {
+	budgets, home := m.budgets(account, client)
+	if !limited(budgets) {
 		return unlimited{}, nil
 	}
+	s := m.shard(home)
 	a := &attempt{memory: m, shard: s}
 	s.mu.Lock()
 	now := m.now()
@@ -204,7 +200,7 @@ func (m *Memory) Reserve(ctx context.Context, account Account, client string) (R
 	n := 0
 	for _, of := range budgets {
 		if of.limit != nil {
-			a.buckets[n] = s.lookup(of.key, of.limit, now)
+			a.buckets[n] = s.lookup(of, home, now)
 			n++
 		}
 	}
@@ -227,10 +223,11 @@ func (m *Memory) Reserve(ctx context.Context, account Account, client string) (R
 
 // Count implements Throttle.
 func (m *Memory) Count(_ context.Context, account Account, client string) {
-	budgets, s := m.budgets(account, client)
-	if s == nil {
+	budgets, home := m.budgets(account, client)
+	if !limited(budgets) {
 		return
 	}
+	s := m.shard(home)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := m.now()
@@ -239,7 +236,7 @@ func (m *Memory) Count(_ context.Context, account Account, client string) {
 		if of.limit == nil {
 			continue
 		}
-		b := s.lookup(of.key, of.limit, now)
+		b := s.lookup(of, home, now)
 		if !b.exhausted(now) {
 			b.recordFailure(now)
 		}
@@ -297,6 +294,24 @@ func (a *attempt) Settle(_ context.Context, v Verdict) {
 		}
 	}
 	s.release(a, now)
+}
+
+// Reset clears the failures and the unanswered attempts of an account, from everywhere and from all
+// clients, and reports whether there were any. Attempts under way keep their part of the budget. It
+// looks at all accounts of a shard. The debt that unknown accounts are charged with is not cleared.
+func (m *Memory) Reset(account Account) (found bool) {
+	s := m.shard(account)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := m.now()
+	for _, b := range s.buckets {
+		if b.home != account {
+			continue
+		}
+		found = found || b.expires() > now
+		s.reset(b, now)
+	}
+	return found
 }
 
 // Stat is a snapshot of a Memory.

@@ -20,11 +20,11 @@ type shard struct {
 }
 
 // lookup returns the bucket of a key, and makes it if needed. The attempt must unref it.
-func (s *shard) lookup(key Account, l *limit, now int64) *bucket {
-	b := s.buckets[key]
+func (s *shard) lookup(of Budget, home Account, now int64) *bucket {
+	b := s.buckets[of.Key]
 	if b == nil {
-		b = s.newBucket(key, l, now)
-		s.buckets[key] = b
+		b = s.newBucket(of, home, now)
+		s.buckets[of.Key] = b
 	} else if b.refs == 0 {
 		heap.Remove(&s.idle, int(b.heapIndex))
 	}
@@ -33,12 +33,12 @@ func (s *shard) lookup(key Account, l *limit, now int64) *bucket {
 }
 
 // newBucket returns the bucket of an unknown key, with the largest evicted debt.
-func (s *shard) newBucket(key Account, l *limit, now int64) *bucket {
-	b := &bucket{limit: l, key: key}
+func (s *shard) newBucket(of Budget, home Account, now int64) *bucket {
+	b := &bucket{limit: of.limit, key: of.Key, home: home}
 	if s.evictedUntil > now {
 		b.until = s.evictedUntil
 	}
-	if s.unansweredFloor > now && l.ofAccount() {
+	if s.unansweredFloor > now && of.ofAccount() {
 		b.unanswered = s.unansweredFloor
 	}
 	return b
@@ -75,6 +75,17 @@ func (s *shard) unref(b *bucket, now int64) {
 		s.evictedUntil, s.unansweredFloor = max(s.evictedUntil, least.until), max(s.unansweredFloor, least.unanswered)
 		s.forgotten++
 	}
+}
+
+// reset clears a bucket, drops it if it is idle, and serves the attempts that wait for it.
+func (s *shard) reset(b *bucket, now int64) {
+	b.until, b.unanswered = 0, 0
+	if b.refs > 0 {
+		s.serve(b, now)
+		return
+	}
+	heap.Remove(&s.idle, int(b.heapIndex))
+	delete(s.buckets, b.key)
 }
 
 // advance reserves an attempt's buckets in turn, until it has all of them, is rejected, or must

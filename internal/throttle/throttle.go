@@ -3,6 +3,7 @@ package throttle
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,8 +31,30 @@ type Reservation interface {
 	Settle(ctx context.Context, v Verdict)
 }
 
-// Throttle decides which attempts are allowed. [Memory] implements it; a throttle shared by several
-// instances would be another implementation.
+// ForOneLogin returns a context for all reservations of one login, so that a Throttle which asks a
+// server waits for that only once if it does not answer.
+func ForOneLogin(ctx context.Context) context.Context {
+	return context.WithValue(ctx, loginKey{}, new(atomic.Bool))
+}
+
+type loginKey struct{}
+
+// GiveUp records that the server of a shared Throttle does not answer in time. The other
+// reservations of the same login do not ask it.
+func GiveUp(ctx context.Context) {
+	if given, ok := ctx.Value(loginKey{}).(*atomic.Bool); ok {
+		given.Store(true)
+	}
+}
+
+// GaveUp reports whether GiveUp was called for the same login.
+func GaveUp(ctx context.Context) bool {
+	given, ok := ctx.Value(loginKey{}).(*atomic.Bool)
+	return ok && given.Load()
+}
+
+// Throttle decides which attempts are allowed. [Memory] implements it. Package sharedthrottle has
+// one that several instances share.
 type Throttle interface {
 	// Check reports whether an attempt would be rejected now, regardless of those under way. It
 	// reserves nothing. The error is a *Refusal.
@@ -63,6 +86,15 @@ const (
 // String returns the limit's name in metrics and on the status page.
 func (l Limit) String() string {
 	return [...]string{"account_client", "account", "client", "client_site"}[l]
+}
+
+// SharedStat is a snapshot of what several instances share.
+type SharedStat struct {
+	Server  string // addresses, without a password
+	Up      bool   // the server is asked; otherwise this instance counts alone
+	Since   time.Time
+	Err     string // why the server is not asked
+	Dropped uint64 // results that the server was not told, since the start
 }
 
 // Refusal is the error of an attempt that is not allowed now.
