@@ -141,6 +141,5 @@ func TestLoad_ReadsTheListenAddressAlone(t *testing.T) {
 	assert.Equal(t, ":8080", addr)
 	_, err = config.HTTPAddr([]string{"HTTP_ADDR=8080"})
 	assert.EqualError(t, err, "invalid configuration:\n"+
-		`  AUTH_THROTTLE_REDIS_URL: must begin with redis://, rediss:// or unix://; for example AUTH_THROTTLE_REDIS_URL=redis://redis.example.org:6379
-  HTTP_ADDR: "8080" must be host:port with a port from 0 to 65535; for example HTTP_ADDR=:8080`)
+		`  HTTP_ADDR: "8080" must be host:port with a port from 0 to 65535; for example HTTP_ADDR=:8080`)
 }
