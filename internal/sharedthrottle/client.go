@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -167,7 +168,7 @@ func describe(err error) error {
 		return fmt.Errorf("the server is full (maxmemory): %w", err)
 	case redis.IsReadOnlyError(err):
 		return fmt.Errorf("the server is a read-only replica: %w", err)
-	case redis.IsPermissionError(err):
+	case lacksRight(err):
 		return fmt.Errorf("the user lacks a right, see docs/shared-throttle.md: %w", err)
 	case redis.IsAuthError(err):
 		return fmt.Errorf("the server refuses the password: %w", err)
@@ -175,6 +176,12 @@ func describe(err error) error {
 		return fmt.Errorf("no answer in time: %w", err)
 	}
 	return err
+}
+
+// lacksRight reports whether the user may not do what was asked. Where a script may not, Redis 7.0
+// gives no code, and does not say which command it is.
+func lacksRight(err error) bool {
+	return redis.IsPermissionError(err) || strings.Contains(err.Error(), "The user executing the script can't")
 }
 
 // isTimeout reports whether the server has not answered in time.
