@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"authsvc/internal/ldaptest"
+	"authsvc/internal/redistest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -70,7 +71,7 @@ func TestQueries_OfDashboardAndRulesGiveResults(t *testing.T) {
 	cert := slapd.CA().Issue(t, ldaptest.CertConfig{Client: true})
 	f := startFrontageTo(t, slapd, "LDAP_URL="+slapd.TLSURL()+",ldap://127.0.0.1:1", "LDAP_CA_FILE="+slapd.CA().File(),
 		"LDAP_CERT_FILE="+cert.CertFile, "LDAP_KEY_FILE="+cert.KeyFile,
-		"AUTH_THROTTLE_FAILURES=10", "LDAP_POOL_HEALTH_CHECK_INTERVAL=1s")
+		"AUTH_THROTTLE_FAILURES=10", "AUTH_THROTTLE_REDIS_URL=redis://"+redistest.Start(t).Addr, "LDAP_POOL_HEALTH_CHECK_INTERVAL=1s")
 	prom := startPrometheus(t, f.p.admin)
 	c := f.client(f.ca)
 	queries := dashboardQueries(t)
