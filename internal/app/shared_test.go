@@ -16,10 +16,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// limited are the limits of the throttle with its counts at a server.
+// limited are the limits of the throttle with its counts at a server. Attempts that are undecided
+// for half of the wait no longer count in full, so it is longer than a busy machine may take.
 func limited(s *redistest.Server) []string {
 	return []string{
-		"AUTH_THROTTLE_FAILURES=10", "AUTH_THROTTLE_ACCOUNT_FAILURES=100", "AUTH_THROTTLE_WINDOW=1h",
+		"AUTH_THROTTLE_FAILURES=10", "AUTH_THROTTLE_ACCOUNT_FAILURES=100", "AUTH_THROTTLE_WINDOW=1h", "AUTH_TIMEOUT=30s", "LDAP_POOL_MAX_WAIT=15s",
 		"AUTH_THROTTLE_REDIS_URL=redis://:" + redisPassword + "@" + s.Addr,
 	}
 }

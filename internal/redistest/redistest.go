@@ -4,6 +4,7 @@ package redistest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -82,7 +83,7 @@ func (s *Server) Up() {
 	if s.sentinel {
 		args = []string{filepath.Join(s.Dir, "sentinel.conf"), "--sentinel"}
 	}
-	cmd := exec.Command("redis-server", append(args, s.args...)...) //nolint:gosec // the tests' own
+	cmd := exec.CommandContext(context.Background(), "redis-server", append(args, s.args...)...) //nolint:gosec // the tests' own
 	cmd.Stdout, cmd.Stderr = s.log, s.log
 	if err := cmd.Start(); err != nil {
 		s.tb.Fatalf("start redis-server: %v", err)
@@ -148,7 +149,7 @@ func (s *Server) Run(command ...string) string {
 
 // Try is Run, and returns the error.
 func (s *Server) Try(command ...string) (string, error) {
-	out, err := exec.Command("redis-cli", append(append([]string{}, s.cli...), command...)...).CombinedOutput() //nolint:gosec // the tests' own
+	out, err := exec.CommandContext(context.Background(), "redis-cli", append(append([]string{}, s.cli...), command...)...).CombinedOutput() //nolint:gosec // the tests' own
 	return strings.TrimSpace(string(out)), err
 }
 
@@ -171,7 +172,7 @@ func StartSentinels(tb testing.TB) *Sentinels {
 		w.sentinel = true
 		_, own, _ := net.SplitHostPort(w.Addr)
 		conf := fmt.Sprintf("bind %s\nport %s\ndir %s\nsentinel monitor main %s %s 2\nsentinel down-after-milliseconds main 400\n"+
-			"sentinel failover-timeout main 3000\n", host, own, w.Dir, host, port)
+			"sentinel failover-timeout main 1000\n", host, own, w.Dir, host, port)
 		if err := os.WriteFile(filepath.Join(w.Dir, "sentinel.conf"), []byte(conf), 0o600); err != nil {
 			tb.Fatal(err)
 		}
@@ -207,7 +208,7 @@ func StartCluster(tb testing.TB) *Cluster {
 		c.Nodes = append(c.Nodes, n)
 		create = append(create, n.Addr)
 	}
-	if out, err := exec.Command("redis-cli", append(create, "--cluster-replicas", "1", "--cluster-yes")...).CombinedOutput(); err != nil { //nolint:gosec // the tests' own
+	if out, err := exec.CommandContext(context.Background(), "redis-cli", append(create, "--cluster-replicas", "1", "--cluster-yes")...).CombinedOutput(); err != nil { //nolint:gosec // the tests' own
 		tb.Fatalf("redis-cli --cluster create: %v: %s", err, out)
 	}
 	ldaptest.Eventually(tb, "all nodes serve the Cluster, and all replicas follow", func() bool {

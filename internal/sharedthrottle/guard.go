@@ -62,7 +62,7 @@ func (g *guard) Read(b []byte) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if wrong := g.examine(b[:n]); wrong != nil {
-		_ = g.Conn.Close() // nothing more is read from it
+		_ = g.Close() // nothing more is read from it
 		return 0, wrong
 	}
 	return n, err

@@ -25,9 +25,10 @@ var (
 
 const client0 = "192.0.2.1"
 
-// usual is the service's default, with a shorter wait.
+// usual is the service's default, with a longer wait: attempts that are undecided for half of it no
+// longer count in full, and the machine may be busy.
 func usual() throttle.Config {
-	return throttle.Config{Failures: 10, AccountFailures: 100, Window: 5 * time.Minute, MaxWait: time.Second}
+	return throttle.Config{Failures: 10, AccountFailures: 100, Window: 5 * time.Minute, MaxWait: patient}
 }
 
 // logBuffer keeps a log.

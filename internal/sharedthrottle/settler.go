@@ -2,7 +2,6 @@ package sharedthrottle
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -33,7 +32,6 @@ type settler struct {
 	queue   chan result
 	stop    chan struct{} // closed when no result follows
 	dropped atomic.Uint64
-	working sync.WaitGroup
 }
 
 func newSettler(c *client, b *breaker, keep time.Duration) *settler {

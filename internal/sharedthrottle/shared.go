@@ -171,11 +171,11 @@ func (r *reservation) reserve(ctx context.Context, last time.Time) *throttle.Ref
 	for pause := firstPause; t.breaker.asks() && !throttle.GaveUp(ctx); pause = min(2*pause, maxPause) {
 		a, err := r.ask(ctx)
 		switch {
-		case err != nil && ctx.Err() != nil:
-			return nil // too little time was left to know anything
 		case err != nil:
-			throttle.GiveUp(ctx)
-			t.breaker.fault(err)
+			if ctx.Err() == nil { // else too little time was left to know anything
+				throttle.GiveUp(ctx)
+				t.breaker.fault(err)
+			}
 			return nil
 		case a.code == exhausted:
 			left := time.Duration(a.left) * time.Microsecond
@@ -184,7 +184,7 @@ func (r *reservation) reserve(ctx context.Context, last time.Time) *throttle.Ref
 			return b.Refuse(left, true)
 		case a.code != busy:
 			return nil
-		case !sleep(ctx, min(pause/2+mathrand.N(pause/2), time.Until(last))):
+		case !sleep(ctx, min(pause/2+mathrand.N(pause/2), time.Until(last))): //nolint:gosec // a pause is no secret
 			return r.of.budgets[a.budget].Refuse(0, false)
 		}
 	}
