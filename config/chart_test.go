@@ -46,9 +46,6 @@ func TestChart_ValuesHaveEverySetting(t *testing.T) {
 		assert.Equal(t, in == "files", files[name] != nil, "%s belongs into %s of the chart's values.schema.json", name, in)
 	}
 
-	// The chart is ready for these.
-	variables = append(variables, "AUTH_THROTTLE_REDIS_PREFIX", "AUTH_THROTTLE_REDIS_URL", "AUTH_THROTTLE_REDIS_CA_FILE",
-		"AUTH_THROTTLE_REDIS_CERT_FILE", "AUTH_THROTTLE_REDIS_KEY_FILE")
 	for name := range settings {
 		assert.Contains(t, variables, name, "the chart's settings have it")
 	}
