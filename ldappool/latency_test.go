@@ -38,9 +38,9 @@ func loginTime(t *testing.T, p *Pool) time.Duration {
 // A login needs a search and a bind, each after a check or a dial. A dial needs two answers.
 func TestLatency_SlowDirectoryServesEveryLogin(t *testing.T) {
 	t.Parallel()
-	for _, latency := range []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, 600 * time.Millisecond, 900 * time.Millisecond} {
+	for _, latency := range []time.Duration{300 * time.Millisecond, 600 * time.Millisecond, 900 * time.Millisecond} {
 		for _, names := range [][]string{{"one"}, {"one", "two"}} {
-			for _, pause := range []time.Duration{50 * time.Millisecond, 1100 * time.Millisecond, 20 * time.Second, 10 * time.Minute} {
+			for _, pause := range []time.Duration{50 * time.Millisecond, 1100 * time.Millisecond, 10 * time.Minute} {
 				t.Run(fmt.Sprintf("%v of %d servers, a login every %v", latency, len(names), pause), func(t *testing.T) {
 					t.Parallel()
 					synctest.Test(t, func(t *testing.T) {
@@ -53,7 +53,7 @@ func TestLatency_SlowDirectoryServesEveryLogin(t *testing.T) {
 						var seen changes
 						p := m.start(t, probing, sizes(8, 2), seen.trace)
 						time.Sleep(10 * time.Second)
-						for range 10 {
+						for range 5 {
 							require.LessOrEqual(t, loginTime(t, p), 6*latency)
 							time.Sleep(pause)
 						}
@@ -85,7 +85,7 @@ func TestLatency_DirectoryThatBecomesSlowServesEveryLogin(t *testing.T) {
 						time.Sleep(2 * time.Second)
 					}
 					by.Store(int64(latency))
-					for i := range 20 {
+					for i := range 10 {
 						took := loginTime(t, p)
 						if i > 1 {
 							require.LessOrEqual(t, took, 6*latency)
