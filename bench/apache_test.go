@@ -82,12 +82,5 @@ func startApacheWith(b *testing.B, directory, ca, caches string) *child {
 	text := fmt.Sprintf(apacheConf, addr, dir, trusted, directory, ldaptest.PeopleDN, ldaptest.ServiceDN, ldaptest.ServicePassword, caches)
 	require.NoError(b, os.WriteFile(conf, []byte(text), 0o600))
 	cmd := exec.Command("/usr/sbin/apache2", "-f", conf, "-D", "FOREGROUND")
-	cmd.Stderr = os.Stderr
-	require.NoError(b, cmd.Start(), "apache2 is not installed: scripts/install-test-deps apache2")
-	b.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-	})
-	listens(b, "Apache", addr)
-	return &child{Cmd: cmd, addr: addr}
+	return startPackaged(b, "apache2", cmd, addr, syscall.SIGTERM)
 }

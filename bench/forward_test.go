@@ -118,19 +118,19 @@ func startNginx(b *testing.B, authsvc string) *child {
 		require.NoError(b, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
 	}
 	cmd := exec.Command("nginx", "-e", "stderr", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"))
-	cmd.Stderr = os.Stderr
-	require.NoError(b, cmd.Start(), "nginx is not installed: scripts/install-test-deps nginx")
-	b.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGQUIT)
-		_ = cmd.Wait()
-	})
-	listens(b, "nginx", addr)
-	return &child{Cmd: cmd, addr: addr}
+	return startPackaged(b, "nginx", cmd, addr, syscall.SIGQUIT)
 }
 
-// listens waits until a server accepts connections.
-func listens(b *testing.B, name, addr string) {
+// startPackaged runs a server of a Debian package until the benchmark ends, and waits until it
+// accepts connections.
+func startPackaged(b *testing.B, name string, cmd *exec.Cmd, addr string, stop os.Signal) *child {
 	b.Helper()
+	cmd.Stderr = os.Stderr
+	require.NoError(b, cmd.Start(), "%s is not installed: scripts/install-test-deps %[1]s", name)
+	b.Cleanup(func() {
+		_ = cmd.Process.Signal(stop)
+		_ = cmd.Wait()
+	})
 	ldaptest.Eventually(b, name+" listens", func() bool {
 		c, err := net.Dial("tcp", addr)
 		if err == nil {
@@ -138,6 +138,7 @@ func listens(b *testing.B, name, addr string) {
 		}
 		return err == nil
 	})
+	return &child{Cmd: cmd, addr: addr}
 }
 
 // overBasic sends GET requests with HTTP Basic credentials on one kept connection.

@@ -2,18 +2,16 @@ package deploy_test
 
 import (
 	"bytes"
-	"flag"
 	"net/netip"
 	"net/url"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"authsvc/internal/doctor"
 	"authsvc/internal/ldaptest"
+	"authsvc/internal/sampletest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -89,7 +87,7 @@ func TestCheckForward_FindsNothingWrongWithTheRecipes(t *testing.T) {
 		}
 		assert.Contains(t, c.text, "no check failed")
 		if p.name == "nginx" {
-			documented(t, "forward recipe", c.output("authsvc check -forward http://127.0.0.1:8000/ -user user1 -password-stdin "+
+			samples.Compare(t, "forward recipe", c.output("authsvc check -forward http://127.0.0.1:8000/ -user user1 -password-stdin "+
 				"-echo http://127.0.0.1:8000/echo -denied http://127.0.0.1:8000/admin/"))
 		}
 	})
@@ -203,7 +201,7 @@ func TestCheckForward_FindsWhatIsWrong(t *testing.T) {
 		if slices.Contains(rows, "") {
 			return // -run has chosen some, or one has failed
 		}
-		documented(t, "forward", "| what is wrong | the last lines |\n|---|---|\n"+strings.Join(rows, ""))
+		samples.Compare(t, "forward", "| what is wrong | the last lines |\n|---|---|\n"+strings.Join(rows, ""))
 	})
 	for i, c := range all {
 		t.Run(c.name, func(t *testing.T) {
@@ -228,34 +226,7 @@ func TestCheckForward_FindsWhatIsWrong(t *testing.T) {
 	}
 }
 
-// update makes the tests write the doctor's output into its document instead of comparing the two.
-var update = flag.Bool("update", false, "rewrite the outputs of authsvc check -forward in docs/doctor-samples.md")
-
-// writing is locked while a test reads or writes the document.
-var writing sync.Mutex
-
-// documented compares a part of docs/doctor-samples.md with the doctor's output, or rewrites it.
-func documented(t *testing.T, part, text string) {
-	t.Helper()
-	const document = "../docs/doctor-samples.md"
-	if t.Failed() {
-		return // the output may be wrong
-	}
-	writing.Lock()
-	defer writing.Unlock()
-	data, err := os.ReadFile(document)
-	require.NoError(t, err)
-	begin, end := "<!-- "+part+": written by go test ./deploy -run Check -update -->\n", "<!-- end of "+part+" -->"
-	before, after, found := strings.Cut(string(data), begin)
-	require.True(t, found, "docs/doctor-samples.md has no part %q", part)
-	was, after, found := strings.Cut(after, end)
-	require.True(t, found, "docs/doctor-samples.md: no end of %q", part)
-	if !*update {
-		assert.Equal(t, was, text, "docs/doctor-samples.md tells of something else: look at the difference, and rewrite it with -update")
-		return
-	}
-	require.NoError(t, os.WriteFile(document, []byte(before+begin+text+end+after), 0o600)) //nolint:gosec // the document itself
-}
+var samples = sampletest.Document{File: "../docs/doctor-samples.md", Command: "./deploy -run Check -update"}
 
 // row returns a line of the document's table: the last lines of the output.
 func (c *checked) row(what string) string {

@@ -45,14 +45,6 @@ func eachProxy(t *testing.T, test func(t *testing.T, p product)) {
 	each(t, slices.DeleteFunc(products(t), func(p product) bool { return p.emulated }), test)
 }
 
-// onlyDebian leaves a test out that needs none of the proxies that are built.
-func onlyDebian(t *testing.T) {
-	t.Helper()
-	if *built != "" {
-		t.Skip("it needs no proxy of " + *built)
-	}
-}
-
 func each(t *testing.T, all []product, test func(t *testing.T, p product)) {
 	t.Helper()
 	for _, p := range all {
@@ -457,7 +449,6 @@ func TestForward_WebSocket(t *testing.T) {
 
 func TestForward_HAProxyDeniesWhatAFailingScriptHasNotDecided(t *testing.T) {
 	t.Parallel()
-	onlyDebian(t)
 	directory := ldaptest.NewServer(t, nil)
 	authsvc := startAuthsvc(t, directory.URL())
 	haproxy := product{start: func(t *testing.T, a addresses) {
@@ -476,7 +467,6 @@ var guideLocations = regexp.MustCompile(`(?m)^    location .*\n(?:    .*\n)+`)
 
 func TestForward_LocationsOfTheGuide(t *testing.T) {
 	t.Parallel()
-	onlyDebian(t)
 	guide, err := os.ReadFile("../docs/forward-auth.md")
 	require.NoError(t, err)
 	locations := guideLocations.FindAllString(string(guide), -1)

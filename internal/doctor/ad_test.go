@@ -53,10 +53,10 @@ func TestDoctor_AtActiveDirectory(t *testing.T) { //nolint:tparallel // the grou
 			})
 		}
 	})
-	documented(t, "active-directory", tableHead+strings.Join(rows, ""))
+	samples.Compare(t, "active-directory", tableHead+strings.Join(rows, ""))
 	steps := atSamba(s.TLSURL(), withThrottle(2, 4), withPassword(`AD\member`, "member-secret"))(t)
 	require.True(t, reportOf(steps).OK)
-	documented(t, "active-directory-well", output(t, `authsvc check -user 'AD\member' -password-stdin`, steps))
+	samples.Compare(t, "active-directory-well", output(t, `authsvc check -user 'AD\member' -password-stdin`, steps))
 }
 
 // lockOverTLS tries wrong passwords until the account is locked. It uses TLS, because Samba accepts

@@ -49,7 +49,7 @@ func TestDoctor_FindsAHealthySetupHealthy(t *testing.T) { //nolint:tparallel // 
 		}
 	})
 	steps := examine(t, all(user0, withTLS(config.LDAP{CAFile: s.CA().File(), TLSServerName: "localhost"}), startTLS), s.URL())
-	documented(t, "openldap-well", output(t, "authsvc check -user user0 -password-stdin", steps))
+	samples.Compare(t, "openldap-well", output(t, "authsvc check -user user0 -password-stdin", steps))
 }
 
 // TestDoctor_SkipsWhatTheDirectoryHides expects a skipped step for an unknown fact, or a

@@ -3,49 +3,17 @@ package doctor_test
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
-	"os"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 
 	"authsvc/internal/doctor"
+	"authsvc/internal/sampletest"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// update makes the tests write the doctor's output into its document instead of comparing the two.
-var update = flag.Bool("update", false, "rewrite the doctor's outputs in docs/doctor-samples.md")
-
-const doctorDocument = "../../docs/doctor-samples.md"
-
-// writing is locked while a test reads or writes the document.
-var writing sync.Mutex
-
-// documented compares the named part of the doctor's document with the doctor's output, or rewrites
-// that part.
-func documented(t *testing.T, part, text string) {
-	t.Helper()
-	if t.Failed() {
-		return // the output may be wrong
-	}
-	writing.Lock()
-	defer writing.Unlock()
-	data, err := os.ReadFile(doctorDocument)
-	require.NoError(t, err)
-	begin, end := "<!-- "+part+": written by go test ./internal/doctor -update -->\n", "<!-- end of "+part+" -->"
-	before, after, found := strings.Cut(string(data), begin)
-	require.True(t, found, "docs/doctor-samples.md has no part %q", part)
-	was, after, found := strings.Cut(after, end)
-	require.True(t, found, "docs/doctor-samples.md: no end of %q", part)
-	if !*update {
-		assert.Equal(t, was, text, "docs/doctor-samples.md tells of something else: look at the difference, and rewrite it with -update")
-		return
-	}
-	require.NoError(t, os.WriteFile(doctorDocument, []byte(before+begin+text+end+after), 0o600)) //nolint:gosec // the document itself
-}
+var samples = sampletest.Document{File: "../../docs/doctor-samples.md", Command: "./internal/doctor -update"}
 
 const tableHead = "| what is wrong | the last lines |\n|---|---|\n"
 

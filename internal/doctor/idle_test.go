@@ -41,7 +41,7 @@ func TestDoctor_MeasuresIdleLimits(t *testing.T) {
 			assert.Equal(t, doctor.Warn, step.Mark)
 			assert.Contains(t, step.Remedy, "set LDAP_POOL_MAX_IDLE_TIME=3.2s; or leave it: the pool detects")
 		}
-		documented(t, "idle", idleOutput(t, steps, progress, cuts.URL(), between.URL()))
+		samples.Compare(t, "idle", idleOutput(t, steps, progress, cuts.URL(), between.URL()))
 	})
 	t.Run("by one of two servers", func(t *testing.T) {
 		t.Parallel()

@@ -137,9 +137,9 @@ func TestDoctor_NamesCauseAndRemedy(t *testing.T) { //nolint:tparallel // the gr
 			})
 		}
 	})
-	documented(t, "openldap", tableHead+strings.Join(rows, ""))
+	samples.Compare(t, "openldap", tableHead+strings.Join(rows, ""))
 	i := slices.IndexFunc(ills, func(c illness) bool { return c.what == "the base DN does not exist" })
-	documented(t, "openldap-ill", output(t, "authsvc check", ills[i].look(t)))
+	samples.Compare(t, "openldap-ill", output(t, "authsvc check", ills[i].look(t)))
 }
 
 // told runs the doctor on what is wrong, and gives its row of the table in the document.

@@ -96,7 +96,7 @@ func TestDoctor_NamesWhatIsWrongWithTLS(t *testing.T) { //nolint:tparallel // th
 			})
 		}
 	})
-	documented(t, "tls", tableHead+strings.Join(rows, ""))
+	samples.Compare(t, "tls", tableHead+strings.Join(rows, ""))
 }
 
 func startTLS(o *doctor.Options) { o.Pool.StartTLS = true }

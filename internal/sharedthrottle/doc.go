@@ -1,5 +1,5 @@
-// Package sharedthrottle is the throttle of several instances that count together, in a Redis or
-// Valkey server, a group of them behind Sentinel, or a Cluster.
+// Package sharedthrottle is the throttle of several instances that count together, in a Redis
+// server, a group of them behind Sentinel, or a Cluster.
 //
 // A [Throttle] wraps a [throttle.Memory], which decides first, and then asks the server once. So an
 // attempt needs a part of the budget of this instance and a part of the budget that all share.

@@ -9,11 +9,17 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+//go:embed common.lua
+var commonPart string
+
 //go:embed reserve.lua
-var reserveSource string
+var reservePart string
 
 //go:embed settle.lua
-var settleSource string
+var settlePart string
+
+// The sources of the scripts.
+var reserveSource, settleSource = commonPart + reservePart, commonPart + settlePart
 
 // scripts are what the server runs.
 type scripts struct{ reserve, settle *redis.Script }

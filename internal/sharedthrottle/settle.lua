@@ -6,18 +6,6 @@
 --       then for each budget: whose it is, the refund time of one failure, the refund time of all,
 --       the limit: account_client, account, client or client_site
 -- Returns now
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-
-local function int(n) return string.format('%.0f', n) end
-
--- debt is the time until everything is refunded, at most of two whole budgets: see reserve.lua.
-local function debt(key, who, burst)
-	local refunded = redis.call('ZSCORE', key, who)
-	if not refunded then return 0 end
-	return math.max(0, math.min(refunded - now, 2 * burst))
-end
-
 -- charge adds one attempt, up to a number of whole budgets.
 local function charge(key, who, cost, burst, budgets)
 	local owed = math.min(debt(key, who, burst) + cost, budgets * burst)
