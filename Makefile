@@ -7,6 +7,9 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 BUILD_FLAGS := -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
 
+# The race detector makes the tests take twice as long: RACE= leaves it out.
+RACE ?= -race
+
 # How long make fuzz gives each target, how often make bench runs each benchmark, and which.
 FUZZTIME ?= 20s
 BENCHCOUNT ?= 1
@@ -39,7 +42,7 @@ demo: build ## Run the service on an embedded directory with sample users
 .PHONY: test
 test: ## Run all tests with the race detector; as root on Debian installs what they need
 	scripts/install-test-deps
-	go test -race -timeout 20m ./...
+	go test $(RACE) -timeout 20m ./...
 
 .PHONY: test-proxies
 test-proxies: ## Build Caddy and Traefik from source, minutes the first time, and run the tests of forward authentication
@@ -48,7 +51,7 @@ test-proxies: ## Build Caddy and Traefik from source, minutes the first time, an
 	go test -count 1 -run '^TestForward_' ./deploy -proxies '$(CURDIR)/bin/proxies'
 
 .PHONY: test-fresh
-test-fresh: ## Run make test from a clean clone in a container that has only Go, git and make
+test-fresh: ## Run make test, without the race detector, from a clean clone in a container of Go, git and make
 	scripts/test-fresh
 
 .PHONY: test-compose
