@@ -43,6 +43,19 @@ const (
 	ServiceBindNever
 )
 
+// BindMethod says how the service identity binds.
+type BindMethod uint8
+
+// The methods.
+const (
+	// BindSimple: with BindDN and BindPassword.
+	BindSimple BindMethod = iota
+	// BindExternal: by the SASL mechanism EXTERNAL (RFC 4513 section 5.2.3), without a password.
+	// The directory takes the identity of the client certificate in Config.TLS or, on a Unix
+	// socket, of this process.
+	BindExternal
+)
+
 // Policy says to which of several usable servers connections are made.
 type Policy uint8
 
@@ -99,8 +112,10 @@ type Config struct {
 	// number of the authority that it concerns.
 	Authorities []*x509.Certificate
 
-	// BindDN and BindPassword are the service identity that searches. Both empty: searches are
-	// anonymous.
+	// BindMethod is how the service identity binds, which searches.
+	BindMethod BindMethod
+	// BindDN and BindPassword are the service identity of BindSimple. Both empty: searches are
+	// anonymous. BindExternal has neither.
 	BindDN, BindPassword string
 	// BindOnly says that Search is not called: no connection is kept for it, and probes do not use
 	// the service identity.
@@ -150,6 +165,16 @@ type Config struct {
 
 	// Trace holds hooks for what happens.
 	Trace Trace
+}
+
+// HasIdentity reports whether there is a service identity: otherwise searches are anonymous.
+func (c *Config) HasIdentity() bool { return c.BindMethod == BindExternal || c.BindDN != "" }
+
+// hasIdentityOf reports whether the service identity is that of other. Another TLS configuration may
+// have another client certificate, which is the identity of BindExternal.
+func (c *Config) hasIdentityOf(other *Config) bool {
+	return c.BindMethod == other.BindMethod && c.BindDN == other.BindDN && c.BindPassword == other.BindPassword &&
+		(c.BindMethod != BindExternal || c.TLS == other.TLS)
 }
 
 // withDefaults returns a copy with every zero field set.
@@ -202,14 +227,19 @@ func (c Config) validate() error {
 			errs = append(errs, fmt.Errorf("ldappool: Config.Servers: %w", err))
 		}
 	}
-	if (c.BindDN == "") != (c.BindPassword == "") {
+	switch {
+	case c.BindMethod > BindExternal:
+		invalid("BindMethod", "is %d, but must be BindSimple or BindExternal", c.BindMethod)
+	case c.BindMethod == BindExternal && c.BindDN+c.BindPassword != "":
+		invalid("BindMethod", "is BindExternal, which takes no BindDN and no BindPassword: the directory derives the identity")
+	case c.BindMethod == BindSimple && (c.BindDN == "") != (c.BindPassword == ""):
 		invalid("BindDN", "and BindPassword must be set together: a bind with a DN and no password is anonymous (RFC 4513 section 5.1.2)")
 	}
 	if c.BindLaneServiceBind > ServiceBindNever {
 		invalid("BindLaneServiceBind", "is %d, which is not a known value", c.BindLaneServiceBind)
 	}
-	if c.BindLaneServiceBind == ServiceBindAlways && c.BindDN == "" {
-		invalid("BindLaneServiceBind", "is ServiceBindAlways, which requires BindDN")
+	if c.BindLaneServiceBind == ServiceBindAlways && !c.HasIdentity() {
+		invalid("BindLaneServiceBind", "is ServiceBindAlways, which requires BindDN or BindExternal")
 	}
 	if c.Policy > RoundRobin {
 		invalid("Policy", "is %d, but must be Failover or RoundRobin", c.Policy)

@@ -76,7 +76,7 @@ func (p *Pool) dial(c *conn) {
 		p.update(func(now time.Time) {
 			p.core.DialFailed(now, c.core, core.Failure{
 				Err: err, Canceled: errors.Is(c.ctx.Err(), context.Canceled),
-				Refused: countsAgainstAccount(err), Busy: isUnserved(err), Answered: isAnswer(err),
+				Refused: isRefused(err), Busy: isUnserved(err), Answered: isAnswer(err),
 				HungUp: hungUp(err), Cut: isCutRead(err),
 			})
 		})
@@ -191,7 +191,7 @@ func (p *Pool) check(c *conn, byBind bool, timeout time.Duration) {
 		hook(PingEvent{Lane: c.lane(), Server: c.url(), Idle: idle, Took: took, Err: err})
 	}
 	var f *ldapconn.Fault
-	failure := core.Failure{Err: err, Refused: countsAgainstAccount(err), Answered: isAnswer(err), HungUp: hungUp(err)}
+	failure := core.Failure{Err: err, Refused: isRefused(err), Answered: isAnswer(err), HungUp: hungUp(err)}
 	failure.TimedOut = errors.As(err, &f) && f.End.Reason == ldapconn.Timeout
 	p.update(func(now time.Time) {
 		p.endedLocked(now, c)

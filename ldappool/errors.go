@@ -26,8 +26,8 @@ var (
 	// ErrClosed occurs on a pool that is closed or closing.
 	ErrClosed = errors.New("ldappool: pool closed")
 	// ErrServiceRefused occurs, within ErrUnavailable and in the errors of dials, when the
-	// directory refused the service identity: its password or DN is wrong, or the account may not
-	// bind.
+	// directory refused the service identity: its password or DN is wrong, its certificate is not
+	// accepted, or the account may not bind.
 	ErrServiceRefused = errors.New("ldappool: service identity refused")
 	// ErrInvalidRequest occurs when a request cannot be sent as it is: an empty password, or a
 	// filter that does not compile. Nothing was sent.

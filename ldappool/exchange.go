@@ -68,9 +68,15 @@ func (c *conn) firstExchange(ctx context.Context) (op string, code uint16, err e
 
 // bindAsService does the service bind.
 func (c *conn) bindAsService(ctx context.Context, deadline time.Time, cfg *Config) (*ldapconn.Result, error) {
-	r, err := c.ldap.Bind(ctx, deadline, cfg.BindDN, cfg.BindPassword)
+	var r *ldapconn.Result
+	var err error
+	if cfg.BindMethod == BindExternal {
+		r, err = c.ldap.BindExternal(ctx, deadline)
+	} else {
+		r, err = c.ldap.Bind(ctx, deadline, cfg.BindDN, cfg.BindPassword)
+	}
 	if err == nil && r.Code != ldap.LDAPResultSuccess {
-		err = &bindRefusedError{r.Code, redact.Diagnostic(r.Diagnostic, cfg.BindPassword)}
+		err = &bindRefusedError{cfg.BindMethod, r.Code, redact.Diagnostic(r.Diagnostic, cfg.BindPassword)}
 	}
 	if err != nil {
 		return nil, &stepError{"service bind", err}

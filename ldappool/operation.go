@@ -183,12 +183,16 @@ func (d *unservedError) Error() string {
 // bindRefusedError is the error of a service bind that the directory rejected. It is a fault of the
 // configuration, not of the network.
 type bindRefusedError struct {
+	method     BindMethod
 	code       uint16
 	diagnostic string // without text that may repeat a password
 }
 
 func (r *bindRefusedError) Error() string {
 	msg := "the service identity was refused: " + ldap.LDAPResultCodeMap[r.code]
+	if r.method == BindExternal {
+		msg += ", with SASL EXTERNAL"
+	}
 	if r.diagnostic != "" {
 		msg += " (" + r.diagnostic + ")"
 	}
@@ -215,11 +219,16 @@ func isAnswer(err error) bool {
 	return errors.As(err, &d) || errors.As(err, &r)
 }
 
-// countsAgainstAccount reports whether err is a rejected bind that the directory may count
-// (invalidCredentials, 49).
-func countsAgainstAccount(err error) bool {
+// isRefused reports whether err is a service bind that is tried again rarely: a rejected password,
+// which the directory may count (invalidCredentials, 49), or a rejected certificate, for which
+// directories have several codes.
+func isRefused(err error) bool {
 	var r *bindRefusedError
-	return errors.As(err, &r) && r.code == ldap.LDAPResultInvalidCredentials
+	if !errors.As(err, &r) {
+		return false
+	}
+	return r.code == ldap.LDAPResultInvalidCredentials ||
+		r.method == BindExternal && !mayServeElsewhere("bind", r.code) && !isAmbiguous(r.code)
 }
 
 // maxDeadOnArrival is how many connections in a row may end between their dial and their use before

@@ -21,7 +21,7 @@ func (c *Config) core(identity int) core.Config {
 	return core.Config{
 		MaxConns: c.MaxConns, MinIdleConns: c.MinIdleConns, MaxWaiters: c.MaxWaiters, MaxWait: c.MaxWait, RequestTimeout: c.RequestTimeout,
 		MaxIdleTime: c.MaxIdleTime, MaxLifetime: c.MaxLifetime, HealthCheckInterval: c.HealthCheckInterval,
-		RoundRobin: c.Policy == RoundRobin, BindOnly: c.BindOnly, ServiceBind: c.BindDN != "", Identity: identity,
+		RoundRobin: c.Policy == RoundRobin, BindOnly: c.BindOnly, ServiceBind: c.HasIdentity(), Identity: identity,
 		BindLane: core.ServiceBindRule(c.BindLaneServiceBind),
 	}
 }
@@ -100,7 +100,7 @@ func (p *Pool) Reconfigure(cfg Config) error {
 		p.mu.Unlock()
 		return &OpError{Op: "reconfigure", Kind: ErrClosed}
 	}
-	if old := p.config(); old.BindDN != cfg.BindDN || old.BindPassword != cfg.BindPassword {
+	if !p.config().hasIdentityOf(&cfg) {
 		p.identity++
 	}
 	p.cfg.Store(&cfg)

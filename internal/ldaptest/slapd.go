@@ -26,6 +26,11 @@ type SlapdConfig struct {
 	IdleTimeout time.Duration
 	// TLS adds an ldaps listener and permits StartTLS on the plain one.
 	TLS bool
+	// ClientName is the common name of the client certificates whose SASL
+	// EXTERNAL is the service identity; slapd then asks for a certificate. Other
+	// certificates of slapd's authority are the identity of their own subject.
+	// This process is the service identity over ldapi as well. None if empty.
+	ClientName string
 	// CertLife is for how long slapd's certificate is good; a day if zero.
 	CertLife time.Duration
 	// Threads is the size of slapd's thread pool; 0 is slapd's own default, 16.

@@ -33,6 +33,9 @@ idletimeout {{.Idle}}
 {{end}}{{if .CA}}TLSCACertificateFile "{{.CA}}"
 TLSCertificateFile "{{.Cert}}"
 TLSCertificateKeyFile "{{.Key}}"
+{{end}}{{if .Client}}TLSVerifyClient try
+authz-regexp "^cn={{.Client}}$" "{{.Service}}"
+authz-regexp "^gidNumber={{.GID}}\\+uidNumber={{.UID}},cn=peercred,cn=external,cn=auth$" "{{.Service}}"
 {{end}}{{.Global}}
 access to dn.base="" by * read
 access to dn.base="cn=subschema" by * read
@@ -94,6 +97,9 @@ func (s *Slapd) writeConfig(cfg SlapdConfig) {
 		"Service":      ServiceDN,
 		"Data":         s.dataDir(),
 		"CA":           "",
+		"Client":       cfg.ClientName,
+		"UID":          os.Getuid(),
+		"GID":          os.Getgid(),
 	}
 	if s.ca != nil {
 		var leaf CertConfig

@@ -26,6 +26,7 @@ const (
 	tagExtendedAnswer  = 0x78
 
 	tagSimple      = 0x80 // [0] of BindRequest: the password
+	tagSASL        = 0xa3 // [3] of BindRequest: mechanism and credentials
 	tagRequestName = 0x80 // [0] of ExtendedRequest
 	tagControls    = 0xa0 // [0] of LDAPMessage
 	tagReferral    = 0xa3 // [3] of LDAPResult

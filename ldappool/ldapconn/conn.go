@@ -35,8 +35,8 @@ var (
 	errClosed      = errors.New("closed by this side")
 )
 
-// Conn is a connection to a server. Its operations, Bind and Search, are called by one goroutine at
-// a time; the other methods by any.
+// Conn is a connection to a server. Its operations, Bind, BindExternal and Search, are called by one
+// goroutine at a time; the other methods by any.
 type Conn struct {
 	conn   net.Conn // carries the messages: TLS, or raw itself
 	raw    net.Conn // the socket
@@ -100,6 +100,20 @@ func (c *Conn) Bind(ctx context.Context, deadline time.Time, dn, password string
 	r, err := c.do(ctx, deadline, tagBindRequest, func(b []byte) ([]byte, error) {
 		return appendBind(b, dn, password, controls), nil
 	}, bindSize(dn, password, controls))
+	if err != nil {
+		return nil, err
+	}
+	return &r.Result, nil
+}
+
+// BindExternal does a SASL bind with the mechanism EXTERNAL (RFC 4513 section 5.2.3): the server
+// takes the identity of the connection's client certificate or, on a Unix socket, of this process.
+// The mechanism has one step, so the code saslBindInProgress (14) is a refusal like any other. It
+// waits and fails as Bind does.
+func (c *Conn) BindExternal(ctx context.Context, deadline time.Time) (*Result, error) {
+	r, err := c.do(ctx, deadline, tagBindRequest, func(b []byte) ([]byte, error) {
+		return appendBindExternal(b), nil
+	}, 0)
 	if err != nil {
 		return nil, err
 	}

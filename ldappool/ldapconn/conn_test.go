@@ -413,6 +413,56 @@ func TestConn_DoesOneOperationAtATime(t *testing.T) {
 	})
 }
 
+// TestConn_AnExternalBindEndsWithWhateverIsAnswered: EXTERNAL has one step, so a server's challenge
+// is not answered, and not waited for either.
+func TestConn_AnExternalBindEndsWithWhateverIsAnswered(t *testing.T) {
+	t.Parallel()
+	const serverCredentials = 0x87 // [7] of BindResponse, which nobody here reads
+	credentials := around(serverCredentials, []byte("\x00more, please\xff"))
+	for name, tt := range map[string]struct {
+		answer []byte
+		code   uint16
+	}{
+		"accepted":                      {ldaptest.BindResponse(1, 0, ""), 0},
+		"accepted, with credentials":    {bindAnswer(credentials, nil), 0},
+		"not supported":                 {ldaptest.BindResponse(1, 7, "no"), 7},
+		"a challenge":                   {bindResult(14, credentials, nil), 14},
+		"a challenge without its bytes": {bindResult(14, nil, nil), 14},
+		"a challenge of 64 KiB":         {bindResult(14, around(serverCredentials, make([]byte, 64<<10)), nil), 14},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, nil)
+				r.bindExternal(t.Context(), time.Hour)
+				require.EqualValues(t, 1, r.take())
+				r.say(tt.answer)
+				answer, err := r.over()
+				require.NoError(t, err)
+				require.Equal(t, tt.code, answer.Code)
+				r.requireOpen()
+			})
+		})
+	}
+}
+
+func TestConn_AnExternalBindWithoutAnAnswerIsAFault(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.bindExternal(t.Context(), time.Second)
+		r.take()
+		require.Equal(t, Timeout, r.fault().End.Reason)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.bindExternal(t.Context(), time.Hour)
+		r.take()
+		r.say(ldaptest.SearchDone(1, 0, ""))
+		require.Equal(t, Protocol, r.fault().End.Reason)
+	})
+}
+
 func TestConn_RefusesWhatCannotBeSent(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", maxAnswer)

@@ -50,8 +50,11 @@ func text(s string) []byte { return appendElement(nil, tagOctetString, s) }
 
 // bindAnswer is a success of a bind with more behind its three fields, and with what follows it in
 // the message.
-func bindAnswer(more, behind []byte) []byte {
-	return envelope(join(around(tagBindResponse, []byte{tagEnumerated, 1, 0}, text(""), text(""), more), behind)...)
+func bindAnswer(more, behind []byte) []byte { return bindResult(0, more, behind) }
+
+// bindResult is bindAnswer with a result code.
+func bindResult(code byte, more, behind []byte) []byte {
+	return envelope(join(around(tagBindResponse, []byte{tagEnumerated, 1, code}, text(""), text(""), more), behind)...)
 }
 
 func TestDecode_AnAnswerIsReadHoweverItIsWritten(t *testing.T) {

@@ -178,6 +178,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(ldaptest.BindResponse(1, 49, "no", ldaptest.Control{OID: "1.2.3", Value: []byte("x")}, ldaptest.Control{OID: "1.2"}), false, uint16(7))
 	f.Add(ldaptest.BindResponse(1, 0, "", ldaptest.Control{OID: ldap.ControlTypeBeheraPasswordPolicy, Value: []byte{0x30, 3, 0x81, 1, 1}}), false, uint16(7))
 	f.Add(bindAnswer(around(tagReferral, text("ldap://a")), around(tagControls, around(tagSequence, text("1.2"), []byte{1, 1, 0xff}, text("v")))), false, uint16(1))
+	f.Add(bindResult(14, around(0x87, []byte("a SASL challenge")), nil), false, uint16(9))
 	f.Add(join(ldaptest.SearchEntry(1, ldaptest.Entry{DN: "cn=x"}), ldaptest.NoticeOfDisconnection(52, "bye")), true, uint16(3))
 	f.Fuzz(func(t *testing.T, b []byte, search bool, cut uint16) {
 		if len(b) > 4<<10 { // go-ldap copies the bytes at each level of nesting

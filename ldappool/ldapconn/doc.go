@@ -1,9 +1,9 @@
 // Package ldapconn is a single LDAP connection (RFC 4511): it dials, establishes TLS, searches,
 // binds, and reports when the connection has ended. It has no pool.
 //
-// [Dial] opens a connection within its context's deadline. [Conn.Bind] and [Conn.Search] send one
-// request and wait for its whole answer; only one of them may be under way at a time. An answer is
-// a value, whatever its result code. An error is a [*Fault], which says whether the request was
+// [Dial] opens a connection within its context's deadline. [Conn.Bind], [Conn.BindExternal] and
+// [Conn.Search] send one request and wait for its whole answer; only one of them may be under way
+// at a time. An answer is a value, whatever its result code. An error is a [*Fault], which says whether the request was
 // sent, whether any of an answer arrived, and why the connection ended; after a fault the
 // connection cannot be used. The exception is [ErrInvalidRequest]: nothing was sent, and the
 // connection can still be used.

@@ -34,6 +34,19 @@ func appendBind(b []byte, dn, password string, controls []Control) []byte {
 	return appendControls(closeElement(b, at), controls)
 }
 
+// appendBindExternal appends a BindRequest for the SASL mechanism EXTERNAL (RFC 4422 appendix A).
+// The credentials are empty: the server derives the authorization identity. They are not absent,
+// because a server may answer a missing initial response with a challenge.
+func appendBindExternal(b []byte) []byte {
+	b, at := openElement(b, tagBindRequest)
+	b = appendInteger(b, tagInteger, 3)
+	b = appendElement(b, tagOctetString, "")
+	b, sasl := openElement(b, tagSASL)
+	b = appendElement(b, tagOctetString, "EXTERNAL")
+	b = appendElement(b, tagOctetString, "")
+	return closeElement(closeElement(b, sasl), at)
+}
+
 // bindSize is at least the size of a bind. A buffer of that size does not move while the bind is
 // encoded, so that no copy of the password stays behind.
 func bindSize(dn, password string, controls []Control) int {

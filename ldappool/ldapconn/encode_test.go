@@ -84,6 +84,14 @@ func TestEncode_ABindIsGoLDAPs(t *testing.T) {
 	}
 }
 
+func TestEncode_AnExternalBindIsGoLDAPs(t *testing.T) {
+	t.Parallel()
+	want := requestOf(t, (*ldap.Conn).ExternalBind)
+	got := encoded(t, func(b []byte) ([]byte, error) { return appendBindExternal(b), nil })
+	require.Equal(t, want, got)
+	require.Equal(t, octetsOf(t, "30 18 02 01 01 60 13 02 01 03 04 00 a3 0c 04 08 45 58 54 45 52 4e 41 4c 04 00"), got)
+}
+
 func TestEncode_ASearchIsGoLDAPs(t *testing.T) {
 	t.Parallel()
 	base := func(change func(*ldap.SearchRequest)) *ldap.SearchRequest {

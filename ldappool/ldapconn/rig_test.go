@@ -54,13 +54,23 @@ func newRig(t *testing.T, around func(net.Conn) (conn, raw net.Conn)) *rig {
 // bind starts a bind, which the peer has not read yet.
 func (r *rig) bind(ctx context.Context, timeout time.Duration) {
 	go func() {
-		answer, err := r.Bind(ctx, time.Now().Add(timeout), "cn=x", "secret")
-		o := outcome{err: err}
-		if answer != nil {
-			o.answer = &SearchResult{Result: *answer}
-		}
-		r.ops <- o
+		r.bound(r.Bind(ctx, time.Now().Add(timeout), "cn=x", "secret"))
 	}()
+}
+
+// bindExternal starts a bind by EXTERNAL, which the peer has not read yet.
+func (r *rig) bindExternal(ctx context.Context, timeout time.Duration) {
+	go func() {
+		r.bound(r.BindExternal(ctx, time.Now().Add(timeout)))
+	}()
+}
+
+func (r *rig) bound(answer *Result, err error) {
+	o := outcome{err: err}
+	if answer != nil {
+		o.answer = &SearchResult{Result: *answer}
+	}
+	r.ops <- o
 }
 
 // search starts a search, which the peer has not read yet.
