@@ -81,6 +81,7 @@ type request struct {
 	id           int64
 	kind         string // "bind", "search", "ping", "unbind"
 	dn, password string // a bind's; a search's base
+	external     bool   // a bind by SASL
 	uid          string // whom a search is for
 	attributes   []string
 	controls     []string // object identifiers
@@ -256,6 +257,9 @@ func readRequest(packet *ber.Packet) request {
 	switch op.Tag {
 	case ldap.ApplicationBindRequest:
 		r.kind, r.dn, r.password = "bind", op.Children[1].Data.String(), op.Children[2].Data.String()
+		if op.Children[2].Tag == 3 { // SASL: the certificate of every client is the service's
+			r.external, r.dn, r.password = true, ldaptest.ServiceDN, ldaptest.ServicePassword
+		}
 	case ldap.ApplicationSearchRequest:
 		r.kind, r.dn = "search", op.Children[0].Data.String()
 		if r.dn == "" {
