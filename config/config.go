@@ -50,7 +50,8 @@ type LDAP struct {
 	TLSServerName         string   `env:"LDAP_TLS_SERVER_NAME"`
 	TLSMinVersion         string   `env:"LDAP_TLS_MIN_VERSION" envDefault:"1.2"`
 	TLSInsecureSkipVerify bool     `env:"LDAP_TLS_INSECURE_SKIP_VERIFY" envDefault:"false"`
-	BindDN                string   `env:"LDAP_BIND_DN"` // empty: searches are anonymous
+	BindMethod            string   `env:"LDAP_BIND_METHOD" envDefault:"simple"` // simple or external
+	BindDN                string   `env:"LDAP_BIND_DN"`                         // empty with simple: searches are anonymous
 	BindPassword          Secret   `env:"LDAP_BIND_PASSWORD"`
 	BindPasswordFile      string   // that the password was read from; empty if it was not
 	BaseDNs               DNList   `env:"LDAP_BASE_DN"`

@@ -202,6 +202,11 @@ func keyPair(certFile, keyFile string) ([]tls.Certificate, error) {
 // validateIdentity checks that the service identity is complete. A bind with a DN and no password
 // would succeed as anonymous (RFC 4513 section 5.1.2).
 func (l *LDAP) validateIdentity(wrong *problems) {
+	oneOf(wrong, "LDAP_BIND_METHOD", l.BindMethod, "simple", "external")
+	if l.External() {
+		l.validateExternal(wrong)
+		return
+	}
 	refuseInDN(wrong, "LDAP_BIND_DN", l.BindDN)
 	password := l.BindPassword.Reveal() != ""
 	switch {
@@ -211,6 +216,39 @@ func (l *LDAP) validateIdentity(wrong *problems) {
 		wrong.add("LDAP_BIND_DN", "is required with LDAP_BIND_PASSWORD")
 	case l.BindDN == "" && l.BindLaneServiceBind == "true":
 		wrong.add("LDAP_BIND_DN", "is required with LDAP_BIND_LANE_SERVICE_BIND=true")
+	}
+}
+
+// External reports whether the service identity binds by SASL EXTERNAL, without a password.
+func (l *LDAP) External() bool { return l.BindMethod == "external" }
+
+// validateExternal checks that every server can derive the service identity from the connection,
+// and that no other identity is set.
+func (l *LDAP) validateExternal(wrong *problems) {
+	const derives = "must not be set with LDAP_BIND_METHOD=external: the directory derives the service identity from the client certificate or, with ldapi://, from the user of this process"
+	if l.BindDN != "" {
+		wrong.note("LDAP_BIND_DN", "", derives)
+	}
+	switch {
+	case l.BindPasswordFile != "":
+		wrong.note("LDAP_BIND_PASSWORD"+fileSuffix, "", derives)
+	case l.BindPassword.Reveal() != "":
+		wrong.note("LDAP_BIND_PASSWORD", "", derives)
+	}
+	if wrong.has("LDAP_URL") {
+		return
+	}
+	for _, raw := range l.URLs {
+		u, err := ldapurl.Parse(raw)
+		if err != nil || u.Scheme == ldapurl.LDAPI {
+			continue
+		}
+		if u.BeginsInTheClear() && !l.StartTLS {
+			wrong.note("LDAP_BIND_METHOD", "LDAP_START_TLS=true", fmt.Sprintf("external needs TLS to %q: use ldaps:// in LDAP_URL, or LDAP_START_TLS", raw))
+		}
+		if l.CertFile == "" && l.KeyFile == "" { // one of them alone is a problem already
+			wrong.add("LDAP_CERT_FILE", "is required with LDAP_BIND_METHOD=external, together with LDAP_KEY_FILE, for servers other than ldapi://")
+		}
 	}
 }
 

@@ -201,6 +201,58 @@ func TestServiceIdentity_NeedsDNAndPassword(t *testing.T) {
 	assert.Empty(t, c.LDAP.BindPassword.Reveal())
 }
 
+func TestServiceIdentity_ExternalNeedsWhatTheDirectoryDerivesItFrom(t *testing.T) {
+	t.Parallel()
+	cert := ldaptest.NewCA(t).Issue(t, ldaptest.CertConfig{Client: true})
+	certFile, keyFile := "LDAP_CERT_FILE="+cert.CertFile, "LDAP_KEY_FILE="+cert.KeyFile
+	external := func(more ...string) []string {
+		return minimal(append([]string{"LDAP_BIND_METHOD=external", "LDAP_BIND_DN=", "LDAP_BIND_PASSWORD="}, more...)...)
+	}
+	for name, environ := range map[string][]string{
+		"ldaps":                {"LDAP_URL=ldaps://a,ldaps://b", certFile, keyFile},
+		"StartTLS":             {"LDAP_URL=ldap://a,ldap+srv://example.org", "LDAP_START_TLS=true", certFile, keyFile},
+		"a socket":             {"LDAP_URL=ldapi://%2fs"},
+		"a socket and TLS":     {"LDAP_URL=ldapi://%2fs,ldaps://b", certFile, keyFile},
+		"for users' binds too": {"LDAP_URL=ldaps://a", certFile, keyFile, "LDAP_BIND_LANE_SERVICE_BIND=true"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := mustLoad(t, external(environ...))
+			assert.True(t, c.LDAP.External())
+			assert.NotContains(t, strings.Join(c.Warnings, "\n"), "searches are anonymous")
+		})
+	}
+
+	const derives, noCert = "must not be set with LDAP_BIND_METHOD=external: the directory derives", "is required with LDAP_BIND_METHOD=external, together with LDAP_KEY_FILE"
+	secret := file(t, password)
+	for name, c := range map[string]struct {
+		environ        []string
+		variable, text string
+	}{
+		"a DN":                      {[]string{"LDAP_URL=ldapi://%2fs", "LDAP_BIND_DN=cn=x"}, "LDAP_BIND_DN", derives},
+		"a DN that is none":         {[]string{"LDAP_URL=ldapi://%2fs", "LDAP_BIND_DN=x"}, "LDAP_BIND_DN", derives},
+		"a password":                {[]string{"LDAP_URL=ldapi://%2fs", "LDAP_BIND_PASSWORD=" + password}, "LDAP_BIND_PASSWORD", derives},
+		"a password in a file":      {[]string{"LDAP_URL=ldapi://%2fs", "LDAP_BIND_PASSWORD_FILE=" + secret}, "LDAP_BIND_PASSWORD_FILE", derives},
+		"no certificate":            {[]string{"LDAP_URL=ldaps://a"}, "LDAP_CERT_FILE", noCert},
+		"no certificate for one":    {[]string{"LDAP_URL=ldapi://%2fs,ldaps://b"}, "LDAP_CERT_FILE", noCert},
+		"a key alone":               {[]string{"LDAP_URL=ldaps://a", keyFile}, "LDAP_CERT_FILE", "is required with LDAP_KEY_FILE"},
+		"a certificate alone":       {[]string{"LDAP_URL=ldaps://a", certFile}, "LDAP_KEY_FILE", "is required with LDAP_CERT_FILE"},
+		"no TLS":                    {[]string{"LDAP_URL=ldap://a", certFile, keyFile}, "LDAP_BIND_METHOD", `external needs TLS to "ldap://a"`},
+		"no TLS on this machine":    {[]string{"LDAP_URL=ldap://127.0.0.1", certFile, keyFile}, "LDAP_BIND_METHOD", `external needs TLS to "ldap://127.0.0.1"`},
+		"no TLS to one":             {[]string{"LDAP_URL=ldaps://a,ldap://b:389", certFile, keyFile}, "LDAP_BIND_METHOD", `external needs TLS to "ldap://b:389"`},
+		"no TLS to the DNS's":       {[]string{"LDAP_URL=ldap+srv://example.org", certFile, keyFile}, "LDAP_BIND_METHOD", `external needs TLS to "ldap+srv://example.org"`},
+		"a method in upper case":    {[]string{"LDAP_URL=ldapi://%2fs", "LDAP_BIND_METHOD=EXTERNAL"}, "LDAP_BIND_METHOD", `"EXTERNAL" is not one of simple, external`},
+		"a method for the DN alone": {[]string{"LDAP_BIND_METHOD=simple", "LDAP_BIND_DN=cn=x"}, "LDAP_BIND_PASSWORD", "is required with LDAP_BIND_DN"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text := problem(t, c.variable, external(c.environ...))
+			assert.Contains(t, text, c.text)
+			assert.NotContains(t, text, password)
+		})
+	}
+}
+
 func TestBaseDN_ListIsSplitAtUnescapedSemicolons(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]config.DNList{

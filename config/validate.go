@@ -126,11 +126,17 @@ func (c *Config) warn() {
 			c.Warnings = append(c.Warnings, "LDAP_URL: passwords are sent to "+u+" without TLS; use ldaps:// or LDAP_START_TLS=true")
 		}
 	}
-	if l.BindDN == "" && !l.BindOnly() {
+	if l.BindDN == "" && !l.External() && !l.BindOnly() {
 		c.Warnings = append(c.Warnings, "LDAP_BIND_DN: not set, so searches are anonymous; few directories allow anonymous searches for users")
 	}
-	if l.BindDN != "" && l.BindOnly() && l.BindLaneServiceBind != "true" {
-		c.Warnings = append(c.Warnings, "LDAP_BIND_DN: not used, because LDAP_USER_DN_TEMPLATE replaces the search")
+	if l.BindOnly() && l.BindLaneServiceBind != "true" {
+		const unused = ": not used, because LDAP_USER_DN_TEMPLATE replaces the search"
+		switch {
+		case l.External():
+			c.Warnings = append(c.Warnings, "LDAP_BIND_METHOD"+unused)
+		case l.BindDN != "":
+			c.Warnings = append(c.Warnings, "LDAP_BIND_DN"+unused)
+		}
 	}
 	if l.RequestTimeout > c.Auth.Timeout {
 		c.Warnings = append(c.Warnings, "LDAP_REQUEST_TIMEOUT: longer than AUTH_TIMEOUT, which ends the login earlier")

@@ -180,6 +180,8 @@ func TestValidate_WarnsOfUnwiseSettings(t *testing.T) {
 		"one for all with the profiler":              {minimal("ADMIN_ADDR=:9090", "ADMIN_PPROF=true"), []string{"no access control, and ADMIN_PPROF=true opens the profiler to every client"}},
 		"one on this machine only":                   {minimal("ADMIN_ADDR=[::1]:9090"), nil},
 		"an identity that a template has no use for": {template("LDAP_BIND_DN=cn=s", "LDAP_BIND_PASSWORD="+password), []string{"LDAP_BIND_DN: not used, because LDAP_USER_DN_TEMPLATE"}},
+		"no certificate that one has a use for":      {template("LDAP_BIND_METHOD=external", "LDAP_URL=ldapi://%2fs"), []string{"LDAP_BIND_METHOD: not used, because LDAP_USER_DN_TEMPLATE"}},
+		"searches as the peer of a socket":           {minimal("LDAP_BIND_METHOD=external", "LDAP_URL=ldapi://%2fs", "LDAP_BIND_DN=", "LDAP_BIND_PASSWORD="), nil},
 		"a request that outlives its login":          {minimal("AUTH_TIMEOUT=4s"), []string{"LDAP_REQUEST_TIMEOUT: longer than AUTH_TIMEOUT"}},
 		"one that lives as long":                     {minimal("AUTH_TIMEOUT=5s"), nil},
 		"a client that can use up all":               {minimal("AUTH_THROTTLE_ACCOUNT_FAILURES=9"), []string{"AUTH_THROTTLE_ACCOUNT_FAILURES: less than AUTH_THROTTLE_FAILURES"}},

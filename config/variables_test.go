@@ -78,6 +78,11 @@ func variableCases(t *testing.T) map[string]variableCase {
 		"LDAP_BIND_DN": {
 			field: func(c *config.Config) any { return c.LDAP.BindDN }, def: "cn=service,dc=example,dc=org", good: "cn=other", want: "cn=other",
 		},
+		"LDAP_BIND_METHOD": {
+			field: func(c *config.Config) any { return c.LDAP.BindMethod }, def: "simple", good: "external", want: "external",
+			with: []string{"LDAP_BIND_DN=", "LDAP_BIND_PASSWORD=", "LDAP_CERT_FILE=" + cert.CertFile, "LDAP_KEY_FILE=" + cert.KeyFile},
+			bad:  "gssapi", message: `"gssapi" is not one of simple, external`,
+		},
 		"LDAP_BASE_DN": {
 			field: func(c *config.Config) any { return c.LDAP.BaseDNs }, def: config.DNList{"dc=example,dc=org"},
 			good: "ou=a,dc=org; ou=b,dc=org", want: config.DNList{"ou=a,dc=org", "ou=b,dc=org"},

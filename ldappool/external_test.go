@@ -29,7 +29,10 @@ func TestExternal_SearchesAsTheServiceAtSlapd(t *testing.T) {
 		for _, rule := range []ServiceBindRule{ServiceBindAuto, ServiceBindAlways} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				p := slapdPool(t, s, byExternal, change, sizes(2, 1), func(c *Config) { c.TLS, c.BindLaneServiceBind = client, rule })
+				p := slapdPool(t, s, byExternal, change, sizes(2, 1), func(c *Config) {
+					c.TLS, c.BindLaneServiceBind = client, rule
+					c.DialTimeout, c.MaxWait = 20*time.Second, 20*time.Second
+				})
 				for range 5 {
 					require.Equal(t, ldaptest.UserDN(1), mustSearch(t, p).Entries[0].DN)
 					mustBind(t, p)
@@ -53,7 +56,7 @@ func TestExternal_ReplacesACertificateAtSlapd(t *testing.T) {
 	}
 	adopted := make(chan time.Duration, 10)
 	p := slapdPool(t, s, byExternal, sizes(4, 1), with(s.CA()), func(c *Config) {
-		c.Servers = []string{s.TLSURL()}
+		c.Servers, c.DialTimeout, c.MaxWait = []string{s.TLSURL()}, 20*time.Second, 20*time.Second
 		c.Trace.Reconfigured = func(took time.Duration) { adopted <- took }
 	})
 	mustSearch(t, p)
@@ -82,24 +85,33 @@ func TestExternal_ReplacesACertificateAtSlapd(t *testing.T) {
 func TestExternal_RefusedCertificateKeepsTheOldConnections(t *testing.T) {
 	t.Parallel()
 	certificate := func(c *Config) { c.TLS = &tls.Config{MinVersion: tls.VersionTLS12} }
-	underLoad(t, func(t *testing.T, s *loadedPool) {
-		t.Helper()
-		h := s.hosts["one"]
+	synctest.Test(t, func(t *testing.T) {
+		m := newFakeNet()
+		h := m.hosts["one"]
+		p := m.start(t, byExternal, sizes(4, 2), func(c *Config) { c.MaxLifetime, c.MaxIdleTime = time.Minute, 30*time.Second })
+		serves := func(d time.Duration) {
+			t.Helper()
+			for until := time.Now().Add(d); time.Now().Before(until); time.Sleep(time.Second) {
+				mustSearch(t, p)
+				mustBind(t, p)
+			}
+		}
+		serves(5 * time.Second)
 		h.changePassword("another's") // no certificate is the service's any more
-		s.reconfigure(t, certificate)
-		s.load.idleFor(4 * time.Minute)
+		require.NoError(t, reconfigure(p, certificate))
+		serves(4 * time.Minute)
 		require.InDelta(t, 4, h.refusedDials(), 1, "after 0, 30, 90 and 210 s")
-		require.Equal(t, ServerSuspect, h.state(s.pool))
-		require.Positive(t, s.pool.Stat().Search.Outdated)
+		require.Equal(t, ServerSuspect, h.state(p))
+		require.Positive(t, p.Stat().Search.Outdated)
 		h.changePassword(ldaptest.ServicePassword)
-		s.reconfigure(t, certificate)
-		s.load.idleFor(time.Minute)
-		require.Zero(t, s.outdated())
-		require.Equal(t, ServerUsable, h.state(s.pool))
+		require.NoError(t, reconfigure(p, certificate))
+		serves(10 * time.Second)
+		require.Zero(t, p.Stat().Search.Outdated)
+		require.Equal(t, ServerUsable, h.state(p))
 		for _, b := range h.bindsOf(ldaptest.ServiceDN) {
 			require.True(t, b.external)
 		}
-	}, byExternal, func(c *Config) { c.MaxLifetime, c.MaxIdleTime = time.Minute, 30*time.Second })
+	})
 }
 
 // TestExternal_ChecksConnectionsThatAUserWasBoundOn: the bind lane is checked by service binds at

@@ -242,7 +242,10 @@ const deservesALook = "configuration warning"
 func (a *App) announce() {
 	ldap := a.cfg.LDAP
 	bind := ldap.BindDN
-	if bind == "" {
+	switch {
+	case ldap.External():
+		bind = "external"
+	case bind == "":
 		bind = "anonymous"
 	}
 	attrs := []any{

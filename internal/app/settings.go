@@ -33,7 +33,7 @@ func PoolConfig(cfg *config.Config) (ldappool.Config, error) {
 	return ldappool.Config{
 		ProbeSearch: probeSearch(cfg.LDAP.BaseDNs),
 		Servers:     cfg.LDAP.URLs, Policy: policy, StartTLS: cfg.LDAP.StartTLS, TLS: tls, Authorities: cfg.LDAP.Authorities(),
-		BindDN: cfg.LDAP.BindDN, BindPassword: cfg.LDAP.BindPassword.Reveal(), BindOnly: cfg.LDAP.BindOnly(),
+		BindMethod: bindMethod(cfg.LDAP.External()), BindDN: cfg.LDAP.BindDN, BindPassword: cfg.LDAP.BindPassword.Reveal(), BindOnly: cfg.LDAP.BindOnly(),
 		DialTimeout: cfg.LDAP.DialTimeout, RequestTimeout: cfg.LDAP.RequestTimeout, BindRetry: retry,
 		BindLaneServiceBind: serviceBindRule(cfg.LDAP.BindLaneServiceBind), OnlyListedControls: cfg.LDAP.PasswordPolicy != "on",
 		MaxConns: cfg.Pool.MaxConns, MinIdleConns: none(cfg.Pool.MinIdleConns),
@@ -49,6 +49,13 @@ func probeSearch(bases []string) *ldap.SearchRequest {
 		return nil
 	}
 	return ldap.NewSearchRequest(bases[0], ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false, "(objectClass=*)", []string{"1.1"}, nil)
+}
+
+func bindMethod(external bool) ldappool.BindMethod {
+	if external {
+		return ldappool.BindExternal
+	}
+	return ldappool.BindSimple
 }
 
 // serviceBindRule parses LDAP_BIND_LANE_SERVICE_BIND.

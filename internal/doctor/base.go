@@ -76,8 +76,12 @@ func (s *target) explainHiddenBase(base string) finding {
 		return fail("set LDAP_BIND_DN and LDAP_BIND_PASSWORD to an account that may search, or correct LDAP_BASE_DN",
 			"%s is not visible to anonymous clients: it does not exist, or the directory's access rules hide it", base)
 	}
-	return fail("give the service identity read and search access to it in the directory, or correct LDAP_BASE_DN",
-		"%s is not visible to %s: it does not exist, or the directory's access rules hide it (the directory's answer is the same)", base, s.Pool.BindDN)
+	remedy := "give the service identity read and search access to it in the directory, or correct LDAP_BASE_DN"
+	if s.external() {
+		remedy = mapIdentity + "; give that entry read and search access to the base DN, or correct LDAP_BASE_DN"
+	}
+	return fail(remedy,
+		"%s is not visible to %s: it does not exist, or the directory's access rules hide it (the directory's answer is the same)", base, s.identity(s.url))
 }
 
 func result(code uint16) string { return fmt.Sprintf("%s (%d)", ldap.LDAPResultCodeMap[code], code) }

@@ -12,8 +12,10 @@ import (
 )
 
 // judgeServiceBind reports on the service bind.
-func (d *doctor) judgeServiceBind(ctx context.Context, server, at string, step dialStep) finding {
+func (d *doctor) judgeServiceBind(ctx context.Context, server, at string, a attempt, step dialStep) finding {
 	switch {
+	case step.err == nil && d.external():
+		return d.acceptedExternal(server)
 	case step.err == nil:
 		return pass("the directory accepts the bind of %s", d.Pool.BindDN)
 	case step.result == nil:
@@ -26,6 +28,9 @@ func (d *doctor) judgeServiceBind(ctx context.Context, server, at string, step d
 			"the server refuses every request of this machine, even to read its root DSE (result code %d): it may have banned this address after users' wrong passwords", r.Code)
 		f.Details = d.refusal(*r).Details
 		return f
+	}
+	if d.external() {
+		return d.refusedExternal(ctx, server, at, a, *step.result)
 	}
 	return d.refusal(*step.result)
 }

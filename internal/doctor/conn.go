@@ -10,6 +10,7 @@ import (
 	"authsvc/internal/auth"
 	"authsvc/ldappool"
 	"authsvc/ldappool/ldapconn"
+	"authsvc/ldappool/tlscause"
 
 	"github.com/go-ldap/ldap/v3"
 )
@@ -52,6 +53,18 @@ func (c *conn) Bind(ctx context.Context, dn, password string, controls ...ldappo
 	return &ldappool.BindResult{Result: c.result(r)}, nil
 }
 
+// bindAsService binds as the service identity, once.
+func (c *conn) bindAsService(ctx context.Context, p *ldappool.Config) (*ldappool.BindResult, error) {
+	if p.BindMethod != ldappool.BindExternal {
+		return c.Bind(ctx, p.BindDN, p.BindPassword)
+	}
+	r, err := c.BindExternal(ctx, time.Now().Add(c.timeout))
+	if err != nil {
+		return nil, c.describe("bind", err)
+	}
+	return &ldappool.BindResult{Result: c.result(r)}, nil
+}
+
 func (c *conn) result(r *ldapconn.Result) ldappool.Result {
 	return ldappool.Result{Code: r.Code, MatchedDN: r.MatchedDN, Diagnostic: r.Diagnostic, Controls: r.Controls, Server: c.server}
 }
@@ -80,6 +93,7 @@ type dialStep struct {
 	name   string // of an ldapconn.Step, "service bind", or "ping" in place of a service bind
 	took   time.Duration
 	tls    *tls.ConnectionState // with "tls": the negotiated state, as far as the handshake got
+	seen   tlscause.Seen        // with "tls": whether the server requested a client certificate, and got one
 	result *ldappool.Result     // with "service bind": the directory's answer, if there was one
 	hungUp string               // with "ping": the error after which the server ended the connection
 	err    error
@@ -92,7 +106,7 @@ func (d *doctor) dial(ctx context.Context, server, addr string, asService bool) 
 	ctx, cancel := context.WithTimeout(ctx, d.dialTimeout())
 	defer cancel()
 	raw, err := d.open(ctx, server, addr, func(s ldapconn.Step) {
-		a.steps = append(a.steps, dialStep{name: s.Name, took: s.Took, tls: s.TLS, err: s.Err})
+		a.steps = append(a.steps, dialStep{name: s.Name, took: s.Took, tls: s.TLS, seen: s.Seen, err: s.Err})
 	})
 	if err != nil {
 		if len(a.steps) == 0 {
@@ -134,25 +148,26 @@ func (d *doctor) open(ctx context.Context, server, addr string, onStep func(ldap
 // bind is due.
 func (d *doctor) firstExchange(ctx context.Context, c *conn, asService bool) dialStep {
 	began := time.Now()
-	if d.Pool.BindDN == "" || !asService && !d.bindsUsersAsService(c.server) {
+	if !d.Pool.HasIdentity() || !asService && !d.bindsUsersAsService(c.server) {
 		if d.hangsUp[c.server] {
 			return dialStep{name: "ping"} // the pool does not ping either
 		}
 		hungUp, err := c.ping(ctx)
 		return dialStep{name: "ping", took: time.Since(began), err: err, hungUp: hungUp}
 	}
-	r, err := c.Bind(ctx, d.Pool.BindDN, d.Pool.BindPassword)
+	r, err := c.bindAsService(ctx, &d.Pool)
 	step := dialStep{name: "service bind", took: time.Since(began), err: err}
 	if err != nil {
 		return step
 	}
-	if strings.Contains(r.Diagnostic, d.Pool.BindPassword) {
+	if d.Pool.BindPassword != "" && strings.Contains(r.Diagnostic, d.Pool.BindPassword) {
 		r.Diagnostic = "" // it repeats the password
 	}
 	step.result = &r.Result
 	if r.Code != ldap.LDAPResultSuccess {
 		step.err = ldappool.ErrServiceRefused
-		if auth.ExplainBind(d.Logins.Dialect, r.Result).Outcome.IsVerdict() {
+		// A refused certificate counts against no account.
+		if !d.external() && auth.ExplainBind(d.Logins.Dialect, r.Result).Outcome.IsVerdict() {
 			d.refused = c.server
 		}
 	}

@@ -174,7 +174,7 @@ func (d *doctor) judge(ctx context.Context, server string, a attempt, step dialS
 	case "tls":
 		return d.judgeHandshake(ctx, server, at, step)
 	case "service bind":
-		return d.judgeServiceBind(ctx, server, at, step)
+		return d.judgeServiceBind(ctx, server, at, a, step)
 	}
 	if step.err != nil {
 		return d.explainNotLDAP(ctx, server, at, step.err)

@@ -52,7 +52,7 @@ func Examine(ctx context.Context, o Options) error {
 	if o.Logins.Dialect == nil {
 		o.Logins.Dialect = dialect.Default()
 	}
-	d := &doctor{Options: o, names: net.DefaultResolver, anonymous: o.Pool.BindDN == "", hangsUp: map[string]bool{}}
+	d := &doctor{Options: o, names: net.DefaultResolver, anonymous: !o.Pool.HasIdentity(), hangsUp: map[string]bool{}}
 	// An invalid filter is an error before anything is dialed.
 	if _, err := auth.New(o.Logins, nil, discardLogins{}); err != nil {
 		return err

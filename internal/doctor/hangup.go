@@ -48,7 +48,7 @@ func (c *conn) ping(ctx context.Context) (hungUp string, err error) {
 // bind.
 func (d *doctor) bindsUsersAsService(server string) bool {
 	switch {
-	case d.Pool.BindDN == "" || d.refused != "":
+	case !d.Pool.HasIdentity() || d.refused != "":
 		return false
 	case d.Pool.BindLaneServiceBind == ldappool.ServiceBindAuto:
 		return d.hangsUp[server]
@@ -74,7 +74,7 @@ func (d *doctor) setReopen(c *conn, addr string, asService bool) {
 		ctx, cancel := context.WithTimeout(ctx, d.dialTimeout())
 		defer cancel()
 		raw, err := d.open(ctx, c.server, addr, nil)
-		if err != nil || !asService || d.Pool.BindDN == "" {
+		if err != nil || !asService || !d.Pool.HasIdentity() {
 			return raw, err
 		}
 		again := &conn{Conn: raw, server: c.server, timeout: c.timeout}

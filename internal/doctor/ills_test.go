@@ -68,6 +68,7 @@ func badDirectories(t *testing.T) []illness {
 		{"the domain has no SRV records", nameless(t, "ldap+srv://nobody.invalid"), "dns SRV", "the DNS has no SRV records _ldap._tcp.nobody.invalid", "name the servers in LDAP_URL"},
 	}
 	ills = append(ills, badCertificates(t, s, plain)...)
+	ills = append(ills, badExternal(t, s)...)
 	return append(ills, badSettings(s)...)
 }
 

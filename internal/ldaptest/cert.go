@@ -49,10 +49,17 @@ type Cert struct {
 // NewCA makes an authority with an ECDSA P-256 key.
 func NewCA(tb testing.TB) *CA {
 	tb.Helper()
+	return NewNamedCA(tb, "ldaptest CA")
+}
+
+// NewNamedCA is [NewCA] with a common name of its own: clients choose their
+// certificate by the names of the authorities that a server accepts.
+func NewNamedCA(tb testing.TB, name string) *CA {
+	tb.Helper()
 	key := newKey(tb)
 	template := &x509.Certificate{
 		SerialNumber:          serial(tb),
-		Subject:               pkix.Name{CommonName: "ldaptest CA"},
+		Subject:               pkix.Name{CommonName: name},
 		NotBefore:             time.Now().Add(-time.Hour),
 		NotAfter:              time.Now().Add(10 * 365 * 24 * time.Hour),
 		IsCA:                  true,

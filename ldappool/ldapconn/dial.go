@@ -46,6 +46,7 @@ type Step struct {
 	Name string // "connect", "starttls" or "tls"
 	Took time.Duration
 	TLS  *tls.ConnectionState // with "tls": the negotiated state, as far as the handshake got
+	Seen tlscause.Seen        // with "tls": whether the server requested a client certificate, and got one
 	Err  error                // nil for a step that succeeded
 }
 
@@ -130,7 +131,7 @@ func (d *dialing) secure(ctx context.Context, raw net.Conn) (net.Conn, error) {
 	err := d.step("tls", func(s *Step) error {
 		err := causeOf(ctx, conn.HandshakeContext(ctx))
 		state := conn.ConnectionState()
-		s.TLS = &state
+		s.TLS, s.Seen = &state, d.seen
 		switch {
 		case err != nil:
 			return newTLSError(err, d.seen)
