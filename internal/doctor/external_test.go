@@ -113,3 +113,18 @@ func TestDoctor_ExplainsEachRefusalOfExternal(t *testing.T) {
 		})
 	}
 }
+
+func TestDoctor_ExternalAt389DS(t *testing.T) {
+	t.Parallel()
+	ds := ldaptest.StartDS389WithTLS(t)
+	ds.Add(ldaptest.UserDN(0), map[string][]string{"objectClass": {"inetOrgPerson"}, "uid": {ldaptest.Username(0)}, "cn": {"x"}, "sn": {"x"}})
+	steps := at(ds.TLSURL(), withPreset("389ds"), withExternal(ds.CA(), client(t, ds.CA(), "service")))(t)
+	require.True(t, reportOf(steps).OK)
+	require.Contains(t, find(t, steps, "service bind").Finding, `accepts SASL EXTERNAL of the client certificate "CN=service"`)
+
+	steps = at(ds.TLSURL(), withPreset("389ds"), withExternal(ds.CA(), client(t, ds.CA(), "stranger")))(t)
+	bind := find(t, steps, "service bind")
+	require.Contains(t, bind.Finding, `has no entry for the client certificate "CN=stranger"`)
+	require.Contains(t, bind.Remedy, "389 DS: certmap.conf")
+	require.Contains(t, bind.Details[1], "EXTERNAL")
+}

@@ -28,7 +28,9 @@ const ds389Template = "/usr/share/dirsrv/data/template-dse.ldif"
 type DS389 struct {
 	t     testing.TB
 	dir   string
+	ca    *CA // nil without TLS
 	port  *port
+	tls   *port // nil without TLS
 	proc  *process
 	admin *ldap.Conn
 }
@@ -36,6 +38,19 @@ type DS389 struct {
 // StartDS389 makes a directory and runs 389 DS over it until the test ends. It fails the test,
 // never skips it, if 389 DS is not installed.
 func StartDS389(tb testing.TB) *DS389 {
+	tb.Helper()
+	return startDS389(tb, nil)
+}
+
+// StartDS389WithTLS is [StartDS389] with an ldaps listener as well. It maps a client certificate of
+// its authority to the entry that has the certificate's common name as cn, for SASL EXTERNAL: that
+// of the service identity is "service".
+func StartDS389WithTLS(tb testing.TB) *DS389 {
+	tb.Helper()
+	return startDS389(tb, NewCA(tb))
+}
+
+func startDS389(tb testing.TB, ca *CA) *DS389 {
 	tb.Helper()
 	bin := ""
 	for _, name := range []string{"ns-slapd", "/usr/sbin/ns-slapd"} {
@@ -47,7 +62,7 @@ func StartDS389(tb testing.TB) *DS389 {
 		tb.Fatal("389 DS is not installed: apt-get install 389-ds-base, or run make test as root")
 	}
 	// The server makes a semaphore of the folder's name, which has to be nobody else's.
-	s := &DS389{t: tb, dir: shortDir(tb)}
+	s := &DS389{t: tb, dir: shortDir(tb), ca: ca}
 	tb.Cleanup(s.cleanup)
 	s.start(bin)
 	s.makeTree()
@@ -56,6 +71,14 @@ func StartDS389(tb testing.TB) *DS389 {
 
 // URL is the plain listener: "ldap://127.0.0.1:port".
 func (s *DS389) URL() string { return "ldap://" + s.port.addr() }
+
+// TLSURL is the TLS listener, "ldaps://localhost:port", of a server with TLS.
+func (s *DS389) TLSURL() string {
+	return "ldaps://" + strings.Replace(s.tls.addr(), loopback, "localhost", 1)
+}
+
+// CA is the authority of the server's certificate, and of clients', of a server with TLS.
+func (s *DS389) CA() *CA { return s.ca }
 
 // Add adds an entry as the Directory Manager.
 func (s *DS389) Add(dn string, attributes map[string][]string) {
@@ -87,16 +110,31 @@ func (s *DS389) start(bin string) {
 	s.t.Helper()
 	var err error
 	for range 3 {
-		if s.port, err = claimPort(0); err == nil {
+		if err = s.claimPorts(); err == nil {
 			s.writeConfig()
 			err = s.launch(bin)
 		}
 		if err == nil {
 			return
 		}
-		s.port.release()
+		s.releasePorts()
 	}
 	s.t.Fatalf("start 389 DS: %v", err)
+}
+
+func (s *DS389) claimPorts() (err error) {
+	if s.port, err = claimPort(0); err == nil && s.ca != nil {
+		s.tls, err = claimPort(0)
+	}
+	return err
+}
+
+func (s *DS389) releasePorts() {
+	for _, p := range []*port{s.port, s.tls} {
+		if p != nil {
+			p.release()
+		}
+	}
 }
 
 // writeConfig empties the instance's folder and writes what dscreate would write into it.
@@ -114,9 +152,14 @@ func (s *DS389) writeConfig() {
 	// /etc/dirsrv only root may read.
 	s.writeFile(filepath.Join(s.sub("schema"), "99user.ldif"), "dn: cn=schema\n")
 	s.writeFile(filepath.Join(s.dir, "slapd-collations.conf"), "")
+	listeners := strconv.Itoa(s.port.number) + "\nnsslapd-listenhost: " + loopback
+	if s.ca != nil {
+		s.writeCertificates()
+		listeners += "\nnsslapd-security: on\nnsslapd-securePort: " + strconv.Itoa(s.tls.number) + "\nnsslapd-securelistenhost: " + loopback
+	}
 	values := []string{
 		"%schema_dir%", "/usr/share/dirsrv/schema", "%config_dir%", s.dir, "%cert_dir%", s.dir,
-		"%fqdn%", "localhost", "%ds_port%", strconv.Itoa(s.port.number) + "\nnsslapd-listenhost: " + loopback, "%ds_user%", me.Username,
+		"%fqdn%", "localhost", "%ds_port%", listeners, "%ds_user%", me.Username,
 		"%rootdn%", DirectoryManagerDN, "%ds_passwd%", SSHA(RootPassword), "%ds_suffix%", BaseDN,
 		"%ldapi_enabled%", "off", "%ldapi_autobind%", "off", "%ldapi%", filepath.Join(s.dir, "ldapi"), "%db_lib%", "bdb",
 		// Its own choice is a tenth of the machine's memory.
@@ -126,6 +169,25 @@ func (s *DS389) writeConfig() {
 		values = append(values, "%"+name+"_dir%", s.sub(name))
 	}
 	s.writeFile(filepath.Join(s.dir, "dse.ldif"), strings.NewReplacer(values...).Replace(string(template)))
+}
+
+// writeCertificates makes the server's NSS database, and its rule that maps certificates to entries.
+func (s *DS389) writeCertificates() {
+	s.t.Helper()
+	cert := s.ca.Issue(s.t, CertConfig{})
+	p12 := filepath.Join(s.dir, "server.p12")
+	for _, command := range [][]string{
+		{"certutil", "-N", "-d", s.dir, "--empty-password"},
+		{"certutil", "-A", "-d", s.dir, "-n", "CA", "-t", "CT,,", "-i", s.ca.File()},
+		{"openssl", "pkcs12", "-export", "-name", "Server-Cert", "-in", cert.CertFile, "-inkey", cert.KeyFile, "-passout", "pass:", "-out", p12},
+		{"pk12util", "-d", s.dir, "-i", p12, "-W", ""},
+	} {
+		out, err := exec.Command(command[0], command[1:]...).CombinedOutput()
+		if err != nil {
+			s.t.Fatalf("%s: %v (apt-get install libnss3-tools openssl)\n%s", command[0], err, out)
+		}
+	}
+	s.writeFile(filepath.Join(s.dir, "certmap.conf"), "certmap default default\ndefault:DNComps\ndefault:FilterComps cn\n")
 }
 
 // writeFile writes a file of the instance.
@@ -226,7 +288,7 @@ func (s *DS389) cleanup() {
 	if s.proc != nil {
 		s.proc.end(syscall.SIGKILL)
 	}
-	s.port.release()
+	s.releasePorts()
 	_ = os.Remove("/dev/shm/sem." + filepath.Base(s.dir) + ".stats") // a server that is killed leaves it
 	if s.t.Failed() {
 		s.t.Logf("the end of 389 DS' log:\n%s", s.log())

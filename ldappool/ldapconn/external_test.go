@@ -1,6 +1,7 @@
 package ldapconn
 
 import (
+	"crypto/tls"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ func seesUsers(t *testing.T, c *Conn) bool {
 func TestExternal_IsTheServiceAtSlapdBeforeAndAfterAUser(t *testing.T) {
 	t.Parallel()
 	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 3, TLS: true, ClientName: "authsvc"})
-	tls := slapd.CA().ClientTLS("localhost", slapd.CA().Issue(t, ldaptest.CertConfig{CommonName: "authsvc", Client: true}))
+	client := slapd.CA().ClientTLS("localhost", slapd.CA().Issue(t, ldaptest.CertConfig{CommonName: "authsvc", Client: true}))
 	for name, tt := range map[string]struct {
 		url      string
 		startTLS bool
@@ -37,31 +38,68 @@ func TestExternal_IsTheServiceAtSlapdBeforeAndAfterAUser(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, err := Dial(soon(t), endpointOf(t, tt.url, tt.startTLS), Options{TLS: tls})
-			require.NoError(t, err)
-			defer c.Close()
-			require.False(t, seesUsers(t, c), "before the bind")
-			for range 2 {
-				r, err := c.BindExternal(soon(t), time.Time{})
-				require.NoError(t, err)
-				require.Equal(t, &Result{}, r)
-				require.True(t, seesUsers(t, c))
-
-				user, err := c.Bind(soon(t), time.Time{}, ldaptest.UserDN(2), ldaptest.Password(2))
-				require.NoError(t, err)
-				require.Zero(t, user.Code)
-				require.False(t, seesUsers(t, c), "as the user")
-
-				user, err = c.Bind(soon(t), time.Time{}, ldaptest.UserDN(2), "wrong")
-				require.NoError(t, err)
-				require.EqualValues(t, ldap.LDAPResultInvalidCredentials, user.Code)
-				require.False(t, seesUsers(t, c), "as nobody")
-			}
+			requireExternal(t, endpointOf(t, tt.url, tt.startTLS), client, false)
 		})
 	}
 }
 
-// TestExternal_SlapdRefuses what the doctor explains by these codes.
+func TestExternal_IsTheServiceAt389DSBeforeAndAfterAUser(t *testing.T) {
+	t.Parallel()
+	ds := ldaptest.StartDS389WithTLS(t)
+	for i := range 3 {
+		ds.Add(ldaptest.UserDN(i), map[string][]string{
+			"objectClass": {"inetOrgPerson"}, "uid": {ldaptest.Username(i)}, "cn": {ldaptest.Username(i)}, "sn": {"x"}, "userPassword": {ldaptest.Password(i)},
+		})
+	}
+	cert := func(name string) *ldaptest.Cert {
+		return ds.CA().Issue(t, ldaptest.CertConfig{CommonName: name, Client: true})
+	}
+	requireExternal(t, endpointOf(t, ds.TLSURL(), false), ds.CA().ClientTLS("localhost", cert("service")), true)
+	requireRefused(t, endpointOf(t, ds.TLSURL(), false), ds.CA().ClientTLS("localhost", cert("stranger")), ldap.LDAPResultInvalidCredentials)
+	requireRefused(t, endpointOf(t, ds.TLSURL(), false), ds.CA().ClientTLS("localhost"), ldap.LDAPResultInappropriateAuthentication)
+	requireRefused(t, endpointOf(t, ds.URL(), false), nil, ldap.LDAPResultInappropriateAuthentication)
+}
+
+// requireExternal checks that EXTERNAL makes a connection the service's, whoever it was before. Some
+// directories take the identity from the certificate before any bind.
+func requireExternal(t *testing.T, to Endpoint, cfg *tls.Config, implicit bool) {
+	t.Helper()
+	c, err := Dial(soon(t), to, Options{TLS: cfg})
+	require.NoError(t, err)
+	defer c.Close()
+	require.Equal(t, implicit, seesUsers(t, c), "before the bind")
+	for range 2 {
+		r, err := c.BindExternal(soon(t), time.Time{})
+		require.NoError(t, err)
+		require.Equal(t, &Result{}, r)
+		require.True(t, seesUsers(t, c))
+
+		user, err := c.Bind(soon(t), time.Time{}, ldaptest.UserDN(2), ldaptest.Password(2))
+		require.NoError(t, err)
+		require.Zero(t, user.Code)
+		require.False(t, seesUsers(t, c), "as the user")
+
+		user, err = c.Bind(soon(t), time.Time{}, ldaptest.UserDN(2), "wrong")
+		require.NoError(t, err)
+		require.EqualValues(t, ldap.LDAPResultInvalidCredentials, user.Code)
+		require.False(t, seesUsers(t, c), "as nobody")
+	}
+}
+
+// requireRefused checks that EXTERNAL has that result, and that the connection sees no users.
+func requireRefused(t *testing.T, to Endpoint, cfg *tls.Config, code uint16) {
+	t.Helper()
+	c, err := Dial(soon(t), to, Options{TLS: cfg})
+	require.NoError(t, err)
+	defer c.Close()
+	r, err := c.BindExternal(soon(t), time.Time{})
+	require.NoError(t, err)
+	require.Equal(t, code, r.Code, r.Diagnostic)
+	require.False(t, seesUsers(t, c))
+}
+
+// TestExternal_SlapdRefuses has the codes that the doctor explains. A certificate that slapd has no
+// rule for is no refusal: it is the identity of its own subject.
 func TestExternal_SlapdRefuses(t *testing.T) {
 	t.Parallel()
 	open := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 3, TLS: true})
@@ -83,13 +121,7 @@ func TestExternal_SlapdRefuses(t *testing.T) {
 			if tt.name != "" {
 				certs = append(certs, tt.slapd.CA().Issue(t, ldaptest.CertConfig{CommonName: tt.name, Client: true}))
 			}
-			c, err := Dial(soon(t), endpointOf(t, tt.url(tt.slapd), false), Options{TLS: tt.slapd.CA().ClientTLS("localhost", certs...)})
-			require.NoError(t, err)
-			defer c.Close()
-			r, err := c.BindExternal(soon(t), time.Time{})
-			require.NoError(t, err)
-			require.Equal(t, tt.code, r.Code, r.Diagnostic)
-			require.False(t, seesUsers(t, c))
+			requireRefused(t, endpointOf(t, tt.url(tt.slapd), false), tt.slapd.CA().ClientTLS("localhost", certs...), tt.code)
 		})
 	}
 }
