@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"authsvc/config"
 	"authsvc/internal/app"
@@ -42,6 +41,7 @@ func (p *program) check(ctx context.Context, args []string) error {
 	withPassword := f.Bool("password-stdin", false, "read the password of -user from standard input and try it once")
 	asJSON := f.Bool("json", false, "write the report as JSON")
 	idle := durationFlag(f, "idle", "finally, keep connections idle for up to `TIME` and measure when they are dropped")
+	replicas := countFlag(f, "replicas", "compare the connections of so many instances, `N`, with each server's own limit")
 	forward := forwardFlags(f)
 	if err := p.parse(f, args); err != nil {
 		return err
@@ -76,7 +76,7 @@ func (p *program) check(ctx context.Context, args []string) error {
 	if forward.url != "" {
 		err = p.checkForward(ctx, cfg, forward, *user, password, w)
 	} else {
-		err = p.checkDirectory(ctx, cfg, *user, *idle, password, w)
+		err = p.checkDirectory(ctx, cfg, doctor.Options{User: *user, Idle: *idle, Replicas: *replicas}, password, w)
 	}
 	if err != nil {
 		return err
@@ -93,8 +93,8 @@ func (p *program) checkPassword(ctx context.Context) (string, error) {
 	return password, err
 }
 
-// checkDirectory examines the way to the directory.
-func (p *program) checkDirectory(ctx context.Context, cfg *config.Config, user string, idle time.Duration, password func() (string, error), w *checkWriter) error {
+// checkDirectory examines the way to the directory, as the flags say.
+func (p *program) checkDirectory(ctx context.Context, cfg *config.Config, flags doctor.Options, password func() (string, error), w *checkWriter) error {
 	o, err := p.examination(cfg)
 	if err != nil {
 		return err
@@ -102,7 +102,7 @@ func (p *program) checkDirectory(ctx context.Context, cfg *config.Config, user s
 	if o.Password, err = password(); err != nil {
 		return err
 	}
-	o.User, o.Idle, o.Tell = user, idle, w.tell
+	o.User, o.Idle, o.Replicas, o.Tell = flags.User, flags.Idle, flags.Replicas, w.tell
 	o.Progress = func(line string) { fmt.Fprintln(p.stderr, doctor.Printable(line)) }
 	return doctor.Examine(ctx, o)
 }

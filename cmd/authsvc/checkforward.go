@@ -43,6 +43,8 @@ func (o *forwardOptions) wrong(f *flag.FlagSet) error {
 		return errors.New("-forward must not be empty")
 	case isSet(f, "idle"):
 		return errors.New("-idle is about the directory, and -forward is not")
+	case isSet(f, "replicas"):
+		return errors.New("-replicas is about the directory, and -forward is not")
 	case isSet(f, "user") && !withPassword:
 		return errors.New("-user needs -password-stdin with -forward")
 	case (isSet(f, "echo") || isSet(f, "denied")) && !withPassword:

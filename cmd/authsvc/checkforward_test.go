@@ -170,6 +170,7 @@ func TestCheckForward_Usage(t *testing.T) {
 		"a user has a password":       {args: []string{"-forward", url, "-user", "alice"}, want: "-user needs -password-stdin with -forward"},
 		"an echo needs a user":        {args: []string{"-forward", url, "-echo", url}, want: "-echo and -denied need -user and -password-stdin"},
 		"a name has no colon":         {args: []string{"-forward", url, "-user", "a:b", "-password-stdin"}, want: "-user must not have a colon"},
+		"replicas are another topic":  {args: []string{"-forward", url, "-replicas", "2"}, want: "-replicas is about the directory"},
 		"silence is another topic":    {args: []string{"-forward", url, "-idle", "1s"}, want: "-idle is about the directory"},
 		"a URL is one":                {args: []string{"-forward", "localhost:8000"}, want: "-forward: must be http://HOST:PORT"},
 		"a URL has no password":       {args: append([]string{"-forward", url, "-echo", "http://a:secret-of-url@b/"}, user...), want: "-echo: must not hold a name or a password"},

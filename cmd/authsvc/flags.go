@@ -50,6 +50,37 @@ func (d *duration) Set(s string) error {
 // String is part of [flag.Value].
 func (d *duration) String() string { return time.Duration(*d).String() }
 
+// count is the value of a flag for how many of something there are.
+type count int
+
+// maxCount bounds a count, so that a product with it fits.
+const maxCount = 1_000_000
+
+// countFlag adds a flag for a number of things to a command. Without the flag it is 0.
+func countFlag(f *flag.FlagSet, name, usage string) *int {
+	var n int
+	f.Var((*count)(&n), name, usage)
+	return &n
+}
+
+// Set is part of [flag.Value].
+func (c *count) Set(s string) error {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || n < 1 || n > maxCount {
+		return fmt.Errorf("must be a whole number from 1 to %d", maxCount)
+	}
+	*c = count(n)
+	return nil
+}
+
+// String is part of [flag.Value].
+func (c *count) String() string {
+	if c == nil || *c == 0 {
+		return "" // no default to tell of
+	}
+	return strconv.Itoa(int(*c))
+}
+
 // parse reads a command's flags; it takes no other words. Where help was asked for, that goes to
 // standard output.
 func (p *program) parse(f *flag.FlagSet, args []string) error {

@@ -51,12 +51,13 @@ type Dialect struct {
 	expiry               func(*ldap.Entry) (unix int64, ok bool)
 	blocker              func(*ldap.Entry, time.Time) (Blocker, bool)
 
-	indexed        func(ctx context.Context, r Reader, base, attribute string) Knowledge
-	lockout        func(context.Context, Reader) Lockout
-	entryPolicy    entryPolicy
-	lockoutNote    func(context.Context, Reader) Note
-	maxConnections func(context.Context, Reader) (most int64, where string)
-	clock          place // of the server's time, unless the root DSE has currentTime
+	indexed         func(ctx context.Context, r Reader, base, attribute string) Knowledge
+	lockout         func(context.Context, Reader) Lockout
+	entryPolicy     entryPolicy
+	lockoutNote     func(context.Context, Reader) Note
+	maxConnections  func(context.Context, Reader) (most int64, where string)
+	openConnections place // of the number of connections that are open now
+	clock           place // of the server's time, unless the root DSE has currentTime
 }
 
 // Defaults are the defaults of settings that are not the usual ones; an empty one is.

@@ -30,11 +30,12 @@ var ds389 = Dialect{
 	blocker: func(e *ldap.Entry, now time.Time) (Blocker, bool) {
 		return blocker389(e, now, "passwordExpirationTime")
 	},
-	indexed:        indexed389,
-	lockout:        lockout389,
-	entryPolicy:    entryPolicy{pointer: "pwdPolicySubentry", after: "passwordMaxFailure", on: "passwordLockout"},
-	maxConnections: tableSize389,
-	clock:          place{"cn=monitor", "currentTime"},
+	indexed:         indexed389,
+	lockout:         lockout389,
+	entryPolicy:     entryPolicy{pointer: "pwdPolicySubentry", after: "passwordMaxFailure", on: "passwordLockout"},
+	maxConnections:  tableSize389,
+	openConnections: place{"cn=monitor", "currentConnections"},
+	clock:           place{"cn=monitor", "currentTime"},
 }
 
 // refusalWords are the first words of the diagnostic message of a refused bind, if the result code

@@ -42,8 +42,9 @@ var freeIPA = Dialect{
 	blocker: func(e *ldap.Entry, now time.Time) (Blocker, bool) {
 		return blocker389(e, now, "passwordExpirationTime", "krbPasswordExpiration")
 	},
-	indexed:        indexed389,
-	maxConnections: tableSize389,
+	indexed:         indexed389,
+	maxConnections:  tableSize389,
+	openConnections: place{"cn=monitor", "currentConnections"},
 }
 
 // wordsFreeIPA are those of ipa-lockout, ipa-pwd-extop and ipa-graceperiod.

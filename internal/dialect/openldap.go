@@ -32,13 +32,14 @@ var openLDAP = Dialect{
 	recognize: func(root RootDSE) bool {
 		return slices.ContainsFunc(root["objectclass"], func(c string) bool { return strings.EqualFold(c, "OpenLDAProotDSE") })
 	},
-	disabled:    func(e *ldap.Entry) (bool, error) { return isTrue(e, "loginDisabled"), nil }, // eDirectory's
-	blocker:     policyBlocker,
-	indexed:     indexedOpenLDAP,
-	lockout:     lockoutOpenLDAP,
-	entryPolicy: entryPolicy{pointer: "pwdPolicySubentry", after: "pwdMaxFailure", on: "pwdLockout"},
-	lockoutNote: useLockout,
-	clock:       place{"cn=Current,cn=Time,cn=Monitor", "monitorTimestamp"},
+	disabled:        func(e *ldap.Entry) (bool, error) { return isTrue(e, "loginDisabled"), nil }, // eDirectory's
+	blocker:         policyBlocker,
+	indexed:         indexedOpenLDAP,
+	lockout:         lockoutOpenLDAP,
+	entryPolicy:     entryPolicy{pointer: "pwdPolicySubentry", after: "pwdMaxFailure", on: "pwdLockout"},
+	lockoutNote:     useLockout,
+	clock:           place{"cn=Current,cn=Time,cn=Monitor", "monitorTimestamp"},
+	openConnections: place{"cn=Current,cn=Connections,cn=Monitor", "monitorCounter"},
 	maxConnections: func(ctx context.Context, r Reader) (int64, string) {
 		most, where := counter("cn=Max File Descriptors,cn=Connections,cn=Monitor", "monitorCounter")(ctx, r)
 		if where == "" { // the directory may be another one

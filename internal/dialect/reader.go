@@ -181,6 +181,16 @@ func (d *Dialect) MaxConnections(ctx context.Context, r Reader) (most int64, whe
 	return d.maxConnections(ctx, r)
 }
 
+// OpenConnections reads how many connections the directory has now, the one that asks included. ok
+// is false if the directory does not show it.
+func (d *Dialect) OpenConnections(ctx context.Context, r Reader) (n int64, ok bool) {
+	if d.openConnections.dn == "" {
+		return 0, false
+	}
+	n, where := counter(d.openConnections.dn, d.openConnections.attribute)(ctx, r)
+	return n, where != ""
+}
+
 // ServerTime reads the server's clock. where is what shows it, or empty. Directories of every kind
 // are asked alike: the preset may be wrong.
 func ServerTime(ctx context.Context, r Reader) (at time.Time, where string) {

@@ -132,6 +132,8 @@ func sambaSteps(s *ldaptest.Samba, member string, at func(string, ...change) loo
 		"one client can lock anybody out": {at(tls), "lockout", doctor.Warn, "locks an account after 5 failures within 30m0s", "AUTH_THROTTLE_FAILURES=2"},
 		"the server tells the time":       {at(tls), "clock", doctor.OK, "agree within", ""},
 		"an index is missing":             {at(tls, withFilter("(department={username})")), "user filter", doctor.Warn, "it has no index on department", "add an index in the directory on department"},
+		"replicas fit":                    {at(tls, withReplicas(100, 32)), "connection limits", doctor.OK, "all replicas (100) open up to 3200 connections", ""},
+		"more replicas do not":            {at(tls, withReplicas(200, 32)), "connection limits", doctor.Warn, "the directory accepts 5000 connections (MaxConnections of the default query policy), and all replicas (200) open up to 6400", "LDAP_POOL_MAX_CONNS to at most 25"},
 		"with StartTLS binds are let in":  {at(s.URL(), startTLS), "service bind", doctor.OK, "accepts the bind of service@", ""},
 	}
 }

@@ -29,6 +29,7 @@ type Options struct {
 	User     string // the user whose login is explained; empty: none
 	Password string // tried once; empty: not tried
 	Idle     time.Duration
+	Replicas int // instances that share each server's limit on connections; 0: not known
 
 	// Tell is called with each finished step, by one goroutine at a time.
 	Tell func(Step)
@@ -97,6 +98,9 @@ func (d *doctor) checkServer(ctx context.Context, url string) {
 	s.do("root DSE", func() finding { return s.checkRootDSE(ctx) })
 	s.do("clock", func() finding { return s.checkClock(ctx) })
 	readable := d.Pool.BindOnly || s.checkDirectory(ctx)
+	if d.Pool.BindOnly && d.Replicas > 0 {
+		s.do("connection limits", func() finding { return s.checkLimits(ctx) })
+	}
 	if s.Logins.DecoyDN != "" {
 		s.do("decoy", func() finding { return s.checkDecoy(ctx) })
 	}

@@ -56,6 +56,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`\d+ (days|hours) left`), "90 days left"},
 	{regexp.MustCompile(`the limit is \d+ open files`), "the limit is 524288 open files"},
 	{regexp.MustCompile(`the directory accepts \d+ connections`), "the directory accepts 4096 connections"},
+	{regexp.MustCompile(`LDAP_POOL_MAX_CONNS to at most \d+`), "LDAP_POOL_MAX_CONNS to at most 6"},
 	{regexp.MustCompile(`agree within \d+s`), "agree within 2s"},
 	{regexp.MustCompile(`TLS 1\.\d, TLS_\w+`), "TLS 1.3, TLS_AES_128_GCM_SHA256"},
 	// These depend on what else is installed with the directory.
