@@ -30,6 +30,8 @@ func FuzzLoad(f *testing.F) {
 		switch {
 		case err == nil && secret != "" && c.LDAP.BindPassword.Reveal() != secret:
 			t.Fatal("the password is another one")
+		case err == nil && c.LDAP.External() && c.LDAP.BindDN+c.LDAP.BindPassword.Reveal() != "":
+			t.Fatal("there are two service identities")
 		case err == nil:
 			if _, err := c.LDAP.TLSConfig(); err != nil {
 				t.Fatal(err)
@@ -80,6 +82,7 @@ func fuzzSeeds() []string {
 		"LDAP_USER_FILTER=({username}=\\2a)", "LDAP_USER_DN_TEMPLATE=uid={username}+cn=#04", "LDAP_ATTRIBUTES=a,,b", "LDAP_POOL_MAX_CONNS=1",
 		"LDAP_POOL_MIN_IDLE_CONNS=99", "LDAP_DIAL_TIMEOUT=-1ns", "HTTP_ADDR=[::]:0\nADMIN_ADDR=", "HTTP_TRUSTED_PROXIES=::/0,1.2.3.4",
 		"LOG_LEVEL=debug-4", "LOG_FORMAT=\x1b[2J\xff", "LDAP_UR_L=x", "LDAP_PRESET=ad", "HTTP_PROXY=http://u:p@h", "LDAP_START_TLS=T",
+		"LDAP_BIND_METHOD=external", "LDAP_BIND_METHOD=external\nLDAP_URL=ldapi://%2fs\nLDAP_BIND_DN=",
 		"LDAP_BIND_PASSWORD_FILE=/nonexistent", "LDAP_CA_FILE=/nonexistent", "LDAP_TLS_MIN_VERSION=1.3\nLDAP_TLS_SERVER_NAME=a b",
 	} {
 		seeds = append(seeds, base+v)

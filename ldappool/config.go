@@ -170,8 +170,8 @@ type Config struct {
 // HasIdentity reports whether there is a service identity: otherwise searches are anonymous.
 func (c *Config) HasIdentity() bool { return c.BindMethod == BindExternal || c.BindDN != "" }
 
-// hasIdentityOf reports whether the service identity is that of other. Another TLS configuration may
-// have another client certificate, which is the identity of BindExternal.
+// hasIdentityOf reports whether the service identity is that of other. Another TLS configuration
+// may have another client certificate, which is the identity of BindExternal.
 func (c *Config) hasIdentityOf(other *Config) bool {
 	return c.BindMethod == other.BindMethod && c.BindDN == other.BindDN && c.BindPassword == other.BindPassword &&
 		(c.BindMethod != BindExternal || c.TLS == other.TLS)

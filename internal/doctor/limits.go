@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// checkLimits compares the directory's limit of connections with LDAP_POOL_MAX_CONNS: of one
-// instance, or of all replicas. After a failover all of an instance's connections are to one server.
+// checkLimits compares the directory's limit of connections with LDAP_POOL_MAX_CONNS, of one
+// instance or of all replicas. After a failover an instance has all its connections to one server.
 func (s *target) checkLimits(ctx context.Context) finding {
 	most, where := s.Logins.Dialect.MaxConnections(ctx, reader{s})
 	ours := int64(max(s.Pool.MaxConns, 1))
@@ -23,8 +23,8 @@ func (s *target) checkLimits(ctx context.Context) finding {
 	return pass("the directory accepts %d connections (%s); one instance opens at most %d", most, where, ours)
 }
 
-// checkReplicas compares the limit with what all replicas open, and with the connections that others
-// have open now. Those of replicas that run already cannot be told from others.
+// checkReplicas compares the limit with what all replicas open, and with the connections that are
+// open now. Some of these may be of replicas that run already: the directory does not show that.
 func (s *target) checkReplicas(ctx context.Context, ours, most int64, where string) finding {
 	replicas := int64(s.Replicas)
 	all := fmt.Sprintf("all replicas (%d) open up to %d connections at this server (LDAP_POOL_MAX_CONNS=%d each)", replicas, replicas*ours, ours)

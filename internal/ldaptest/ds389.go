@@ -171,7 +171,8 @@ func (s *DS389) writeConfig() {
 	s.writeFile(filepath.Join(s.dir, "dse.ldif"), strings.NewReplacer(values...).Replace(string(template)))
 }
 
-// writeCertificates makes the server's NSS database, and its rule that maps certificates to entries.
+// writeCertificates makes the server's NSS database, and its rule that maps certificates to
+// entries.
 func (s *DS389) writeCertificates() {
 	s.t.Helper()
 	cert := s.ca.Issue(s.t, CertConfig{})

@@ -35,8 +35,8 @@ var (
 	errClosed      = errors.New("closed by this side")
 )
 
-// Conn is a connection to a server. Its operations, Bind, BindExternal and Search, are called by one
-// goroutine at a time; the other methods by any.
+// Conn is a connection to a server. Its operations, Bind, BindExternal and Search, are called by
+// one goroutine at a time; the other methods by any.
 type Conn struct {
 	conn   net.Conn // carries the messages: TLS, or raw itself
 	raw    net.Conn // the socket

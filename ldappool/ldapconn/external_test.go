@@ -60,8 +60,8 @@ func TestExternal_IsTheServiceAt389DSBeforeAndAfterAUser(t *testing.T) {
 	requireRefused(t, endpointOf(t, ds.URL(), false), nil, ldap.LDAPResultInappropriateAuthentication)
 }
 
-// requireExternal checks that EXTERNAL makes a connection the service's, whoever it was before. Some
-// directories take the identity from the certificate before any bind.
+// requireExternal checks that EXTERNAL makes a connection the service's, whoever it was before.
+// Some directories take the identity from the certificate before any bind.
 func requireExternal(t *testing.T, to Endpoint, cfg *tls.Config, implicit bool) {
 	t.Helper()
 	c, err := Dial(soon(t), to, Options{TLS: cfg})
