@@ -203,11 +203,11 @@ func keyPair(certFile, keyFile string) ([]tls.Certificate, error) {
 // would succeed as anonymous (RFC 4513 section 5.1.2).
 func (l *LDAP) validateIdentity(wrong *problems) {
 	oneOf(wrong, "LDAP_BIND_METHOD", l.BindMethod, "simple", "external")
+	refuseInDN(wrong, "LDAP_BIND_DN", l.BindDN)
 	if l.External() {
 		l.validateExternal(wrong)
 		return
 	}
-	refuseInDN(wrong, "LDAP_BIND_DN", l.BindDN)
 	password := l.BindPassword.Reveal() != ""
 	switch {
 	case l.BindDN != "" && !password && !wrong.has("LDAP_BIND_PASSWORD_FILE"):
@@ -223,11 +223,11 @@ func (l *LDAP) validateIdentity(wrong *problems) {
 func (l *LDAP) External() bool { return l.BindMethod == "external" }
 
 // validateExternal checks that every server can derive the service identity from the connection,
-// and that no other identity is set.
+// and that no password is set.
 func (l *LDAP) validateExternal(wrong *problems) {
 	const derives = "must not be set with LDAP_BIND_METHOD=external: the directory derives the service identity from the client certificate or, with ldapi://, from the user of this process"
-	if l.BindDN != "" {
-		wrong.note("LDAP_BIND_DN", "", derives)
+	if _, err := ldapname.ParseDN(l.BindDN); err != nil { // an empty DN is none to assert
+		wrong.add("LDAP_BIND_DN", "%q is not a DN (RFC 4514), as LDAP_BIND_METHOD=external needs: %v", l.BindDN, err)
 	}
 	switch {
 	case l.BindPasswordFile != "":

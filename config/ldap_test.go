@@ -213,6 +213,7 @@ func TestServiceIdentity_ExternalNeedsWhatTheDirectoryDerivesItFrom(t *testing.T
 		"StartTLS":             {"LDAP_URL=ldap://a,ldap+srv://example.org", "LDAP_START_TLS=true", certFile, keyFile},
 		"a socket":             {"LDAP_URL=ldapi://%2fs"},
 		"a socket and TLS":     {"LDAP_URL=ldapi://%2fs,ldaps://b", certFile, keyFile},
+		"a DN to assert":       {"LDAP_URL=ldapi://%2fs", "LDAP_BIND_DN=cn=service,dc=example,dc=org"},
 		"for users' binds too": {"LDAP_URL=ldaps://a", certFile, keyFile, "LDAP_BIND_LANE_SERVICE_BIND=true"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -229,8 +230,7 @@ func TestServiceIdentity_ExternalNeedsWhatTheDirectoryDerivesItFrom(t *testing.T
 		environ        []string
 		variable, text string
 	}{
-		"a DN":                      {[]string{"LDAP_URL=ldapi://%2fs", "LDAP_BIND_DN=cn=x"}, "LDAP_BIND_DN", derives},
-		"a DN that is none":         {[]string{"LDAP_URL=ldapi://%2fs", "LDAP_BIND_DN=x"}, "LDAP_BIND_DN", derives},
+		"a DN that is none":         {[]string{"LDAP_URL=ldapi://%2fs", "LDAP_BIND_DN=service@example.org"}, "LDAP_BIND_DN", `"service@example.org" is not a DN (RFC 4514), as LDAP_BIND_METHOD=external needs`},
 		"a password":                {[]string{"LDAP_URL=ldapi://%2fs", "LDAP_BIND_PASSWORD=" + password}, "LDAP_BIND_PASSWORD", derives},
 		"a password in a file":      {[]string{"LDAP_URL=ldapi://%2fs", "LDAP_BIND_PASSWORD_FILE=" + secret}, "LDAP_BIND_PASSWORD_FILE", derives},
 		"no certificate":            {[]string{"LDAP_URL=ldaps://a"}, "LDAP_CERT_FILE", noCert},

@@ -115,7 +115,8 @@ type Config struct {
 	// BindMethod is how the service identity binds, which searches.
 	BindMethod BindMethod
 	// BindDN and BindPassword are the service identity of BindSimple. Both empty: searches are
-	// anonymous. BindExternal has neither.
+	// anonymous. BindExternal takes no password; its BindDN, if not empty, is asserted: a directory
+	// that derives another identity should refuse the bind.
 	BindDN, BindPassword string
 	// BindOnly says that Search is not called: no connection is kept for it, and probes do not use
 	// the service identity.
@@ -230,8 +231,8 @@ func (c Config) validate() error {
 	switch {
 	case c.BindMethod > BindExternal:
 		invalid("BindMethod", "is %d, but must be BindSimple or BindExternal", c.BindMethod)
-	case c.BindMethod == BindExternal && c.BindDN+c.BindPassword != "":
-		invalid("BindMethod", "is BindExternal, which takes no BindDN and no BindPassword: the directory derives the identity")
+	case c.BindMethod == BindExternal && c.BindPassword != "":
+		invalid("BindMethod", "is BindExternal, which takes no BindPassword")
 	case c.BindMethod == BindSimple && (c.BindDN == "") != (c.BindPassword == ""):
 		invalid("BindDN", "and BindPassword must be set together: a bind with a DN and no password is anonymous (RFC 4513 section 5.1.2)")
 	}

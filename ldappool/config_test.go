@@ -50,7 +50,6 @@ func TestConfig_ErrorNamesTheField(t *testing.T) {
 		{"BindMethod", func(c *Config) { c.BindMethod = BindExternal + 1 }},
 		{"BindMethod", func(c *Config) { c.BindMethod = BindExternal }},
 		{"BindMethod", func(c *Config) { c.BindMethod, c.BindDN = BindExternal, "" }},
-		{"BindMethod", func(c *Config) { c.BindMethod, c.BindPassword = BindExternal, "" }},
 		{"BindLaneServiceBind", func(c *Config) { c.BindLaneServiceBind, c.BindDN, c.BindPassword = ServiceBindAlways, "", "" }},
 		{"MaxConns", func(c *Config) { c.MaxConns = -1 }},
 		{"DialTimeout", func(c *Config) { c.DialTimeout = -1 }},

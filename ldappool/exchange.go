@@ -71,7 +71,7 @@ func (c *conn) bindAsService(ctx context.Context, deadline time.Time, cfg *Confi
 	var r *ldapconn.Result
 	var err error
 	if cfg.BindMethod == BindExternal {
-		r, err = c.ldap.BindExternal(ctx, deadline)
+		r, err = c.ldap.BindExternal(ctx, deadline, cfg.BindDN)
 	} else {
 		r, err = c.ldap.Bind(ctx, deadline, cfg.BindDN, cfg.BindPassword)
 	}

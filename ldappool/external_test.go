@@ -29,8 +29,9 @@ func TestExternal_SearchesAsTheServiceAtSlapd(t *testing.T) {
 		for _, rule := range []ServiceBindRule{ServiceBindAuto, ServiceBindAlways} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
+				asserted := []string{"", ldaptest.ServiceDN}[rule]
 				p := slapdPool(t, s, byExternal, change, sizes(2, 1), func(c *Config) {
-					c.TLS, c.BindLaneServiceBind = client, rule
+					c.TLS, c.BindLaneServiceBind, c.BindDN = client, rule, asserted
 					c.DialTimeout, c.MaxWait = 20*time.Second, 20*time.Second
 				})
 				for range 5 {
@@ -162,6 +163,7 @@ func TestExternal_RefusalIsAFaultAndNoVerdict(t *testing.T) {
 		"an unknown subject":   {coded(ldap.LDAPResultInvalidCredentials), "Invalid Credentials, with SASL EXTERNAL", true},
 		"no certificate":       {coded(ldap.LDAPResultInappropriateAuthentication), "Inappropriate Authentication, with SASL EXTERNAL", true},
 		"a challenge":          {saslChallenge, "Sasl Bind In Progress, with SASL EXTERNAL", true},
+		"another identity":     {coded(ldap.LDAPResultInsufficientAccessRights), "Insufficient Access Rights, with SASL EXTERNAL", true},
 		"busy":                 {coded(ldap.LDAPResultBusy), "Busy, with SASL EXTERNAL", false},
 		"an answer to another": {func(id int64) []byte { return ldaptest.BindResponse(id+1, 0, "") }, "service bind: ", false},
 		"a search's end":       {func(id int64) []byte { return ldaptest.SearchDone(id, 0, "") }, "service bind: ", false},

@@ -175,22 +175,22 @@ func TestRotation_OfTheAuthorityFailsNoLogin(t *testing.T) {
 func TestRotation_OfTheServiceCertificateFailsNoLogin(t *testing.T) {
 	r := &rotation{t: t, files: t.TempDir()}
 	r.slapd = ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10, TLS: true, ClientName: "authsvc"})
-	certificate := func(ca *ldaptest.CA) {
-		cert := ca.Issue(t, ldaptest.CertConfig{CommonName: "authsvc", Client: true})
+	certificate := func(ca *ldaptest.CA, name string) {
+		cert := ca.Issue(t, ldaptest.CertConfig{CommonName: name, Client: true})
 		for name, from := range map[string]string{"client.pem": cert.CertFile, "client.key": cert.KeyFile} {
 			content, err := os.ReadFile(from)
 			require.NoError(t, err)
 			r.write(name, string(content))
 		}
 	}
-	certificate(r.slapd.CA())
-	r.p = startProgram(t, r.slapd.TLSURL(), "LDAP_BIND_METHOD=external", "LDAP_BIND_DN=", "LDAP_BIND_PASSWORD=", "LDAP_CA_FILE="+r.slapd.CA().File(),
+	certificate(r.slapd.CA(), "authsvc")
+	r.p = startProgram(t, r.slapd.TLSURL(), "LDAP_BIND_METHOD=external", "LDAP_BIND_PASSWORD=", "LDAP_CA_FILE="+r.slapd.CA().File(),
 		"LDAP_CERT_FILE="+filepath.Join(r.files, "client.pem"), "LDAP_KEY_FILE="+filepath.Join(r.files, "client.key"))
 	r.p.ready(t)
 	r.through("a new certificate of the same authority, twice", func() {
 		for n := range 2 {
 			before := r.slapd.LogCount("mech=EXTERNAL")
-			certificate(r.slapd.CA())
+			certificate(r.slapd.CA(), "authsvc")
 			r.reloaded(n + 1)
 			r.adopted()
 			assert.Greater(t, r.slapd.LogCount("mech=EXTERNAL"), before, "new connections")
@@ -198,17 +198,27 @@ func TestRotation_OfTheServiceCertificateFailsNoLogin(t *testing.T) {
 		ldaptest.Eventually(t, "some logins have been served meanwhile", r.served())
 	})
 	r.through("one that the directory does not accept, by mistake", func() {
-		certificate(ldaptest.NewNamedCA(t, "another authority"))
+		certificate(ldaptest.NewNamedCA(t, "another authority"), "authsvc")
 		r.reloaded(3)
 		ldaptest.Eventually(t, "the refusal is told", func() bool {
 			return strings.Contains(r.p.logged(), "the service identity was refused: Auth Method Not Supported, with SASL EXTERNAL")
 		})
 		ldaptest.Eventually(t, "some logins have been served meanwhile", r.served())
-		certificate(r.slapd.CA())
+		certificate(r.slapd.CA(), "authsvc")
 		r.reloaded(4)
 		r.adopted()
 	})
-	assert.Contains(t, r.p.logged(), `"bind_dn":"external"`)
+	r.through("one of another subject, which is not mapped to the service's entry", func() {
+		certificate(r.slapd.CA(), "authsvc-old")
+		r.reloaded(5)
+		ldaptest.Eventually(t, "the refusal is told", func() bool {
+			return strings.Contains(r.p.logged(), "the service identity was refused: Insufficient Access Rights, with SASL EXTERNAL")
+		})
+		ldaptest.Eventually(t, "some logins have been served meanwhile", r.served())
+		certificate(r.slapd.CA(), "authsvc")
+		r.reloaded(6)
+		r.adopted()
+	})
 	assert.Zero(t, r.slapd.LogCount(`BIND dn="`+ldaptest.ServiceDN+`" method=128`), "simple binds of the service")
 	assert.Zero(t, r.p.end(t))
 }

@@ -243,7 +243,7 @@ func (a *App) announce() {
 	ldap := a.cfg.LDAP
 	bind := ldap.BindDN
 	switch {
-	case ldap.External():
+	case bind == "" && ldap.External():
 		bind = "external"
 	case bind == "":
 		bind = "anonymous"

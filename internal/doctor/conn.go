@@ -58,7 +58,7 @@ func (c *conn) bindAsService(ctx context.Context, p *ldappool.Config) (*ldappool
 	if p.BindMethod != ldappool.BindExternal {
 		return c.Bind(ctx, p.BindDN, p.BindPassword)
 	}
-	r, err := c.BindExternal(ctx, time.Now().Add(c.timeout))
+	r, err := c.BindExternal(ctx, time.Now().Add(c.timeout), p.BindDN)
 	if err != nil {
 		return nil, c.describe("bind", err)
 	}

@@ -52,8 +52,13 @@ func (d *doctor) clientCertificate() *x509.Certificate {
 // entry it took the service for.
 func (d *doctor) acceptedExternal(server string) finding {
 	f := pass("the directory accepts SASL EXTERNAL of %s", d.identity(server))
+	if d.Pool.BindDN != "" {
+		f.Finding += " as " + d.Pool.BindDN
+	} else {
+		f.Details = []string{"set LDAP_BIND_DN to the DN of the service's entry: then OpenLDAP refuses a certificate that is not mapped to it"}
+	}
 	if ldapurl.SchemeOf(server) == ldapurl.LDAPI {
-		f.Details = []string{"the directory derives the identity from the user that runs this check: run it as the user of the service"}
+		f.Details = append(f.Details, "the directory derives the identity from the user that runs this check: run it as the user of the service")
 		return f
 	}
 	leaf := d.clientCertificate()
@@ -106,6 +111,8 @@ func (d *doctor) externalRemedy(server string, a attempt, code uint16, mechanism
 			"the directory does not offer SASL EXTERNAL to %s: supportedSASLMechanisms of its root DSE lacks it", who)
 	case code == ldap.LDAPResultAuthMethodNotSupported:
 		return fail("read the directory's log; or use LDAP_BIND_METHOD=simple with LDAP_BIND_DN and its password", "the directory does not support SASL EXTERNAL of %s", who)
+	case d.Pool.BindDN != "" && (code == ldap.LDAPResultInsufficientAccessRights || code == ldap.LDAPResultAuthorizationDenied):
+		return fail(mapIdentity+", or correct LDAP_BIND_DN", "the directory does not take %s for %s (LDAP_BIND_DN)", who, d.Pool.BindDN)
 	case code == ldap.LDAPResultInvalidCredentials:
 		return fail(mapIdentity+"; make sure that the entry exists and is not disabled", "the directory has no entry for %s, or does not let that entry bind", who)
 	case code == ldap.LDAPResultInappropriateAuthentication:

@@ -22,6 +22,9 @@ func withExternal(ca *ldaptest.CA, cert *ldaptest.Cert) change {
 	})
 }
 
+// asserting sets the DN that the directory must derive.
+func asserting(dn string) change { return func(o *doctor.Options) { o.Pool.BindDN = dn } }
+
 // client issues a client certificate for some months.
 func client(t *testing.T, ca *ldaptest.CA, name string) *ldaptest.Cert {
 	t.Helper()
@@ -40,6 +43,8 @@ func badExternal(t *testing.T, s *ldaptest.Slapd) []illness {
 			`the client certificate "CN=authsvc" is from none of the authorities`, "set LDAP_CERT_FILE and LDAP_KEY_FILE"},
 		{"SASL EXTERNAL, and the certificate is not mapped to the service's entry", at("ldaps://"+asking.TLSAddr(), withExternal(asking.CA(), client(t, asking.CA(), "authsvc-old"))), "base DN",
 			`is not visible to the client certificate "CN=authsvc-old"`, "OpenLDAP: authz-regexp"},
+		{"the same, with LDAP_BIND_DN", at("ldaps://"+asking.TLSAddr(), withExternal(asking.CA(), client(t, asking.CA(), "authsvc-old")), asserting(ldaptest.ServiceDN)), "service bind",
+			`does not take the client certificate "CN=authsvc-old" for ` + ldaptest.ServiceDN, "OpenLDAP: authz-regexp"},
 	}
 }
 
@@ -51,9 +56,10 @@ func TestDoctor_ExternalIsAccepted(t *testing.T) {
 		finding string
 		mark    doctor.Mark
 	}{
-		"ldaps":    {at(s.TLSURL(), withExternal(s.CA(), client(t, s.CA(), "authsvc"))), `accepts SASL EXTERNAL of the client certificate "CN=authsvc"`, doctor.OK},
-		"StartTLS": {at("ldap://"+s.Addr(), withExternal(s.CA(), client(t, s.CA(), "authsvc")), startTLS), `the client certificate "CN=authsvc"`, doctor.OK},
-		"ldapi":    {at(s.LDAPIURL(), withExternal(s.CA(), client(t, s.CA(), "authsvc"))), "accepts SASL EXTERNAL of this process (user ", doctor.OK},
+		"ldaps":                 {at(s.TLSURL(), withExternal(s.CA(), client(t, s.CA(), "authsvc"))), `accepts SASL EXTERNAL of the client certificate "CN=authsvc"`, doctor.OK},
+		"a DN that is asserted": {at(s.TLSURL(), withExternal(s.CA(), client(t, s.CA(), "authsvc")), asserting(ldaptest.ServiceDN)), `"CN=authsvc" as ` + ldaptest.ServiceDN, doctor.OK},
+		"StartTLS":              {at("ldap://"+s.Addr(), withExternal(s.CA(), client(t, s.CA(), "authsvc")), startTLS), `the client certificate "CN=authsvc"`, doctor.OK},
+		"ldapi":                 {at(s.LDAPIURL(), withExternal(s.CA(), client(t, s.CA(), "authsvc"))), "accepts SASL EXTERNAL of this process (user ", doctor.OK},
 		"for two days more": {at(s.TLSURL(), withExternal(s.CA(), s.CA().Issue(t, ldaptest.CertConfig{CommonName: "authsvc", Client: true, NotAfter: time.Now().Add(50 * time.Hour)}))),
 			`"CN=authsvc", which has 2 days left`, doctor.Warn},
 	} {

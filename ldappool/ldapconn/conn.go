@@ -108,11 +108,12 @@ func (c *Conn) Bind(ctx context.Context, deadline time.Time, dn, password string
 
 // BindExternal does a SASL bind with the mechanism EXTERNAL (RFC 4513 section 5.2.3): the server
 // takes the identity of the connection's client certificate or, on a Unix socket, of this process.
-// The mechanism has one step, so the code saslBindInProgress (14) is a refusal like any other. It
-// waits and fails as Bind does.
-func (c *Conn) BindExternal(ctx context.Context, deadline time.Time) (*Result, error) {
+// A dn that is not empty is asserted: a server that derives another identity should refuse it. The
+// mechanism has one step, so the code saslBindInProgress (14) is a refusal like any other. It waits
+// and fails as Bind does.
+func (c *Conn) BindExternal(ctx context.Context, deadline time.Time, dn string) (*Result, error) {
 	r, err := c.do(ctx, deadline, tagBindRequest, func(b []byte) ([]byte, error) {
-		return appendBindExternal(b), nil
+		return appendBindExternal(b, dn), nil
 	}, 0)
 	if err != nil {
 		return nil, err

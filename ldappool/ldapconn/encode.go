@@ -35,15 +35,19 @@ func appendBind(b []byte, dn, password string, controls []Control) []byte {
 }
 
 // appendBindExternal appends a BindRequest for the SASL mechanism EXTERNAL (RFC 4422 appendix A).
-// The credentials are empty: the server derives the authorization identity. They are not absent,
-// because a server may answer a missing initial response with a challenge.
-func appendBindExternal(b []byte) []byte {
+// The credentials are the authorization identity (RFC 4513 section 5.2.1.8): the DN or, without one,
+// what the server derives. They are never absent, because a server may answer a missing initial
+// response with a challenge.
+func appendBindExternal(b []byte, dn string) []byte {
+	if dn != "" {
+		dn = "dn:" + dn
+	}
 	b, at := openElement(b, tagBindRequest)
 	b = appendInteger(b, tagInteger, 3)
 	b = appendElement(b, tagOctetString, "")
 	b, sasl := openElement(b, tagSASL)
 	b = appendElement(b, tagOctetString, "EXTERNAL")
-	b = appendElement(b, tagOctetString, "")
+	b = appendElement(b, tagOctetString, dn)
 	return closeElement(closeElement(b, sasl), at)
 }
 

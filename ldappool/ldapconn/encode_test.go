@@ -87,9 +87,16 @@ func TestEncode_ABindIsGoLDAPs(t *testing.T) {
 func TestEncode_AnExternalBindIsGoLDAPs(t *testing.T) {
 	t.Parallel()
 	want := requestOf(t, (*ldap.Conn).ExternalBind)
-	got := encoded(t, func(b []byte) ([]byte, error) { return appendBindExternal(b), nil })
+	got := encoded(t, func(b []byte) ([]byte, error) { return appendBindExternal(b, ""), nil })
 	require.Equal(t, want, got)
 	require.Equal(t, octetsOf(t, "30 18 02 01 01 60 13 02 01 03 04 00 a3 0c 04 08 45 58 54 45 52 4e 41 4c 04 00"), got)
+	// go-ldap asserts no identity.
+	for _, n := range lengths {
+		dn := strings.Repeat("x", n)
+		got := encoded(t, func(b []byte) ([]byte, error) { return appendBindExternal(b, dn), nil })
+		credentials := around(tagSASL, text("EXTERNAL"), text("dn:"+dn))
+		require.Equal(t, envelope(around(tagBindRequest, []byte{tagInteger, 1, 3}, text(""), credentials)...), got)
+	}
 }
 
 func TestEncode_ASearchIsGoLDAPs(t *testing.T) {

@@ -55,9 +55,11 @@ func TestExternal_IsTheServiceAt389DSBeforeAndAfterAUser(t *testing.T) {
 		return ds.CA().Issue(t, ldaptest.CertConfig{CommonName: name, Client: true})
 	}
 	requireExternal(t, endpointOf(t, ds.TLSURL(), false), ds.CA().ClientTLS("localhost", cert("service")), true)
-	requireRefused(t, endpointOf(t, ds.TLSURL(), false), ds.CA().ClientTLS("localhost", cert("stranger")), ldap.LDAPResultInvalidCredentials)
-	requireRefused(t, endpointOf(t, ds.TLSURL(), false), ds.CA().ClientTLS("localhost"), ldap.LDAPResultInappropriateAuthentication)
-	requireRefused(t, endpointOf(t, ds.URL(), false), nil, ldap.LDAPResultInappropriateAuthentication)
+	requireRefused(t, endpointOf(t, ds.TLSURL(), false), ds.CA().ClientTLS("localhost", cert("stranger")), "", ldap.LDAPResultInvalidCredentials)
+	// It ignores the identity that is asserted. This one is user1, who sees no users.
+	requireRefused(t, endpointOf(t, ds.TLSURL(), false), ds.CA().ClientTLS("localhost", cert(ldaptest.Username(1))), ldaptest.ServiceDN, ldap.LDAPResultSuccess)
+	requireRefused(t, endpointOf(t, ds.TLSURL(), false), ds.CA().ClientTLS("localhost"), "", ldap.LDAPResultInappropriateAuthentication)
+	requireRefused(t, endpointOf(t, ds.URL(), false), nil, "", ldap.LDAPResultInappropriateAuthentication)
 }
 
 // requireExternal checks that EXTERNAL makes a connection the service's, whoever it was before.
@@ -68,8 +70,8 @@ func requireExternal(t *testing.T, to Endpoint, cfg *tls.Config, implicit bool) 
 	require.NoError(t, err)
 	defer c.Close()
 	require.Equal(t, implicit, seesUsers(t, c), "before the bind")
-	for range 2 {
-		r, err := c.BindExternal(soon(t), time.Time{})
+	for _, asserted := range []string{"", ldaptest.ServiceDN} {
+		r, err := c.BindExternal(soon(t), time.Time{}, asserted)
 		require.NoError(t, err)
 		require.Equal(t, &Result{}, r)
 		require.True(t, seesUsers(t, c))
@@ -87,12 +89,12 @@ func requireExternal(t *testing.T, to Endpoint, cfg *tls.Config, implicit bool) 
 }
 
 // requireRefused checks that EXTERNAL has that result, and that the connection sees no users.
-func requireRefused(t *testing.T, to Endpoint, cfg *tls.Config, code uint16) {
+func requireRefused(t *testing.T, to Endpoint, cfg *tls.Config, asserted string, code uint16) {
 	t.Helper()
 	c, err := Dial(soon(t), to, Options{TLS: cfg})
 	require.NoError(t, err)
 	defer c.Close()
-	r, err := c.BindExternal(soon(t), time.Time{})
+	r, err := c.BindExternal(soon(t), time.Time{}, asserted)
 	require.NoError(t, err)
 	require.Equal(t, code, r.Code, r.Diagnostic)
 	require.False(t, seesUsers(t, c))
@@ -109,11 +111,14 @@ func TestExternal_SlapdRefuses(t *testing.T) {
 		url   func(*ldaptest.Slapd) string
 		name  string // of the certificate; empty: none
 		code  uint16
+
+		asserted string
 	}{
-		"no certificate is asked for":   {open, (*ldaptest.Slapd).TLSURL, "authsvc", ldap.LDAPResultAuthMethodNotSupported},
-		"no certificate is shown":       {asking, (*ldaptest.Slapd).TLSURL, "", ldap.LDAPResultAuthMethodNotSupported},
-		"without TLS":                   {asking, (*ldaptest.Slapd).URL, "authsvc", ldap.LDAPResultAuthMethodNotSupported},
-		"a certificate of another name": {asking, (*ldaptest.Slapd).TLSURL, "stranger", ldap.LDAPResultSuccess},
+		"no certificate is asked for":   {open, (*ldaptest.Slapd).TLSURL, "authsvc", ldap.LDAPResultAuthMethodNotSupported, ""},
+		"no certificate is shown":       {asking, (*ldaptest.Slapd).TLSURL, "", ldap.LDAPResultAuthMethodNotSupported, ""},
+		"without TLS":                   {asking, (*ldaptest.Slapd).URL, "authsvc", ldap.LDAPResultAuthMethodNotSupported, ""},
+		"a certificate of another name": {asking, (*ldaptest.Slapd).TLSURL, "stranger", ldap.LDAPResultSuccess, ""},
+		"one that asserts the service":  {asking, (*ldaptest.Slapd).TLSURL, "stranger", ldap.LDAPResultInsufficientAccessRights, ldaptest.ServiceDN},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -121,7 +126,7 @@ func TestExternal_SlapdRefuses(t *testing.T) {
 			if tt.name != "" {
 				certs = append(certs, tt.slapd.CA().Issue(t, ldaptest.CertConfig{CommonName: tt.name, Client: true}))
 			}
-			requireRefused(t, endpointOf(t, tt.url(tt.slapd), false), tt.slapd.CA().ClientTLS("localhost", certs...), tt.code)
+			requireRefused(t, endpointOf(t, tt.url(tt.slapd), false), tt.slapd.CA().ClientTLS("localhost", certs...), tt.asserted, tt.code)
 		})
 	}
 }

@@ -61,7 +61,7 @@ func (r *rig) bind(ctx context.Context, timeout time.Duration) {
 // bindExternal starts a bind by EXTERNAL, which the peer has not read yet.
 func (r *rig) bindExternal(ctx context.Context, timeout time.Duration) {
 	go func() {
-		r.bound(r.BindExternal(ctx, time.Now().Add(timeout)))
+		r.bound(r.BindExternal(ctx, time.Now().Add(timeout), ""))
 	}()
 }
 

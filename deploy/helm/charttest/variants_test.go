@@ -75,7 +75,7 @@ func variants() []variant {
 			t.Helper()
 			assert.Equal(t, map[string]string{"LDAP_BIND_PASSWORD_FILE": "mine/ldap-bind-password"}, mounted(t, o))
 		}},
-		{name: "a service certificate", values: "{settings: {LDAP_BIND_METHOD: external}, files: {LDAP_CERT_FILE: {secret: authsvc-ldap, key: tls.crt}, LDAP_KEY_FILE: {secret: authsvc-ldap, key: tls.key}}}", check: func(t *testing.T, o *objects) {
+		{name: "a service certificate", values: "{settings: {LDAP_BIND_METHOD: external, LDAP_BIND_DN: 'cn=service,dc=example,dc=org'}, files: {LDAP_CERT_FILE: {secret: authsvc-ldap, key: tls.crt}, LDAP_KEY_FILE: {secret: authsvc-ldap, key: tls.key}}}", check: func(t *testing.T, o *objects) {
 			t.Helper()
 			assert.Equal(t, "external", o.config.Data["LDAP_BIND_METHOD"])
 			assert.Equal(t, map[string]string{"LDAP_CERT_FILE": "authsvc-ldap/tls.crt", "LDAP_KEY_FILE": "authsvc-ldap/tls.key"}, mounted(t, o))

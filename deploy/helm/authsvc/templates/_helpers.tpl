@@ -117,8 +117,8 @@ the next from draining before that one has ended.
 {{- if not (hasKey $v.files "LDAP_CERT_FILE") -}}
 {{- fail "settings.LDAP_BIND_METHOD: external needs a client certificate: set files.LDAP_CERT_FILE and files.LDAP_KEY_FILE" -}}
 {{- end -}}
-{{- if or $v.settings.LDAP_BIND_DN (hasKey $v.files "LDAP_BIND_PASSWORD_FILE") -}}
-{{- fail "settings.LDAP_BIND_METHOD: external takes no settings.LDAP_BIND_DN and no files.LDAP_BIND_PASSWORD_FILE: the directory derives the identity from the certificate" -}}
+{{- if hasKey $v.files "LDAP_BIND_PASSWORD_FILE" -}}
+{{- fail "settings.LDAP_BIND_METHOD: external takes no files.LDAP_BIND_PASSWORD_FILE: the directory derives the identity from the certificate" -}}
 {{- end -}}
 {{- end -}}
 {{- if and $v.autoscaling.enabled (gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas)) -}}
