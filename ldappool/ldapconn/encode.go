@@ -35,9 +35,9 @@ func appendBind(b []byte, dn, password string, controls []Control) []byte {
 }
 
 // appendBindExternal appends a BindRequest for the SASL mechanism EXTERNAL (RFC 4422 appendix A).
-// The credentials are the authorization identity (RFC 4513 section 5.2.1.8): the DN or, without one,
-// what the server derives. They are never absent, because a server may answer a missing initial
-// response with a challenge.
+// The credentials are the authorization identity (RFC 4513 section 5.2.1.8): the DN or, without
+// one, what the server derives. They are never absent, because a server may answer a missing
+// initial response with a challenge.
 func appendBindExternal(b []byte, dn string) []byte {
 	if dn != "" {
 		dn = "dn:" + dn
