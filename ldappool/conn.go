@@ -21,7 +21,7 @@ type conn struct {
 
 	cfg          *Config // when it was dialed
 	link         link
-	controls     *serverControls // of the server
+	server       *serverFacts
 	ctx          context.Context // of the dial
 	cancelDial   context.CancelFunc
 	took, rtt    time.Duration // the dial, and its answers
@@ -53,7 +53,7 @@ func (p *Pool) prepareDialLocked(d core.Dial) {
 	if d.Timeout > 0 {
 		timeout = min(timeout, d.Timeout)
 	}
-	c := &conn{core: d.Conn, cfg: cfg, link: d.Conn.Link.(link), controls: p.controls[d.Conn.Server]}
+	c := &conn{core: d.Conn, cfg: cfg, link: d.Conn.Link.(link), server: p.facts[d.Conn.Server]}
 	c.probesSearch = d.Conn.Purpose == core.ForProbe && d.Conn.Lane == core.Search && d.Conn.Server.Ready && cfg.ProbeSearch != nil
 	c.ctx, c.cancelDial = context.WithTimeout(p.ctx, timeout)
 	d.Conn.Shell = c
@@ -129,7 +129,10 @@ func (c *conn) abort(reason core.Reason) {
 // open is puddle's constructor: it dials a connection and does the first exchange. In the search
 // lane the connection is bound as the service identity.
 func (p *Pool) open(ctx context.Context, c *conn) error {
-	l, err := ldapconn.Dial(ctx, c.link.endpoint, ldapconn.Options{TLS: c.link.tls, Authorities: c.cfg.Authorities, Dial: c.cfg.Dial, Large: p.large})
+	if err := p.requireComparison(ctx, c); err != nil {
+		return err
+	}
+	l, err := p.connect(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -147,6 +150,11 @@ func (p *Pool) open(ctx context.Context, c *conn) error {
 		l.Close()
 	}
 	return err
+}
+
+// connect opens an LDAP connection to the server of c.
+func (p *Pool) connect(ctx context.Context, c *conn) (*ldapconn.Conn, error) {
+	return ldapconn.Dial(ctx, c.link.endpoint, ldapconn.Options{TLS: c.link.tls, Authorities: c.cfg.Authorities, Dial: c.cfg.Dial, Large: p.large})
 }
 
 // probe does the configured search, as a login does, if the server was usable before. It then

@@ -7,6 +7,12 @@ import (
 	"authsvc/ldappool/ldapconn"
 )
 
+// serverFacts is what connections have found out about their server.
+type serverFacts struct {
+	controls   serverControls
+	comparison comparison
+}
+
 // serverControls is what is known of a server's controls.
 type serverControls struct {
 	mu       sync.Mutex // guards what follows
@@ -19,9 +25,10 @@ func (c *conn) asksForControls() bool {
 	if !c.cfg.OnlyListedControls {
 		return false
 	}
-	c.controls.mu.Lock()
-	defer c.controls.mu.Unlock()
-	return !c.controls.complete
+	known := &c.server.controls
+	known.mu.Lock()
+	defer known.mu.Unlock()
+	return !known.complete
 }
 
 // record records an answer to rootDSEControls. Anonymous clients may not be allowed to read the
@@ -55,5 +62,5 @@ func (p *Pool) controlsFor(c *conn, controls []Control) []Control {
 	if len(controls) == 0 || !p.config().OnlyListedControls {
 		return controls
 	}
-	return c.controls.supported(controls)
+	return c.server.controls.supported(controls)
 }

@@ -61,7 +61,7 @@ func (c *conn) firstExchange(ctx context.Context) (op string, code uint16, err e
 		return "", 0, &stepError{"ping", err}
 	}
 	if req == rootDSEControls {
-		c.controls.record(r, c.core.AsService)
+		c.server.controls.record(r, c.core.AsService)
 	}
 	return "ping", r.Code, nil
 }

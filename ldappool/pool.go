@@ -41,7 +41,7 @@ type Pool struct {
 	wakeAt   time.Time   // when it fires
 	identity int         // the number of changes of the service identity
 	stores   map[*core.Server]*[2]*store
-	controls map[*core.Server]*serverControls
+	facts    map[*core.Server]*serverFacts
 }
 
 // New makes a pool and begins to connect. It does not wait for a directory, and does not fail if
@@ -66,7 +66,7 @@ func newPool(cfg Config, lookups discovery.Lookups) (*Pool, error) {
 	p := &Pool{
 		large: ldapconn.NewLargeAnswers(largeAnswers),
 		ready: make(chan struct{}), drained: make(chan struct{}), closed: make(chan struct{}), stores: map[*core.Server]*[2]*store{},
-		controls: map[*core.Server]*serverControls{},
+		facts: map[*core.Server]*serverFacts{},
 	}
 	p.cfg.Store(&cfg)
 	p.ctx, p.cancel = context.WithCancel(context.Background())

@@ -42,7 +42,7 @@ func (p *Pool) newStoreLocked(s *core.Server, l core.Lane) core.Idle {
 		panic(err) // for a size below 1
 	}
 	if p.stores[s] == nil {
-		p.stores[s], p.controls[s] = &[2]*store{}, &serverControls{}
+		p.stores[s], p.facts[s] = &[2]*store{}, &serverFacts{}
 	}
 	p.stores[s][l] = &store{pool}
 	return p.stores[s][l]
@@ -54,7 +54,7 @@ func (p *Pool) forget(s *core.Server) {
 	p.mu.Lock()
 	stores := p.stores[s]
 	delete(p.stores, s)
-	delete(p.controls, s)
+	delete(p.facts, s)
 	p.mu.Unlock()
 	for _, st := range stores {
 		st.pool.Close()

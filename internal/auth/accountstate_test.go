@@ -156,9 +156,9 @@ func TestFreeIPA_CompatibilityTreeLeavesUsersUnique(t *testing.T) {
 	requireOutcome(t, auth.InvalidUser, authenticate(t, plain, p, "alice", "secret"))
 }
 
-// TestAccount_IsReportedLockedAfterWrongPasswords goes the way from the first try to the lock. slapd
-// dates a lock by a clock that may be some milliseconds ahead of the one that it compares it with:
-// at the turn of a second, the lock is not in effect at once.
+// TestAccount_IsReportedLockedAfterWrongPasswords goes the way from the first try to the lock.
+// slapd dates a lock by a clock that may be some milliseconds ahead of the one that it compares it
+// with: at the turn of a second, the lock is not in effect at once.
 func TestAccount_IsReportedLockedAfterWrongPasswords(t *testing.T) {
 	t.Parallel()
 	for preset, start := range map[*dialect.Dialect]func(*testing.T) string{
