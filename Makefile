@@ -91,6 +91,10 @@ docs: ## Write docs/configuration.md from the code
 	go run ./cmd/authsvc config --reference >bin/configuration.md
 	mv bin/configuration.md docs/configuration.md
 
+.PHONY: man
+man: build ## Write the manual page bin/authsvc.1 from the program's help
+	go run ./scripts/manpage bin/authsvc '$(VERSION)' "$$(git log -1 --format=%cs)" >bin/authsvc.1
+
 .PHONY: chart
 chart: ## Write deploy/kubernetes/authsvc.yaml from the Helm chart, and the chart's copies of alerts and dashboard
 	cd deploy/helm/charttest && go test -run '^TestChart_' ./... -update
