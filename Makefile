@@ -99,6 +99,14 @@ man: build ## Write the manual page bin/authsvc.1 from the program's help
 chart: ## Write deploy/kubernetes/authsvc.yaml from the Helm chart, and the chart's copies of alerts and dashboard
 	cd deploy/helm/charttest && go test -run '^TestChart_' ./... -update
 
+.PHONY: release
+release: ## Make the release of the tag VERSION, in bin/release: programs, packages, checksums
+	scripts/release '$(VERSION)'
+
+.PHONY: test-release
+test-release: ## Make a release twice and compare; install, upgrade and remove its packages in a container with systemd
+	scripts/test-release
+
 .PHONY: clean
 clean: ## Remove what make made
 	rm -rf bin

@@ -68,6 +68,7 @@ func write(w io.Writer, said func(args ...string) (string, error), version, date
 	}
 	p := &page{}
 	p.line(".TH AUTHSVC 1 %s %s \"User Commands\"", date, quote("authsvc "+version))
+	p.line(".ad l") // long names cannot be adjusted
 	p.line(".SH NAME")
 	p.line(`authsvc \- %s`, escape(strings.TrimSuffix(strings.TrimPrefix(about, "authsvc "), ".")))
 	p.synopsis(commands)
