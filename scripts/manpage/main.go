@@ -1,5 +1,5 @@
-// Manpage writes the manual page authsvc(1) from what the program says of itself: its help, the help
-// of each command, and the reference of its settings.
+// Manpage writes the manual page authsvc(1) from what the program says of itself: its help, the
+// help of each command, and the reference of its settings.
 //
 //	go run ./scripts/manpage PROGRAM VERSION DATE
 //
