@@ -113,7 +113,7 @@ func TestInline_ConvertsMarkdown(t *testing.T) {
 func TestManpage_RefusesHelpThatItCannotRead(t *testing.T) {
 	t.Parallel()
 	for help, message := range map[string]string{
-		"no usage":                             "begins with",
+		"no usage": "begins with",
 		"usage: authsvc serve\n\nA.\n  -x\ty\n z": "describes none",
 	} {
 		c := command{name: "serve"}
