@@ -7,6 +7,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -21,7 +22,7 @@ func main() {
 		os.Exit(2)
 	}
 	said := func(args ...string) (string, error) {
-		out, err := exec.Command(os.Args[1], args...).Output() //nolint:gosec // whoever runs it names the program
+		out, err := exec.CommandContext(context.Background(), os.Args[1], args...).Output() //nolint:gosec // whoever runs it names the program
 		if err != nil {
 			return "", fmt.Errorf("%s %s: %w", os.Args[1], strings.Join(args, " "), err)
 		}

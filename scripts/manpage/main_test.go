@@ -89,7 +89,7 @@ func TestManpage_DescribesEveryCommandOptionAndVariable(t *testing.T) {
 	require.NoError(t, err)
 	variables := regexp.MustCompile("(?m)^\\| `([A-Z_]+)`").FindAllStringSubmatch(reference, -1)
 	require.Greater(t, len(variables), 50)
-	environment := text[strings.Index(text, "ENVIRONMENT"):]
+	_, environment, _ := strings.Cut(text, "\nENVIRONMENT\n")
 	for _, m := range variables {
 		assert.Regexp(t, `(?m)^ +`+m[1]+`(,|\n)`, environment)
 	}
