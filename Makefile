@@ -91,9 +91,21 @@ docs: ## Write docs/configuration.md from the code
 	go run ./cmd/authsvc config --reference >bin/configuration.md
 	mv bin/configuration.md docs/configuration.md
 
+.PHONY: man
+man: build ## Write the manual page bin/authsvc.1 from the program's help
+	go run ./scripts/manpage bin/authsvc '$(VERSION)' "$$(git log -1 --format=%cs)" >bin/authsvc.1
+
 .PHONY: chart
 chart: ## Write deploy/kubernetes/authsvc.yaml from the Helm chart, and the chart's copies of alerts and dashboard
 	cd deploy/helm/charttest && go test -run '^TestChart_' ./... -update
+
+.PHONY: release
+release: ## Make the release of the tag VERSION, in bin/release: programs, packages, checksums
+	scripts/release '$(VERSION)'
+
+.PHONY: test-release
+test-release: ## Make a release twice and compare; install, upgrade and remove its packages in a container with systemd
+	scripts/test-release
 
 .PHONY: clean
 clean: ## Remove what make made

@@ -135,7 +135,7 @@ func lookup(name string) (variable, bool) {
 // intro stands above the reference.
 const intro = `# Configuration
 
-authsvc reads its configuration from environment variables. ` + "`authsvc config --reference`" + ` prints this page;
+authsvc reads its configuration from environment variables. ` + "`authsvc config --reference`" + ` prints this reference;
 ` + "`authsvc config`" + ` shows the effective settings and the source of each.
 
 - Durations are written as in Go, with a unit: ` + "`500ms`, `5s`, `1m30s`" + `. Lists are separated by commas, DNs by semicolons.
