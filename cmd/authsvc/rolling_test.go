@@ -58,8 +58,7 @@ func unlimited() []string {
 
 // TestShutdownDelay_RollingRestartFailsNoRequest restarts three replicas one after the other. No
 // request fails, and HAProxy finds no connection refused and repeats nothing. With -long there are
-// 300 logins a second, HAProxy examines the replicas as often as it does in deploy/scaled, and their
-// delay is the one they have there.
+// 300 logins a second, and HAProxy and the replicas have the times of deploy/scaled.
 func TestShutdownDelay_RollingRestartFailsNoRequest(t *testing.T) {
 	timing, delay := haproxytest.Quick, "2s"
 	if *long {
