@@ -155,7 +155,11 @@ func (b *Balancer) Failures(tb testing.TB) Failures {
 
 // row returns what HAProxy says of a service, or of all, by the names of the columns.
 func (b *Balancer) row(name string) (map[string]string, error) {
-	resp, err := http.Get(b.stats)
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, b.stats, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, err
 	}
