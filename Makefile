@@ -58,6 +58,10 @@ test-fresh: ## Run make test, without the race detector, from a clean clone in a
 test-compose: ## Build and start docker-compose.yml, log in, restart the directory, stop
 	scripts/test-compose
 
+.PHONY: test-scaled
+test-scaled: ## Start three replicas with deploy/scaled, guess a password, restart one after the other under logins
+	scripts/test-scaled
+
 .PHONY: test-chart
 test-chart: ## Test the Helm chart: what it renders, which values it rejects, and the copies in it
 	cd deploy/helm/charttest && go mod tidy -diff && go vet ./... && go test -count 1 -timeout 10m ./...

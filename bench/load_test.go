@@ -118,7 +118,7 @@ func readOK(in *bufio.Reader) error {
 		if len(line) <= 2 {
 			break
 		}
-		if name, value, _ := bytes.Cut(bytes.TrimSpace(line), []byte(": ")); string(name) == "Content-Length" {
+		if name, value, _ := bytes.Cut(bytes.TrimSpace(line), []byte(": ")); bytes.EqualFold(name, []byte("Content-Length")) {
 			if length, err = strconv.Atoi(string(value)); err != nil {
 				return err
 			}

@@ -67,10 +67,16 @@ type child struct {
 // startService builds and runs the service against a directory, with the defaults that a user has.
 func startService(b *testing.B, directory string, environ ...string) *child {
 	b.Helper()
-	binary := filepath.Join(b.TempDir(), "authsvc")
+	return runService(b, build(b), directory, environ...)
+}
+
+// build builds the service.
+func build(b *testing.B) (binary string) {
+	b.Helper()
+	binary = filepath.Join(b.TempDir(), "authsvc")
 	out, err := exec.Command("go", "build", "-o", binary, "authsvc/cmd/authsvc").CombinedOutput()
 	require.NoError(b, err, string(out))
-	return runService(b, binary, directory, environ...)
+	return binary
 }
 
 // runService runs a binary of the service.

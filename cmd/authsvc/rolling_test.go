@@ -1,111 +1,88 @@
 package main
 
 import (
-	"encoding/csv"
-	"fmt"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
-	"syscall"
 	"testing"
 
+	"authsvc/internal/haproxytest"
 	"authsvc/internal/ldaptest"
+	"authsvc/internal/redistest"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// balancer is an HAProxy in front of several services. It sends requests to those whose /readyz
-// answers 200, and repeats none.
-type balancer struct{ url, stats string }
-
-// startBalancer runs HAProxy until the test ends.
-func startBalancer(t *testing.T, services ...string) *balancer {
-	t.Helper()
-	front, stats := ldaptest.FreeAddr(t), ldaptest.FreeAddr(t)
-	text := fmt.Sprintf(`
-defaults
-    mode http
-    retries 0
-    timeout connect 10s
-    timeout check 5s
-    timeout client 1m
-    timeout server 1m
-listen stats
-    bind %s
-    stats enable
-    stats uri /
-listen authsvc
-    bind %s
-    option httpchk GET /readyz
-    default-server check inter 100ms fastinter 100ms downinter 100ms fall 2 rise 1
-`, stats, front)
-	for i, addr := range services {
-		text += fmt.Sprintf("    server s%d %s\n", i, addr)
-	}
-	file := filepath.Join(t.TempDir(), "haproxy.cfg")
-	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-	haproxy, err := exec.LookPath("haproxy")
-	if err != nil {
-		haproxy = "/usr/sbin/haproxy" // root's alone on Debian
-	}
-	cmd := exec.Command(haproxy, "-db", "-f", file)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it runs until then
-		_ = cmd.Wait()
-	})
-	return &balancer{"http://" + front, "http://" + stats + "/;csv"}
+// replicas are services behind an HAProxy, which count failures together in a Redis server.
+type replicas struct {
+	slapd    *ldaptest.Slapd
+	environ  []string
+	addrs    []string
+	services []*process
+	balancer *haproxytest.Balancer
 }
 
-// await waits until HAProxy takes a service for up or down.
-func (b *balancer) await(t *testing.T, service int, state string) {
+// startReplicas starts n replicas, and waits until they share a throttle at a server.
+func startReplicas(t *testing.T, n int, timing haproxytest.Timing, redis string, environ ...string) *replicas {
 	t.Helper()
-	ldaptest.Eventually(t, fmt.Sprintf("HAProxy finds service %d %s", service, state), func() bool {
-		resp, err := http.Get(b.stats)
-		if err != nil {
-			return false
-		}
-		defer resp.Body.Close()
-		rows, err := csv.NewReader(resp.Body).ReadAll()
-		if err != nil {
-			return false
-		}
-		for _, row := range rows {
-			const name, status = 1, 17 // columns
-			if row[name] == fmt.Sprintf("s%d", service) {
-				return strings.HasPrefix(row[status], state)
-			}
-		}
-		return false
-	})
+	r := &replicas{slapd: ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10}), environ: append(append(patient(),
+		"AUTH_THROTTLE_REDIS_URL="+redis, "HTTP_TRUSTED_PROXIES=127.0.0.1", "LOG_LEVEL=info"), environ...)}
+	for i := range n {
+		r.addrs, r.services = append(r.addrs, ldaptest.FreeAddr(t)), append(r.services, nil)
+		r.serve(t, i)
+	}
+	r.balancer = haproxytest.Start(t, timing, r.addrs...)
+	r.await(t, "1")
+	return r
 }
 
+// serve starts a replica.
+func (r *replicas) serve(t *testing.T, i int) {
+	t.Helper()
+	r.services[i] = startProgram(t, r.slapd.URL(), append([]string{"HTTP_ADDR=" + r.addrs[i]}, r.environ...)...)
+	r.services[i].ready(t)
+}
+
+// await waits until all replicas use the server ("1"), or count alone ("0").
+func (r *replicas) await(t *testing.T, shared string) {
+	t.Helper()
+	for _, p := range r.services {
+		ldaptest.Eventually(t, "authsvc_throttle_shared_up is "+shared, func() bool { return metric(t, p, "authsvc_throttle_shared_up") == shared })
+	}
+}
+
+// unlimited makes the throttle count without refusing.
+func unlimited() []string {
+	return []string{"AUTH_THROTTLE_FAILURES=1000000", "AUTH_THROTTLE_ACCOUNT_FAILURES=1000000"}
+}
+
+// TestShutdownDelay_RollingRestartFailsNoRequest restarts three replicas one after the other. No
+// request fails, and HAProxy finds no connection refused and repeats nothing. With -long there are
+// 300 logins a second, and HAProxy and the replicas have the times of deploy/scaled.
 func TestShutdownDelay_RollingRestartFailsNoRequest(t *testing.T) {
-	slapd := ldaptest.StartSlapd(t, ldaptest.SlapdConfig{Users: 10})
-	addrs := []string{ldaptest.FreeAddr(t), ldaptest.FreeAddr(t)}
-	serve := func(i int) *process {
-		p := startProgram(t, slapd.URL(), append(patient(), "HTTP_ADDR="+addrs[i], "HTTP_SHUTDOWN_DELAY=2s")...)
-		p.ready(t)
-		return p
+	timing, delay := haproxytest.Quick, "2s"
+	if *long {
+		timing, delay = haproxytest.Shipped, "4s"
 	}
-	running := []*process{serve(0), serve(1)}
-	b := startBalancer(t, addrs...)
-	for i := range running {
-		b.await(t, i, "UP")
-	}
+	r := startReplicas(t, 3, timing, "redis://"+redistest.Start(t).Addr, append(unlimited(), "HTTP_SHUTDOWN_DELAY="+delay)...)
 	var c callers
-	c.during(16, b.url, func() *http.Transport { return new(http.Transport) }, func() {
-		for i, p := range running {
-			c.more(t, 50)
+	restart := func() {
+		for i, p := range r.services {
+			if !*long {
+				c.more(t, 50)
+			}
 			require.Zero(t, p.end(t))
-			b.await(t, i, "DOWN")
-			c.more(t, 50)
-			running[i] = serve(i)
-			b.await(t, i, "UP")
+			r.balancer.Await(t, i, "DOWN")
+			r.serve(t, i)
+			r.balancer.Await(t, i, "UP")
 		}
-	})
+	}
+	if *long {
+		c.answers = streamDuring(client(t), r.balancer.URL, 300, func() { restart(); restart(); restart() })
+	} else {
+		c.during(16, r.balancer.URL, func() *http.Transport { return new(http.Transport) }, restart)
+	}
 	c.noneFailed(t, "a rolling restart")
+	failures := r.balancer.Failures(t)
+	t.Logf("HAProxy: %+v", failures)
+	assert.Zero(t, failures)
 }

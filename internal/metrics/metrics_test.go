@@ -338,6 +338,7 @@ var metricTests = []struct {
 	{name: "authsvc_throttle_waiting_attempts", drive: watchThrottle, want: map[string]string{"": "2"}},
 	{name: "authsvc_throttle_shared_up", drive: watchThrottle, want: map[string]string{"": "1"}},
 	{name: "authsvc_throttle_shared_dropped_total", drive: watchThrottle, want: map[string]string{"": "5"}},
+	{name: "authsvc_throttle_shared_alone_total", drive: watchThrottle, want: map[string]string{"": "6"}},
 	{name: "authsvc_throttle_forgotten_total", drive: watchThrottle, want: map[string]string{"": "7"}},
 	{
 		name: "authsvc_forward_requests_total",
@@ -388,7 +389,7 @@ func watchThrottle(m *Metrics, _ ldappool.Trace) {
 	m.WatchThrottle(func() throttle.Stat {
 		return throttle.Stat{Entries: 3, Waiting: 2, Forgotten: 7, Refused: [4]uint64{1, 2, 3, 4}}
 	})
-	m.WatchSharedThrottle(func() throttle.SharedStat { return throttle.SharedStat{Up: true, Dropped: 5} })
+	m.WatchSharedThrottle(func() throttle.SharedStat { return throttle.SharedStat{Up: true, Dropped: 5, Alone: 6} })
 }
 
 func login(m *Metrics, r auth.Result) {

@@ -14,7 +14,7 @@ type throttleCollector struct {
 	shared atomic.Pointer[func() throttle.SharedStat] // nil until it is shared
 
 	entries, waiting, forgotten, refused *prometheus.Desc
-	up, dropped                          *prometheus.Desc
+	up, dropped, alone                   *prometheus.Desc
 }
 
 func newThrottleCollector() *throttleCollector {
@@ -31,6 +31,8 @@ func newThrottleCollector() *throttleCollector {
 			"1 while the shared throttle's server is asked; 0 while this instance counts alone.", nil, nil),
 		dropped: prometheus.NewDesc("authsvc_throttle_shared_dropped_total",
 			"Results of attempts that the shared throttle's server was not told, because it was away.", nil, nil),
+		alone: prometheus.NewDesc("authsvc_throttle_shared_alone_total",
+			"Attempts that only this instance's throttle decided, because the shared throttle's server was late or away.", nil, nil),
 	}
 }
 
@@ -42,6 +44,7 @@ func (c *throttleCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.refused
 	ch <- c.up
 	ch <- c.dropped
+	ch <- c.alone
 }
 
 // Collect takes one snapshot and sends the metrics of it.
@@ -54,6 +57,7 @@ func (c *throttleCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(ch, c.up, up)
 		ch <- prometheus.MustNewConstMetric(c.dropped, prometheus.CounterValue, float64(s.Dropped))
+		ch <- prometheus.MustNewConstMetric(c.alone, prometheus.CounterValue, float64(s.Alone))
 	}
 	read := c.stat.Load()
 	if read == nil {

@@ -112,6 +112,13 @@ func (s *Server) Password(password string) {
 	s.cli = append(s.cli, "--no-auth-warning", "-a", password)
 }
 
+// PID returns the process ID.
+func (s *Server) PID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cmd.Process.Pid
+}
+
 // Kill ends the process at once, and waits for its end.
 func (s *Server) Kill() { s.signal(syscall.SIGKILL) }
 

@@ -237,6 +237,7 @@ func TestResults_OfAnOutageAreToldAfterIt(t *testing.T) {
 	for range 10 {
 		require.NoError(t, all[0].try(user, throttle.Failed))
 	}
+	require.EqualValues(t, 10, all[0].Stat().Alone)
 	s.Up()
 	all[1].waitUp(t)
 	ldaptest.Eventually(t, "the other instance knows", func() bool {

@@ -48,7 +48,8 @@ type Throttle struct {
 	settler  *settler
 	refusals *refusals
 	began    time.Time
-	offset   atomic.Int64 // of the server's clock to the time since began, in microseconds
+	offset   atomic.Int64  // of the server's clock to the time since began, in microseconds
+	alone    atomic.Uint64 // attempts that the server did not decide
 	working  sync.WaitGroup
 	cancel   context.CancelFunc // ends the examinations
 }
@@ -175,6 +176,7 @@ func (r *reservation) reserve(ctx context.Context, last time.Time) *throttle.Ref
 			if ctx.Err() == nil { // else too little time was left to know anything
 				throttle.GiveUp(ctx)
 				t.breaker.fault(err)
+				t.alone.Add(1)
 			}
 			return nil
 		case a.code == exhausted:
@@ -188,6 +190,7 @@ func (r *reservation) reserve(ctx context.Context, last time.Time) *throttle.Ref
 			return r.of.budgets[a.budget].Refuse(0, false)
 		}
 	}
+	t.alone.Add(1)
 	return nil
 }
 
@@ -310,7 +313,7 @@ func isEnded(err error) bool {
 // Stat returns a snapshot.
 func (t *Throttle) Stat() throttle.SharedStat {
 	up, since, why := t.breaker.state()
-	return throttle.SharedStat{Server: t.cfg.Server.String(), Up: up, Since: since, Err: why, Dropped: t.settler.dropped.Load()}
+	return throttle.SharedStat{Server: t.cfg.Server.String(), Up: up, Since: since, Err: why, Dropped: t.settler.dropped.Load(), Alone: t.alone.Load()}
 }
 
 // String returns the addresses of the server.

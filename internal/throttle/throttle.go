@@ -95,6 +95,7 @@ type SharedStat struct {
 	Since   time.Time
 	Err     string // why the server is not asked
 	Dropped uint64 // results that the server was not told, since the start
+	Alone   uint64 // attempts that only this instance's throttle decided, since the start
 }
 
 // Refusal is the error of an attempt that is not allowed now.
