@@ -184,6 +184,9 @@ func (r *reservation) reserve(ctx context.Context, last time.Time) *throttle.Ref
 			b := r.of.budgets[a.budget]
 			t.refusals.put(r.of.home, b.Key, time.Now().Add(left))
 			return b.Refuse(left, true)
+		case a.code == late: // twice: nothing was counted
+			t.alone.Add(1)
+			return nil
 		case a.code != busy:
 			return nil
 		case !sleep(ctx, min(pause/2+mathrand.N(pause/2), time.Until(last))): //nolint:gosec // a pause is no secret
