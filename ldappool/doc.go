@@ -21,7 +21,8 @@
 //
 // How it works: package internal/core decides, package ldapconn speaks LDAP, and this package
 // connects the two. In reading order: pool.go executes what the core decides, operation.go sends an
-// operation once or twice, conn.go dials and checks connections, exchange.go does the first
-// exchange on a new connection, controls.go decides which controls a server is sent, store.go keeps
-// connections in puddle, servers.go resolves and reconfigures, close.go closes the pool.
+// operation once or twice, conn.go dials and checks connections, comparison.go keeps users from
+// servers that accept any password, exchange.go does the first exchange on a new connection,
+// controls.go decides which controls a server is sent, store.go keeps connections in puddle,
+// servers.go resolves and reconfigures, close.go closes the pool.
 package ldappool
