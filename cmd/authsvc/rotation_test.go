@@ -197,28 +197,29 @@ func TestRotation_OfTheServiceCertificateFailsNoLogin(t *testing.T) {
 		}
 		ldaptest.Eventually(t, "some logins have been served meanwhile", r.served())
 	})
-	r.through("one that the directory does not accept, by mistake", func() {
-		certificate(ldaptest.NewNamedCA(t, "another authority"), "authsvc")
-		r.reloaded(3)
-		ldaptest.Eventually(t, "the refusal is told", func() bool {
-			return strings.Contains(r.p.logged(), "the service identity was refused: Auth Method Not Supported, with SASL EXTERNAL")
+	reloads := 2
+	for _, wrong := range []struct {
+		what    string
+		ca      *ldaptest.CA
+		subject string
+		refusal string
+	}{
+		{"one that the directory does not accept, by mistake", ldaptest.NewNamedCA(t, "another authority"), "authsvc", "Auth Method Not Supported"},
+		{"one of another subject, which is not mapped to the service's entry", r.slapd.CA(), "authsvc-old", "Insufficient Access Rights"},
+	} {
+		r.through(wrong.what, func() {
+			certificate(wrong.ca, wrong.subject)
+			r.reloaded(reloads + 1)
+			ldaptest.Eventually(t, "the refusal is told", func() bool {
+				return strings.Contains(r.p.logged(), "the service identity was refused: "+wrong.refusal+", with SASL EXTERNAL")
+			})
+			ldaptest.Eventually(t, "some logins have been served meanwhile", r.served())
+			certificate(r.slapd.CA(), "authsvc")
+			reloads += 2
+			r.reloaded(reloads)
+			r.adopted()
 		})
-		ldaptest.Eventually(t, "some logins have been served meanwhile", r.served())
-		certificate(r.slapd.CA(), "authsvc")
-		r.reloaded(4)
-		r.adopted()
-	})
-	r.through("one of another subject, which is not mapped to the service's entry", func() {
-		certificate(r.slapd.CA(), "authsvc-old")
-		r.reloaded(5)
-		ldaptest.Eventually(t, "the refusal is told", func() bool {
-			return strings.Contains(r.p.logged(), "the service identity was refused: Insufficient Access Rights, with SASL EXTERNAL")
-		})
-		ldaptest.Eventually(t, "some logins have been served meanwhile", r.served())
-		certificate(r.slapd.CA(), "authsvc")
-		r.reloaded(6)
-		r.adopted()
-	})
+	}
 	assert.Zero(t, r.slapd.LogCount(`BIND dn="`+ldaptest.ServiceDN+`" method=128`), "simple binds of the service")
 	assert.Zero(t, r.p.end(t))
 }
